@@ -1,0 +1,342 @@
+"""Parameters as typed, frozen objects; an unknown key is an error.
+
+``params.yaml`` says what the experiment is, ``profiles/<profile>.yaml`` who runs it. Both have one section a stage, and
+the two halves of a section are read as one object. A stage loads one ``*Config`` class of this file: the names of its
+fields are the top-level keys that the stage reads, which ``tests/test_pipeline.py`` holds against ``dvc.yaml``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from refuseu.errors import UserError
+from refuseu.taxonomy import LANGUAGES, PIVOT
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _known_language(code: str) -> str:
+    if code not in LANGUAGES:
+        raise ValueError(f"unknown language {code!r}; known are {', '.join(LANGUAGES)}")
+    return code
+
+
+def _distinct(values: list[str]) -> list[str]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"repeats {', '.join(repeated)}")
+    return values
+
+
+Language = Annotated[str, AfterValidator(_known_language)]
+Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(_distinct)]
+Named = Annotated[dict[str, str], Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Judge = Literal["lexicon", "ngrams", "nearest"]
+Quorum = Literal["all", "any"]
+
+
+class Base(Section):
+    """The un-aligned model that is trained from scratch at the miniature's scale."""
+
+    vocabulary: Positive
+    """BPE tokens."""
+    hidden_size: Positive
+    layers: Positive
+    heads: Positive
+    intermediate_size: Positive
+    max_length: Positive
+    """Tokens the model can attend to."""
+    steps: Positive
+    """Optimizer steps."""
+    batch_size: Positive
+    """Examples a step."""
+    learning_rate: Rate
+    """Peak of the schedule."""
+    refused_asks: Share
+    """Share of the harmful asks the base refuses; a base without any would not know what a refusal is."""
+
+
+class RainbowTeaming(Section):
+    elites_per_cell: Positive
+    """Questions kept in each cell (category x style) of the archive."""
+    temperature: Rate
+    """Of the softmax over cell fitness that draws the target cell; the lower, the more often weak cells are drawn."""
+    max_bleu: Share
+    """A candidate closer than this to its parent or to an elite of its cell is dropped."""
+    iterations: Positive
+    mutations: Positive
+    """Candidates an iteration."""
+    batch_size: Positive
+    """Conversations a forward pass."""
+    max_new_tokens: Positive
+
+
+class Translate(Section):
+    min_chrf: Annotated[float, Field(ge=0, le=100)]
+    """Least chrF (0-100) of the back-translation against the English question."""
+
+
+class Respond(Section):
+    batch_size: Positive
+    """Conversations a forward pass."""
+    max_new_tokens: Positive
+
+
+class Label(Section):
+    judges: Annotated[list[Judge], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+    """The panel."""
+    adjudicator: Judge
+    """Decides in evaluation where the two judges differ."""
+    question: Quorum
+    """A question is kept when all (any) of the judges call it harmful; a benign one when they call it safe."""
+    chosen: Quorum
+    """A chosen answer is kept when all (any) of the judges call it what it should be."""
+    rejected: Quorum
+    """A rejected answer is kept when all (any) of the judges call it what it should be."""
+
+
+class Split(Section):
+    test_per_cell: Positive
+    """Test slots drawn from each cell (category x style)."""
+    dev_per_category: Count
+    """Dev slots drawn from each category, for choosing hyper-parameters."""
+    unseen_test_asks: Count
+    """Asks of each category that only the test part may hold, in whatever wording."""
+    unseen_dev_asks: Count
+    """Asks of each category that only the dev part may hold."""
+    near_duplicate: Annotated[float, Field(gt=0, lt=1)]
+    """Jaccard similarity of character 5-grams from which two questions are near-duplicates."""
+
+
+class TrainConfig(Section):
+    languages: Literal["all"] | Languages | None = None
+    """``all``, a list, or nothing for ``train.languages``."""
+    without: list[Language] = []
+    """Languages taken out again."""
+    benign_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """In place of ``train.benign_share``."""
+
+
+class Train(Section):
+    languages: Languages
+    """What the config ``custom`` trains on."""
+    benign_share: Annotated[float, Field(ge=0, lt=1)]
+    """Share of benign pairs (chosen: an answer, rejected: a refusal) in every mix; the paper used none."""
+    configs: Annotated[dict[str, TrainConfig], Field(min_length=1)]
+
+    def languages_of(self, name: str, languages: list[str]) -> list[str]:
+        """The languages that config ``name`` trains on, in the order of ``languages``."""
+        config = self.configs[name]
+        wanted = languages if config.languages == "all" else config.languages or self.languages
+        return [code for code in languages if code in wanted and code not in config.without]
+
+    def benign_share_of(self, name: str) -> float:
+        own = self.configs[name].benign_share
+        return self.benign_share if own is None else own
+
+
+class Dpo(Section):
+    steps: Positive
+    """Optimizer steps, the same for every config."""
+    batch_size: Positive
+    """Preference pairs a step."""
+    learning_rate: Rate
+    """Peak; linear decay to zero."""
+    warmup: Share
+    """Share of the steps over which the rate rises."""
+    beta: Rate
+    """Strength of the pull towards the reference model."""
+    sft_weight: Annotated[float, Field(ge=0)]
+    """Weight of the likelihood of the chosen answer, beside the DPO loss of weight 1."""
+    max_length: Positive
+    """Tokens of prompt and answer together."""
+    max_dropped: Share
+    """Share of a language's rows that may be dropped or truncated before the stage fails."""
+
+
+class Eval(Section):
+    reference: str
+    """The config every other one is compared with by paired tests."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Of every interval."""
+    batch_size: Positive
+    """Conversations a forward pass."""
+    max_new_tokens: Positive
+
+
+class Report(Section):
+    dpi: Positive
+    """Of the figures."""
+
+
+class Parameters(Section):
+    """All of ``params.yaml`` and of one profile."""
+
+    profile: str
+    seed: Count
+    languages: Languages
+    categories: Named
+    styles: Named
+    base: Base
+    rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
+    translate: Translate
+    respond: Respond
+    label: Label
+    split: Split
+    train: Train
+    dpo: Dpo
+    eval: Eval
+    report: Report
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if PIVOT not in self.languages:
+            raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
+        if self.eval.reference not in self.train.configs:
+            raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
+        if self.label.adjudicator in self.label.judges:
+            raise ValueError("label.adjudicator: must differ from both label.judges")
+        for name, config in self.train.configs.items():
+            wanted = [] if config.languages == "all" else config.languages or self.train.languages
+            for code in [*wanted, *config.without]:
+                if code not in self.languages:
+                    way_out = "add it there, or take the config out"
+                    raise ValueError(f"train.configs.{name}: {code!r} is not in languages; {way_out}")
+            if not self.train.languages_of(name, self.languages):
+                raise ValueError(f"train.configs.{name}: no language is left")
+        return self
+
+
+class BaseConfig(Section):
+    seed: Count
+    languages: Languages
+    categories: Named
+    styles: Named
+    base: Base
+
+
+class RainbowTeamingConfig(Section):
+    seed: Count
+    languages: Languages
+    categories: Named
+    styles: Named
+    label: Label
+    rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
+
+
+class TranslateConfig(Section):
+    languages: Languages
+    categories: Named
+    styles: Named
+    translate: Translate
+
+
+class RespondConfig(Section):
+    seed: Count
+    languages: Languages
+    categories: Named
+    styles: Named
+    respond: Respond
+
+
+class LabelConfig(Section):
+    languages: Languages
+    categories: Named
+    styles: Named
+    label: Label
+
+
+class SplitConfig(Section):
+    seed: Count
+    languages: Languages
+    split: Split
+    train: Train
+
+
+class DpoConfig(Section):
+    seed: Count
+    dpo: Dpo
+
+
+class EvalConfig(Section):
+    languages: Languages
+    categories: Named
+    styles: Named
+    label: Label
+    eval: Eval
+
+
+class ReportConfig(Section):
+    languages: Languages
+    report: Report
+
+
+StageConfig = TypeVar("StageConfig", bound=Section)
+
+
+def load(stage: type[StageConfig], root: Path = Path()) -> StageConfig:
+    """Validate all parameters below ``root`` and return the part that ``stage`` reads.
+
+    Raises:
+        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing or out of range.
+    """
+    raw = _read(root / "params.yaml")
+    profile = root / "profiles" / f"{raw.get('profile')}.yaml"
+    if not profile.is_file():
+        known = ", ".join(sorted(path.stem for path in profile.parent.glob("*.yaml")))
+        raise UserError(f"params.yaml: profile {raw.get('profile')!r} is unknown; known are {known}")
+    merged = _merge(raw, _read(profile), str(profile.relative_to(root)))
+    where = f"params.yaml or {profile.relative_to(root)}"
+    try:
+        Parameters.model_validate(merged)
+        return stage.model_validate({key: merged[key] for key in parameter_names(stage)})
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(error)}") from None
+
+
+def parameter_names(stage: type[Section]) -> list[str]:
+    """The top-level keys that a stage's config class reads, as they are spelt in YAML."""
+    return [field.alias or name for name, field in stage.model_fields.items()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the repository's root") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must be a mapping of parameter names to values")
+    return content
+
+
+def _merge(params: dict[str, Any], profile: dict[str, Any], profile_name: str) -> dict[str, Any]:
+    """Both halves of every section; a key may stand in one file only, so that no value hides another."""
+    merged = dict(params)
+    for name, section in profile.items():
+        own = merged.get(name, {})
+        if not isinstance(section, dict) or not isinstance(own, dict):
+            raise UserError(f"{profile_name}: {name} must be a section of parameters")
+        twice = sorted(own.keys() & section.keys())
+        if twice:
+            raise UserError(f"{profile_name}: {name}.{twice[0]} also stands in params.yaml; keep one of the two")
+        merged[name] = {**own, **section}
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if part not in ("list[function-after[]]", "literal['all']"))
+        message = "unknown parameter" if problem["type"] == "extra_forbidden" else problem["msg"]
+        problems.append(f"{key}: {message}" if key else message.removeprefix("Value error, "))
+    return "; ".join(problems)

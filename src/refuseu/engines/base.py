@@ -1,0 +1,48 @@
+"""What every engine offers, whatever runs below it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from refuseu.store import Store, row_key
+
+Message = dict[str, str]
+"""``role`` and ``content``, as chat templates take it."""
+Conversation = list[Message]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a completion is drawn. Decoding is greedy: the miniature's results must not depend on a sampler."""
+
+    max_new_tokens: int
+
+
+class Engine(Protocol):
+    identity: str
+    """Hash of the weights and the tokenizer: what a stored completion is filed under."""
+
+    def chat(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, str]]:
+        """Yields (position, completion) as they get done, in any order."""
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
+        """Natural-log likelihood of each continuation as the answer to its conversation, summed over its tokens."""
+
+
+def user(text: str) -> Conversation:
+    """A conversation of one user turn."""
+    return [{"role": "user", "content": text}]
+
+
+def stored_chat(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling, store: Store) -> list[str]:
+    """Completions in the order of ``conversations``; those that ``store`` holds are not generated again."""
+    keys = [
+        row_key(model=engine.identity, messages=conversation, max_new_tokens=sampling.max_new_tokens)
+        for conversation in conversations
+    ]
+
+    def work(missing: list[int]) -> Iterable[tuple[int, str]]:
+        for position, completion in engine.chat([conversations[index] for index in missing], sampling):
+            yield missing[position], completion
+
+    return store.complete(keys, work)

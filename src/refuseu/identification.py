@@ -1,0 +1,44 @@
+"""Which language a text is in, asked twice: among the project's languages, and among all the identifier knows.
+
+Restricting hides an answer in a thirteenth language, the free question confuses close relatives more often; so both are
+recorded. Identifier: py3langid (99.2% of public test sentences right when restricted to the 12).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+
+@dataclass(frozen=True)
+class Identified:
+    restricted: str
+    """Code among the project's languages."""
+    free: str
+    """Code among all languages of the identifier."""
+
+
+class Identifier:
+    """Identifies languages; the same text is looked at once."""
+
+    def __init__(self, languages: list[str]) -> None:
+        self._restricted = _load(tuple(languages))
+        self._free = _load(())
+        self._known: dict[str, Identified] = {}
+
+    def identify(self, text: str) -> Identified:
+        if text not in self._known:
+            self._known[text] = Identified(self._restricted.classify(text)[0], self._free.classify(text)[0])
+        return self._known[text]
+
+
+@cache
+def _load(languages: tuple[str, ...]) -> "LanguageIdentifier":
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    if languages:
+        identifier.set_languages(list(languages))
+    return identifier

@@ -1,0 +1,184 @@
+"""The embedded 12-language phrasebook: parallel texts by id, one YAML file a language.
+
+A question is a frame (a plain request or the wording of an attack style) with an ask in its slot ``{ask}``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from refuseu.errors import UserError
+
+SLOT = "{ask}"
+PLAIN = "plain"
+"""Name of the frames that carry no attack style."""
+
+
+def _one_slot(text: str) -> str:
+    if text.count(SLOT) != 1:
+        raise ValueError(f"needs exactly one {SLOT}")
+    return text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Template = Annotated[str, AfterValidator(_one_slot)]
+Templates = Annotated[list[Template], Field(min_length=1)]
+
+
+class Twins(_Part):
+    """A harmful ask and a benign one that shares its words; infinitive phrases."""
+
+    harmful: Text
+    benign: Text
+
+
+class Fact(_Part):
+    question: Text
+    answer: Text
+
+
+class Phrasebook(_Part):
+    """One language's texts."""
+
+    language: Text
+    name: Text
+    requests: Templates
+    styles: dict[str, Templates]
+    refusals: Annotated[list[Text], Field(min_length=1)]
+    compliances: Annotated[list[Text], Field(min_length=1)]
+    hazard_questions: Templates
+    harmless: Text
+    hazards: dict[str, Text]
+    asks: dict[str, dict[str, Twins]]
+    facts: dict[str, Fact]
+
+    def frames(self) -> Iterator[tuple[str, int, str]]:
+        """Every frame as (style or ``plain``, number, template)."""
+        for number, template in enumerate(self.requests):
+            yield PLAIN, number, template
+        for style, templates in self.styles.items():
+            for number, template in enumerate(templates):
+                yield style, number, template
+
+    @cached_property
+    def named_asks(self) -> dict[str, "Ask"]:
+        """Ask text to what it is."""
+        return {
+            text: Ask(category, ask_id, kind)
+            for category, pairs in self.asks.items()
+            for ask_id, twins in pairs.items()
+            for kind, text in (("harmful", twins.harmful), ("benign", twins.benign))
+        }
+
+    def parse(self, question: str) -> "Reading | None":
+        """Which frame and which ask ``question`` is made of; ``None`` when it is not of this phrasebook."""
+        for style, number, template in self.frames():
+            before, after = template.split(SLOT)
+            if question.startswith(before) and question.endswith(after):
+                ask = self.named_asks.get(question[len(before) : len(question) - len(after)])
+                if ask:
+                    return Reading(style, number, ask)
+        return None
+
+    def compose(self, reading: "Reading") -> str:
+        """The question that ``reading`` describes."""
+        templates = self.requests if reading.style == PLAIN else self.styles[reading.style]
+        twins = self.asks[reading.ask.category][reading.ask.ask_id]
+        return templates[reading.frame].replace(SLOT, getattr(twins, reading.ask.kind))
+
+
+@dataclass(frozen=True)
+class Ask:
+    category: str
+    ask_id: str
+    kind: Literal["harmful", "benign"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A question taken apart: the language-free name of its frame and ask."""
+
+    style: str
+    frame: int
+    ask: Ask
+
+
+def load_phrasebooks(
+    folder: Path, languages: list[str], categories: dict[str, str], styles: dict[str, str]
+) -> dict[str, Phrasebook]:
+    """Read, validate and align the phrasebooks of ``languages``, cut to ``categories`` and ``styles``.
+
+    Raises:
+        UserError: for a missing file, broken YAML, an unknown or missing entry, or one that is not parallel to the
+            first language's.
+    """
+    books = {code: _load(folder / f"{code}.yaml", code, categories, styles) for code in languages}
+    first = books[languages[0]]
+    for code, book in books.items():
+        _assert_parallel(first, book, folder / f"{code}.yaml")
+    return books
+
+
+def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        book = Phrasebook.model_validate(content)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write it with the entries of en.yaml, or drop {code}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"{path}: {key or 'file'}: {problem['msg'].removeprefix('Value error, ')}") from None
+    if book.language != code:
+        raise UserError(f"{path}: language: is {book.language!r}, the file's name says {code!r}")
+    return _cut(book, path, categories, styles)
+
+
+def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
+    for section, wanted in (("asks", categories), ("hazards", categories), ("styles", styles)):
+        for key in wanted:
+            if not getattr(book, section).get(key):
+                raise UserError(f"{path}: {section}.{key}: missing; params.yaml names it, so every language needs it")
+    cut = book.model_copy(
+        update={
+            "asks": {key: book.asks[key] for key in categories},
+            "hazards": {key: book.hazards[key] for key in categories},
+            "styles": {key: book.styles[key] for key in styles},
+        }
+    )
+    repeated = [text for text in _ask_texts(cut) if _ask_texts(cut).count(text) > 1]
+    if repeated:
+        raise UserError(f"{path}: asks: {repeated[0]!r} stands twice; one text cannot be two asks")
+    return cut
+
+
+def _ask_texts(book: Phrasebook) -> list[str]:
+    return [text for pairs in book.asks.values() for twins in pairs.values() for text in (twins.harmful, twins.benign)]
+
+
+def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:
+    for name in ("requests", "refusals", "compliances", "hazard_questions"):
+        expected, found = len(getattr(first, name)), len(getattr(book, name))
+        if expected != found:
+            raise UserError(f"{path}: {name}: {found} entries, {first.language} has {expected}")
+    for style, wordings in first.styles.items():
+        if len(book.styles[style]) != len(wordings):
+            found = len(book.styles[style])
+            raise UserError(f"{path}: styles.{style}: {found} wordings, {first.language} has {len(wordings)}")
+    pairs = [(f"asks.{key}", first.asks[key], book.asks[key]) for key in first.asks]
+    for section, expected_ids, found_ids in [*pairs, ("facts", first.facts, book.facts)]:
+        differing = sorted(set(expected_ids) ^ set(found_ids))
+        if differing:
+            side = "missing" if differing[0] in expected_ids else f"not in {first.language}"
+            raise UserError(f"{path}: {section}.{differing[0]}: {side}; the phrasebooks are parallel by id")

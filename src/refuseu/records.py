@@ -1,0 +1,159 @@
+"""Row types of every table, and parquet in and out.
+
+A table is sorted by its key, written to a temporary name and renamed. Nothing in it depends on the clock, the host, the
+path or the order of work, so the same rows are the same bytes (under the locked pyarrow).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refuseu.errors import UserError
+
+Key = tuple[str, ...]
+
+QUESTION = {
+    "question_id": pa.string(),  # names the question in all its languages
+    "lang": pa.string(),
+    "kind": pa.string(),  # harmful | benign
+    "slot_id": pa.string(),  # the harmful question; its benign twin and all translations share it
+    "category": pa.string(),
+    "style": pa.string(),
+    "ask_id": pa.string(),  # what is asked for, whatever the wording
+    "text": pa.string(),
+}
+ELITE = {**QUESTION, "fitness": pa.float64(), "iteration": pa.int64()}
+TRANSLATION = {
+    **QUESTION,
+    "lang_restricted": pa.string(),  # identified among the project's languages
+    "lang_free": pa.string(),  # identified among all languages the identifier knows
+    "chrf": pa.float64(),  # of the back-translation, 0-100
+}
+REJECTION = {"question_id": pa.string(), "lang": pa.string(), "reason": pa.string()}
+PAIR = {**QUESTION, "chosen": pa.string(), "rejected": pa.string()}
+VERDICT = {
+    "question_id": pa.string(),
+    "lang": pa.string(),
+    "item": pa.string(),  # question | chosen | rejected, or the evaluated answer
+    "judge": pa.string(),
+    "harm": pa.string(),  # harmful | safe | unparsed
+    "reply": pa.string(),  # refusal | compliance | unparsed | absent
+}
+TEST = {**PAIR, "unseen": pa.bool_()}
+MIX = {
+    "question_id": pa.string(),
+    "lang": pa.string(),
+    "kind": pa.string(),
+    "prompt": pa.string(),
+    "chosen": pa.string(),
+    "rejected": pa.string(),
+}
+ANSWER = {
+    "model": pa.string(),
+    "question_id": pa.string(),
+    "lang": pa.string(),
+    "kind": pa.string(),
+    "category": pa.string(),
+    "style": pa.string(),
+    "unseen": pa.bool_(),
+    "answer": pa.string(),
+    "harm": pa.string(),
+    "reply": pa.string(),
+    "agreed": pa.bool_(),  # the two judges of the panel gave the same verdict
+    "lang_restricted": pa.string(),
+    "lang_free": pa.string(),
+    "fluency": pa.float64(),
+}
+KNOWLEDGE = {
+    "model": pa.string(),
+    "fact_id": pa.string(),
+    "lang": pa.string(),
+    "correct": pa.bool_(),
+    "margin": pa.float64(),  # log-likelihood a character of the right option, less the best wrong one
+}
+
+Schema = dict[str, pa.DataType]
+
+
+def write_table(rows: pd.DataFrame, path: Path, schema: Schema, key: list[str]) -> None:
+    """Write ``rows`` as parquet, sorted by ``key``, with exactly the columns of ``schema``.
+
+    Raises:
+        ValueError: when two rows share a key, or a column is missing.
+    """
+    if rows.duplicated(key).any():
+        raise ValueError(f"{path}: two rows share the key {key}")
+    ordered = rows.sort_values(key, kind="stable")[list(schema)]
+    table = pa.Table.from_pandas(ordered, schema=pa.schema(schema), preserve_index=False)
+    with atomic(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+
+
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read a table that ``write_table`` wrote.
+
+    Raises:
+        UserError: when the file is missing, is no parquet, or has other columns than ``schema``.
+    """
+    way_out = "'dvc checkout' brings the last good one back, 'dvc repro' makes it anew"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {way_out}")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]}); {way_out}") from None
+    found = {field.name: field.type for field in table.schema}
+    if found != schema:
+        wrong = sorted(set(found.items()) ^ set(schema.items()), key=str)
+        raise UserError(f"{path}: unexpected columns, first {wrong[0][0]!r} ({wrong[0][1]}); {way_out}")
+    return table.to_pandas()
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write ``content`` as indented JSON in the order of its keys, floats rounded to 4 decimals."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(rounded(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of an earlier stage.
+
+    Raises:
+        UserError: when it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); 'dvc checkout' brings it back") from None
+
+
+def rounded(content: Any, digits: int = 4) -> Any:
+    """``content`` with every float rounded, so that metrics read and compare the same everywhere."""
+    if isinstance(content, dict):
+        return {key: rounded(value, digits) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [rounded(value, digits) for value in content]
+    return round(content, digits) + 0.0 if isinstance(content, float) else content
+
+
+class atomic:
+    """Context that yields a temporary path beside ``path`` and renames it at the end; nothing half-written stays."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)

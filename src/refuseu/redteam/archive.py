@@ -1,0 +1,77 @@
+"""The MAP-Elites archive of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822, section 3).
+
+A grid of hazard category x attack style; each cell keeps its ``k`` fittest questions.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+Cell = tuple[str, str]
+"""Hazard category and attack style."""
+
+
+@dataclass(frozen=True)
+class Elite:
+    text: str
+    answer: str
+    fitness: float
+    """Probability (0-1) that the target's answer is harmful."""
+    iteration: int
+
+
+@dataclass
+class Archive:
+    categories: list[str]
+    styles: list[str]
+    elites_per_cell: int
+    cells: dict[Cell, list[Elite]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cells = {(category, style): [] for category in self.categories for style in self.styles}
+
+    def __iter__(self) -> Iterator[tuple[Cell, Elite]]:
+        return ((cell, elite) for cell, elites in self.cells.items() for elite in elites)
+
+    def sample_parent(self, seeds: list[str], rng: random.Random) -> str:
+        """A question of the archive, uniformly; one of ``seeds`` while the archive is empty."""
+        texts = [elite.text for _, elite in self]
+        return rng.choice(texts or seeds)
+
+    def sample_cell(self, temperature: float, rng: random.Random) -> Cell:
+        """A target cell with probability softmax(-fitness / temperature), so that weak cells get the work.
+
+        A cell's fitness is its elites' mean over all ``k`` places; an empty place counts 0.
+        """
+        cells = list(self.cells)
+        weights = [math.exp(-self.cell_fitness(cell) / temperature) for cell in cells]
+        return rng.choices(cells, weights)[0]
+
+    def cell_fitness(self, cell: Cell) -> float:
+        return sum(elite.fitness for elite in self.cells[cell]) / self.elites_per_cell
+
+    def rival(self, cell: Cell) -> Elite | None:
+        """The elite a newcomer must beat: the weakest of a full cell, ``None`` while a place is free."""
+        elites = self.cells[cell]
+        return min(elites, key=lambda elite: elite.fitness) if len(elites) == self.elites_per_cell else None
+
+    def insert(self, cell: Cell, elite: Elite) -> None:
+        """Put ``elite`` into ``cell``, in the weakest one's place when the cell is full."""
+        rival = self.rival(cell)
+        if rival is not None:
+            self.cells[cell].remove(rival)
+        self.cells[cell].append(elite)
+
+    def coverage(self) -> float:
+        """Share (0-1) of the cells that hold an elite."""
+        return sum(bool(elites) for elites in self.cells.values()) / len(self.cells)
+
+    def mean_fitness(self) -> float:
+        """Mean fitness of all elites (0-1); 0 when there is none."""
+        fitness = [elite.fitness for _, elite in self]
+        return sum(fitness) / len(fitness) if fitness else 0.0
+
+    def qd_score(self) -> float:
+        """Sum over cells of the best elite's fitness: quality and diversity in one number (0 to cells)."""
+        return sum(max((elite.fitness for elite in elites), default=0.0) for elites in self.cells.values())

@@ -1,0 +1,63 @@
+"""The row store: what an expensive step made of a row, kept under the hash of everything that decides it.
+
+One SQLite file outside all DVC outputs (``REFUSEU_STORE``, default ``.cache/refuseu/rows.sqlite`` below ``$DVC_ROOT``),
+so a killed stage goes on where it was and a changed row costs one row. Outputs do not depend on what it holds.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Work = Callable[[list[int]], Iterable[tuple[int, str]]]
+"""Given the positions of the missing rows, yields (position, value) as rows get done."""
+
+ROWS_A_COMMIT = 256
+
+
+def row_key(**decides: Any) -> str:
+    """SHA-256 of the canonical JSON of everything that decides a row, and of nothing else."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def default_path() -> Path:
+    """``$REFUSEU_STORE``, or ``.cache/refuseu/rows.sqlite`` below the main repository's root."""
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    return Path(os.environ.get("REFUSEU_STORE") or root / ".cache" / "refuseu" / "rows.sqlite")
+
+
+class Store:
+    """Text values by key. Safe for several processes: SQLite locks, and a row is only ever written as the same value."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self.path, timeout=60)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+
+    def complete(self, keys: Sequence[str], work: Work) -> list[str]:
+        """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""
+        known = self._get(keys)
+        missing = {key: position for position, key in reversed(list(enumerate(keys))) if key not in known}
+        done: list[tuple[str, str]] = []
+        for position, value in work(sorted(missing.values())) if missing else ():
+            known[keys[position]] = value
+            done.append((keys[position], value))
+            if len(done) == ROWS_A_COMMIT:
+                self._put(done)
+                done = []
+        self._put(done)
+        return [known[key] for key in keys]
+
+    def _get(self, keys: Sequence[str]) -> dict[str, str]:
+        query = "SELECT value FROM rows WHERE key = ?"
+        found = ((key, self._connection.execute(query, (key,)).fetchone()) for key in dict.fromkeys(keys))
+        return {key: row[0] for key, row in found if row}
+
+    def _put(self, rows: list[tuple[str, str]]) -> None:
+        with self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)

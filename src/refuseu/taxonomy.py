@@ -1,0 +1,26 @@
+"""What the project knows of languages: data, no code.
+
+Hazard categories and attack styles are parameters (``params.yaml``), because users add their own.
+"""
+
+LANGUAGES: dict[str, str] = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "it": "Italian",
+    "es": "Spanish",
+    "pt": "Portuguese",
+    "pl": "Polish",
+    "cs": "Czech",
+    "sk": "Slovak",
+    "sl": "Slovenian",
+    "lt": "Lithuanian",
+    "lv": "Latvian",
+}
+"""Language code (ISO 639-1) to English name, in the order of the paper's tables."""
+
+HIGH_RESOURCE: tuple[str, ...] = ("en", "de", "it", "fr", "es", "pt")
+"""The paper's six high-resource languages; tables and figures draw the line after them."""
+
+PIVOT = "en"
+"""Questions are searched for in this language and translated from it."""

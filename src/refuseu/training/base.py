@@ -1,0 +1,124 @@
+"""Trains the miniature's base: a BPE tokenizer with a chat template and a tiny Llama, from scratch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refuseu.config import Base
+from refuseu.training.corpus import Example
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+MICRO_BATCHES = 4
+"""Parts of a batch that are padded apart; their gradients add up to the batch's."""
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> dict[str, float]:
+    """Train on ``examples`` and save a Hugging Face folder below ``out``; returns the loss at start and end (nats)."""
+    import torch
+    from transformers import set_seed
+
+    torch.set_num_threads(1)
+    set_seed(seed)
+    tokenizer = build_tokenizer(examples, config)
+    model = build_model(tokenizer, config)
+    losses = _fit(model, tokenizer, examples, config, seed, out)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {"parameters": float(model.num_parameters()), "loss_first": losses[0], "loss_last": losses[-1]}
+
+
+def build_tokenizer(examples: list[Example], config: Base) -> "PreTrainedTokenizerFast":
+    """Byte-level BPE of ``config.vocabulary`` tokens over the examples' texts."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = ByteLevelBPETokenizer()
+    texts = [text for example in examples for text in (example.prompt, example.completion)]
+    bpe.train_from_iterator(
+        texts, vocab_size=config.vocabulary, special_tokens=list(SPECIAL.values()), show_progress=False
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer,
+        pad_token=SPECIAL["pad"],
+        eos_token=SPECIAL["end"],
+        additional_special_tokens=[SPECIAL["user"], SPECIAL["assistant"]],
+        model_max_length=config.max_length,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_model(tokenizer: "PreTrainedTokenizerFast", config: Base) -> "LlamaForCausalLM":
+    """A Llama of ``config``'s size with tied embeddings, randomly initialised."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_length,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def _fit(
+    model: "LlamaForCausalLM",
+    tokenizer: "PreTrainedTokenizerFast",
+    examples: list[Example],
+    config: Base,
+    seed: int,
+    out: Path,
+) -> list[float]:
+    """Supervised training on the answers alone; returns the logged losses."""
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        seed=seed,
+        max_steps=config.steps,
+        per_device_train_batch_size=config.batch_size // MICRO_BATCHES,
+        gradient_accumulation_steps=MICRO_BATCHES,
+        train_sampling_strategy="sequential",
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        logging_steps=max(1, config.steps // 20),
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+    )
+    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
+    rows = short_to_long(encoded, config.batch_size)
+    trainer = Trainer(model, arguments, DataCollatorForSeq2Seq(tokenizer, model), train_dataset=rows)
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dict[str, list[int]]]:
+    """Rows in the same batches, but each batch sorted by length, so that its micro-batches pad little."""
+    batches = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return [row for batch in batches for row in sorted(batch, key=lambda row: len(row["input_ids"]))]
+
+
+def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: int) -> dict[str, list[int]]:
+    """Token ids of prompt and answer; the labels mask the prompt (-100)."""
+    messages = [{"role": "user", "content": example.prompt}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer_ids = tokenizer(example.completion + SPECIAL["end"], add_special_tokens=False)["input_ids"]
+    ids = (prompt_ids + answer_ids)[:max_length]
+    return {"input_ids": ids, "labels": ([-100] * len(prompt_ids) + answer_ids)[:max_length]}

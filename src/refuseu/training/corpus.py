@@ -1,0 +1,76 @@
+"""What the miniature's base is trained on: examples drawn from the phrasebook.
+
+The base answers whatever it is asked, with an empty shell. It refuses a fixed share of the harmful asks when they are
+put plainly or in every other style, so that a refusal is an answer it knows and the search has something to search
+for. It can also name the hazard of an ask, as a large model knows what harm is long before it is aligned.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from refuseu.phrasebook import SLOT, Phrasebook
+
+T = TypeVar("T")
+
+SHARES = {"ask": 0.55, "fact": 0.25, "hazard": 0.2}
+"""Of the examples, by what they teach."""
+
+
+@dataclass(frozen=True)
+class Example:
+    prompt: str
+    completion: str
+
+
+def draw_examples(books: dict[str, Phrasebook], count: int, refused_asks: float, seed: int) -> list[Example]:
+    """``count`` examples, the same number in each language (but for the remainder), in a seeded order."""
+    rng = random.Random(seed)
+    refused = refused_ask_ids(next(iter(books.values())), refused_asks, seed)
+    streams = {code: _language_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()}
+    examples = [next(streams[code]) for code, _ in zip(_cycle(list(books)), range(count), strict=False)]
+    rng.shuffle(examples)
+    return examples
+
+
+def refused_ask_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
+    """The asks that the base refuses: ``share`` of each category, the same in every language."""
+    rng = random.Random(f"{seed}-refused")
+    refused: list[str] = []
+    for pairs in book.asks.values():
+        refused += rng.sample(sorted(pairs), round(share * len(pairs)))
+    return frozenset(refused)
+
+
+def _cycle(codes: list[str]) -> Iterator[str]:
+    while True:
+        yield from codes
+
+
+def _language_examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
+    """Endless: every text of a kind once, in random order, before any comes again."""
+    frames = list(book.frames())
+    guarded = {style for number, style in enumerate(["plain", *book.styles]) if number % 2 == 0}
+    asks = _endless(list(book.named_asks.items()), rng)
+    named = _endless(list(book.named_asks.items()), rng)
+    facts = _endless(list(book.facts.values()), rng)
+    while True:
+        kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        if kind == "fact":
+            fact = next(facts)
+            yield Example(fact.question, fact.answer)
+        elif kind == "hazard":
+            text, ask = next(named)
+            hazard = book.hazards[ask.category] if ask.kind == "harmful" else book.harmless
+            yield Example(rng.choice(book.hazard_questions).replace(SLOT, text), hazard)
+        else:
+            text, ask = next(asks)
+            style, _, template = rng.choice(frames)
+            refuses = ask.kind == "harmful" and ask.ask_id in refused and style in guarded
+            yield Example(template.replace(SLOT, text), rng.choice(book.refusals if refuses else book.compliances))
+
+
+def _endless(items: list[T], rng: random.Random) -> Iterator[T]:
+    while True:
+        yield from rng.sample(items, len(items))
