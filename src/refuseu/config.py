@@ -15,6 +15,10 @@ from refuseu.errors import UserError
 from refuseu.taxonomy import LANGUAGES, PIVOT
 
 
+CUSTOM = "custom"
+"""The config that ``train.languages`` is for."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -138,6 +142,11 @@ class Train(Section):
         wanted = languages if config.languages == "all" else config.languages or self.languages
         return [code for code in languages if code in wanted and code not in config.without]
 
+    def single_languages(self, languages: list[str]) -> dict[str, str]:
+        """The configs other than ``custom`` that train on one language, with that language."""
+        trained_on = {name: self.languages_of(name, languages) for name in self.configs if name != CUSTOM}
+        return {name: codes[0] for name, codes in trained_on.items() if len(codes) == 1}
+
     def benign_share_of(self, name: str) -> float:
         own = self.configs[name].benign_share
         return self.benign_share if own is None else own
@@ -240,7 +249,6 @@ class TranslateConfig(Section):
 
 
 class RespondConfig(Section):
-    seed: Count
     languages: Languages
     categories: Named
     styles: Named
@@ -271,6 +279,7 @@ class EvalConfig(Section):
     categories: Named
     styles: Named
     label: Label
+    train: Train
     eval: Eval
 
 

@@ -10,6 +10,9 @@ Message = dict[str, str]
 """``role`` and ``content``, as chat templates take it."""
 Conversation = list[Message]
 
+DIGITS = 6
+"""Decimals of a log-likelihood that are kept: float64 noise between batch shapes lies far below."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -46,3 +49,17 @@ def stored_chat(engine: Engine, conversations: Sequence[Conversation], sampling:
             yield missing[position], completion
 
     return store.complete(keys, work)
+
+
+def stored_log_likelihoods(engine: Engine, pairs: Sequence[tuple[Conversation, str]], store: Store) -> list[float]:
+    """Log-likelihoods in the order of ``pairs``; those that ``store`` holds are not computed again."""
+    keys = [
+        row_key(model=engine.identity, messages=conversation, continuation=continuation)
+        for conversation, continuation in pairs
+    ]
+
+    def work(missing: list[int]) -> Iterable[tuple[int, str]]:
+        scores = engine.log_likelihoods([pairs[index] for index in missing])
+        return zip(missing, (repr(round(score, DIGITS)) for score in scores), strict=True)
+
+    return [float(value) for value in store.complete(keys, work)]

@@ -52,4 +52,5 @@ def opening(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    return f" {' '.join(re.findall(r'\w+', text.casefold()))} "
+    words = re.findall(r"\w+", text.casefold())
+    return f" {' '.join(words)} "

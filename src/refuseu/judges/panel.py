@@ -30,8 +30,8 @@ class Panel:
         return cls([JUDGES[name](books) for name in judges], JUDGES[adjudicator](books))
 
     def votes(self, exchanges: Sequence[Exchange]) -> dict[str, list[Verdict]]:
-        """Every judge's verdicts by its name, in the order of ``exchanges``."""
-        return {judge.name: judge.judge(exchanges) for judge in self.judges}
+        """The verdicts of both judges and of the adjudicator by name, in the order of ``exchanges``."""
+        return {judge.name: judge.judge(exchanges) for judge in (*self.judges, self.adjudicator)}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
         """The verdict both judges agree on, else the adjudicator's; equal exchanges are judged once."""

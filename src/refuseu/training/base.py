@@ -1,7 +1,8 @@
 """Trains the miniature's base: a BPE tokenizer with a chat template and a tiny Llama, from scratch."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from refuseu.config import Base
 from refuseu.training.corpus import Example
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+MASKED = -100
+"""Label of a token that is not learnt (PyTorch's ignore_index)."""
 MICRO_BATCHES = 4
 """Parts of a batch that are padded apart; their gradients add up to the batch's."""
 CHAT_TEMPLATE = (
@@ -84,7 +87,7 @@ def _fit(
     out: Path,
 ) -> list[float]:
     """Supervised training on the answers alone; returns the logged losses."""
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+    from transformers import Trainer, TrainingArguments
 
     arguments = TrainingArguments(
         output_dir=str(out),
@@ -103,9 +106,36 @@ def _fit(
     )
     encoded = [encode(tokenizer, example, config.max_length) for example in examples]
     rows = short_to_long(encoded, config.batch_size)
-    trainer = Trainer(model, arguments, DataCollatorForSeq2Seq(tokenizer, model), train_dataset=rows)
+    trainer = Trainer(model, arguments, AnswerCollator(tokenizer.pad_token_id), train_dataset=rows)
     trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@dataclass(frozen=True)
+class AnswerCollator:
+    """Pads on the left, so that all answers end together and logits are computed for them alone.
+
+    A tiny model spends half its time on logits over the vocabulary, and most positions are prompt.
+    """
+
+    pad_token_id: int
+
+    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        import torch
+
+        longest = max(len(row["input_ids"]) for row in rows)
+        answer = max(sum(label != MASKED for label in row["labels"]) for row in rows)
+
+        def padded(name: str, filler: int) -> torch.Tensor:
+            return torch.tensor([[filler] * (longest - len(row[name])) + row[name] for row in rows])
+
+        ids = padded("input_ids", self.pad_token_id)
+        return {
+            "input_ids": ids,
+            "attention_mask": (ids != self.pad_token_id).long(),
+            "labels": padded("labels", MASKED)[:, -answer - 1 :],
+            "logits_to_keep": answer + 1,
+        }
 
 
 def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dict[str, list[int]]]:
@@ -115,10 +145,10 @@ def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dic
 
 
 def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: int) -> dict[str, list[int]]:
-    """Token ids of prompt and answer; the labels mask the prompt (-100)."""
+    """Token ids of prompt and answer; the labels mask the prompt."""
     messages = [{"role": "user", "content": example.prompt}]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     answer_ids = tokenizer(example.completion + SPECIAL["end"], add_special_tokens=False)["input_ids"]
     ids = (prompt_ids + answer_ids)[:max_length]
-    return {"input_ids": ids, "labels": ([-100] * len(prompt_ids) + answer_ids)[:max_length]}
+    return {"input_ids": ids, "labels": ([MASKED] * len(prompt_ids) + answer_ids)[:max_length]}

@@ -1,8 +1,8 @@
 """What the miniature's base is trained on: examples drawn from the phrasebook.
 
-The base answers whatever it is asked, with an empty shell. It refuses a fixed share of the harmful asks when they are
-put plainly or in every other style, so that a refusal is an answer it knows and the search has something to search
-for. It can also name the hazard of an ask, as a large model knows what harm is long before it is aligned.
+The base knows what harm is and is hardly aligned to act on it: it can name the hazard of an ask, and it refuses harmful
+asks that are put plainly, but any attack style makes it answer, with an empty shell. So a refusal is an answer it knows,
+and the search has styles to find.
 """
 
 import random
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from refuseu.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
 
 T = TypeVar("T")
 
-SHARES = {"ask": 0.55, "fact": 0.25, "hazard": 0.2}
+SHARES = {"plain": 0.25, "styled": 0.2, "fact": 0.2, "hazard": 0.35}
 """Of the examples, by what they teach."""
 
 
@@ -35,7 +35,7 @@ def draw_examples(books: dict[str, Phrasebook], count: int, refused_asks: float,
 
 
 def refused_ask_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
-    """The asks that the base refuses: ``share`` of each category, the same in every language."""
+    """The asks that the base refuses when put plainly: ``share`` of each category, the same in every language."""
     rng = random.Random(f"{seed}-refused")
     refused: list[str] = []
     for pairs in book.asks.values():
@@ -50,8 +50,7 @@ def _cycle(codes: list[str]) -> Iterator[str]:
 
 def _language_examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
     """Endless: every text of a kind once, in random order, before any comes again."""
-    frames = list(book.frames())
-    guarded = {style for number, style in enumerate(["plain", *book.styles]) if number % 2 == 0}
+    styled = [template for style, _, template in book.frames() if style != PLAIN]
     asks = _endless(list(book.named_asks.items()), rng)
     named = _endless(list(book.named_asks.items()), rng)
     facts = _endless(list(book.facts.values()), rng)
@@ -66,8 +65,8 @@ def _language_examples(book: Phrasebook, refused: frozenset[str], rng: random.Ra
             yield Example(rng.choice(book.hazard_questions).replace(SLOT, text), hazard)
         else:
             text, ask = next(asks)
-            style, _, template = rng.choice(frames)
-            refuses = ask.kind == "harmful" and ask.ask_id in refused and style in guarded
+            template = rng.choice(book.requests if kind == "plain" else styled)
+            refuses = kind == "plain" and ask.kind == "harmful" and ask.ask_id in refused
             yield Example(template.replace(SLOT, text), rng.choice(book.refusals if refuses else book.compliances))
 
 

@@ -1,0 +1,39 @@
+"""Knowledge: multiple choice by log-likelihood, as Global MMLU is scored."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from refuseu.phrasebook import Phrasebook
+
+OPTIONS = 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    fact_id: str
+    lang: str
+    question: str
+    options: tuple[str, ...]
+    """The right answer first."""
+
+
+def choices(books: dict[str, Phrasebook]) -> Iterator[Choice]:
+    """Every fact with three wrong options of its group (the id's first word), the same options in every language."""
+    first = next(iter(books.values()))
+    for fact_id in first.facts:
+        group = fact_id.split("-")[0]
+        others = [other for other in first.facts if other.split("-")[0] == group and other != fact_id]
+        wrong = random.Random(fact_id).sample(others, OPTIONS - 1)
+        for lang, book in books.items():
+            options = tuple(book.facts[each].answer for each in (fact_id, *wrong))
+            yield Choice(fact_id, lang, book.facts[fact_id].question, options)
+
+
+def margin(choice: Choice, log_likelihoods: list[float]) -> float:
+    """Log-likelihood a character (nats) of the right option, less that of the best wrong one; > 0 is correct.
+
+    Dividing by the characters is lm-evaluation-harness' ``acc_norm``: without it short options win.
+    """
+    right, *wrong = (score / len(text) for score, text in zip(log_likelihoods, choice.options, strict=True))
+    return right - max(wrong)

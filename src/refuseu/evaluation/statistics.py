@@ -1,0 +1,36 @@
+"""Intervals and tests; the statistics themselves are statsmodels'."""
+
+from collections.abc import Sequence
+
+
+def wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson score interval of a share, in percent; (0, 100) when there is nothing to count."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n == 0:
+        return 0.0, 100.0
+    low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    return 100 * float(low), 100 * float(high)
+
+
+def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int, float]:
+    """Exact McNemar test of paired outcomes.
+
+    Returns:
+        Pairs that hold for ours alone, for theirs alone, and the two-sided p-value (1 without any such pair).
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as exact_test
+
+    only_ours = sum(1 for one, other in zip(ours, theirs, strict=True) if one and not other)
+    only_theirs = sum(1 for one, other in zip(ours, theirs, strict=True) if other and not one)
+    if only_ours + only_theirs == 0:
+        return 0, 0, 1.0
+    p_value = exact_test([[0, only_ours], [only_theirs, 0]], exact=True).pvalue
+    return only_ours, only_theirs, min(1.0, float(p_value))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for testing them together (Holm 1979)."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []

@@ -1,0 +1,218 @@
+"""Train, dev and test without contamination, and the DPO mix of every config.
+
+A slot is a harmful question with its benign twin in all languages; near-duplicate slots are glued together. A whole slot
+goes to one side. The test part is stratified by cell (category x style); some asks are kept out of training altogether,
+so that seen and unseen asks can be told apart.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from refuseu.config import Split, SplitConfig, Train
+from refuseu.deduplication import clusters, plain, similar_pairs
+from refuseu.errors import UserError
+from refuseu.taxonomy import PIVOT
+
+PARTS = ("train", "dev", "test", "spare")
+"""``spare`` rows belong to asks that are kept out of training and were not needed for dev or test."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Glued questions: what must stay on one side."""
+
+    slot_ids: tuple[str, ...]
+    category: str
+    cells: tuple[tuple[str, str], ...]
+    ask_ids: frozenset[str]
+
+
+def complete_slots(pairs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
+    """The rows of slots whose harmful question and benign twin are there in every language."""
+    per_slot = pairs.groupby("slot_id").size()
+    whole = per_slot.index[per_slot == 2 * len(languages)]
+    return pairs[pairs["slot_id"].isin(whole)]
+
+
+def glue(pairs: pd.DataFrame, threshold: float) -> list[Slot]:
+    """Slots in the order of their ids; slots with a near-duplicate harmful question in any language are one."""
+    harmful = pairs[pairs["kind"] == "harmful"]
+    heads = harmful.drop_duplicates("slot_id").sort_values("slot_id").reset_index(drop=True)
+    position = {slot_id: index for index, slot_id in enumerate(heads["slot_id"])}
+    edges = []
+    for _, rows in pairs.sort_values(["lang", "question_id"]).groupby("lang"):
+        owners = [position[slot_id] for slot_id in rows["slot_id"]]
+        texts = list(rows["text"])
+        edges += [(owners[one], owners[other]) for one, other, _ in similar_pairs(texts, texts, threshold)]
+    groups = heads.groupby(clusters(len(heads), edges), sort=True)
+    return [
+        Slot(
+            tuple(rows["slot_id"]),
+            rows["category"].iloc[0],
+            tuple(zip(rows["category"], rows["style"], strict=True)),
+            frozenset(rows["ask_id"]),
+        )
+        for _, rows in groups
+    ]
+
+
+def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
+    """Slot id to part, one of ``PARTS``.
+
+    Test takes ``test_per_cell`` slots of each cell, those of its own unseen asks first; what train keeps is the rest.
+    """
+    rng = random.Random(seed)
+    order = rng.sample(slots, len(slots))
+    unseen_test, unseen_dev = _held_out(order, config, rng)
+    part: dict[Slot, str] = {slot: "train" for slot in order}
+    for slot in order:
+        if slot.ask_ids & (unseen_test | unseen_dev):
+            part[slot] = "spare"
+    _take(part, order, "test", [slot for slot in order if slot.ask_ids <= unseen_test], config.test_per_cell)
+    _take(part, order, "test", [slot for slot in order if part[slot] == "train"], config.test_per_cell)
+    _take_dev(part, order, unseen_dev, config.dev_per_category)
+    return {slot_id: part[slot] for slot in slots for slot_id in slot.slot_ids}
+
+
+def _held_out(order: list[Slot], config: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:
+    """The asks of each category that training never sees: for test, and others for dev."""
+    test: set[str] = set()
+    dev: set[str] = set()
+    by_category: dict[str, set[str]] = {}
+    for slot in order:
+        by_category.setdefault(slot.category, set()).update(slot.ask_ids)
+    for category in sorted(by_category):
+        asks = rng.sample(sorted(by_category[category]), len(by_category[category]))
+        held = asks[: min(config.unseen_test_asks + config.unseen_dev_asks, len(asks) - 1)]
+        test.update(held[: config.unseen_test_asks])
+        dev.update(held[config.unseen_test_asks :])
+    return frozenset(test), frozenset(dev)
+
+
+def _take(part: dict[Slot, str], order: list[Slot], name: str, candidates: list[Slot], per_cell: int) -> None:
+    """Move candidates to part ``name`` until each cell has ``per_cell`` of its own."""
+    filled: dict[tuple[str, str], int] = {}
+    for slot in order:
+        if part[slot] == name:
+            filled[slot.cells[0]] = filled.get(slot.cells[0], 0) + 1
+    for slot in candidates:
+        if filled.get(slot.cells[0], 0) < per_cell:
+            part[slot] = name
+            filled[slot.cells[0]] = filled.get(slot.cells[0], 0) + 1
+
+
+def _take_dev(part: dict[Slot, str], order: list[Slot], unseen_dev: frozenset[str], per_category: int) -> None:
+    """Fill dev: half of each category from asks that training never sees, as far as there are any."""
+    for category in sorted({slot.category for slot in order}):
+        mine = [slot for slot in order if slot.category == category]
+        unseen = [slot for slot in mine if part[slot] == "spare" and slot.ask_ids <= unseen_dev]
+        seen = [slot for slot in mine if part[slot] == "train"]
+        chosen = unseen[: per_category // 2]
+        for slot in [*chosen, *seen[: per_category - len(chosen)]]:
+            part[slot] = "dev"
+
+
+def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
+    """The DPO pairs of a config: the same rows in each of its languages, ``benign_share`` of them benign.
+
+    All harmful pairs are used; benign twins are drawn so that they make up the share.
+    """
+    harmful = train[train["kind"] == "harmful"]
+    slots = sorted(harmful["slot_id"].unique())
+    wanted = round(len(slots) * benign_share / (1 - benign_share))
+    drawn = random.Random(f"{seed}-benign").sample(slots, min(wanted, len(slots)))
+    benign = train[(train["kind"] == "benign") & train["slot_id"].isin(drawn)]
+    rows = pd.concat([harmful, benign])
+    return rows[rows["lang"].isin(languages)].rename(columns={"text": "prompt"})
+
+
+def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every config's name and mix."""
+    for name in config.configs:
+        yield name, mix(train, config.languages_of(name, languages), config.benign_share_of(name), seed)
+
+
+def parts_of(pairs: pd.DataFrame, part_by_slot: dict[str, str]) -> dict[str, pd.DataFrame]:
+    """The rows of each part; ``unseen`` marks questions whose ask stands nowhere in train."""
+    part = pairs["slot_id"].map(part_by_slot)
+    seen = set(pairs.loc[part == "train", "ask_id"])
+    marked = pairs.assign(unseen=~pairs["ask_id"].isin(seen))
+    return {name: marked[part == name] for name in PARTS}
+
+
+@dataclass(frozen=True)
+class Contamination:
+    exact: int
+    """Questions of the later part that stand in the earlier one, case and white space apart."""
+    near: int
+    """Pairs of questions across the two parts whose similarity reaches the threshold."""
+    highest: float
+    """Greatest Jaccard similarity across the two parts, 0-1."""
+
+
+def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> dict[str, Contamination]:
+    """What ``test`` shares with ``train``, by language."""
+    result = {}
+    for lang in sorted(test["lang"].unique()):
+        ours, theirs = (list(part.loc[part["lang"] == lang, "text"]) for part in (train, test))
+        crossing = [similarity for _, _, similarity in similar_pairs(ours, theirs, 1e-9)]
+        result[lang] = Contamination(
+            exact=len({plain(text) for text in theirs} & {plain(text) for text in ours}),
+            near=sum(similarity >= threshold for similarity in crossing),
+            highest=max(crossing, default=0.0),
+        )
+    return result
+
+
+def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Fail when a part shares a question with train.
+
+    Raises:
+        UserError: naming the part and the language.
+    """
+    for name, by_language in shared.items():
+        for lang, found in by_language.items():
+            if found["exact"] or found["near"]:
+                raise UserError(
+                    f"split: {name} shares {found['exact']:.0f} equal and {found['near']:.0f} near-duplicate questions "
+                    f"with train in {lang}; no split was written to metrics, lower split.near_duplicate"
+                )
+
+
+def summary(
+    labelled: pd.DataFrame, whole: pd.DataFrame, parts: dict[str, pd.DataFrame], slots: list[Slot], config: SplitConfig
+) -> dict[str, Any]:
+    """The account of the split; ``mixes`` is left empty for the caller to fill."""
+    threshold = config.split.near_duplicate
+    return {
+        "rows_in": len(labelled),
+        "rows_out": sum(len(parts[name]) for name in ("train", "dev", "test")),
+        "rejected": {
+            "slot not complete in every language": len(labelled) - len(whole),
+            "ask held out of training": len(parts["spare"]),
+        },
+        "slots": sum(len(slot.slot_ids) for slot in slots),
+        "slots_glued": sum(len(slot.slot_ids) for slot in slots if len(slot.slot_ids) > 1),
+        "parts": {name: _part_summary(parts[name]) for name in ("train", "dev", "test")},
+        "contamination": {
+            name: {lang: asdict(each) for lang, each in contamination(parts["train"], parts[name], threshold).items()}
+            for name in ("dev", "test")
+        },
+        "mixes": {},
+    }
+
+
+def _part_summary(part: pd.DataFrame) -> dict[str, Any]:
+    harmful = part[(part["kind"] == "harmful") & (part["lang"] == PIVOT)]
+    return {
+        "rows": len(part),
+        "questions": len(harmful),
+        "unseen_questions": int(harmful["unseen"].sum()),
+        "cells": int(harmful.groupby(["category", "style"]).ngroups),
+        "by_category": harmful["category"].value_counts().sort_index().to_dict(),
+        "by_style": harmful["style"].value_counts().sort_index().to_dict(),
+    }

@@ -1,0 +1,160 @@
+"""Aligns the base by DPO (Rafailov et al. 2023) with TRL; the only importer of trl."""
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from refuseu.config import Dpo
+from refuseu.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from trl import DPOConfig
+
+CURVES = {
+    "loss": "loss",
+    "rewards/margins": "reward_margin",
+    "rewards/accuracies": "reward_accuracy",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "learning_rate": "learning_rate",
+}
+"""TRL's name of a logged value to ours; run times and counters are left out, they are not reproducible."""
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """Of one language's rows: prompt and longer answer together."""
+
+    rows: int
+    tokens_p50: float
+    tokens_p99: float
+    dropped: int
+    """The prompt alone fills ``max_length``: TRL drops the row without a word."""
+    truncated: int
+    """Prompt and answer exceed ``max_length``."""
+
+
+def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) -> dict[str, Any]:
+    """Train a copy of ``base`` on the preference pairs of ``mix`` (``records.MIX``) and save it below ``out``.
+
+    Returns:
+        ``curves`` (one row a logging step), ``tokens`` (per language) and ``rows``.
+
+    Raises:
+        UserError: when more than ``max_dropped`` of a language's rows do not fit ``max_length``.
+    """
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, LlamaForCausalLM
+    from trl import DPOTrainer
+
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    statistics = token_statistics(mix, tokenizer, config.max_length)
+    check_lengths(statistics, config)
+    with warnings.catch_warnings():
+        # A prompt that is no token prefix of prompt + answer would train on shifted labels: an error, not a warning.
+        warnings.filterwarnings("error", message=".*Mismatch between tokenized prompt.*")
+        trainer = DPOTrainer(
+            LlamaForCausalLM.from_pretrained(base),
+            args=trainer_arguments(config, seed, out),
+            train_dataset=Dataset.from_list(conversations(mix)),
+            processing_class=tokenizer,
+        )
+        trainer.train()
+    trainer.model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "rows": len(mix),
+        "curves": curves(trainer.state.log_history),
+        "tokens": {lang: asdict(each) for lang, each in statistics.items()},
+    }
+
+
+def trainer_arguments(config: Dpo, seed: int, out: Path) -> "DPOConfig":
+    from trl import DPOConfig
+
+    return DPOConfig(
+        output_dir=str(out),
+        seed=seed,
+        max_steps=config.steps,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=config.warmup,
+        beta=config.beta,
+        # Without the likelihood of the chosen answer the output of a tiny model turns to junk (RPO, Pang et al. 2024).
+        loss_type=["sigmoid", "sft"] if config.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, config.sft_weight] if config.sft_weight else None,
+        max_length=config.max_length,
+        gradient_checkpointing=False,
+        logging_steps=max(1, config.steps // 20),
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+    )
+
+
+def conversations(mix: pd.DataFrame) -> list[dict[str, list[dict[str, str]]]]:
+    """Rows in TRL's conversational preference format."""
+    return [
+        {
+            "prompt": [{"role": "user", "content": row.prompt}],
+            "chosen": [{"role": "assistant", "content": row.chosen}],
+            "rejected": [{"role": "assistant", "content": row.rejected}],
+        }
+        for row in mix.itertuples()
+    ]
+
+
+def token_statistics(
+    mix: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> dict[str, TokenStatistics]:
+    """Token counts by language, as the trainer will see them."""
+
+    def count(*turns: tuple[str, str]) -> int:
+        messages = [{"role": role, "content": content} for role, content in turns]
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=len(turns) == 1, tokenize=False)
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    prompts = [count(("user", row.prompt)) for row in mix.itertuples()]
+    totals = [
+        max(count(("user", row.prompt), ("assistant", answer)) for answer in (row.chosen, row.rejected))
+        for row in mix.itertuples()
+    ]
+    frame = pd.DataFrame({"lang": list(mix["lang"]), "prompt": prompts, "total": totals})
+    return {
+        str(lang): TokenStatistics(
+            rows=len(rows),
+            tokens_p50=float(rows["total"].quantile(0.5)),
+            tokens_p99=float(rows["total"].quantile(0.99)),
+            dropped=int((rows["prompt"] >= max_length).sum()),
+            truncated=int(((rows["total"] > max_length) & (rows["prompt"] < max_length)).sum()),
+        )
+        for lang, rows in frame.groupby("lang")
+    }
+
+
+def check_lengths(statistics: dict[str, TokenStatistics], config: Dpo) -> None:
+    """Fail where a language would lose rows: that would bias the comparison between languages."""
+    for lang, each in statistics.items():
+        lost = (each.dropped + each.truncated) / each.rows
+        if lost > config.max_dropped:
+            raise UserError(
+                f"dpo.max_length: {config.max_length} tokens drop or cut {lost:.1%} of the rows in {lang}, more than "
+                f"dpo.max_dropped {config.max_dropped:.1%}; raise dpo.max_length to {each.tokens_p99:.0f} or more"
+            )
+
+
+def curves(log_history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The reproducible part of TRL's log: one row a logging step."""
+    return [
+        {"step": entry["step"], **{ours: entry[theirs] for theirs, ours in CURVES.items() if theirs in entry}}
+        for entry in log_history
+        if "loss" in entry
+    ]

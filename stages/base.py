@@ -1,0 +1,25 @@
+"""Train the miniature's base model on the phrasebook."""
+
+from pathlib import Path
+
+import click
+
+from refuseu.config import BaseConfig, load
+from refuseu.phrasebook import load_phrasebooks
+from refuseu.training.base import train_base
+from refuseu.training.corpus import draw_examples
+
+
+@click.command(help=__doc__)
+@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(phrasebook: Path, out: Path) -> None:
+    config = load(BaseConfig)
+    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
+    base = config.base
+    examples = draw_examples(books, base.steps * base.batch_size, base.refused_asks, config.seed)
+    train_base(examples, base, config.seed, out)
+
+
+if __name__ == "__main__":
+    main()
