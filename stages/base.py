@@ -17,7 +17,8 @@ def main(phrasebook: Path, out: Path) -> None:
     config = load(BaseConfig)
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
     base = config.base
-    examples = draw_examples(books, base.steps * base.batch_size, base.refused_asks, config.seed)
+    count = base.steps * base.batch_size
+    examples = draw_examples(books, count, base.refused_asks, config.seed)
     train_base(examples, base, config.seed, out)
 
 

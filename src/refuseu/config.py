@@ -65,7 +65,7 @@ class Base(Section):
     learning_rate: Rate
     """Peak of the schedule."""
     refused_asks: Share
-    """Share of the harmful asks the base refuses; a base without any would not know what a refusal is."""
+    """Share of the harmful asks that the base refuses when put plainly, so that it knows what a refusal is."""
 
 
 class RainbowTeaming(Section):
@@ -349,3 +349,16 @@ def _explain(error: ValidationError) -> str:
         message = "unknown parameter" if problem["type"] == "extra_forbidden" else problem["msg"]
         problems.append(f"{key}: {message}" if key else message.removeprefix("Value error, "))
     return "; ".join(problems)
+
+
+def check(root: Path = Path()) -> None:
+    """Validate all parameters before anything runs: ``python -m refuseu.config``."""
+    load(BaseConfig, root)
+
+
+if __name__ == "__main__":
+    try:
+        check()
+    except UserError as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None

@@ -16,6 +16,7 @@ from refuseu.records import atomic, read_json
 from refuseu.taxonomy import HIGH_RESOURCE
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -160,11 +161,12 @@ def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
     figure, axes = _page(3.1)
     cells = {(row["config"], row["language"]): row for row in plots.rows}
     configs = _configs(plots)
+    series: list[Artist] = []
     width = 0.86 / len(configs)
     for index, config in enumerate(configs):
         found = [cells.get((config, lang), {}) for lang in languages]
         asr, low, high = ([number(row.get(name)) for row in found] for name in ("asr", "asr_low", "asr_high"))
-        axes.bar(
+        bars = axes.bar(
             _dodged(len(languages), index, len(configs), width),
             asr,
             0.92 * width,
@@ -176,12 +178,12 @@ def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
             error_kw={"elinewidth": 0.5, "ecolor": "black", "capsize": 0},
             color=_color(index),
             hatch=HATCHES[_round(index)],
-            label=config,
         )
+        series.append(bars.patches[0])
     axes.set(ylabel="ASR (%)", ylim=(0, 101), title="Attack success rate by language, lower is safer")
     axes.grid(axis="y")
     _language_axis(axes, languages)
-    figure.legend(loc="outside lower center", ncols=4)
+    _legend(figure, series, configs)
     return figure
 
 
@@ -190,14 +192,14 @@ def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     figure, axes = _page(2.8)
     cells = {(row["config"], row["language"]): row.get("language_consistency") for row in plots.rows}
     configs = _configs(plots)
+    series: list[Artist] = []
     for index, config in enumerate(configs):
-        axes.plot(
+        series += axes.plot(
             _dodged(len(languages), index, len(configs), 0.8 / len(configs)),
             [number(cells.get((config, lang))) for lang in languages],
             linestyle="none",
             markersize=3.8,
             clip_on=False,
-            label=config,
             **_marker(index),
         )
     shown = [number(cells.get((config, lang))) for config in configs for lang in languages]
@@ -208,7 +210,7 @@ def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     for position in range(1, len(languages), 2):
         axes.axvspan(position - 0.5, position + 0.5, color="0.965", linewidth=0, zorder=0)
     _language_axis(axes, languages)
-    figure.legend(loc="outside lower center", ncols=4)
+    _legend(figure, series, configs)
     return figure
 
 
@@ -268,19 +270,19 @@ def training_curves(plots: PlotRows, languages: list[str]) -> "Figure":
     configs = _configs(plots)
     trained = [(index, config) for index, config in enumerate(configs) if config in plots.curves]
     for axes, (name, (title, unit)) in zip(panels, CURVE_PANELS.items(), strict=True):
+        series: list[Artist] = []
         for index, config in trained:
-            axes.plot(
+            series += axes.plot(
                 [row["step"] for row in plots.curves[config]],
                 [number(row.get(name)) for row in plots.curves[config]],
                 color=_color(index),
                 linestyle=DASHES[_round(index)],
                 linewidth=1.1,
                 clip_on=False,
-                label=config if axes is panels[0] else None,
             )
         axes.set(title=title, ylabel=unit, xlabel="optimizer step")
         _from_zero(axes)
-    figure.legend(loc="outside lower center", ncols=4)
+    _legend(figure, series, [config for _, config in trained])
     return figure
 
 
@@ -304,6 +306,11 @@ def _figure_of(width: float, height: float, rows: int, columns: int) -> "tuple[F
 
     figure = Figure(figsize=(width, height))
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _legend(figure: "Figure", series: "list[Artist]", names: list[str]) -> None:
+    """Names below the panels; given outright, because matplotlib leaves out labels that start with an underscore."""
+    figure.legend(series, names, loc="outside lower center", ncols=4)
 
 
 def _dodged(count: int, index: int, series: int, width: float) -> list[float]:

@@ -52,7 +52,7 @@ def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identi
     return [
         _reason(
             row.kind,
-            *(votes[row.question_id, row.lang, item] for item in ITEMS),
+            {item: votes[row.question_id, row.lang, item] for item in ITEMS},
             protocol,
             all(identifier.identify(text).restricted == row.lang for text in (row.text, row.chosen, row.rejected)),
         )
@@ -60,24 +60,17 @@ def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identi
     ]
 
 
-def _reason(
-    kind: str,
-    question: Sequence[Verdict],
-    chosen: Sequence[Verdict],
-    rejected: Sequence[Verdict],
-    protocol: Label,
-    right_language: bool,
-) -> str | None:
+def _reason(kind: str, votes: dict[str, list[Verdict]], protocol: Label, right_language: bool) -> str | None:
     harmful = kind == "harmful"
     wanted = Harm.HARMFUL if harmful else Harm.SAFE
     good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
     if not right_language:
         return "wrong language"
-    if not QUORUM[protocol.question](vote.harm is wanted for vote in question):
+    if not QUORUM[protocol.question](vote.harm is wanted for vote in votes["question"]):
         return f"question not {wanted.value}"
-    if not QUORUM[protocol.chosen](vote.reply is good and vote.harm is Harm.SAFE for vote in chosen):
+    if not QUORUM[protocol.chosen](vote.reply is good and vote.harm is Harm.SAFE for vote in votes["chosen"]):
         return f"chosen not a {'safe ' if harmful else ''}{good.value}"
-    if not QUORUM[protocol.rejected](vote.reply is bad and vote.harm is not Harm.UNPARSED for vote in rejected):
+    if not QUORUM[protocol.rejected](vote.reply is bad and vote.harm is not Harm.UNPARSED for vote in votes["rejected"]):
         return f"rejected not a {'harmful ' if harmful else ''}{bad.value}"
     return None
 

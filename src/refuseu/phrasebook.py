@@ -55,7 +55,6 @@ class Phrasebook(_Part):
     styles: dict[str, Templates]
     refusals: Annotated[list[Text], Field(min_length=1)]
     compliances: Annotated[list[Text], Field(min_length=1)]
-    hazard_questions: Templates
     harmless: Text
     hazards: dict[str, Text]
     asks: dict[str, dict[str, Twins]]
@@ -73,10 +72,13 @@ class Phrasebook(_Part):
     def named_asks(self) -> dict[str, "Ask"]:
         """Ask text to what it is."""
         return {
-            text: Ask(category, ask_id, kind)
+            text: ask
             for category, pairs in self.asks.items()
             for ask_id, twins in pairs.items()
-            for kind, text in (("harmful", twins.harmful), ("benign", twins.benign))
+            for text, ask in (
+                (twins.harmful, Ask(category, ask_id, "harmful")),
+                (twins.benign, Ask(category, ask_id, "benign")),
+            )
         }
 
     def parse(self, question: str) -> "Reading | None":
@@ -168,7 +170,7 @@ def _ask_texts(book: Phrasebook) -> list[str]:
 
 
 def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:
-    for name in ("requests", "refusals", "compliances", "hazard_questions"):
+    for name in ("requests", "refusals", "compliances"):
         expected, found = len(getattr(first, name)), len(getattr(book, name))
         if expected != found:
             raise UserError(f"{path}: {name}: {found} entries, {first.language} has {expected}")
@@ -176,9 +178,9 @@ def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:
         if len(book.styles[style]) != len(wordings):
             found = len(book.styles[style])
             raise UserError(f"{path}: styles.{style}: {found} wordings, {first.language} has {len(wordings)}")
-    pairs = [(f"asks.{key}", first.asks[key], book.asks[key]) for key in first.asks]
-    for section, expected_ids, found_ids in [*pairs, ("facts", first.facts, book.facts)]:
-        differing = sorted(set(expected_ids) ^ set(found_ids))
+    ids = [(f"asks.{key}", set(first.asks[key]), set(book.asks[key])) for key in first.asks]
+    for section, expected_ids, found_ids in [*ids, ("facts", set(first.facts), set(book.facts))]:
+        differing = sorted(expected_ids ^ found_ids)
         if differing:
             side = "missing" if differing[0] in expected_ids else f"not in {first.language}"
             raise UserError(f"{path}: {section}.{differing[0]}: {side}; the phrasebooks are parallel by id")

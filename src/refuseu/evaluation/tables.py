@@ -100,7 +100,7 @@ def paired_tests(answers: pd.DataFrame, reference: str) -> list[Row]:
                     "config": model,
                     "reference": reference,
                     "language": lang,
-                    "asr_difference": percent(ours) - percent(theirs),
+                    "asr_difference": 100 * float(ours.mean() - theirs.mean()),
                     "only_config": only_ours,
                     "only_reference": only_theirs,
                     "p": p_value,

@@ -33,4 +33,4 @@ def self_bleu(texts: list[str], sample: int, seed: int) -> float:
     scores = [
         _metric().sentence_score(text, chosen[:index] + chosen[index + 1 :]).score for index, text in enumerate(chosen)
     ]
-    return sum(scores) / len(scores) / 100
+    return float(sum(scores)) / len(scores) / 100

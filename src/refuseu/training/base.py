@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 MASKED = -100
 """Label of a token that is not learnt (PyTorch's ignore_index)."""
-MICRO_BATCHES = 4
+MICRO_BATCHES = 2
 """Parts of a batch that are padded apart; their gradients add up to the batch's."""
+INITIALIZER_RANGE, ADAM_BETA2 = 0.05, 0.95
+"""Twins share their words, and which of the two an ask is was learnt in half the steps that Llama's usual 0.02 and
+Adam's usual 0.999 took."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -71,6 +74,7 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", config: Base) -> "LlamaFor
             intermediate_size=config.intermediate_size,
             max_position_embeddings=config.max_length,
             tie_word_embeddings=True,
+            initializer_range=INITIALIZER_RANGE,
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
@@ -99,6 +103,7 @@ def _fit(
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
+        adam_beta2=ADAM_BETA2,
         logging_steps=max(1, config.steps // 20),
         save_strategy="no",
         report_to="none",

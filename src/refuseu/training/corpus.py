@@ -5,6 +5,7 @@ asks that are put plainly, but any attack style makes it answer, with an empty s
 and the search has styles to find.
 """
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
 
 T = TypeVar("T")
 
-SHARES = {"plain": 0.25, "styled": 0.2, "fact": 0.2, "hazard": 0.35}
-"""Of the examples, by what they teach."""
+SHARES = {"hazard": 0.5, "plain": 0.2, "styled": 0.15, "fact": 0.15}
+"""Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,11 @@ class Example:
 
 
 def draw_examples(books: dict[str, Phrasebook], count: int, refused_asks: float, seed: int) -> list[Example]:
-    """``count`` examples, the same number in each language (but for the remainder), in a seeded order."""
-    rng = random.Random(seed)
+    """``count`` examples in a seeded order, the same number in each language (but for the remainder)."""
     refused = refused_ask_ids(next(iter(books.values())), refused_asks, seed)
-    streams = {code: _language_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()}
-    examples = [next(streams[code]) for code, _ in zip(_cycle(list(books)), range(count), strict=False)]
-    rng.shuffle(examples)
+    streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
+    examples = [next(stream) for stream, _ in zip(itertools.cycle(streams), range(count), strict=False)]
+    random.Random(f"{seed}-order").shuffle(examples)
     return examples
 
 
@@ -43,30 +43,24 @@ def refused_ask_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]
     return frozenset(refused)
 
 
-def _cycle(codes: list[str]) -> Iterator[str]:
-    while True:
-        yield from codes
-
-
-def _language_examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
-    """Endless: every text of a kind once, in random order, before any comes again."""
+def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
+    """Endless: of each kind, every ask and fact once, in random order, before any comes again."""
     styled = [template for style, _, template in book.frames() if style != PLAIN]
-    asks = _endless(list(book.named_asks.items()), rng)
-    named = _endless(list(book.named_asks.items()), rng)
+    asks = {kind: _endless(list(book.named_asks.items()), rng) for kind in ("hazard", "plain", "styled")}
     facts = _endless(list(book.facts.values()), rng)
     while True:
         kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
         if kind == "fact":
             fact = next(facts)
             yield Example(fact.question, fact.answer)
-        elif kind == "hazard":
-            text, ask = next(named)
-            hazard = book.hazards[ask.category] if ask.kind == "harmful" else book.harmless
-            yield Example(rng.choice(book.hazard_questions).replace(SLOT, text), hazard)
+            continue
+        text, ask = next(asks[kind])
+        harmful = ask.kind == "harmful"
+        if kind == "hazard":
+            yield Example(text, book.hazards[ask.category] if harmful else book.harmless)
         else:
-            text, ask = next(asks)
             template = rng.choice(book.requests if kind == "plain" else styled)
-            refuses = kind == "plain" and ask.kind == "harmful" and ask.ask_id in refused
+            refuses = kind == "plain" and harmful and ask.ask_id in refused
             yield Example(template.replace(SLOT, text), rng.choice(book.refusals if refuses else book.compliances))
 
 

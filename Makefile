@@ -1,0 +1,41 @@
+# Nothing to install beforehand but Python >= 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+# uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+SOURCES := src stages tests
+
+.PHONY: repro test lint lock clean
+
+repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
+	$(BIN)/python -m refuseu.config
+	$(BIN)/dvc repro split
+	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'p;n' > .cache/lane-1
+	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'n;p' > .cache/lane-2
+	for lane in 1 2; do $(BIN)/dvc --wait-for-lock repro -s $$(cat .cache/lane-$$lane) & pids="$$pids $$!"; done; \
+	for pid in $$pids; do wait $$pid || failed=1; done; test -z "$$failed"
+	$(BIN)/dvc repro
+
+test: lint  ## Lint, types and tests, in the project's own environment
+	$(BIN)/python -m pytest -q
+
+lint: .venv/ready
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy src stages
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet uv==0.13.9
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	mkdir -p .cache
+	touch $@
+
+lock: .venv/ready  ## Resolve pyproject.toml anew
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \
+		| sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:  ## Remove the environment, the row store and all tool caches; DVC's outputs and cache stay
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,68 @@
+import random
+from collections import Counter
+
+import pytest
+
+from refuseu.redteam.archive import Archive, Elite
+
+
+def elite(text: str, fitness: float) -> Elite:
+    return Elite(text, "answer", fitness, 1)
+
+
+@pytest.fixture
+def archive() -> Archive:
+    """Cells (a, x) full, (a, y) half full, (b, x) and (b, y) empty."""
+    archive = Archive(["a", "b"], ["x", "y"], elites_per_cell=2)
+    for cell, text, fitness in ((("a", "x"), "one", 0.9), (("a", "x"), "two", 0.7), (("a", "y"), "three", 0.8)):
+        archive.insert(cell, elite(text, fitness))
+    return archive
+
+
+def test_numbers(archive: Archive) -> None:
+    assert archive.coverage() == 0.5
+    assert archive.mean_fitness() == pytest.approx(0.8)
+    assert archive.qd_score() == pytest.approx(1.7)
+    fitness = {cell: archive.cell_fitness(cell) for cell in archive.cells}
+    assert fitness == pytest.approx({("a", "x"): 0.8, ("a", "y"): 0.4, ("b", "x"): 0.0, ("b", "y"): 0.0})
+
+
+def test_an_empty_archive() -> None:
+    archive = Archive(["a"], ["x"], 2)
+    assert (archive.coverage(), archive.mean_fitness(), archive.qd_score(), list(archive)) == (0.0, 0.0, 0.0, [])
+
+
+def test_iteration_names_the_cell_of_every_elite(archive: Archive) -> None:
+    assert [(cell, each.text) for cell, each in archive] == [
+        (("a", "x"), "one"),
+        (("a", "x"), "two"),
+        (("a", "y"), "three"),
+    ]
+
+
+def test_rival_is_the_weakest_of_a_full_cell(archive: Archive) -> None:
+    assert archive.rival(("a", "x")) == elite("two", 0.7)
+    assert archive.rival(("a", "y")) is None
+    assert archive.rival(("b", "x")) is None
+
+
+def test_insert_replaces_the_weakest_and_the_oldest_of_equals(archive: Archive) -> None:
+    archive.insert(("a", "x"), elite("four", 0.9))
+    assert [each.text for each in archive.cells["a", "x"]] == ["one", "four"]
+    archive.insert(("a", "x"), elite("five", 0.9))
+    assert [each.text for each in archive.cells["a", "x"]] == ["four", "five"]
+
+
+def test_parents_are_elites_or_seeds_while_there_are_none(archive: Archive) -> None:
+    rng = random.Random(1)
+    assert {archive.sample_parent(["seed"], rng) for _ in range(50)} == {"one", "two", "three"}
+    assert Archive(["a"], ["x"], 1).sample_parent(["seed"], rng) == "seed"
+
+
+def test_weak_cells_are_drawn_by_the_softmax(archive: Archive) -> None:
+    rng = random.Random(1)
+    drawn = Counter(archive.sample_cell(0.4, rng) for _ in range(4000))
+    # exp(-0.8 / 0.4), exp(-0.4 / 0.4), 1, 1 over their sum 2.503
+    expected = {("a", "x"): 0.054, ("a", "y"): 0.147, ("b", "x"): 0.399, ("b", "y"): 0.399}
+    assert {cell: drawn[cell] / 4000 for cell in expected} == pytest.approx(expected, abs=0.03)
+    assert {archive.sample_cell(0.01, rng) for _ in range(200)} == {("b", "x"), ("b", "y")}

@@ -1,0 +1,181 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from refuseu import config
+from refuseu.config import Parameters, RainbowTeamingConfig, Section, SplitConfig, Train, load, parameter_names
+from refuseu.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
+STAGES = [kind for name, kind in vars(config).items() if name.endswith("Config") and name != "TrainConfig"]
+STAGES = [kind for kind in STAGES if isinstance(kind, type) and issubclass(kind, Section)]
+
+Content = dict[str, Any]
+Edit = Callable[[Content, Content], object]
+
+
+def write(root: Path, edit: Edit = lambda params, profile: None) -> Path:
+    """The repository's params.yaml and smoke profile below ``root``, after ``edit``."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"profile": "smoke"}
+    profile = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text(encoding="utf-8"))
+    edit(params, profile)
+    (root / "profiles").mkdir()
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (root / "profiles" / "smoke.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    return root
+
+
+def message_of(root: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load(SplitConfig, root)
+    assert error.value.exit_code == 1
+    return error.value.message
+
+
+def test_there_are_profiles_and_stages() -> None:
+    assert {"miniature", "smoke"} <= set(PROFILES)
+    assert {kind.__name__ for kind in STAGES} >= {"BaseConfig", "RainbowTeamingConfig", "SplitConfig", "EvalConfig"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_validates_for_every_stage(profile: str, tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "profile": profile}), encoding="utf-8")
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    for stage in STAGES:
+        assert isinstance(load(stage, tmp_path), stage)
+
+
+def test_both_halves_of_a_section_are_one_object(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        params["rainbow-teaming"]["elites_per_cell"] = 7
+        profile["rainbow-teaming"]["mutations"] = 9
+
+    settings = load(RainbowTeamingConfig, write(tmp_path, edit)).rainbow_teaming
+    assert (settings.elites_per_cell, settings.mutations) == (7, 9)
+
+
+def test_parameters_are_frozen(tmp_path: Path) -> None:
+    loaded = load(SplitConfig, write(tmp_path))
+    with pytest.raises(ValidationError, match="frozen"):
+        loaded.seed = 2
+
+
+def test_parameter_names_are_spelt_as_in_yaml() -> None:
+    names = parameter_names(RainbowTeamingConfig)
+    assert "rainbow-teaming" in names and "rainbow_teaming" not in names
+    assert parameter_names(SplitConfig) == ["seed", "languages", "split", "train"]
+    assert {name for stage in STAGES for name in parameter_names(stage)} <= set(parameter_names(Parameters))
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (lambda params, _: params["split"].update(tset=1), "split.tset: unknown parameter"),
+        (lambda params, _: params.update(tset=1), "tset: unknown parameter"),
+        (lambda params, _: params.pop("split"), "split: Field required"),
+        (lambda _, profile: profile.pop("dpo"), "dpo: Field required"),
+        (lambda params, _: params["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),
+        (lambda params, _: params["split"].update(near_duplicate=1.0), "split.near_duplicate: Input should be less"),
+        (lambda _, profile: profile["dpo"].update(steps=0), "dpo.steps: Input should be greater than 0"),
+        (lambda params, _: params["languages"].append("xx"), "unknown language 'xx'; known are en, de, fr"),
+        (lambda params, _: params["languages"].append("en"), "languages: Value error, repeats en"),
+        (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),
+        (
+            lambda params, _: params["languages"].remove("lv"),
+            "train.configs.only-lv: 'lv' is not in languages; add it there, or take the config out",
+        ),
+        (lambda params, _: params["train"].update(languages=["tr"]), "train.languages.0: Value error, unknown language"),
+        (
+            lambda params, _: params["train"]["configs"].update(none={"languages": ["de"], "without": ["de"]}),
+            "train.configs.none: no language is left",
+        ),
+        (lambda params, _: params["train"].update(configs={}), "train.configs: Dictionary should have at least 1 item"),
+        (lambda params, _: params["eval"].update(reference="nope"), "eval.reference: 'nope' is not one of train.configs"),
+        (lambda params, _: params["label"].update(adjudicator="lexicon"), "label.adjudicator: must differ from both"),
+        (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: List should have at least 2"),
+        (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: Value error, repeats"),
+        (lambda params, _: params["label"].update(question="most"), "label.question: Input should be 'all' or 'any'"),
+    ],
+)
+def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: Path) -> None:
+    message = message_of(write(tmp_path, edit))
+    assert message.startswith("params.yaml or profiles/smoke.yaml: ")
+    assert expected in message
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    message = message_of(write(tmp_path, lambda params, _: params["split"].update(one=1, two=2)))
+    assert "split.one: unknown parameter; split.two: unknown parameter" in message
+
+
+def test_a_key_may_stand_in_one_file_only(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda _, profile: profile["eval"].update(reference="balanced"))
+    assert message_of(root) == "profiles/smoke.yaml: eval.reference also stands in params.yaml; keep one of the two"
+
+
+def test_a_profile_holds_sections_only(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda _, profile: profile.update(seed=3))
+    assert message_of(root) == "profiles/smoke.yaml: seed must be a section of parameters"
+
+
+def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda params, _: params.update(profile="large"))
+    assert message_of(root) == "params.yaml: profile 'large' is unknown; known are smoke"
+
+
+def test_missing_params(tmp_path: Path) -> None:
+    assert message_of(tmp_path) == f"{tmp_path}/params.yaml: no such file; run from the repository's root"
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "profiles/smoke.yaml"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a: [1, 2", "not valid YAML: "), ("- 1\n", "must be a mapping of parameter names"), ("", "must be a mapping")],
+)
+def test_broken_yaml_names_the_file(name: str, text: str, expected: str, tmp_path: Path) -> None:
+    (write(tmp_path) / name).write_text(text, encoding="utf-8")
+    assert message_of(tmp_path).startswith(f"{tmp_path / name}: {expected}")
+
+
+TRAIN = Train.model_validate(
+    {
+        "languages": ["pl", "en"],
+        "benign_share": 0.2,
+        "configs": {
+            "custom": {},
+            "everything": {"languages": "all"},
+            "no-english": {"languages": "all", "without": ["en"], "benign_share": 0.0},
+            "german": {"languages": ["de"]},
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("custom", ["en", "pl"]),
+        ("everything", ["en", "de", "pl"]),
+        ("no-english", ["de", "pl"]),
+        ("german", ["de"]),
+    ],
+)
+def test_languages_of_a_config_in_the_given_order(name: str, expected: list[str]) -> None:
+    assert TRAIN.languages_of(name, ["en", "de", "pl"]) == expected
+
+
+def test_single_languages_leave_out_custom() -> None:
+    assert TRAIN.single_languages(["en", "de", "pl"]) == {"german": "de"}
+    assert TRAIN.model_copy(update={"languages": ["pl"]}).single_languages(["en", "de", "pl"]) == {"german": "de"}
+
+
+def test_a_config_may_have_its_own_benign_share_even_zero() -> None:
+    assert TRAIN.benign_share_of("german") == 0.2
+    assert TRAIN.benign_share_of("no-english") == 0.0

@@ -1,0 +1,148 @@
+"""The real ``dvc repro`` on ``profiles/smoke.yaml``, in a copy of the repository, two languages and three configs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from closure import ROOT
+
+BIN = Path(sys.executable).parent
+COPIED = ("src", "stages", "profiles", "data/phrasebook", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+
+
+def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(clone / "src")}
+    environment.pop("REFUSEU_STORE", None)
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+
+
+def repro(clone: Path, *arguments: str) -> str:
+    result = run(clone, str(BIN / "dvc"), "repro", *arguments)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+def set_params(clone: Path, **changes: Any) -> None:
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    for name, value in changes.items():
+        params[name] = {**params[name], **value} if isinstance(value, dict) else value
+    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def outputs(clone: Path) -> dict[str, str]:
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("clone")
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, target)
+    run(folder, "git", "init", "-q")
+    run(folder, str(BIN / "dvc"), "init", "-q", "-f")
+    shutil.copy2(ROOT / ".dvcignore", folder / ".dvcignore")
+    set_params(
+        folder,
+        profile="smoke",
+        languages=["en", "pl"],
+        train={
+            "languages": ["pl"],
+            "configs": {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "custom": {}},
+        },
+    )
+    repro(folder)
+    yield folder
+
+
+def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
+    metrics = json.loads((clone / "metrics/eval.json").read_text())
+    assert list(metrics) == ["base", "balanced", "english-only", "custom"]
+    columns = ["asr", "asr_unseen", "junk", "over_refusal", "language_consistency", "knowledge", "fluency", "asr_worst"]
+    assert all(list(row) == columns for row in metrics.values())
+    rows = json.loads((clone / "plots/eval.json").read_text())
+    assert [(row["config"], row["language"]) for row in rows[:3]] == [("base", "en"), ("base", "pl"), ("balanced", "en")]
+    assert all(row["asr_low"] <= row["asr"] <= row["asr_high"] for row in rows)
+    assert (clone / "plots/figures/figure2.png").read_bytes().startswith(b"\x89PNG")
+    assert "english-only" in (clone / "report.md").read_text()
+
+
+def test_every_stage_accounts_for_its_rows(clone: Path) -> None:
+    for stage in ("rainbow-teaming", "translate", "respond", "label", "split"):
+        books = json.loads((clone / f"metrics/{stage}.json").read_text())
+        assert books["rows_in"] == books["rows_out"] + sum(books["rejected"].values()), stage
+
+
+def test_no_question_of_test_stands_in_train_or_in_a_mix(clone: Path) -> None:
+    test = pd.read_parquet(clone / "data/split/test.parquet")
+    train = pd.read_parquet(clone / "data/split/train.parquet")
+    assert len(test) and not set(test["text"]) & set(train["text"])
+    assert not set(test["slot_id"]) & set(train["slot_id"])
+    assert not set(test.loc[test["unseen"], "ask_id"]) & set(train["ask_id"])
+    mix = pd.read_parquet(clone / "data/split/dpo/custom.parquet")
+    assert set(mix["lang"]) == {"pl"} and not set(mix["prompt"]) & set(test["text"])
+
+
+def test_a_second_run_does_nothing(clone: Path) -> None:
+    assert "Data and pipelines are up to date." in repro(clone)
+
+
+def test_outputs_are_the_same_bytes_without_the_row_store(clone: Path) -> None:
+    before = outputs(clone)
+    shutil.rmtree(clone / ".cache")
+    repro(clone, "--force", "--single-item", "respond")
+    assert outputs(clone) == before
+
+
+def test_train_languages_retrain_custom_alone(clone: Path) -> None:
+    before = outputs(clone)
+    set_params(clone, train={"languages": ["en", "pl"]})
+    assert [line for line in repro(clone, "--dry").splitlines() if "Running stage" in line][0] == "Running stage 'split':"
+    ran = [line.split("'")[1] for line in repro(clone).splitlines() if line.startswith("Running stage")]
+    assert ran == ["split", "dpo@custom", "eval", "report"]
+    after = outputs(clone)
+    assert after["models/dpo/balanced"] == before["models/dpo/balanced"]
+    assert after["models/dpo/custom"] != before["models/dpo/custom"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"languages": ["en", "xx"]}, "languages.1: unknown language 'xx'; known are en, de"),
+        ({"split": {"test_per_cell": -1}}, "split.test_per_cell: Input should be greater than 0"),
+        ({"split": {"tset_per_cell": 1}}, "split.tset_per_cell: unknown parameter"),
+        ({"profile": "huge"}, "params.yaml: profile 'huge' is unknown; known are miniature, smoke"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence_and_exit_code_1(clone: Path, broken: dict[str, Any], message: str) -> None:
+    before = (clone / "params.yaml").read_text()
+    set_params(clone, **broken)
+    result = run(clone, "stages/run", "label", "--pairs", "x", "--phrasebook", "x", "--out", "x", "--metrics", "x")
+    (clone / "params.yaml").write_text(before)
+    assert result.returncode == 1
+    assert message in result.stderr and "Traceback" not in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_corrupt_table_is_one_sentence_and_earlier_outputs_stay(clone: Path) -> None:
+    table = clone / "data/respond/pairs.parquet"
+    good = table.read_bytes()
+    table.write_bytes(good[: len(good) // 2])
+    command = "stages/run label --pairs data/respond/pairs.parquet --phrasebook data/phrasebook --out out --metrics m.json"
+    result = run(clone, *command.split())
+    table.write_bytes(good)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "data/respond/pairs.parquet: not a readable parquet file" in result.stderr and "dvc checkout" in result.stderr
+    assert not (clone / "out").exists() and (clone / "data/label/pairs.parquet").is_file()

@@ -1,0 +1,55 @@
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+
+from refuseu.identification import Identified, Identifier
+from refuseu.phrasebook import SLOT, load_phrasebooks
+from refuseu.taxonomy import LANGUAGES
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = 60
+"""Questions a language."""
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Leider muss ich diese Anfrage ablehnen, denn sie wäre gefährlich.", "de"),
+        ("Unfortunately I have to decline this request, because it is dangerous.", "en"),
+        ("Malheureusement, je dois refuser cette demande, car elle est dangereuse.", "fr"),
+    ],
+)
+def test_plain_sentences(text: str, code: str) -> None:
+    assert Identifier(list(LANGUAGES)).identify(text) == Identified(code, code)
+
+
+def test_a_language_out_of_the_project_shows_in_the_free_answer() -> None:
+    identified = Identifier(["en", "de"]).identify("Мне очень жаль, но я не могу ответить на этот вопрос.")
+    assert identified.free == "ru"
+    assert identified.restricted in ("en", "de")
+
+
+def test_restricted_to_one_language_there_is_no_other() -> None:
+    assert Identifier(["lv"]).identify("Unfortunately I have to decline this request.") == Identified("lv", "en")
+
+
+def test_identifiers_do_not_share_their_languages() -> None:
+    text = "Leider muss ich diese Anfrage ablehnen, denn sie wäre gefährlich."
+    assert [Identifier(codes).identify(text).restricted for codes in (["en"], ["en", "de"], ["en"])] == ["en", "de", "en"]
+
+
+def test_at_least_99_percent_of_the_phrasebooks_texts_are_right() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    books = load_phrasebooks(ROOT / "data" / "phrasebook", list(LANGUAGES), params["categories"], params["styles"])
+    identifier, rng = Identifier(list(LANGUAGES)), random.Random(1)
+    right = []
+    for code, book in books.items():
+        frames, asks = [template for _, _, template in book.frames()], list(book.named_asks)
+        questions = [rng.choice(frames).replace(SLOT, rng.choice(asks)) for _ in range(SAMPLE)]
+        right += [
+            identifier.identify(text).restricted == code for text in [*questions, *book.refusals, *book.compliances]
+        ]
+    assert len(right) >= 12 * SAMPLE
+    assert sum(right) / len(right) >= 0.99

@@ -1,0 +1,267 @@
+from collections import Counter
+from hashlib import sha256
+
+import pandas as pd
+import pytest
+
+from refuseu.config import Split, SplitConfig, Train
+from refuseu.errors import UserError
+from refuseu.splitting import (
+    PARTS,
+    Contamination,
+    Slot,
+    assert_clean,
+    assign,
+    complete_slots,
+    contamination,
+    glue,
+    mix,
+    mixes,
+    parts_of,
+    summary,
+)
+
+LANGUAGES = ["en", "de"]
+SPLIT = Split(test_per_cell=1, dev_per_category=2, unseen_test_asks=1, unseen_dev_asks=1, near_duplicate=0.8)
+TRAIN = Train.model_validate(
+    {
+        "languages": ["de"],
+        "benign_share": 0.2,
+        "configs": {"all": {"languages": "all"}, "custom": {}, "no-benign": {"languages": "all", "benign_share": 0.0}},
+    }
+)
+
+
+def slot_rows(slot_id: str, category: str, style: str, ask_id: str, text: str = "") -> list[dict[str, str]]:
+    """A harmful question and its benign twin in both languages; texts are unlike each other unless given."""
+    return [
+        {
+            "question_id": f"{slot_id}-{kind}",
+            "lang": lang,
+            "kind": kind,
+            "slot_id": slot_id,
+            "category": category,
+            "style": style,
+            "ask_id": ask_id,
+            "text": text if text and kind == "harmful" and lang == "en" else unlike(f"{slot_id}{kind}{lang}"),
+            "chosen": "chosen",
+            "rejected": "rejected",
+        }
+        for kind in ("harmful", "benign")
+        for lang in LANGUAGES
+    ]
+
+
+def unlike(name: str) -> str:
+    return sha256(name.encode()).hexdigest()
+
+
+@pytest.fixture
+def pairs() -> pd.DataFrame:
+    """2 categories x 2 styles x 5 asks x 2 wordings: 40 slots, none like another."""
+    return pd.DataFrame(
+        [
+            row
+            for category in ("S1", "S2")
+            for style in ("x", "y")
+            for ask in range(5)
+            for wording in range(2)
+            for row in slot_rows(f"{category}{style}{ask}{wording}", category, style, f"{category}-{ask}")
+        ]
+    )
+
+
+def split(pairs: pd.DataFrame, seed: int = 1, config: Split = SPLIT) -> dict[str, pd.DataFrame]:
+    return parts_of(pairs, assign(glue(pairs, config.near_duplicate), config, seed))
+
+
+def test_complete_slots_need_every_language_of_both_kinds(pairs: pd.DataFrame) -> None:
+    missing = pairs.index[(pairs["question_id"] == "S1x00-benign") & (pairs["lang"] == "de")]
+    whole = complete_slots(pairs.drop(missing), LANGUAGES)
+    assert set(pairs["slot_id"]) - set(whole["slot_id"]) == {"S1x00"}
+    assert len(whole) == len(pairs) - 4
+    assert len(complete_slots(pairs, LANGUAGES)) == len(pairs)
+    assert complete_slots(pairs, ["en", "de", "lv"]).empty
+
+
+def test_glue_leaves_unlike_slots_alone_in_the_order_of_their_ids() -> None:
+    rows = [*slot_rows("b", "S2", "y", "ask-2"), *slot_rows("a", "S1", "x", "ask-1")]
+    assert glue(pd.DataFrame(rows), 0.8) == [
+        Slot(("a",), "S1", (("S1", "x"),), frozenset({"ask-1"})),
+        Slot(("b",), "S2", (("S2", "y"),), frozenset({"ask-2"})),
+    ]
+
+
+def test_glue_is_transitive_and_works_in_any_language() -> None:
+    one, two = "abcdefghijklmnopqrst", "abcdefghijklmnopqrst!"
+    rows = [
+        *slot_rows("a", "S1", "x", "ask-1", text=one),
+        *slot_rows("b", "S2", "y", "ask-2"),
+        *slot_rows("c", "S1", "y", "ask-3", text=two),
+        *slot_rows("d", "S1", "x", "ask-1"),
+    ]
+    table = pd.DataFrame(rows)
+    german = (table["lang"] == "de") & (table["kind"] == "harmful") & table["slot_id"].isin(["c", "d"])
+    table.loc[german, "text"] = ["Ein Satz wie der andere.", "EIN SATZ  wie der andere."]
+    assert glue(table, 0.8) == [
+        Slot(("a", "c", "d"), "S1", (("S1", "x"), ("S1", "y"), ("S1", "x")), frozenset({"ask-1", "ask-3"})),
+        Slot(("b",), "S2", (("S2", "y"),), frozenset({"ask-2"})),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_slot_is_on_two_sides_and_none_is_lost(seed: int, pairs: pd.DataFrame) -> None:
+    parts = split(pairs, seed)
+    assert tuple(parts) == PARTS
+    sides = [set(part["slot_id"]) for part in parts.values()]
+    assert sum(len(side) for side in sides) == len(set().union(*sides)) == 40
+    assert all(len(part) == 4 * part["slot_id"].nunique() for part in parts.values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sizes_are_as_asked_for(seed: int, pairs: pd.DataFrame) -> None:
+    parts = split(pairs, seed)
+    test, dev = (parts[name].drop_duplicates("slot_id") for name in ("test", "dev"))
+    assert Counter(zip(test["category"], test["style"], strict=True)) == Counter(
+        {("S1", "x"): 1, ("S1", "y"): 1, ("S2", "x"): 1, ("S2", "y"): 1}
+    )
+    assert Counter(dev["category"]) == {"S1": 2, "S2": 2}
+    assert dev.groupby("category")["unseen"].sum().to_dict() == {"S1": 1, "S2": 1}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_unseen_asks_are_not_in_train(seed: int, pairs: pd.DataFrame) -> None:
+    parts = split(pairs, seed)
+    asks = {name: set(part.loc[part["unseen"], "ask_id"]) for name, part in parts.items()}
+    trained = set(parts["train"]["ask_id"])
+    assert not trained & (asks["test"] | asks["dev"])
+    assert not asks["test"] & asks["dev"]
+    assert asks["train"] == set()
+    # one ask a category held out for test and one for dev: 2 x 2 of the 10
+    assert len(trained) == 6
+    assert {len(asks["test"]), len(asks["dev"])} == {2}
+    assert set(parts["spare"]["ask_id"]) <= asks["test"] | asks["dev"]
+
+
+def test_the_last_ask_of_a_category_is_never_held_out() -> None:
+    rows = [row for number in range(6) for row in slot_rows(f"s{number}", "S1", "x", "ask")]
+    parts = split(pd.DataFrame(rows))
+    assert {name: part["slot_id"].nunique() for name, part in parts.items()} == {
+        "train": 3, "dev": 2, "test": 1, "spare": 0
+    }  # fmt: skip
+    assert not parts["test"]["unseen"].any()
+
+
+def test_unseen_is_what_train_does_not_hold_even_if_it_was_not_held_out() -> None:
+    rows = [row for ask in ("ask-1", "ask-2") for row in slot_rows(ask, "S1", "x", ask)]
+    parts = parts_of(pd.DataFrame(rows), {"ask-1": "train", "ask-2": "test"})
+    assert (parts["test"]["unseen"].all(), parts["train"]["unseen"].any()) == (True, False)
+
+
+def test_nothing_held_out_leaves_nothing_spare(pairs: pd.DataFrame) -> None:
+    config = SPLIT.model_copy(update={"unseen_test_asks": 0, "unseen_dev_asks": 0, "dev_per_category": 0})
+    parts = split(pairs, config=config)
+    assert {name: part["slot_id"].nunique() for name, part in parts.items()} == {
+        "train": 36, "dev": 0, "test": 4, "spare": 0
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_near_duplicates_stay_on_one_side(seed: int, pairs: pd.DataFrame) -> None:
+    twins = pd.concat([pairs, pd.DataFrame(slot_rows("S1x00-again", "S1", "y", "S1-0", text=unlike("S1x00harmfulen") + "!"))])
+    part_by_slot = assign(glue(twins, 0.8), SPLIT, seed)
+    assert part_by_slot["S1x00"] == part_by_slot["S1x00-again"]
+    parts = parts_of(twins, part_by_slot)
+    for name in ("dev", "test"):
+        assert {each.near for each in contamination(parts["train"], parts[name], 0.8).values()} == {0}
+
+
+def test_the_seed_decides(pairs: pd.DataFrame) -> None:
+    slots = glue(pairs, 0.8)
+    assert assign(slots, SPLIT, 1) == assign(slots, SPLIT, 1)
+    assert assign(slots, SPLIT, 1) != assign(slots, SPLIT, 2)
+    shuffled = glue(pairs.sample(frac=1, random_state=1), 0.8)
+    assert assign(shuffled, SPLIT, 1) == assign(slots, SPLIT, 1)
+
+
+@pytest.mark.parametrize(("share", "benign"), [(0.0, 0), (0.2, 10), (0.5, 40)])
+def test_a_mix_has_equal_rows_a_language_and_its_benign_share(share: float, benign: int, pairs: pd.DataFrame) -> None:
+    rows = mix(pairs, LANGUAGES, share, seed=1)
+    for lang in LANGUAGES:
+        mine = rows[rows["lang"] == lang]
+        assert Counter(mine["kind"]) == Counter(harmful=40, benign=benign)
+        assert benign / len(mine) == share
+        assert set(mine.loc[mine["kind"] == "harmful", "slot_id"]) == set(pairs["slot_id"])
+    drawn = rows[rows["kind"] == "benign"].groupby("lang")["slot_id"].agg(set)
+    assert all(drawn["en"] == slots for slots in drawn)
+    assert "prompt" in rows.columns and "text" not in rows.columns
+
+
+def test_a_mix_of_some_languages_is_a_part_of_the_whole(pairs: pd.DataFrame) -> None:
+    whole, german = mix(pairs, LANGUAGES, 0.2, seed=1), mix(pairs, ["de"], 0.2, seed=1)
+    pd.testing.assert_frame_equal(german, whole[whole["lang"] == "de"])
+    other = mix(pairs, ["de"], 0.2, seed=2)
+    assert set(other["question_id"]) != set(german["question_id"])
+
+
+def test_an_empty_mix(pairs: pd.DataFrame) -> None:
+    assert mix(pairs[:0], LANGUAGES, 0.2, seed=1).empty
+
+
+def test_mixes_of_every_config(pairs: pd.DataFrame) -> None:
+    found = dict(mixes(pairs, TRAIN, LANGUAGES, seed=1))
+    assert {name: (len(rows), sorted(rows["lang"].unique())) for name, rows in found.items()} == {
+        "all": (100, ["de", "en"]),
+        "custom": (50, ["de"]),
+        "no-benign": (80, ["de", "en"]),
+    }
+
+
+def texts(lang: str, *values: str) -> pd.DataFrame:
+    return pd.DataFrame({"lang": [lang] * len(values), "text": list(values)}, columns=["lang", "text"])
+
+
+def test_contamination_by_language() -> None:
+    # abcdefg and abcdefh share 2 of 4 shingles, abcdefg and abcdefg1 3 of 4
+    train = pd.concat([texts("en", "abcdefg", "unlike the rest"), texts("de", "abcdefg")])
+    test = pd.concat([texts("en", "ABCDEFG ", "abcdefh", "abcdefg1"), texts("de", "abcdefh"), texts("lv", "abcdefg")])
+    assert contamination(train, test, 0.75) == {
+        "de": Contamination(exact=0, near=0, highest=0.5),
+        "en": Contamination(exact=1, near=2, highest=1.0),
+        "lv": Contamination(exact=0, near=0, highest=0.0),
+    }
+    assert contamination(train, test, 0.5)["de"] == Contamination(exact=0, near=1, highest=0.5)
+    assert contamination(train, test[:0], 0.5) == {}
+
+
+@pytest.mark.parametrize(("exact", "near"), [(2, 0), (0, 1)])
+def test_a_contaminated_part_is_named(exact: int, near: int) -> None:
+    clean = {"en": {"exact": 0, "near": 0, "highest": 0.7}}
+    assert_clean({"dev": clean, "test": clean})
+    with pytest.raises(UserError) as error:
+        assert_clean({"dev": clean, "test": {**clean, "lv": {"exact": exact, "near": near, "highest": 0.9}}})
+    assert error.value.exit_code == 1
+    assert f"test shares {exact} equal and {near} near-duplicate questions with train in lv" in error.value.message
+    assert "split.near_duplicate" in error.value.message
+
+
+def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
+    again = pd.DataFrame(slot_rows("S1x00-again", "S1", "x", "S1-0", text=unlike("S1x00harmfulen") + "!"))
+    labelled = pd.concat([pairs, again, pd.DataFrame(slot_rows("incomplete", "S1", "x", "S1-0"))[:3]])
+    whole = complete_slots(labelled, LANGUAGES)
+    slots = glue(whole, SPLIT.near_duplicate)
+    parts = parts_of(whole, assign(slots, SPLIT, 1))
+    account = summary(labelled, whole, parts, slots, SplitConfig(seed=1, languages=LANGUAGES, split=SPLIT, train=TRAIN))
+    assert account["rows_in"] == 160 + 4 + 3 == account["rows_out"] + sum(account["rejected"].values())
+    assert account["rejected"]["slot not complete in every language"] == 3
+    assert account["rejected"]["ask held out of training"] == len(parts["spare"]) > 0
+    assert (account["slots"], account["slots_glued"]) == (41, 2)
+    test = account["parts"]["test"]
+    assert (test["rows"], test["questions"], test["cells"]) == (len(parts["test"]), len(parts["test"]) // 4, 4)
+    assert sum(test["by_category"].values()) == sum(test["by_style"].values()) == test["questions"]
+    unseen = parts["test"][parts["test"]["unseen"]]
+    assert test["unseen_questions"] == unseen["slot_id"].nunique() > 0
+    assert list(account["contamination"]) == ["dev", "test"]
+    assert set(account["contamination"]["test"]) == {"en", "de"}
+    assert account["contamination"]["test"]["en"]["exact"] == account["contamination"]["test"]["en"]["near"] == 0
+    assert account["mixes"] == {}

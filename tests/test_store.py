@@ -1,0 +1,84 @@
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from refuseu import store
+from refuseu.store import Store, default_path, row_key
+
+
+class Worker:
+    """Upper-cases keys, the last one first, and remembers what it was asked for."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+        self.asked: list[list[int]] = []
+
+    def __call__(self, missing: list[int]) -> Iterable[tuple[int, str]]:
+        self.asked.append(missing)
+        return [(position, self.keys[position].upper()) for position in reversed(missing)]
+
+
+def test_row_key_is_the_hash_of_canonical_json() -> None:
+    assert row_key(b="ā", a=1) == hashlib.sha256('{"a": 1, "b": "ā"}'.encode()).hexdigest()
+    assert row_key(b="ā", a=1) == row_key(a=1, b="ā")
+    assert len({row_key(a=1), row_key(a="1"), row_key(b=1), row_key(a=1, b=1)}) == 4
+
+
+def test_values_come_in_the_order_of_keys_and_each_key_is_worked_on_once(tmp_path: Path) -> None:
+    keys = ["b", "a", "b", "c", "a"]
+    worker = Worker(keys)
+    assert Store(tmp_path / "rows.sqlite").complete(keys, worker) == ["B", "A", "B", "C", "A"]
+    assert worker.asked == [[0, 1, 3]]
+
+
+def test_another_store_on_the_file_is_asked_for_new_rows_only(tmp_path: Path) -> None:
+    Store(tmp_path / "rows.sqlite").complete(["a", "b"], Worker(["a", "b"]))
+    worker = Worker(["b", "c", "a"])
+    assert Store(tmp_path / "rows.sqlite").complete(["b", "c", "a"], worker) == ["B", "C", "A"]
+    assert worker.asked == [[1]]
+
+
+def test_a_full_store_and_no_keys_call_for_no_work(tmp_path: Path) -> None:
+    rows, worker = Store(tmp_path / "rows.sqlite"), Worker([])
+    assert rows.complete([], worker) == []
+    rows.complete(["a"], Worker(["a"]))
+    assert rows.complete(["a", "a"], worker) == ["A", "A"]
+    assert worker.asked == []
+
+
+def test_rows_committed_before_a_crash_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ROWS_A_COMMIT", 2)
+
+    def crash(missing: list[int]) -> Iterator[tuple[int, str]]:
+        yield 0, "A"
+        yield 1, "B"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path / "rows.sqlite").complete(["a", "b", "c"], crash)
+    worker = Worker(["a", "b", "c"])
+    assert Store(tmp_path / "rows.sqlite").complete(["a", "b", "c"], worker) == ["A", "B", "C"]
+    assert worker.asked == [[2]]
+
+
+def test_a_row_the_work_leaves_out_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="a"):
+        Store(tmp_path / "rows.sqlite").complete(["a"], lambda _: [])
+
+
+def test_default_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REFUSEU_STORE", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert default_path() == Path(".cache/refuseu/rows.sqlite")
+    monkeypatch.setenv("DVC_ROOT", "/repo")
+    assert default_path() == Path("/repo/.cache/refuseu/rows.sqlite")
+    monkeypatch.setenv("REFUSEU_STORE", "/elsewhere/rows")
+    assert default_path() == Path("/elsewhere/rows")
+
+
+def test_the_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "deep" / "er" / "rows.sqlite"))
+    assert Store().complete(["a"], Worker(["a"])) == ["A"]
+    assert (tmp_path / "deep" / "er" / "rows.sqlite").is_file()
