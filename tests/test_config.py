@@ -91,13 +91,19 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
             lambda params, _: params["languages"].remove("lv"),
             "train.configs.only-lv: 'lv' is not in languages; add it there, or take the config out",
         ),
-        (lambda params, _: params["train"].update(languages=["tr"]), "train.languages.0: Value error, unknown language"),
+        (
+            lambda params, _: params["train"].update(languages=["tr"]),
+            "train.languages.0: Value error, unknown language",
+        ),
         (
             lambda params, _: params["train"]["configs"].update(none={"languages": ["de"], "without": ["de"]}),
             "train.configs.none: no language is left",
         ),
         (lambda params, _: params["train"].update(configs={}), "train.configs: Dictionary should have at least 1 item"),
-        (lambda params, _: params["eval"].update(reference="nope"), "eval.reference: 'nope' is not one of train.configs"),
+        (
+            lambda params, _: params["eval"].update(reference="nope"),
+            "eval.reference: 'nope' is not one of train.configs",
+        ),
         (lambda params, _: params["label"].update(adjudicator="lexicon"), "label.adjudicator: must differ from both"),
         (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: List should have at least 2"),
         (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: Value error, repeats"),

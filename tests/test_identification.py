@@ -37,7 +37,11 @@ def test_restricted_to_one_language_there_is_no_other() -> None:
 
 def test_identifiers_do_not_share_their_languages() -> None:
     text = "Leider muss ich diese Anfrage ablehnen, denn sie wäre gefährlich."
-    assert [Identifier(codes).identify(text).restricted for codes in (["en"], ["en", "de"], ["en"])] == ["en", "de", "en"]
+    assert [Identifier(codes).identify(text).restricted for codes in (["en"], ["en", "de"], ["en"])] == [
+        "en",
+        "de",
+        "en",
+    ]
 
 
 def test_at_least_99_percent_of_the_phrasebooks_texts_are_right() -> None:

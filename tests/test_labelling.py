@@ -87,7 +87,11 @@ NOT_HARMFUL, NOT_CHOSEN, NOT_REJECTED = (
         ({"rejected": "safe/refusal harmful/compliance"}, STRICT, NOT_REJECTED),
         ({"rejected": "safe/refusal unparsed/unparsed"}, PAPER, NOT_REJECTED),
         ({"rejected": "unparsed/compliance unparsed/compliance"}, PAPER, NOT_REJECTED),
-        ({"question": "safe/absent safe/absent", "chosen": "harmful/compliance harmful/compliance"}, PAPER, NOT_HARMFUL),
+        (
+            {"question": "safe/absent safe/absent", "chosen": "harmful/compliance harmful/compliance"},
+            PAPER,
+            NOT_HARMFUL,
+        ),
         ({"chosen": "unparsed/unparsed safe/refusal", "rejected": "safe/refusal safe/refusal"}, PAPER, NOT_CHOSEN),
     ],
 )

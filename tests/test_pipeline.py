@@ -40,7 +40,9 @@ def test_parameters_read_are_the_parameters_declared(name: str) -> None:
     keys = set(config.parameter_names(stage_config(name)))
     profiles = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "profiles").rglob("*.yaml"))]
     declared = {entry for entry in STAGES[name]["params"] if isinstance(entry, str)}
-    in_profile = {key for entry in STAGES[name]["params"] if isinstance(entry, dict) for key in entry["profiles/${profile}.yaml"]}
+    in_profile = {
+        key for entry in STAGES[name]["params"] if isinstance(entry, dict) for key in entry["profiles/${profile}.yaml"]
+    }
     assert declared == {key for key in keys if key in PARAMS}
     assert in_profile == {key for key in keys if any(key in profile for profile in profiles)}
 

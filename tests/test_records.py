@@ -73,7 +73,9 @@ def test_truncated_table(tmp_path: Path) -> None:
         ({"question_id": ["a"], "lang": ["en"], "reason": [1]}, r"'reason' \((int64|string)\)"),
     ],
 )
-def test_a_table_of_another_schema_names_the_column(columns: dict[str, list[object]], named: str, tmp_path: Path) -> None:
+def test_a_table_of_another_schema_names_the_column(
+    columns: dict[str, list[object]], named: str, tmp_path: Path
+) -> None:
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     with pytest.raises(UserError, match=f"unexpected columns, first {named}; 'dvc checkout'"):
         read_table(tmp_path / "rows.parquet", REJECTION)

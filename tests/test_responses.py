@@ -20,9 +20,27 @@ def test_harmful_is_refused_and_benign_answered(books: dict[str, Phrasebook]) ->
     questions = pd.DataFrame(rows, columns=["question_id", "lang", "kind"], index=[7, 3, 5])
     pairs = pair_up(questions, ["first", "zweite", "third"], books)
     assert pairs.to_dict("records") == [
-        {"question_id": "q1", "lang": "en", "kind": "harmful", "chosen": refusal_for("q1", books["en"]), "rejected": "first"},
-        {"question_id": "q1", "lang": "de", "kind": "harmful", "chosen": refusal_for("q1", books["de"]), "rejected": "zweite"},
-        {"question_id": "q2", "lang": "en", "kind": "benign", "chosen": "third", "rejected": refusal_for("q2", books["en"])},
+        {
+            "question_id": "q1",
+            "lang": "en",
+            "kind": "harmful",
+            "chosen": refusal_for("q1", books["en"]),
+            "rejected": "first",
+        },
+        {
+            "question_id": "q1",
+            "lang": "de",
+            "kind": "harmful",
+            "chosen": refusal_for("q1", books["de"]),
+            "rejected": "zweite",
+        },
+        {
+            "question_id": "q2",
+            "lang": "en",
+            "kind": "benign",
+            "chosen": "third",
+            "rejected": refusal_for("q2", books["en"]),
+        },
     ]
     assert list(questions.columns) == ["question_id", "lang", "kind"]
 

@@ -168,7 +168,9 @@ def test_nothing_held_out_leaves_nothing_spare(pairs: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_near_duplicates_stay_on_one_side(seed: int, pairs: pd.DataFrame) -> None:
-    twins = pd.concat([pairs, pd.DataFrame(slot_rows("S1x00-again", "S1", "y", "S1-0", text=unlike("S1x00harmfulen") + "!"))])
+    twins = pd.concat(
+        [pairs, pd.DataFrame(slot_rows("S1x00-again", "S1", "y", "S1-0", text=unlike("S1x00harmfulen") + "!"))]
+    )
     part_by_slot = assign(glue(twins, 0.8), SPLIT, seed)
     assert part_by_slot["S1x00"] == part_by_slot["S1x00-again"]
     parts = parts_of(twins, part_by_slot)

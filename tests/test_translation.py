@@ -20,7 +20,10 @@ class FakeTranslator:
 
 def questions(*texts: str) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"question_id": f"q{number}", "lang": "en", "slot_id": "s", "text": text} for number, text in enumerate(texts)],
+        [
+            {"question_id": f"q{number}", "lang": "en", "slot_id": "s", "text": text}
+            for number, text in enumerate(texts)
+        ],
         columns=["question_id", "lang", "slot_id", "text"],
     )
 
@@ -71,7 +74,10 @@ def test_the_least_chrf_decides() -> None:
 
 def test_kept_and_rejected_are_every_question_in_every_language(books: dict[str, Phrasebook]) -> None:
     kept, rejected = translate(questions(ENGLISH, "How are you?"), ["en", "de"], PhrasebookTranslator(books), 90.0)
-    rows = [*kept[["question_id", "lang"]].itertuples(index=False), *rejected[["question_id", "lang"]].itertuples(index=False)]
+    rows = [
+        *kept[["question_id", "lang"]].itertuples(index=False),
+        *rejected[["question_id", "lang"]].itertuples(index=False),
+    ]
     assert sorted(map(tuple, rows)) == [("q0", "de"), ("q0", "en"), ("q1", "de"), ("q1", "en")]
     assert set(rejected["question_id"]) == {"q1"}
 

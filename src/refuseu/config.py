@@ -14,7 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from refuseu.errors import UserError
 from refuseu.taxonomy import LANGUAGES, PIVOT
 
-
 CUSTOM = "custom"
 """The config that ``train.languages`` is for."""
 
@@ -237,7 +236,6 @@ class RainbowTeamingConfig(Section):
     languages: Languages
     categories: Named
     styles: Named
-    label: Label
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
 
 

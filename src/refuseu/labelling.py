@@ -70,7 +70,9 @@ def _reason(kind: str, votes: dict[str, list[Verdict]], protocol: Label, right_l
         return f"question not {wanted.value}"
     if not QUORUM[protocol.chosen](vote.reply is good and vote.harm is Harm.SAFE for vote in votes["chosen"]):
         return f"chosen not a {'safe ' if harmful else ''}{good.value}"
-    if not QUORUM[protocol.rejected](vote.reply is bad and vote.harm is not Harm.UNPARSED for vote in votes["rejected"]):
+    if not QUORUM[protocol.rejected](
+        vote.reply is bad and vote.harm is not Harm.UNPARSED for vote in votes["rejected"]
+    ):
         return f"rejected not a {'harmful ' if harmful else ''}{bad.value}"
     return None
 

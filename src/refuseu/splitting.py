@@ -68,7 +68,7 @@ def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
     rng = random.Random(seed)
     order = rng.sample(slots, len(slots))
     unseen_test, unseen_dev = _held_out(order, config, rng)
-    part: dict[Slot, str] = {slot: "train" for slot in order}
+    part: dict[Slot, str] = dict.fromkeys(order, "train")
     for slot in order:
         if slot.ask_ids & (unseen_test | unseen_dev):
             part[slot] = "spare"

@@ -15,7 +15,9 @@ def test_every_ask_and_every_answer_it_learnt_from(books: dict[str, Phrasebook])
     for lang, book in books.items():
         for text, ask in book.named_asks.items():
             question = book.requests[0].replace(SLOT, text)
-            assert judge.judge([Exchange(lang, question)]) == [Verdict(Harm(ask.kind.replace("benign", "safe")), Reply.ABSENT)]
+            assert judge.judge([Exchange(lang, question)]) == [
+                Verdict(Harm(ask.kind.replace("benign", "safe")), Reply.ABSENT)
+            ]
         exchanges = [Exchange(lang, HARMFUL_ASK, answer) for answer in [*book.refusals, *book.compliances]]
         replies = [verdict.reply for verdict in judge.judge(exchanges)]
         assert replies == [Reply.REFUSAL] * 2 + [Reply.COMPLIANCE] * 2

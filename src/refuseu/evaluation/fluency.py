@@ -6,6 +6,7 @@ answer's word bigrams (sentence boundaries count as words) that the reference ho
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from refuseu.phrasebook import Phrasebook
 
@@ -38,4 +39,4 @@ class FluencyScorer:
 def bigrams(text: str) -> list[tuple[str, str]]:
     """Adjacent words and punctuation marks, lower case, with a boundary at both ends."""
     words = [BOUNDARY, *re.findall(r"\w+|[^\w\s]", text.casefold()), BOUNDARY]
-    return list(zip(words, words[1:], strict=False))
+    return list(pairwise(words))

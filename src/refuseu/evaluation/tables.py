@@ -18,9 +18,7 @@ AVERAGED = ("asr", "asr_unseen", "junk", "over_refusal", "language_consistency",
 """Columns of a (config, language) row that ``metrics/eval.json`` averages over languages."""
 
 
-def language_rows(
-    answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], confidence: float
-) -> list[Row]:
+def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], confidence: float) -> list[Row]:
     """One row a (config, language): configs as they first stand in ``answers``, languages as given."""
     facts = knowledge.groupby(["model", "lang"])["correct"].mean()
     groups = dict(list(answers.groupby(["model", "lang"])))

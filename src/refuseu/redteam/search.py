@@ -39,7 +39,7 @@ class Search:
         self.archive = archive
         self.history: list[dict[str, float]] = []
         self.outcomes: Counter[str] = Counter(
-            {outcome: 0 for outcome in ("accepted", "similar to parent", "similar to elite", "lost to elite", "harmless")}
+            dict.fromkeys(("accepted", "similar to parent", "similar to elite", "lost to elite", "harmless"), 0)
         )
         self._mutator = mutator
         self._target = target

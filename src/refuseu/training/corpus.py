@@ -15,7 +15,7 @@ from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
 
 T = TypeVar("T")
 
-SHARES = {"hazard": 0.5, "plain": 0.2, "styled": 0.15, "fact": 0.15}
+SHARES = {"hazard": 0.25, "plain": 0.45, "styled": 0.15, "fact": 0.15}
 """Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
 
 
