@@ -11,6 +11,7 @@ from refuseu.splitting import (
     Contamination,
     Slot,
     assert_clean,
+    assert_filled,
     assign,
     complete_slots,
     contamination,
@@ -245,6 +246,14 @@ def test_a_contaminated_part_is_named(exact: int, near: int) -> None:
     assert error.value.exit_code == 1
     assert f"test shares {exact} equal and {near} near-duplicate questions with train in lv" in error.value.message
     assert "split.near_duplicate" in error.value.message
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> None:
+    parts = {**dict.fromkeys(PARTS, pairs), "dev": pairs[:0], "spare": pairs[:0]}
+    assert_filled(parts)
+    with pytest.raises(UserError, match=f"split: no slot is left for {name}; raise rainbow-teaming.elites_per_cell"):
+        assert_filled({**parts, name: pairs[:0]})
 
 
 def test_the_account_adds_up(pairs: pd.DataFrame) -> None:

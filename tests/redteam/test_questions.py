@@ -3,6 +3,7 @@ from hashlib import sha256
 import pytest
 
 from refuseu.config import RainbowTeaming
+from refuseu.errors import UserError
 from refuseu.phrasebook import Phrasebook
 from refuseu.records import ELITE
 from refuseu.redteam.archive import Archive, Elite
@@ -42,11 +43,6 @@ def test_an_elite_and_its_twin_share_a_slot(archive: Archive, books: dict[str, P
     ]
 
 
-def test_an_empty_archive_has_no_questions(books: dict[str, Phrasebook]) -> None:
-    questions = questions_of(Archive(["S1"], ["slang"], 1), PhrasebookMutator(books["en"]))
-    assert (len(questions), list(questions.columns)) == (0, list(ELITE))
-
-
 def test_the_account_adds_up(archive: Archive, books: dict[str, Phrasebook]) -> None:
     config = RainbowTeaming.model_validate(
         {"elites_per_cell": 1, "temperature": 1, "max_bleu": 1, "iterations": 1, "mutations": 1, "batch_size": 1}
@@ -75,3 +71,8 @@ def test_the_account_adds_up(archive: Archive, books: dict[str, Phrasebook]) -> 
         },
     }
     assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values())
+
+
+def test_an_empty_archive_is_one_sentence(books: dict[str, Phrasebook]) -> None:
+    with pytest.raises(UserError, match="no question got a harmful answer"):
+        questions_of(Archive(["S1"], ["slang"], 2), PhrasebookMutator(books["en"]))
