@@ -6,7 +6,7 @@ import click
 
 from refuseu.config import SplitConfig, load
 from refuseu.records import MIX, PAIR, TEST, read_table, write_json, write_table
-from refuseu.splitting import assert_clean, assign, complete_slots, glue, mixes, parts_of, summary
+from refuseu.splitting import assert_clean, assert_filled, assign, complete_slots, glue, mixes, parts_of, summary
 
 
 @click.command(help=__doc__)
@@ -19,6 +19,7 @@ def main(pairs: Path, out: Path, metrics: Path) -> None:
     whole = complete_slots(labelled, config.languages)
     slots = glue(whole, config.split.near_duplicate)
     parts = parts_of(whole, assign(slots, config.split, config.seed))
+    assert_filled(parts)
     report = summary(labelled, whole, parts, slots, config)
     for name in ("train", "dev", "test"):
         write_table(parts[name], out / f"{name}.parquet", TEST, ["question_id", "lang"])

@@ -85,7 +85,7 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         (lambda params, _: params["split"].update(near_duplicate=1.0), "split.near_duplicate: Input should be less"),
         (lambda _, profile: profile["dpo"].update(steps=0), "dpo.steps: Input should be greater than 0"),
         (lambda params, _: params["languages"].append("xx"), "unknown language 'xx'; known are en, de, fr"),
-        (lambda params, _: params["languages"].append("en"), "languages: Value error, repeats en"),
+        (lambda params, _: params["languages"].append("en"), "languages: repeats en"),
         (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),
         (
             lambda params, _: params["languages"].remove("lv"),
@@ -93,7 +93,7 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         ),
         (
             lambda params, _: params["train"].update(languages=["tr"]),
-            "train.languages.0: Value error, unknown language",
+            "train.languages.0: unknown language",
         ),
         (
             lambda params, _: params["train"]["configs"].update(none={"languages": ["de"], "without": ["de"]}),
@@ -106,7 +106,7 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         ),
         (lambda params, _: params["label"].update(adjudicator="lexicon"), "label.adjudicator: must differ from both"),
         (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: List should have at least 2"),
-        (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: Value error, repeats"),
+        (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: repeats"),
         (lambda params, _: params["label"].update(question="most"), "label.question: Input should be 'all' or 'any'"),
     ],
 )
@@ -185,3 +185,13 @@ def test_single_languages_leave_out_custom() -> None:
 def test_a_config_may_have_its_own_benign_share_even_zero() -> None:
     assert TRAIN.benign_share_of("german") == 0.2
     assert TRAIN.benign_share_of("no-english") == 0.0
+
+
+@pytest.mark.parametrize("name", ["base", "../elsewhere", "Two Words"])
+def test_a_config_is_named_like_a_folder(name: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    profile = yaml.safe_load((ROOT / "profiles" / "miniature.yaml").read_text())
+    params["train"]["configs"][name] = {"languages": "all"}
+    merged = {key: {**params.get(key, {}), **section} for key, section in profile.items()}
+    with pytest.raises(ValidationError, match="a config's name is a folder's"):
+        Parameters.model_validate({**params, **merged})

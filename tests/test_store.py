@@ -82,3 +82,14 @@ def test_the_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "deep" / "er" / "rows.sqlite"))
     assert Store().complete(["a"], Worker(["a"])) == ["A"]
     assert (tmp_path / "deep" / "er" / "rows.sqlite").is_file()
+
+
+def test_rows_done_before_a_failure_are_kept(tmp_path: Path) -> None:
+    def breaks(missing: list[int]) -> Iterator[tuple[int, str]]:
+        yield missing[0], "done"
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path / "rows.sqlite")
+    with pytest.raises(KeyboardInterrupt):
+        store.complete(["a", "b"], breaks)
+    assert store.complete(["a"], lambda missing: iter(())) == ["done"]

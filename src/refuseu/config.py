@@ -5,6 +5,7 @@ the two halves of a section are read as one object. A stage loads one ``*Config`
 fields are the top-level keys that the stage reads, which ``tests/test_pipeline.py`` holds against ``dvc.yaml``.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -19,7 +20,7 @@ CUSTOM = "custom"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _known_language(code: str) -> str:
@@ -213,6 +214,10 @@ class Parameters(Section):
         if self.label.adjudicator in self.label.judges:
             raise ValueError("label.adjudicator: must differ from both label.judges")
         for name, config in self.train.configs.items():
+            if name == "base" or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+                raise ValueError(
+                    f"train.configs.{name}: a config's name is a folder's; use a-z, 0-9 and '-', but not 'base'"
+                )
             wanted = [] if config.languages == "all" else config.languages or self.train.languages
             for code in [*wanted, *config.without]:
                 if code not in self.languages:
@@ -319,7 +324,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the repository's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must be a mapping of parameter names to values")
@@ -341,12 +346,13 @@ def _merge(params: dict[str, Any], profile: dict[str, Any], profile_name: str) -
 
 
 def _explain(error: ValidationError) -> str:
-    problems = []
+    """Every problem once, by the key as it is spelt in YAML; pydantic's names of types and branches are left out."""
+    problems: dict[str, str] = {}
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part not in ("list[function-after[]]", "literal['all']"))
+        key = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
         message = "unknown parameter" if problem["type"] == "extra_forbidden" else problem["msg"]
-        problems.append(f"{key}: {message}" if key else message.removeprefix("Value error, "))
-    return "; ".join(problems)
+        problems[key] = message.removeprefix("Value error, ")
+    return "; ".join(f"{key}: {message}" if key else message for key, message in problems.items())
 
 
 def check(root: Path = Path()) -> None:

@@ -136,7 +136,7 @@ def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, s
         book = Phrasebook.model_validate(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with the entries of en.yaml, or drop {code}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         problem = error.errors()[0]

@@ -168,6 +168,20 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
     return result
 
 
+def assert_filled(parts: dict[str, pd.DataFrame]) -> None:
+    """Fail when train or test holds nothing.
+
+    Raises:
+        UserError: naming the part.
+    """
+    for name in ("train", "test"):
+        if parts[name].empty:
+            raise UserError(
+                f"split: no slot is left for {name}; raise rainbow-teaming.elites_per_cell or iterations, "
+                "or lower split.test_per_cell, dev_per_category and the unseen asks"
+            )
+
+
 def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
     """Fail when a part shares a question with train.
 
@@ -179,7 +193,7 @@ def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
             if found["exact"] or found["near"]:
                 raise UserError(
                     f"split: {name} shares {found['exact']:.0f} equal and {found['near']:.0f} near-duplicate questions "
-                    f"with train in {lang}; no split was written to metrics, lower split.near_duplicate"
+                    f"with train in {lang}; lower split.near_duplicate, so that such slots are glued"
                 )
 
 

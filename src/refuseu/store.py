@@ -44,13 +44,15 @@ class Store:
         known = self._get(keys)
         missing = {key: position for position, key in reversed(list(enumerate(keys))) if key not in known}
         done: list[tuple[str, str]] = []
-        for position, value in work(sorted(missing.values())) if missing else ():
-            known[keys[position]] = value
-            done.append((keys[position], value))
-            if len(done) == ROWS_A_COMMIT:
-                self._put(done)
-                done = []
-        self._put(done)
+        try:
+            for position, value in work(sorted(missing.values())) if missing else ():
+                known[keys[position]] = value
+                done.append((keys[position], value))
+                if len(done) == ROWS_A_COMMIT:
+                    self._put(done)
+                    done = []
+        finally:
+            self._put(done)  # what is done is kept, also when the work breaks off
         return [known[key] for key in keys]
 
     def _get(self, keys: Sequence[str]) -> dict[str, str]:

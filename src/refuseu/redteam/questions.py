@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from refuseu.errors import UserError
 from refuseu.records import ELITE
 from refuseu.redteam.archive import Archive
 from refuseu.redteam.mutators import PhrasebookMutator
@@ -18,7 +19,16 @@ def question_id(text: str) -> str:
 
 
 def questions_of(archive: Archive, mutator: PhrasebookMutator) -> pd.DataFrame:
-    """Every elite and its benign twin (``records.ELITE``); a twin has no fitness of its own (0)."""
+    """Every elite and its benign twin (``records.ELITE``); a twin has no fitness of its own (0).
+
+    Raises:
+        UserError: when the archive is empty.
+    """
+    if not archive.coverage():
+        raise UserError(
+            "rainbow-teaming: no question got a harmful answer from the target; "
+            "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_asks)"
+        )
     rows = []
     for (category, style), elite in archive:
         common = {
