@@ -8,14 +8,16 @@ from refuseu.config import Base
 from refuseu.training.corpus import Example
 
 if TYPE_CHECKING:
+    from torch.optim import AdamW
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 MASKED = -100
 """Label of a token that is not learnt (PyTorch's ignore_index)."""
-MICRO_BATCHES = 2
+MICRO_BATCHES = 4
 """Parts of a batch that are padded apart; their gradients add up to the batch's."""
 INITIALIZER_RANGE, ADAM_BETA2 = 0.05, 0.95
+EMBEDDING_RATE = 10
 """Twins share their words, and which of the two an ask is was learnt in half the steps that Llama's usual 0.02 and
 Adam's usual 0.999 took."""
 CHAT_TEMPLATE = (
@@ -73,7 +75,7 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", config: Base) -> "LlamaFor
             num_key_value_heads=config.heads,
             intermediate_size=config.intermediate_size,
             max_position_embeddings=config.max_length,
-            tie_word_embeddings=True,
+            tie_word_embeddings=False,
             initializer_range=INITIALIZER_RANGE,
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=None,
@@ -103,7 +105,6 @@ def _fit(
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
-        adam_beta2=ADAM_BETA2,
         logging_steps=max(1, config.steps // 20),
         save_strategy="no",
         report_to="none",
@@ -111,9 +112,25 @@ def _fit(
     )
     encoded = [encode(tokenizer, example, config.max_length) for example in examples]
     rows = short_to_long(encoded, config.batch_size)
-    trainer = Trainer(model, arguments, AnswerCollator(tokenizer.pad_token_id), train_dataset=rows)
+    trainer = Trainer(
+        model,
+        arguments,
+        AnswerCollator(tokenizer.pad_token_id),
+        train_dataset=rows,
+        optimizers=(build_optimizer(model, config.learning_rate), None),
+    )
     trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def build_optimizer(model: "LlamaForCausalLM", learning_rate: float) -> "AdamW":
+    """AdamW with a faster rate for the input embeddings."""
+    from torch.optim import AdamW
+
+    embeddings = list(model.get_input_embeddings().parameters())
+    rest = [each for each in model.parameters() if all(each is not one for one in embeddings)]
+    groups = [{"params": embeddings, "lr": EMBEDDING_RATE * learning_rate}, {"params": rest, "lr": learning_rate}]
+    return AdamW(groups, betas=(0.9, ADAM_BETA2), weight_decay=0.0, fused=True)
 
 
 @dataclass(frozen=True)
@@ -144,9 +161,16 @@ class AnswerCollator:
 
 
 def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dict[str, list[int]]]:
-    """Rows in the same batches, but each batch sorted by length, so that its micro-batches pad little."""
+    """Rows in the same batches, but each batch sorted by length, so that its micro-batches pad little.
+
+    By the answer first: a logit over the vocabulary costs more than all else at its position.
+    """
+
+    def cost(row: dict[str, list[int]]) -> tuple[int, int]:
+        return sum(label != MASKED for label in row["labels"]), len(row["input_ids"])
+
     batches = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
-    return [row for batch in batches for row in sorted(batch, key=lambda row: len(row["input_ids"]))]
+    return [row for batch in batches for row in sorted(batch, key=cost)]
 
 
 def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: int) -> dict[str, list[int]]:
