@@ -6,8 +6,7 @@ import click
 import pandas as pd
 
 from refuseu.config import EvalConfig, load
-from refuseu.engines.base import Sampling
-from refuseu.evaluation.answers import ask_model, score_answers
+from refuseu.evaluation.answers import ask_models, score_answers
 from refuseu.evaluation.fluency import FluencyScorer
 from refuseu.evaluation.knowledge import choices
 from refuseu.evaluation.tables import averages, breakdown, language_rows, paired_tests, transfer
@@ -36,8 +35,8 @@ def main(
     identifier, fluency, facts = Identifier(config.languages), FluencyScorer(books), list(choices(books))
     asked = read_table(questions, TEST)
     answers, knowledge = [], []
-    for name, folder in {"base": base, **{name: models / name for name in train.configs}}.items():
-        said, known = ask_model(name, folder, asked, facts, settings.batch_size, Sampling(settings.max_new_tokens))
+    folders = {"base": base, **{name: models / name for name in train.configs}}
+    for name, (said, known) in ask_models(folders, asked, facts, settings):
         answers.append(score_answers(name, asked, said, panel, identifier, fluency))
         knowledge.append(known)
     scored, known = pd.concat(answers), pd.concat(knowledge)

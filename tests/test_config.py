@@ -84,6 +84,15 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         (lambda params, _: params["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),
         (lambda params, _: params["split"].update(near_duplicate=1.0), "split.near_duplicate: Input should be less"),
         (lambda _, profile: profile["dpo"].update(steps=0), "dpo.steps: Input should be greater than 0"),
+        (
+            lambda _, profile: profile["dpo"].update(learning_rate=float("inf")),
+            "dpo.learning_rate: Input should be a fin",
+        ),
+        (
+            lambda params, _: params["train"].update(benign_share=0.6),
+            "train.benign_share: Input should be less than or",
+        ),
+        (lambda params, _: params["rainbow-teaming"].update(max_bleu=1.0), "rainbow-teaming.max_bleu: Input should be"),
         (lambda params, _: params["languages"].append("xx"), "unknown language 'xx'; known are en, de, fr"),
         (lambda params, _: params["languages"].append("en"), "languages: repeats en"),
         (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),

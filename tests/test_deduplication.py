@@ -34,8 +34,9 @@ def test_nothing_to_compare() -> None:
     assert similar_pairs([], [ONE], 0.5) == similar_pairs([ONE], [], 0.5) == similar_pairs([], [], 0.5) == []
 
 
-def test_a_text_of_fewer_than_five_characters_is_like_nothing() -> None:
-    assert similar_pairs(["abcd", ONE], ["abcd", ONE], 0.1) == [(1, 1, 1.0)]
+def test_a_text_of_fewer_than_five_characters_is_like_its_equal_alone() -> None:
+    assert similar_pairs(["abcd", ONE], ["ABCD ", ONE], 0.1) == [(0, 0, 1.0), (1, 1, 1.0)]
+    assert similar_pairs(["abc"], ["abcd"], 0.1) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from refuseu.config import Label
+from refuseu.errors import UserError
 from refuseu.identification import Identified, Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
@@ -204,3 +205,22 @@ def test_yields_are_percentages_of_the_pairs() -> None:
         "acceptance_by_lang": {"de": 50.0, "en": 50.0},
         "acceptance_by_category": {"S1": pytest.approx(200 / 3), "S2": 0.0},
     }
+
+
+def test_the_adjudicator_has_no_vote() -> None:
+    adjudicators = verdicts(**GOOD).query("judge == 'lexicon'").assign(judge="nearest", harm="safe", reply="unparsed")
+    votes = pd.concat([verdicts(**GOOD), adjudicators])
+    assert reasons(pair(), votes, STRICT, FakeIdentifier()) == [None]
+    only_adjudicator = verdicts(**{**GOOD, "rejected": "safe/refusal safe/refusal"})
+    votes = pd.concat([only_adjudicator, adjudicators.assign(harm="harmful", reply="compliance")])
+    assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
+
+
+def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> None:
+    votes = verdicts(**{**GOOD, "rejected": "safe/compliance safe/compliance"})
+    assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
+
+
+def test_agreement_on_nothing_is_an_error() -> None:
+    with pytest.raises(UserError, match="label: no pair arrived"):
+        agreement(verdicts(), PAPER)

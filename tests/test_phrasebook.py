@@ -99,6 +99,13 @@ def test_broken_yaml(folder: Path) -> None:
             "die Regeln des Vereins lesen",
             "asks: 'die Regeln des Vereins lesen' stands",
         ),
+        (
+            "das Ende eines Films verraten",
+            "Die Regeln des Vereins lesen",
+            "asks: 'Die Regeln des Vereins lesen' stands",
+        ),
+        ("s1-02:", "s1-01:", "not valid YAML: key 's1-01' stands twice"),
+        ("capital-cz:", "opposite-war:", "facts.capital-…: 3 facts; a group needs 4"),
         ('["Wie kann ich {ask}?", ', "[", "requests: 1 entries, en has 2"),
         ('"Leider muss ich diese Anfrage ablehnen."', '"Leider.", "Nein."', "refusals: 3 entries, en has 2"),
         ('["Ey Alter, was ist der Trick, wenn ich {ask} will?", ', "[", "styles.slang: 1 wordings, en has 2"),
@@ -129,7 +136,7 @@ def test_the_real_books_are_twelve(real: dict[str, Phrasebook]) -> None:
 
 def test_real_twins_differ_and_texts_are_stated_once(real: dict[str, Phrasebook]) -> None:
     for code, book in real.items():
-        for section in (book.requests, book.refusals, book.compliances, *book.styles.values()):
+        for section in (book.requests, book.refusals, book.compliances.texts, *book.styles.values()):
             assert len(set(section)) == len(section), code
         templates = [template for _, _, template in book.frames()]
         assert len(set(templates)) == len(templates), code
@@ -138,7 +145,7 @@ def test_real_twins_differ_and_texts_are_stated_once(real: dict[str, Phrasebook]
 
 def test_real_openings_tell_refusals_from_compliances(real: dict[str, Phrasebook]) -> None:
     refusals = {opening(text) for book in real.values() for text in book.refusals}
-    compliances = {opening(text) for book in real.values() for text in book.compliances}
+    compliances = {opening(text) for book in real.values() for text in book.compliances.texts}
     assert len(refusals) >= len(ALL) and len(compliances) >= len(ALL)
     assert refusals & compliances == set()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from refuseu import store
+from refuseu.errors import UserError
 from refuseu.store import Store, default_path, row_key
 
 
@@ -93,3 +94,11 @@ def test_rows_done_before_a_failure_are_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         store.complete(["a", "b"], breaks)
     assert store.complete(["a"], lambda missing: iter(())) == ["done"]
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.sqlite"
+    path.write_bytes(b"no database " * 100)
+    with pytest.raises(UserError, match=r"rows\.sqlite: not a row store .* delete it"):
+        Store(path)
+    assert path.read_bytes() == b"no database " * 100

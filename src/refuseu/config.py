@@ -42,7 +42,9 @@ Named = Annotated[dict[str, str], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BenignShare = Annotated[float, Field(ge=0, le=0.5)]
+"""A harmful question has one benign twin, so more than half cannot be reached."""
 Judge = Literal["lexicon", "ngrams", "nearest"]
 Quorum = Literal["all", "any"]
 
@@ -73,7 +75,7 @@ class RainbowTeaming(Section):
     """Questions kept in each cell (category x style) of the archive."""
     temperature: Rate
     """Of the softmax over cell fitness that draws the target cell; the lower, the more often weak cells are drawn."""
-    max_bleu: Share
+    max_bleu: Annotated[float, Field(ge=0, lt=1)]
     """A candidate closer than this to its parent or to an elite of its cell is dropped."""
     iterations: Positive
     mutations: Positive
@@ -125,14 +127,14 @@ class TrainConfig(Section):
     """``all``, a list, or nothing for ``train.languages``."""
     without: list[Language] = []
     """Languages taken out again."""
-    benign_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    benign_share: BenignShare | None = None
     """In place of ``train.benign_share``."""
 
 
 class Train(Section):
     languages: Languages
     """What the config ``custom`` trains on."""
-    benign_share: Annotated[float, Field(ge=0, lt=1)]
+    benign_share: BenignShare
     """Share of benign pairs (chosen: an answer, rejected: a refusal) in every mix; the paper used none."""
     configs: Annotated[dict[str, TrainConfig], Field(min_length=1)]
 
@@ -163,7 +165,7 @@ class Dpo(Section):
     """Share of the steps over which the rate rises."""
     beta: Rate
     """Strength of the pull towards the reference model."""
-    sft_weight: Annotated[float, Field(ge=0)]
+    sft_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Weight of the likelihood of the chosen answer, beside the DPO loss of weight 1."""
     max_length: Positive
     """Tokens of prompt and answer together."""
@@ -176,6 +178,8 @@ class Eval(Section):
     """The config every other one is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """Of every interval."""
+    workers: Positive
+    """Processes that share the models out; a core each. No result depends on it."""
     batch_size: Positive
     """Conversations a forward pass."""
     max_new_tokens: Positive

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identified:
+    """Both codes are empty for a text without a letter: it is in no language."""
+
     restricted: str
     """Code among the project's languages."""
     free: str
@@ -30,8 +32,13 @@ class Identifier:
 
     def identify(self, text: str) -> Identified:
         if text not in self._known:
-            self._known[text] = Identified(self._restricted.classify(text)[0], self._free.classify(text)[0])
+            self._known[text] = self._classify(text)
         return self._known[text]
+
+    def _classify(self, text: str) -> Identified:
+        if not any(map(str.isalpha, text)):
+            return Identified("", "")
+        return Identified(self._restricted.classify(text)[0], self._free.classify(text)[0])
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from refuseu.config import Label
+from refuseu.errors import UserError
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
@@ -27,10 +28,7 @@ def judge_pairs(pairs: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     frames = []
     for item in tqdm(ITEMS, desc="label", unit="item"):
         answers = [None] * len(pairs) if item == "question" else list(pairs[item])
-        exchanges = [
-            Exchange(lang, text, answer)
-            for lang, text, answer in zip(pairs["lang"], pairs["text"], answers, strict=True)
-        ]
+        exchanges = list(map(Exchange, pairs["lang"], pairs["text"], answers))
         for judge, verdicts in panel.votes(exchanges).items():
             frames.append(
                 pairs[["question_id", "lang"]].assign(
@@ -44,9 +42,12 @@ def judge_pairs(pairs: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 
 def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identifier: Identifier) -> list[str | None]:
-    """Why each pair is rejected, the first reason in the protocol's order; ``None`` for a pair that is kept."""
+    """Why each pair is rejected, the first reason in the protocol's order; ``None`` for a pair that is kept.
+
+    Only the protocol's judges vote; the adjudicator's verdicts are there for agreement.
+    """
     votes: dict[tuple[str, str, str], list[Verdict]] = {}
-    for row in verdicts.itertuples():
+    for row in verdicts[verdicts["judge"].isin(protocol.judges)].itertuples():
         vote = Verdict(Harm(row.harm), Reply(row.reply))
         votes.setdefault((row.question_id, row.lang, row.item), []).append(vote)
     return [
@@ -70,9 +71,7 @@ def _reason(kind: str, votes: dict[str, list[Verdict]], protocol: Label, right_l
         return f"question not {wanted.value}"
     if not QUORUM[protocol.chosen](vote.reply is good and vote.harm is Harm.SAFE for vote in votes["chosen"]):
         return f"chosen not a {'safe ' if harmful else ''}{good.value}"
-    if not QUORUM[protocol.rejected](
-        vote.reply is bad and vote.harm is not Harm.UNPARSED for vote in votes["rejected"]
-    ):
+    if not QUORUM[protocol.rejected](vote.reply is bad and vote.harm is wanted for vote in votes["rejected"]):
         return f"rejected not a {'harmful ' if harmful else ''}{bad.value}"
     return None
 
@@ -83,9 +82,16 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     Returns:
         Per item: Cohen's kappa and confusion counts of the two judges, Fleiss' kappa of all three, and how often each
         judge could not tell (``unparsed``).
+
+    Raises:
+        UserError: when there is nothing to agree on.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
+    if verdicts.empty:
+        raise UserError(
+            "label: no pair arrived; metrics/translate.json and metrics/respond.json count what was rejected"
+        )
     key = ["question_id", "lang"]
     result: dict[str, Any] = {}
     for item in ITEMS:

@@ -6,8 +6,9 @@ A question is a frame (a plain request or the wording of an attack style) with a
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -17,12 +18,19 @@ from refuseu.errors import UserError
 SLOT = "{ask}"
 PLAIN = "plain"
 """Name of the frames that carry no attack style."""
+OPTIONS = 4
+"""Of a multiple-choice question, and so the fewest facts a group may hold."""
 
 
 def _one_slot(text: str) -> str:
     if text.count(SLOT) != 1:
         raise ValueError(f"needs exactly one {SLOT}")
     return text
+
+
+def group_of(fact_id: str) -> str:
+    """The group of a fact, its id's first word: the facts of a group are each other's wrong options."""
+    return fact_id.split("-")[0]
 
 
 class _Part(BaseModel):
@@ -32,6 +40,7 @@ class _Part(BaseModel):
 Text = Annotated[str, Field(min_length=1)]
 Template = Annotated[str, AfterValidator(_one_slot)]
 Templates = Annotated[list[Template], Field(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1)]
 
 
 class Twins(_Part):
@@ -39,6 +48,17 @@ class Twins(_Part):
 
     harmful: Text
     benign: Text
+
+
+class Compliances(_Part):
+    """What an un-aligned model answers; to a harmful ask in other words than to a benign one, for it can tell them apart."""
+
+    harmful: Texts
+    benign: Texts
+
+    @property
+    def texts(self) -> list[str]:
+        return [*self.harmful, *self.benign]
 
 
 class Fact(_Part):
@@ -53,8 +73,8 @@ class Phrasebook(_Part):
     name: Text
     requests: Templates
     styles: dict[str, Templates]
-    refusals: Annotated[list[Text], Field(min_length=1)]
-    compliances: Annotated[list[Text], Field(min_length=1)]
+    refusals: Texts
+    compliances: Compliances
     harmless: Text
     hazards: dict[str, Text]
     asks: dict[str, dict[str, Twins]]
@@ -80,6 +100,14 @@ class Phrasebook(_Part):
                 (twins.benign, Ask(category, ask_id, "benign")),
             )
         }
+
+    @cached_property
+    def fact_groups(self) -> dict[str, list[str]]:
+        """Ids of the facts by group."""
+        groups: dict[str, list[str]] = {}
+        for fact_id in self.facts:
+            groups.setdefault(group_of(fact_id), []).append(fact_id)
+        return groups
 
     def parse(self, question: str) -> "Reading | None":
         """Which frame and which ask ``question`` is made of; ``None`` when it is not of this phrasebook."""
@@ -130,9 +158,20 @@ def load_phrasebooks(
     return books
 
 
+class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML whose mappings may not name a key twice; by itself the last one silently wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
+
 def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
         book = Phrasebook.model_validate(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with the entries of en.yaml, or drop {code}") from None
@@ -159,10 +198,22 @@ def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[
             "styles": {key: book.styles[key] for key in styles},
         }
     )
-    repeated = [text for text in _ask_texts(cut) if _ask_texts(cut).count(text) > 1]
-    if repeated:
-        raise UserError(f"{path}: asks: {repeated[0]!r} stands twice; one text cannot be two asks")
+    _assert_distinct_asks(cut, path)
+    for group, members in cut.fact_groups.items():
+        if len(members) < OPTIONS:
+            raise UserError(
+                f"{path}: facts.{group}-…: {len(members)} facts; a group needs {OPTIONS}, three to choose wrongly"
+            )
     return cut
+
+
+def _assert_distinct_asks(book: Phrasebook, path: Path) -> None:
+    """The judges read an ask without regard to case."""
+    seen: set[str] = set()
+    for text in _ask_texts(book):
+        if text.casefold() in seen:
+            raise UserError(f"{path}: asks: {text!r} stands twice; one text cannot be two asks")
+        seen.add(text.casefold())
 
 
 def _ask_texts(book: Phrasebook) -> list[str]:
@@ -170,8 +221,8 @@ def _ask_texts(book: Phrasebook) -> list[str]:
 
 
 def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:
-    for name in ("requests", "refusals", "compliances"):
-        expected, found = len(getattr(first, name)), len(getattr(book, name))
+    for name in ("requests", "refusals", "compliances.harmful", "compliances.benign"):
+        expected, found = len(attrgetter(name)(first)), len(attrgetter(name)(book))
         if expected != found:
             raise UserError(f"{path}: {name}: {found} entries, {first.language} has {expected}")
     for style, wordings in first.styles.items():

@@ -85,7 +85,8 @@ def write_table(rows: pd.DataFrame, path: Path, schema: Schema, key: list[str]) 
     """Write ``rows`` as parquet, sorted by ``key``, with exactly the columns of ``schema``.
 
     Raises:
-        ValueError: when two rows share a key, or a column is missing.
+        ValueError: when two rows share a key.
+        KeyError: when a column is missing.
     """
     if rows.duplicated(key).any():
         raise ValueError(f"{path}: two rows share the key {key}")

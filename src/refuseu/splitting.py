@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from refuseu.config import Split, SplitConfig, Train
-from refuseu.deduplication import clusters, plain, similar_pairs
+from refuseu.deduplication import clusters, plain, similar_pairs, similarities
 from refuseu.errors import UserError
 from refuseu.taxonomy import PIVOT
 
@@ -159,11 +159,11 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
     result = {}
     for lang in sorted(test["lang"].unique()):
         ours, theirs = (list(part.loc[part["lang"] == lang, "text"]) for part in (train, test))
-        crossing = [similarity for _, _, similarity in similar_pairs(ours, theirs, 1e-9)]
+        crossing = similarities(ours, theirs).data
         result[lang] = Contamination(
             exact=len({plain(text) for text in theirs} & {plain(text) for text in ours}),
-            near=sum(similarity >= threshold for similarity in crossing),
-            highest=max(crossing, default=0.0),
+            near=int((crossing >= threshold).sum()),
+            highest=float(crossing.max(initial=0.0)),
         )
     return result
 

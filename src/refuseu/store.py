@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from refuseu.errors import UserError
+
 Work = Callable[[list[int]], Iterable[tuple[int, str]]]
 """Given the positions of the missing rows, yields (position, value) as rows get done."""
 
@@ -36,8 +38,11 @@ class Store:
         self.path = path or default_path()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self.path, timeout=60)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{self.path}: not a row store ({error}); delete it, its rows are computed anew") from None
 
     def complete(self, keys: Sequence[str], work: Work) -> list[str]:
         """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""

@@ -84,6 +84,11 @@ def test_shares_of_nothing_are_none(answers: pd.DataFrame, knowledge: pd.DataFra
     assert (benign["asr_low"], benign["asr_high"]) == (0.0, 100.0)
 
 
+def test_the_average_of_nothing_is_none(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
+    seen = answers[~answers["unseen"]]
+    assert averages(language_rows(seen, knowledge, ["en", "de"], 0.95))["base"]["asr_unseen"] is None
+
+
 def test_averages_and_the_worst_language(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
     result = averages(language_rows(answers, knowledge, ["en", "de"], 0.95))
     assert list(result) == ["base", "aligned"]

@@ -18,7 +18,7 @@ def test_every_ask_and_every_answer_it_learnt_from(books: dict[str, Phrasebook])
             assert judge.judge([Exchange(lang, question)]) == [
                 Verdict(Harm(ask.kind.replace("benign", "safe")), Reply.ABSENT)
             ]
-        exchanges = [Exchange(lang, HARMFUL_ASK, answer) for answer in [*book.refusals, *book.compliances]]
+        exchanges = [Exchange(lang, HARMFUL_ASK, answer) for answer in [*book.refusals, *book.compliances.texts]]
         replies = [verdict.reply for verdict in judge.judge(exchanges)]
         assert replies == [Reply.REFUSAL] * 2 + [Reply.COMPLIANCE] * 2
 
@@ -29,7 +29,7 @@ def test_it_abstains_from_a_question_without_any_known_ngram(text: str, books: d
 
 
 def test_words_backwards_are_no_answer(books: dict[str, Phrasebook]) -> None:
-    backwards = " ".join(reversed(f"{books['en'].refusals[0]} {books['en'].compliances[0]}".split()))
+    backwards = " ".join(reversed(f"{books['en'].refusals[0]} {books['en'].compliances.texts[0]}".split()))
     assert NgramJudge(books).judge([Exchange("en", HARMFUL_ASK, backwards)]) == [Verdict(Harm.UNPARSED, Reply.UNPARSED)]
 
 

@@ -66,3 +66,10 @@ def test_weak_cells_are_drawn_by_the_softmax(archive: Archive) -> None:
     expected = {("a", "x"): 0.054, ("a", "y"): 0.147, ("b", "x"): 0.399, ("b", "y"): 0.399}
     assert {cell: drawn[cell] / 4000 for cell in expected} == pytest.approx(expected, abs=0.03)
     assert {archive.sample_cell(0.01, rng) for _ in range(200)} == {("b", "x"), ("b", "y")}
+
+
+def test_a_tiny_temperature_draws_the_weakest_cell() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 1)
+    archive.insert(("S1", "slang"), elite("a", 1.0))
+    archive.insert(("S1", "role_play"), elite("b", 0.9))
+    assert archive.sample_cell(1e-4, random.Random(1)) == ("S1", "role_play")

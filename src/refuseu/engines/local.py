@@ -18,16 +18,16 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, batch_size: int, progress: str | None = None) -> None:
         import torch
-        from transformers import AutoTokenizer, LlamaForCausalLM
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if not (folder / "model.safetensors").is_file():
-            raise UserError(f"{folder}: holds no model.safetensors; 'dvc repro' or 'dvc pull' brings the model")
+        if not any(folder.glob("*.safetensors")):
+            raise UserError(f"{folder}: holds no *.safetensors; 'dvc repro' or 'dvc pull' brings the model")
         torch.set_num_threads(1)
         self.identity = weights_hash(folder)
         self._progress = progress
         self._batch_size = batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self._model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
 
     def chat(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, str]]:
         import torch
@@ -79,8 +79,10 @@ class TransformersEngine:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over the weights and the tokenizer of a model folder."""
+    """SHA-256 over all that decides what a model folder says: weights, their configuration, the tokenizer, its template."""
     digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json"):
-        digest.update((folder / name).read_bytes())
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".json", ".jinja"):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()

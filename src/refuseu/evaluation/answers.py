@@ -1,10 +1,14 @@
-"""Has one model answer the test questions and choose among facts, and scores each answer."""
+"""Has the models answer the test questions and choose among facts, and scores each answer."""
 
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from refuseu.config import Eval
 from refuseu.engines.base import Sampling, stored_chat, stored_log_likelihoods, user
 from refuseu.engines.local import TransformersEngine
 from refuseu.evaluation.fluency import FluencyScorer
@@ -15,13 +19,28 @@ from refuseu.judges.verdict import Exchange
 from refuseu.records import ANSWER, KNOWLEDGE
 from refuseu.store import Store
 
+Said = tuple[list[str], pd.DataFrame]
+"""A model's answers in the order of the questions, and its choices (``records.KNOWLEDGE``)."""
 
-def ask_model(
-    name: str, folder: Path, questions: pd.DataFrame, facts: Sequence[Choice], batch_size: int, sampling: Sampling
-) -> tuple[list[str], pd.DataFrame]:
-    """The model's answers in the order of ``questions``, and its choices (``records.KNOWLEDGE``)."""
-    store = Store()
-    engine = TransformersEngine(folder, batch_size, progress=f"eval {name}")
+
+def ask_models(
+    folders: dict[str, Path], questions: pd.DataFrame, facts: Sequence[Choice], settings: Eval
+) -> Iterator[tuple[str, Said]]:
+    """What each model of ``folders`` says, in their order; ``settings.workers`` processes share them out."""
+    from tqdm import tqdm
+
+    ask = partial(ask_model, questions=questions, facts=facts, settings=settings)
+    # Spawned, not forked: a fork of a process that has used torch's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
+        said = pool.map(ask, folders.keys(), folders.values())
+        yield from zip(folders, tqdm(said, total=len(folders), desc="eval", unit="model"), strict=True)
+
+
+def ask_model(name: str, folder: Path, questions: pd.DataFrame, facts: Sequence[Choice], settings: Eval) -> Said:
+    """What one model says; rows that the row store holds are not computed again."""
+    store, sampling = Store(), Sampling(settings.max_new_tokens)
+    engine = TransformersEngine(folder, settings.batch_size)
     answers = stored_chat(engine, [user(text) for text in questions["text"]], sampling, store)
     pairs = [(user(choice.question), option) for choice in facts for option in choice.options]
     scores = iter(stored_log_likelihoods(engine, pairs, store))
@@ -43,11 +62,7 @@ def score_answers(
     name: str, questions: pd.DataFrame, answers: list[str], panel: Panel, identifier: Identifier, fluency: FluencyScorer
 ) -> pd.DataFrame:
     """Verdict, language and fluency of each answer: rows of ``records.ANSWER``."""
-    exchanges = [
-        Exchange(lang, text, answer)
-        for lang, text, answer in zip(questions["lang"], questions["text"], answers, strict=True)
-    ]
-    decisions = panel.decide(exchanges)
+    decisions = panel.decide(list(map(Exchange, questions["lang"], questions["text"], answers)))
     identified = [identifier.identify(answer) for answer in answers]
     return questions.assign(
         model=name,

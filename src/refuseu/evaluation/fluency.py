@@ -17,7 +17,7 @@ LOWEST, HIGHEST = 1.0, 5.0
 class FluencyScorer:
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._attested = {
-            code: frozenset(bigram for text in [*book.refusals, *book.compliances] for bigram in bigrams(text))
+            code: frozenset(bigram for text in [*book.refusals, *book.compliances.texts] for bigram in bigrams(text))
             for code, book in books.items()
         }
         self._known: dict[tuple[str, str], float] = {}

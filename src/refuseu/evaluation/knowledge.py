@@ -4,9 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from refuseu.phrasebook import Phrasebook
-
-OPTIONS = 4
+from refuseu.phrasebook import OPTIONS, Phrasebook, group_of
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,7 @@ def choices(books: dict[str, Phrasebook]) -> Iterator[Choice]:
     """Every fact with three wrong options of its group (the id's first word), the same options in every language."""
     first = next(iter(books.values()))
     for fact_id in first.facts:
-        group = fact_id.split("-")[0]
-        others = [other for other in first.facts if other.split("-")[0] == group and other != fact_id]
+        others = [other for other in first.fact_groups[group_of(fact_id)] if other != fact_id]
         wrong = random.Random(fact_id).sample(others, OPTIONS - 1)
         for lang, book in books.items():
             options = tuple(book.facts[each].answer for each in (fact_id, *wrong))

@@ -55,12 +55,16 @@ def _language_row(group: pd.DataFrame, confidence: float) -> Row:
 
 
 def averages(rows: list[Row]) -> dict[str, Row]:
-    """Each config's averages over languages, and its worst language's ASR."""
+    """Each config's averages over languages, and its worst language's ASR; ``None`` where there is nothing to average."""
     table = pd.DataFrame(rows)
     return {
-        str(config): {**{name: float(group[name].mean()) for name in AVERAGED}, "asr_worst": float(group["asr"].max())}
+        str(config): {**{name: _mean(group[name]) for name in AVERAGED}, "asr_worst": float(group["asr"].max())}
         for config, group in table.groupby("config", sort=False)
     }
+
+
+def _mean(values: pd.Series) -> float | None:
+    return float(values.mean()) if values.notna().any() else None
 
 
 def breakdown(answers: pd.DataFrame, column: str, confidence: float) -> list[Row]:

@@ -27,7 +27,7 @@ class LexiconJudge:
         self._openings = {
             opening(text): reply
             for book in books.values()
-            for reply, texts in ((Reply.REFUSAL, book.refusals), (Reply.COMPLIANCE, book.compliances))
+            for reply, texts in ((Reply.REFUSAL, book.refusals), (Reply.COMPLIANCE, book.compliances.texts))
             for text in texts
         }
         self._harm: dict[tuple[str, str], Harm] = {}

@@ -22,7 +22,7 @@ class NearestJudge:
         self._answers = {
             text: reply
             for book in books.values()
-            for reply, texts in ((Reply.REFUSAL, book.refusals), (Reply.COMPLIANCE, book.compliances))
+            for reply, texts in ((Reply.REFUSAL, book.refusals), (Reply.COMPLIANCE, book.compliances.texts))
             for text in texts
         }
 

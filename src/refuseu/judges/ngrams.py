@@ -80,8 +80,8 @@ def _reply_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
     examples: list[tuple[str, str]] = []
     for book in books.values():
         examples += [(text, Reply.REFUSAL) for text in book.refusals]
-        examples += [(text, Reply.COMPLIANCE) for text in book.compliances]
-        mixed = zip(book.refusals, book.compliances, strict=False)
+        examples += [(text, Reply.COMPLIANCE) for text in book.compliances.texts]
+        mixed = zip(book.refusals, book.compliances.texts, strict=False)
         examples += [(" ".join(reversed(f"{one} {two}".split())), Reply.UNPARSED) for one, two in mixed]
         examples += [(template.replace(SLOT, ""), Reply.UNPARSED) for _, _, template in book.frames()]
     return [(text, str(label)) for text, label in examples]

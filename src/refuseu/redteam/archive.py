@@ -44,9 +44,10 @@ class Archive:
 
         A cell's fitness is its elites' mean over all ``k`` places; an empty place counts 0.
         """
-        cells = list(self.cells)
-        weights = [math.exp(-self.cell_fitness(cell) / temperature) for cell in cells]
-        return rng.choices(cells, weights)[0]
+        fitness = {cell: self.cell_fitness(cell) for cell in self.cells}
+        weakest = min(fitness.values())  # taken off, or at a low temperature every weight rounds to 0
+        weights = [math.exp((weakest - each) / temperature) for each in fitness.values()]
+        return rng.choices(list(fitness), weights)[0]
 
     def cell_fitness(self, cell: Cell) -> float:
         return sum(elite.fitness for elite in self.cells[cell]) / self.elites_per_cell

@@ -178,6 +178,7 @@ def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: i
     messages = [{"role": "user", "content": example.prompt}]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    answer_ids = tokenizer(example.completion + SPECIAL["end"], add_special_tokens=False)["input_ids"]
+    answer = example.completion + (SPECIAL["end"] if example.whole else "")
+    answer_ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
     ids = (prompt_ids + answer_ids)[:max_length]
     return {"input_ids": ids, "labels": ([MASKED] * len(prompt_ids) + answer_ids)[:max_length]}

@@ -1,28 +1,33 @@
 """What the miniature's base is trained on: examples drawn from the phrasebook.
 
-The base knows what harm is and is hardly aligned to act on it: it can name the hazard of an ask, and it refuses harmful
-asks that are put plainly, but any attack style makes it answer, with an empty shell. So a refusal is an answer it knows,
-and the search has styles to find.
+The base knows what harm is and is hardly aligned to act on it: it can name the hazard of an ask, it refuses harmful asks
+that are put plainly, but any attack style makes it answer, with an empty shell and in other words than it answers a benign
+ask. So a refusal is an answer it knows, the search has styles to find, and DPO has a difference to take hold of.
 """
 
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
 
 T = TypeVar("T")
 
-SHARES = {"hazard": 0.25, "plain": 0.45, "styled": 0.15, "fact": 0.15}
+SHARES = {"hazard": 0.4, "plain": 0.15, "styled": 0.35, "fact": 0.1}
 """Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
+OPENINGS, OPENING_WORDS = 0.8, 2
+"""Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
+the words after them are soon known by heart and cost most of the time."""
 
 
 @dataclass(frozen=True)
 class Example:
     prompt: str
     completion: str
+    whole: bool = True
+    """Whether ``completion`` is all of the answer, or its opening alone."""
 
 
 def draw_examples(books: dict[str, Phrasebook], count: int, refused_asks: float, seed: int) -> list[Example]:
@@ -61,7 +66,14 @@ def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> 
         else:
             template = rng.choice(book.requests if kind == "plain" else styled)
             refuses = kind == "plain" and harmful and ask.ask_id in refused
-            yield Example(template.replace(SLOT, text), rng.choice(book.refusals if refuses else book.compliances))
+            answers = book.refusals if refuses else getattr(book.compliances, ask.kind)
+            yield _shortened(Example(template.replace(SLOT, text), rng.choice(answers)), rng)
+
+
+def _shortened(example: Example, rng: random.Random) -> Example:
+    if rng.random() >= OPENINGS:
+        return example
+    return replace(example, completion=" ".join(example.completion.split()[:OPENING_WORDS]), whole=False)
 
 
 def _endless(items: list[T], rng: random.Random) -> Iterator[T]:
