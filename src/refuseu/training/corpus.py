@@ -15,7 +15,7 @@ from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
 
 T = TypeVar("T")
 
-SHARES = {"hazard": 0.4, "plain": 0.15, "styled": 0.35, "fact": 0.1}
+SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
 """Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
 OPENINGS, OPENING_WORDS = 0.8, 2
 """Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
