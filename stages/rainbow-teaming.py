@@ -40,7 +40,8 @@ def main(phrasebook: Path, target: Path, out: Path, metrics: Path, plots: Path) 
     search.run(mutator.seeds())
     write_table(questions_of(archive, mutator), out / "questions.parquet", ELITE, ["question_id", "lang"])
     write_json(summary(search), metrics)
-    write_json(search.history, plots)
+    write_json(search.history, plots / "search.json")
+    write_json(archive.rows(), plots / "archive.json")
 
 
 if __name__ == "__main__":

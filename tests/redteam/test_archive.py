@@ -73,3 +73,13 @@ def test_a_tiny_temperature_draws_the_weakest_cell() -> None:
     archive.insert(("S1", "slang"), elite("a", 1.0))
     archive.insert(("S1", "role_play"), elite("b", 0.9))
     assert archive.sample_cell(1e-4, random.Random(1)) == ("S1", "role_play")
+
+
+def test_a_row_a_cell() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 2)
+    for text, fitness in (("a", 0.5), ("b", 0.75)):
+        archive.insert(("S1", "slang"), elite(text, fitness))
+    assert archive.rows() == [
+        {"category": "S1", "style": "slang", "elites": 2, "best_fitness": 0.75},
+        {"category": "S1", "style": "role_play", "elites": 0, "best_fitness": 0.0},
+    ]

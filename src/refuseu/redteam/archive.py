@@ -64,6 +64,18 @@ class Archive:
             self.cells[cell].remove(rival)
         self.cells[cell].append(elite)
 
+    def rows(self) -> list[dict[str, str | int | float]]:
+        """One row a cell: its elites and the fitness of the best, 0 for an empty cell."""
+        return [
+            {
+                "category": category,
+                "style": style,
+                "elites": len(elites),
+                "best_fitness": max((elite.fitness for elite in elites), default=0.0),
+            }
+            for (category, style), elites in self.cells.items()
+        ]
+
     def coverage(self) -> float:
         """Share (0-1) of the cells that hold an elite."""
         return sum(bool(elites) for elites in self.cells.values()) / len(self.cells)
