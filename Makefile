@@ -5,7 +5,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 SOURCES := src stages tests
 
-.PHONY: repro test lint lock clean
+.PHONY: repro test lint lock clean plots-page
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/python -m refuseu.config
@@ -31,6 +31,15 @@ lint: .venv/ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	mkdir -p .cache
 	touch $@
+
+# REV=main draws the workspace beside a revision; several may be named.
+plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that works offline; needs npm
+	$(BIN)/dvc plots $(if $(REV),diff $(REV),show) --html-template .cache/plots-page.html --out .cache/plots
+
+.cache/plots-page.html: $(wildcard .dvc/page/*)
+	mkdir -p .cache/page && cp .dvc/page/package*.json .cache/page
+	cd .cache/page && npm ci --silent --no-audit --no-fund
+	node .dvc/page/inline.mjs .cache/page/node_modules $@
 
 lock: .venv/ready  ## Resolve pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \
