@@ -5,7 +5,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 SOURCES := src stages tests
 
-.PHONY: repro test lint lock clean plots-page
+.PHONY: repro test lint lock clean plots-page remote publish audit audit-score
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/python -m refuseu.config
@@ -40,6 +40,22 @@ plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that wo
 	mkdir -p .cache/page && cp .dvc/page/package*.json .cache/page
 	cd .cache/page && npm ci --silent --no-audit --no-fund
 	node .dvc/page/inline.mjs .cache/page/node_modules $@
+
+# Credentials stay where boto3 looks for them (environment, ~/.aws); this writes the address alone into .dvc/config.
+remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]
+	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
+	$(BIN)/dvc remote add --force --default storage $(URL)
+	$(if $(ENDPOINT),$(BIN)/dvc remote modify storage endpointurl $(ENDPOINT))
+
+audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
+	$(BIN)/python -m refuseu.audit.sample
+
+audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
+	$(BIN)/python -m refuseu.audit.score $(FILE)
+
+publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
+	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
+	$(BIN)/python -m refuseu.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
 
 lock: .venv/ready  ## Resolve pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \

@@ -295,6 +295,15 @@ class ReportConfig(Section):
     report: Report
 
 
+class ReleaseConfig(Section):
+    seed: Count
+    languages: Languages
+    categories: Named
+    styles: Named
+    train: Train
+    dpo: Dpo
+
+
 StageConfig = TypeVar("StageConfig", bound=Section)
 
 

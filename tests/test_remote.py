@@ -1,0 +1,204 @@
+"""The S3 remote, against a real S3 server on the loopback: what docs/share.md promises."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from closure import ROOT
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+BIN = Path(sys.executable).parent
+LANGUAGES = ("en", "pl", "cs")
+PIPELINE = """
+stages:
+  split:
+    cmd: mkdir -p data/split && cp texts/* data/split/
+    deps:
+      - texts
+    outs:
+      - data/split
+"""
+Respond = Callable[..., Any]
+
+
+class Server:
+    """S3 by moto, behind a door that can be told to die after some uploads, or to know no key."""
+
+    def __init__(self) -> None:
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._start(0)
+        self.uploads_left: int | None = None
+        self.knows_keys = True
+
+    def _start(self, port: int) -> None:
+        self._server = make_server("127.0.0.1", port, self, threaded=True)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        if not self.knows_keys:
+            respond("403 Forbidden", [("Content-Type", "application/xml")])
+            message = "The AWS Access Key Id you provided does not exist in our records."
+            return [f"<Error><Code>InvalidAccessKeyId</Code><Message>{message}</Message></Error>".encode()]
+        if environ["REQUEST_METHOD"] == "PUT" and self.uploads_left is not None:
+            if self.uploads_left == 0:
+                threading.Thread(target=self.die).start()
+                raise ConnectionAbortedError
+            self.uploads_left -= 1
+        answer: Iterable[bytes] = self._app(environ, respond)
+        return answer
+
+    def die(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def rise(self) -> None:
+        port = self._server.server_port
+        self.uploads_left = None
+        self._start(port)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    running = Server()
+    client(running).create_bucket(Bucket="team")
+    yield running
+    running.die()
+
+
+def client(server: Server) -> Any:
+    keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=server.url, **keys)
+
+
+def objects(server: Server) -> set[str]:
+    return {each["Key"] for each in client(server).list_objects_v2(Bucket="team").get("Contents", [])}
+
+
+def run(folder: Path, *command: str, fails: bool = False) -> str:
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_MAX_ATTEMPTS": "1",
+        "DVC_NO_ANALYTICS": "1",
+        **{f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode != 0) == fails, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def dvc(folder: Path, *arguments: str, fails: bool = False) -> str:
+    return run(folder, str(BIN / "dvc"), *arguments, fails=fails)
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", message)
+
+
+@pytest.fixture(scope="module")
+def repository(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline of one stage with a file a language, its remote set up by the Makefile."""
+    root = tmp_path_factory.mktemp("team") / "repository"
+    (root / "texts").mkdir(parents=True)
+    for lang in LANGUAGES:
+        (root / "texts" / lang).write_text(f"questions in {lang}\n")
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / ".gitignore").write_text("/data/split/\n/.venv\n")
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy2(ROOT / name, root / name)
+    (root / ".venv").symlink_to(BIN.parent)
+    run(root, "git", "init", "-q", "-b", "main")
+    dvc(root, "init", "-q")
+    run(root, "make", "remote", "URL=s3://team/refuseu", f"ENDPOINT={server.url}")
+    dvc(root, "repro", "-q")
+    commit(root, "first")
+    return root
+
+
+def test_a_remote_needs_an_address(repository: Path) -> None:
+    assert "make remote URL=s3://bucket/path" in run(repository, "make", "remote", fails=True)
+
+
+def test_no_key_is_in_the_configuration(repository: Path) -> None:
+    assert "secret" not in (repository / ".dvc/config").read_text()
+
+
+def test_a_push_that_died_half_way_is_completed_by_the_next(repository: Path, server: Server) -> None:
+    server.uploads_left = 2
+    dvc(repository, "push", "-j", "1", fails=True)
+    server.rise()
+    before = objects(server)
+    assert 0 < len(before) < len(LANGUAGES) + 1
+    dvc(repository, "push")
+    assert before < objects(server)
+    assert len(objects(server)) == len(LANGUAGES) + 1
+
+
+def test_a_fresh_clone_pulls_and_has_nothing_to_do(repository: Path) -> None:
+    clone = repository.parent / "clone"
+    run(repository.parent, "git", "clone", "-q", "repository", "clone")
+    dvc(clone, "pull", "-q")
+    assert (clone / "data/split/pl").read_text() == "questions in pl\n"
+    assert "up to date" in dvc(clone, "repro")
+
+
+def test_a_change_of_one_language_pushes_that_language_alone(repository: Path, server: Server) -> None:
+    before = objects(server)
+    (repository / "texts/pl").write_text("other questions in pl\n")
+    dvc(repository, "repro", "-q")
+    commit(repository, "second")
+    dvc(repository, "push", "-q")
+    new = objects(server) - before
+    assert len(new) == 2
+    assert sum(key.endswith(".dir") for key in new) == 1
+
+
+def test_an_experiment_travels_by_name(repository: Path, server: Server) -> None:
+    clone = repository.parent / "clone"
+    run(repository.parent, "git", "init", "-q", "--bare", "origin")
+    run(repository, "git", "remote", "add", "origin", "../origin")
+    run(repository, "git", "push", "-q", "origin", "main")
+    run(clone, "git", "remote", "set-url", "origin", "../origin")
+    run(clone, "git", "pull", "-q", "origin", "main")
+    (repository / "texts/cs").write_text("an experiment in cs\n")
+    dvc(repository, "exp", "run", "-q", "--name", "czech")
+    dvc(repository, "exp", "push", "-q", "origin", "czech")
+    dvc(clone, "exp", "pull", "-q", "origin", "czech")
+    dvc(clone, "exp", "apply", "-q", "czech")
+    assert (clone / "data/split/cs").read_text() == "an experiment in cs\n"
+
+
+DOCUMENTED = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/share.md").read_text(), re.MULTILINE)
+
+
+def failure(kind: str, clone: Path, server: Server) -> str:
+    """DVC's words when a pull meets ``kind`` of trouble; the configuration of the clone is left as it was."""
+    dvc(clone, "cache", "dir", "--local", "../other-cache")
+    settings = {"bucket": ("url", "s3://nowhere/refuseu"), "network": ("endpointurl", "http://127.0.0.1:9")}
+    if kind in settings:
+        dvc(clone, "remote", "modify", "--local", "storage", *settings[kind])
+    server.knows_keys = kind != "keys"
+    said = dvc(clone, "push" if kind == "bucket" else "status", *(() if kind == "bucket" else ("--cloud",)), fails=True)
+    server.knows_keys = True
+    (clone / ".dvc/config.local").unlink()
+    return said
+
+
+@pytest.mark.parametrize(("kind", "documented"), list(zip(("keys", "bucket", "network"), DOCUMENTED, strict=True)))
+def test_dvcs_errors_are_the_documented_ones(kind: str, documented: str, repository: Path, server: Server) -> None:
+    assert documented in failure(kind, repository.parent / "clone", server)
