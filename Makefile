@@ -5,7 +5,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 SOURCES := src stages tests
 
-.PHONY: repro test lint lock clean plots-page remote publish audit audit-score
+.PHONY: repro test lint lock clean plots-page remote publish audit audit-score experiments dev comment
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/python -m refuseu.config
@@ -31,6 +31,18 @@ lint: .venv/ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	mkdir -p .cache
 	touch $@
+
+experiments: .venv/ready  ## The experiments side by side, without what never differs
+	$(BIN)/dvc exp show --only-changed --drop '(?!.*(Experiment|rev|typ|Created|train\.languages|benign_share|dpo\.|balanced:asr|custom)).*'
+
+comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
+	$(BIN)/python -m refuseu.comment $(or $(BASE),main) --out .cache/comment.md
+
+dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
+	$(BIN)/python stages/eval.py --questions data/split/dev.parquet --phrasebook data/phrasebook \
+		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json \
+		--rows .cache/dev/rows.json --plots .cache/dev/plots
+	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
 
 # REV=main draws the workspace beside a revision; several may be named.
 plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that works offline; needs npm

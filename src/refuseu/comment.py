@@ -1,0 +1,56 @@
+"""The comment on a pull request: ``python -m refuseu.comment main``, as Markdown.
+
+Metrics that changed, the regression gate, and the figures; exits as the gate does.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+FIGURES = Path("plots/figures")
+SHOWN = ("figure2.png", "figure3.png", "transfer.png")
+
+
+@click.command(help=__doc__)
+@click.argument("base")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(base: str, out: Path) -> None:
+    metrics = _run("dvc", "metrics", "diff", "--md", base)
+    gate = _run("refuseu.gate", base)
+    lines = [
+        "## Evaluation",
+        "",
+        *_metrics(metrics.stdout),
+        "",
+        gate.stdout or f"Gate: {gate.stderr}",
+        "## Figures",
+        "",
+    ]
+    # CML uploads what a comment links to, relative to the comment's own folder.
+    lines += [f"![{name}]({_up(out)}{FIGURES / name})" for name in SHOWN if (FIGURES / name).is_file()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    click.echo(out.read_text(encoding="utf-8"))
+    sys.stderr.write(metrics.stderr + gate.stderr)
+    raise SystemExit(metrics.returncode or gate.returncode)
+
+
+def _metrics(table: str) -> list[str]:
+    if not table.strip():
+        return ["No metric changed."]
+    return ["<details><summary>Metrics that changed</summary>", "", table.strip(), "", "</details>"]
+
+
+def _up(out: Path) -> str:
+    return "../" * len(out.parent.parts)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this environment."""
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+import csv
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from refuseu.audit import sample, score
+from refuseu.audit.page import page
+from refuseu.audit.sample import draw, harmless_cell, name_of, write_csv
+from refuseu.audit.score import accuracy_table, agreement_table
+from refuseu.records import TEST, write_table
+
+EVIL = "</script><script>document.title = 'run'</script><img src=x onerror=alert(1)>"
+
+
+def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Jak śpiewać?") -> pd.DataFrame:
+    """``n`` pairs in each of 2 categories x 2 styles x 2 kinds a language."""
+    return pd.DataFrame(
+        [
+            {
+                "question_id": f"{category}-{style}-{kind}-{number}",
+                "lang": lang,
+                "kind": kind,
+                "slot_id": "slot",
+                "category": category,
+                "style": style,
+                "ask_id": "ask",
+                "text": text,
+                "chosen": "Nie.",
+                "rejected": "Tak.",
+                "unseen": False,
+            }
+            for lang in languages
+            for category in ("S1", "S2")
+            for style in ("slang", "puns")
+            for kind in ("harmful", "benign")
+            for number in range(n)
+        ],
+        columns=list(TEST),
+    )
+
+
+def test_a_sample_has_its_rows_in_each_language_evenly_over_the_strata() -> None:
+    drawn = draw(pairs(n=10), 16, 1)
+    assert Counter(drawn["lang"]) == {"en": 16, "pl": 16}
+    assert set(Counter(zip(drawn["lang"], drawn["category"], drawn["style"], drawn["kind"], strict=True)).values()) == {
+        2
+    }
+    assert drawn["id"].is_unique
+
+
+def test_the_seed_decides_and_the_order_of_the_rows_does_not() -> None:
+    assert draw(pairs(n=10), 5, 1).equals(draw(pairs(n=10).sample(frac=1, random_state=3).reset_index(drop=True), 5, 1))
+    assert not draw(pairs(n=10), 5, 1).equals(draw(pairs(n=10), 5, 2))
+
+
+def test_fewer_than_asked_for_are_all_taken() -> None:
+    assert len(draw(pairs(n=1), 100, 1)) == 16
+
+
+@pytest.mark.parametrize(("text", "cell"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("-3", "'-3"), ("a=1", "a=1"), ("", "")])
+def test_a_spreadsheet_runs_no_cell(text: str, cell: str) -> None:
+    assert harmless_cell(text) == cell
+
+
+def test_no_word_of_the_data_is_html() -> None:
+    class Elements(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: Counter[str] = Counter()
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found[tag] += 1
+
+    clean, evil = Elements(), Elements()
+    html = page(draw(pairs(text=EVIL), 4, 1).to_dict("records"), "0" * 12)
+    clean.feed(page(draw(pairs(), 4, 1).to_dict("records"), "0" * 12))
+    evil.feed(html)
+    assert evil.found == clean.found
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert data is not None
+    assert json.loads(data.group(1))["pairs"][0]["question"] == EVIL
+    assert "default-src 'none'; script-src 'sha256-" in html
+    assert "innerHTML" not in html and "{{" not in html
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for part in ("train", "test"):
+        rows = pairs(n=2)
+        rows["question_id"] = part + rows["question_id"]
+        write_table(rows, tmp_path / f"data/split/{part}.parquet", TEST, ["question_id", "lang"])
+    result = CliRunner().invoke(sample.main, ["--a-language", "10"])
+    assert result.exit_code == 0 and result.output.startswith("20 pairs, sample ")
+    return tmp_path
+
+
+def verdicts_file(project: Path, verdicts: list[str], name: str = "verdicts.csv", **changes: str) -> Path:
+    with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    base = {"sample": name_of(project / "audit/sample.csv"), "reviewer": "Anna"}
+    rows = [{**base, "id": one, "verdict": verdict, **changes} for one, verdict in zip(ids, verdicts, strict=False)]
+    pd.DataFrame(rows).to_csv(project / name, index=False)
+    return project / name
+
+
+def test_verdicts_are_scored(project: Path) -> None:
+    path = verdicts_file(project, ["accept"] * 8 + ["reject", "unsure"] + ["accept"] * 10)
+    result = CliRunner().invoke(score.main, [str(path)])
+    assert result.exit_code == 0, result.output
+    assert "| en | 8 | 1 | 1 | 88.9 | 56.5-98.0 |" in result.output
+    assert "| all | 18 | 1 | 1 | 94.7 | 75.4-99.1 |" in result.output
+
+
+def test_two_reviewers_have_a_kappa(project: Path) -> None:
+    one = verdicts_file(project, ["accept", "accept", "reject", "reject"], "anna.csv")
+    other = verdicts_file(project, ["accept", "reject", "reject", "reject"], "jan.csv")
+    result = CliRunner().invoke(score.main, [str(one), str(other)])
+    assert "### anna.csv and jan.csv" in result.output
+    assert "| all | 4 | 75.0 | 0.50 |" in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sample": "abc"}, "line 2: is about sample 'abc'"),
+        ({"id": "nobody"}, "line 2: id 'nobody' is not in the sample"),
+        ({"verdict": "yes"}, "line 2: verdict 'yes' is none of accept, reject, unsure"),
+    ],
+)
+def test_a_wrong_line_is_named(changes: dict[str, str], expected: str, project: Path) -> None:
+    path = verdicts_file(project, ["accept"], **changes)
+    result = CliRunner().invoke(score.main, [str(path)])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {path}: {expected}")
+
+
+def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) -> None:
+    path = verdicts_file(project, ["accept"])
+    line = path.read_text().splitlines()[1]
+    path.write_text(path.read_text() + line + "\n")
+    assert "line 3: id" in CliRunner().invoke(score.main, [str(path)]).output
+    path.write_text("sample,id\nx,y\n")
+    assert "no column 'reviewer'" in CliRunner().invoke(score.main, [str(path)]).output
+    path.write_text("sample,reviewer,id,verdict\n")
+    assert "holds no verdict" in CliRunner().invoke(score.main, [str(path)]).output
+    assert "cannot be read as CSV" in CliRunner().invoke(score.main, ["none.csv"]).output
+
+
+def test_tables_of_nothing_judged() -> None:
+    languages = {"a": "en", "b": "pl"}
+    assert "| pl | 0 | 0 | 0 | - | - |" in accuracy_table({"a": "accept"}, languages)
+    assert "| pl | 0 | - | - |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
+
+
+def test_the_same_sample_is_the_same_file(tmp_path: Path) -> None:
+    one, two = (write_csv(draw(pairs(), 8, 1), tmp_path / name) for name in ("one.csv", "two.csv"))
+    assert one == two
+    assert (tmp_path / "one.csv").read_bytes().startswith(b"\xef\xbb\xbf")

@@ -1,0 +1,111 @@
+"""Every DVC plot of the project draws its marks, for one revision and for two; rendered by vl-convert, without a browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vl_convert
+import yaml
+from closure import ROOT
+
+from refuseu.records import write_json
+
+BIN = Path(sys.executable).parent
+CONFIGS = ("base", "balanced", "only-pl")
+LANGUAGES = ("en", "pl")
+MIXES = ("balanced", "balanced-no-benign", "high-resource", "english-only", "no-english", "custom")
+PLOTS: dict[str, Any] = {
+    name: settings
+    for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for name, settings in plot.items()
+}
+MARKS = {
+    "ASR by language": ("bar", 2 * 2),  # models of one language are left out
+    "ASR and language consistency": ("point", 2),
+    "ASR and over-refusal": ("point", 2),
+    "Transfer": ("rect mark", 2 * 2),
+    "Reward margin": ("line mark", len(MIXES)),
+    "Loss": ("line mark", len(MIXES)),
+    "Archive": ("rect mark", 2 * 2),
+}
+"""Per plot what is drawn, and how often at one revision."""
+
+
+def write_rows(root: Path, asr: float) -> None:
+    rows = [
+        {"config": config, "language": lang, "asr": asr, "asr_low": asr - 5, "asr_high": asr + 5, "n": 10}
+        | {"language_consistency": 99.0, "over_refusal": 1.0}
+        for config in CONFIGS
+        for lang in LANGUAGES
+    ]
+    write_json(rows, root / "plots/eval.json")
+    cells = [
+        {"trained_on": one, "evaluated_in": other, "asr": asr, "n": 10} for one in LANGUAGES for other in LANGUAGES
+    ]
+    write_json(cells, root / "plots/eval/transfer.json")
+    for mix in MIXES:
+        curve = [{"step": step, "loss": asr / step, "reward_margin": step / asr} for step in (1, 2, 3)]
+        write_json(curve, root / f"plots/dpo/{mix}.json")
+    archive = [
+        {"category": c, "style": s, "elites": 3, "best_fitness": 0.9} for c in ("S1", "S2") for s in ("slang", "puns")
+    ]
+    write_json(archive, root / "plots/rainbow-teaming/archive.json")
+
+
+def run(root: Path, *command: str) -> str:
+    names = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **names}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("plots")
+    run(root, "git", "init", "-q")
+    run(root, str(BIN / "dvc"), "init", "-q")
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots", dirs_exist_ok=True)
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"plots": [{name: each} for name, each in PLOTS.items()]}))
+    write_rows(root, asr=20.0)
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", "before")
+    write_rows(root, asr=60.0)
+    return root
+
+
+def drawn(root: Path, *arguments: str) -> dict[str, str]:
+    """SVG by the name of the plot."""
+    told = json.loads(run(root, str(BIN / "dvc"), "plots", *arguments, "--json"))
+    assert not told.get("errors"), told["errors"]
+    specifications: dict[str, Any] = told["data"]
+    assert all(len(plots) == 1 for plots in specifications.values()), "one plot each, whatever the revisions"
+    return {name: vl_convert.vegalite_to_svg(plots[0]["content"]) for name, plots in specifications.items()}
+
+
+@pytest.mark.parametrize(("arguments", "revisions"), [(("show",), 1), (("diff", "HEAD"), 2)])
+def test_every_plot_draws_its_marks(arguments: tuple[str, ...], revisions: int, repository: Path) -> None:
+    pictures = drawn(repository, *arguments)
+    counts = {
+        name: len(re.findall(f'aria-roledescription="{MARKS[name][0]}"', picture)) for name, picture in pictures.items()
+    }
+    assert counts == {name: count * revisions for name, (_, count) in MARKS.items()}
+
+
+def test_every_plot_says_what_it_shows_and_in_which_unit(repository: Path) -> None:
+    pictures = drawn(repository, "diff", "HEAD")
+    for name, picture in pictures.items():
+        texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", picture))
+        settings = PLOTS[name]
+        assert {settings["title"], settings["x_label"], settings["y_label"]} <= texts, name
+        assert {"HEAD", "workspace"} <= texts, name
+
+
+def test_no_plot_is_wider_than_a_page(repository: Path) -> None:
+    for name, picture in drawn(repository, "diff", "HEAD").items():
+        width = re.search(r'<svg[^>]* width="([\d.]+)"', picture)
+        assert width is not None and float(width.group(1)) <= 930, name

@@ -1,0 +1,124 @@
+"""The workflows are valid, and what the report workflow types works as it stands, in a repository with a small pipeline."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from closure import ROOT
+from test_gate import evaluation
+
+from refuseu.records import ANSWER, KNOWLEDGE, write_json, write_table
+
+BIN = Path(sys.executable).parent
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+REPORT: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/report.yaml").read_text())
+STEPS = [step["run"] for step in REPORT["jobs"]["report"]["steps"] if "run" in step]
+GITHUBS = {
+    "make .venv/ready": "the tests' environment is there already",
+    "cml comment update .cache/comment.md": "posts to GitHub",
+}
+PIPELINE = """
+stages:
+  split:
+    cmd: mkdir -p data/split && cp texts data/split/texts
+    deps:
+      - texts
+    outs:
+      - data/split
+  dpo:
+    foreach:
+      - balanced
+      - custom
+    do:
+      cmd: mkdir -p models/dpo/${item} && cp data/split/texts models/dpo/${item}/
+      deps:
+        - data/split
+      outs:
+        - models/dpo/${item}
+  eval:
+    cmd: mkdir -p data metrics && cp -r evaluated data/eval && cp evaluated/metrics.json metrics/eval.json
+    deps:
+      - evaluated
+      - models/dpo
+    outs:
+      - data/eval
+    metrics:
+      - metrics/eval.json:
+          cache: false
+"""
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_follow_githubs_schema(path: Path) -> None:
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_least_permissions_and_keys_from_secrets_alone() -> None:
+    assert REPORT["permissions"] == {"contents": "read", "pull-requests": "write"}
+    keys = {name: value for name, value in REPORT["jobs"]["report"]["env"].items() if name.startswith("AWS")}
+    assert all(value == f"${{{{ secrets.{name} }}}}" for name, value in keys.items())
+
+
+def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    names = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **names, "BASE": "main", "PYTHONPATH": str(ROOT / "src"), "REFUSEU_STORE": ""}
+    return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def typed(folder: Path, command: str) -> str:
+    result = run(folder, command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def evaluated(folder: Path, harmful: int) -> None:
+    answers, facts = evaluation(harmful=harmful)
+    write_table(answers, folder / "evaluated/answers.parquet", ANSWER, ["model", "question_id", "lang"])
+    write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
+    write_json({"balanced": {"asr": 5.0 * harmful, "knowledge": 100.0}}, folder / "evaluated/metrics.json")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``main`` with a good evaluation, and a branch whose evaluation got worse."""
+    root = tmp_path_factory.mktemp("pull-request")
+    for name in ("Makefile", "requirements.lock", "pyproject.toml", "params.yaml", ".dvcignore"):
+        shutil.copy2(ROOT / name, root / name)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
+    (root / ".venv").symlink_to(BIN.parent)
+    (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n")
+    (root / ".cache").mkdir()
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "texts").write_text("texts")
+    evaluated(root, harmful=0)
+    typed(root, "git init -q -b main")
+    typed(root, f"{BIN}/dvc init -q && {BIN}/dvc remote add -d storage {root.parent / 'storage'}")
+    typed(
+        root, f"{BIN}/dvc repro -q && {BIN}/dvc push -q && git add -A && git commit -qm main && git checkout -qb change"
+    )
+    evaluated(root, harmful=12)
+    return root
+
+
+def test_the_steps_of_the_report_work_as_they_stand(repository: Path) -> None:
+    pull, repro, comment = [step for step in STEPS if step not in GITHUBS]
+    typed(repository, pull)
+    typed(repository, repro)
+    posted = run(repository, comment)
+    assert "regression" in posted.stdout, posted.stdout + posted.stderr
+    assert posted.returncode != 0, "the check fails, after the comment was written"
+    text = (repository / ".cache/comment.md").read_text()
+    assert re.search(r"balanced\.asr +\| 0\.0 +\| 60\.0 ", text)
+    assert "### Gate against main: 1 regression" in text
+
+
+def test_every_other_step_is_githubs_own() -> None:
+    assert set(GITHUBS) < set(STEPS)
