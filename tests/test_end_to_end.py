@@ -4,10 +4,12 @@ categories, four styles and three configs: that taking any of them out needs no 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,49 @@ import yaml
 from closure import ROOT
 
 BIN = Path(sys.executable).parent
-COPIED = ("src", "stages", "profiles", "data/phrasebook", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+COPIED = (
+    "src",
+    "stages",
+    "profiles",
+    "data/phrasebook",
+    "tests",
+    "dvc.yaml",
+    "params.yaml",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    ".dvcignore",
+    ".gitignore",
+)
+DOCUMENTED = [
+    line.split("  #")[0].strip()
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+"""Every command that the how-to pages have a reader type."""
+SHARING = "tests/test_remote.py"
+ELSEWHERE = {
+    "make remote URL=s3://my-bucket/refuseu": SHARING,
+    'git add .dvc/config && git commit -m "Remote storage"': SHARING,
+    ".venv/bin/dvc push": SHARING,
+    ".venv/bin/dvc pull": SHARING,
+    ".venv/bin/dvc exp push origin my-experiment": SHARING,
+    ".venv/bin/dvc exp pull origin my-experiment": SHARING,
+    "git push": "Git's own",
+    "git pull": "Git's own",
+    "git fetch origin main": "Git's own",
+    "make plots-page REV=main": "needs npm; what it renders is tested in tests/test_plots.py",
+    ".venv/bin/python -m pytest -q tests/test_phrasebook.py": "this very run",
+}
+"""Those that the smoke run below does not type, and who does."""
 
 
 def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(clone / "src")}
     environment.pop("REFUSEU_STORE", None)
+    environment |= {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -54,7 +93,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy2(source, target)
-    run(folder, "git", "init", "-q")
+    (folder / ".venv").symlink_to(BIN.parent)
+    run(folder, "git", "init", "-q", "-b", "main")
     run(folder, str(BIN / "dvc"), "init", "-q", "-f")
     shutil.copy2(ROOT / ".dvcignore", folder / ".dvcignore")
     params = yaml.safe_load((folder / "params.yaml").read_text())
@@ -71,6 +111,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         },
     )
     repro(folder)
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "smoke")
     yield folder
 
 
@@ -117,14 +159,52 @@ def test_outputs_are_the_same_bytes_without_the_row_store(clone: Path) -> None:
     assert outputs(clone) == before
 
 
-def test_train_languages_retrain_custom_alone(clone: Path) -> None:
+def test_the_release_loads_and_every_model_has_a_card(clone: Path) -> None:
+    released = clone / "data/release"
+    polish = pd.read_parquet(released / "lang_pl/train.parquet")
+    train = pd.read_parquet(clone / "data/split/train.parquet")
+    assert len(polish) == ((train["lang"] == "pl") & (train["kind"] == "harmful")).sum()
+    assert json.loads((released / "croissant.json").read_text())["@type"] == "sc:Dataset"
+    assert sorted(path.stem for path in (clone / "models/cards").iterdir()) == ["balanced", "custom", "english-only"]
+
+
+def test_an_experiment_retrains_custom_alone(clone: Path) -> None:
     before = outputs(clone)
-    set_params(clone, train={"languages": ["en", "pl"]})
-    ran = [line.split("'")[1] for line in repro(clone).splitlines() if line.startswith("Running stage")]
-    assert ran == ["split", "dpo@custom", "eval", "report"]
+    command = ["dvc", "exp", "run", "--name", "slavic", "-S", "train.languages=[en,pl]"]
+    result = run(clone, str(BIN / command[0]), *command[1:])
+    assert result.returncode == 0, result.stdout + result.stderr
+    ran = [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
+    assert ran == ["split", "dpo@custom", "eval", "report", "release"]
     after = outputs(clone)
     assert after["models/dpo/balanced"] == before["models/dpo/balanced"]
     assert after["models/dpo/custom"] != before["models/dpo/custom"]
+    shown = run(clone, str(BIN / "dvc"), "exp", "show", "--csv").stdout
+    assert "slavic" in shown and "[en, pl]" in shown
+
+
+@pytest.fixture(scope="module")
+def reviewers(clone: Path) -> None:
+    """Verdicts of two people on the audit's sample."""
+    run(clone, "make", "audit")
+    sample = clone / "audit/sample.csv"
+    rows = pd.read_csv(sample, encoding="utf-8-sig")
+    name = sha256(sample.read_bytes()).hexdigest()[:12]
+    verdicts = rows[["id"]].assign(sample=name, reviewer="anna", verdict="accept")
+    for file in ("verdicts.csv", "anna.csv", "jan.csv"):
+        verdicts.to_csv(clone / file, index=False)
+
+
+@pytest.mark.parametrize("command", [line for line in dict.fromkeys(DOCUMENTED) if line not in ELSEWHERE])
+def test_the_commands_of_the_how_to_pages_work(command: str, clone: Path, reviewers: None) -> None:
+    # The smoke run knows no Czech.
+    result = run(clone, "bash", "-c", command.replace("[pl,cs]", "[en,pl]").replace("--name slavic", "--name slavic2"))
+    allowed = {0, 1} if "refuseu.gate" in command else {0}
+    assert result.returncode in allowed, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_command_of_the_pages_is_forgotten() -> None:
+    assert set(ELSEWHERE) <= set(DOCUMENTED)
 
 
 @pytest.mark.parametrize(
