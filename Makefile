@@ -5,7 +5,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 SOURCES := src stages tests
 
-.PHONY: repro test lint lock clean plots-page remote publish audit audit-score experiments dev comment
+.PHONY: repro test lint lock clean plots-page remote publish audit audit-score experiments dev comment help
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/python -m refuseu.config
@@ -32,8 +32,9 @@ lint: .venv/ready
 	mkdir -p .cache
 	touch $@
 
-experiments: .venv/ready  ## The experiments side by side, without what never differs
-	$(BIN)/dvc exp show --only-changed --drop '(?!.*(Experiment|rev|typ|Created|train\.languages|benign_share|dpo\.|balanced:asr|custom)).*'
+# Hashes and the lesser metrics are dropped: what is left fits 120 columns.
+experiments: .venv/ready  ## The experiments side by side: what changed, and what came of it
+	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_unseen|asr_worst|junk|fluency|knowledge)'
 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
 	$(BIN)/python -m refuseu.comment $(or $(BASE),main) --out .cache/comment.md
@@ -76,3 +77,6 @@ lock: .venv/ready  ## Resolve pyproject.toml anew
 
 clean:  ## Remove the environment, the row store and all tool caches; DVC's outputs and cache stay
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
