@@ -89,6 +89,7 @@ def objects(server: Server) -> set[str]:
 
 def run(folder: Path, *command: str, fails: bool = False) -> str:
     environment = {
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "site-cache"),  # not the machine's, which knows earlier runs
         **os.environ,
         "AWS_ACCESS_KEY_ID": "id",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -183,7 +184,7 @@ def test_an_experiment_travels_by_name(repository: Path, server: Server) -> None
     assert (clone / "data/split/cs").read_text() == "an experiment in cs\n"
 
 
-DOCUMENTED = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/share.md").read_text(), re.MULTILINE)
+DOCUMENTED = re.findall(r"^\| (`.+?`) \|", (ROOT / "docs/share.md").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -202,13 +203,26 @@ TROUBLE = {
 }
 
 
+# DVC keeps an index of what it saw in the remote. With one it asks by HEAD, whose refusal has no text ("Forbidden"); without
+# one it lists, and S3 says why. Both happen to users.
+@pytest.mark.parametrize("index", ["known", "new"])
 @pytest.mark.parametrize(("kind", "documented"), list(zip(TROUBLE, DOCUMENTED, strict=True)))
-def test_dvcs_errors_are_the_documented_ones(kind: str, documented: str, unpushed: Path, server: Server) -> None:
+def test_dvcs_errors_are_the_documented_ones(
+    kind: str,
+    documented: str,
+    index: str,
+    unpushed: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     for name, value in TROUBLE[kind].items():
         dvc(unpushed, "remote", "modify", "--local", "storage", name, value)
+    if index == "new":
+        monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path))
     server.knows_keys = kind != "keys"
     said = dvc(unpushed, "push", fails=True)
     server.knows_keys = True
     (unpushed / ".dvc/config.local").unlink(missing_ok=True)
-    assert documented in said
+    assert any(message in said for message in re.findall(r"`([^`]+)`", documented)), said
     assert "secret" not in said
