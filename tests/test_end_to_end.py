@@ -132,6 +132,11 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     assert "english-only" in (clone / "report.md").read_text()
 
 
+def test_the_table_can_be_shown_again_without_running_anything(clone: Path) -> None:
+    shown = run(clone, "make", "table").stdout
+    assert "english-only" in shown and shown.endswith("Report: report.md; figures: plots/figures\n")
+
+
 def test_every_stage_accounts_for_its_rows(clone: Path) -> None:
     for stage in ("rainbow-teaming", "translate", "respond", "label", "split"):
         books = json.loads((clone / f"metrics/{stage}.json").read_text())
