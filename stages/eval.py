@@ -6,7 +6,7 @@ import click
 import pandas as pd
 
 from refuseu.config import EvalConfig, load
-from refuseu.evaluation.answers import ask_models, score_answers
+from refuseu.evaluation.answers import ask_models, model_folders, score_answers
 from refuseu.evaluation.fluency import FluencyScorer
 from refuseu.evaluation.knowledge import choices
 from refuseu.evaluation.tables import averages, breakdown, language_rows, paired_tests, transfer
@@ -30,12 +30,12 @@ def main(
 ) -> None:
     config = load(EvalConfig)
     settings, train = config.eval, config.train
+    folders = model_folders(base, models, train.configs)
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
     panel = Panel.of(books, config.label.judges, config.label.adjudicator)
     identifier, fluency, facts = Identifier(config.languages), FluencyScorer(books), list(choices(books))
     asked = read_table(questions, TEST)
     answers, knowledge = [], []
-    folders = {"base": base, **{name: models / name for name in train.configs}}
     for name, (said, known) in ask_models(folders, asked, facts, settings):
         answers.append(score_answers(name, asked, said, panel, identifier, fluency))
         knowledge.append(known)

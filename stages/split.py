@@ -20,7 +20,7 @@ def main(pairs: Path, out: Path, metrics: Path) -> None:
     slots = glue(whole, config.split.near_duplicate)
     parts = parts_of(whole, assign(slots, config.split, config.seed))
     assert_filled(parts)
-    report = summary(labelled, whole, parts, slots, config)
+    report = summary(labelled, whole, parts, slots, config.split.near_duplicate)
     for name in ("train", "dev", "test"):
         write_table(parts[name], out / f"{name}.parquet", TEST, ["question_id", "lang"])
     for name, mix in mixes(parts["train"], config.train, config.languages, config.seed):

@@ -8,8 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from refuseu import config
-from refuseu.config import Parameters, RainbowTeamingConfig, Section, SplitConfig, Train, load, parameter_names
+from refuseu.config import RainbowTeamingConfig, SplitConfig, load, parameter_names
 from refuseu.errors import UserError
+from refuseu.parameters import Parameters, Section, Train
 
 ROOT = Path(__file__).parent.parent
 PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))

@@ -3,12 +3,12 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from refuseu.config import Label
 from refuseu.errors import UserError
 from refuseu.identification import Identified, Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.labelling import agreement, confusion, defined, judge_pairs, reasons, yields
+from refuseu.parameters import Label
 from refuseu.records import VERDICT
 
 PAPER = Label(

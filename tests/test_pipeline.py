@@ -8,6 +8,7 @@ import yaml
 from closure import ROOT, closure, files_of
 
 from refuseu import config
+from refuseu.parameters import Section
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
@@ -24,9 +25,9 @@ def declared_code(name: str) -> set[str]:
     return found
 
 
-def stage_config(name: str) -> type[config.Section]:
+def stage_config(name: str) -> type[Section]:
     words = name.replace("-", " ").title().replace(" ", "")
-    found: type[config.Section] = getattr(config, f"{words}Config")
+    found: type[Section] = getattr(config, f"{words}Config")
     return found
 
 
@@ -73,7 +74,16 @@ def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
         closure(script)
 
 
-@pytest.mark.parametrize(("floor", "below"), [("taxonomy", []), ("errors", []), ("config", ["errors", "taxonomy"])])
+FLOOR_ZERO = {
+    "taxonomy": [],
+    "errors": [],
+    "order": ["taxonomy"],
+    "parameters": ["taxonomy"],
+    "config": ["errors", "parameters", "taxonomy"],
+}
+
+
+@pytest.mark.parametrize(("floor", "below"), FLOOR_ZERO.items())
 def test_floor_zero_imports_nothing_above(floor: str, below: list[str]) -> None:
     names = {Path(path).stem for path in closure(ROOT / "src" / "refuseu" / f"{floor}.py")} - {floor}
     assert names == set(below)

@@ -1,6 +1,6 @@
 """The smallest base that learns something, and what it learns."""
 
-from refuseu.config import Base
+from refuseu.parameters import Base
 from refuseu.training.corpus import Example
 
 TINY = Base(

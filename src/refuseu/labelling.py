@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from refuseu.config import Label
 from refuseu.errors import UserError
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.parameters import Label
 
 ITEMS = ("question", "chosen", "rejected")
 QUORUM = {"all": all, "any": any}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from refuseu.config import Split, SplitConfig, Train
 from refuseu.deduplication import clusters, plain, similar_pairs, similarities
 from refuseu.errors import UserError
+from refuseu.parameters import Split, Train
 from refuseu.taxonomy import PIVOT
 
 PARTS = ("train", "dev", "test", "spare")
@@ -198,10 +198,9 @@ def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def summary(
-    labelled: pd.DataFrame, whole: pd.DataFrame, parts: dict[str, pd.DataFrame], slots: list[Slot], config: SplitConfig
+    labelled: pd.DataFrame, whole: pd.DataFrame, parts: dict[str, pd.DataFrame], slots: list[Slot], threshold: float
 ) -> dict[str, Any]:
-    """The account of the split; ``mixes`` is left empty for the caller to fill."""
-    threshold = config.split.near_duplicate
+    """The account of the split, near-duplicates by ``threshold``; ``mixes`` is left empty for the caller to fill."""
     return {
         "rows_in": len(labelled),
         "rows_out": sum(len(parts[name]) for name in ("train", "dev", "test")),

@@ -2,8 +2,8 @@ from hashlib import sha256
 
 import pytest
 
-from refuseu.config import RainbowTeaming
 from refuseu.errors import UserError
+from refuseu.parameters import RainbowTeaming
 from refuseu.phrasebook import Phrasebook
 from refuseu.records import ELITE
 from refuseu.redteam.archive import Archive, Elite

@@ -3,8 +3,8 @@ from hashlib import sha256
 
 import pytest
 
-from refuseu.config import RainbowTeaming
 from refuseu.judges.verdict import Exchange
+from refuseu.parameters import RainbowTeaming
 from refuseu.phrasebook import Phrasebook
 from refuseu.redteam.archive import Archive
 from refuseu.redteam.mutators import PhrasebookMutator

@@ -5,16 +5,17 @@ import pandas as pd
 import pytest
 import torch
 from tiny import EXAMPLES, TINY
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl.trainer import utils
 
-from refuseu.config import Dpo
 from refuseu.errors import UserError
+from refuseu.parameters import Dpo
 from refuseu.training.base import build_model, build_tokenizer
 from refuseu.training.dpo import (
     check_lengths,
     conversations,
     curves,
+    save_tokenizer,
     score_answers_alone,
     token_statistics,
     train_dpo,
@@ -115,6 +116,13 @@ def test_dpo_prefers_the_chosen_answer_and_is_repeatable(base: Path, tmp_path: P
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
     assert LlamaForCausalLM.from_pretrained(tmp_path / "one").num_parameters() > 0
     assert "runtime" not in json.dumps(result)
+
+
+def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_path: Path) -> None:
+    for local_files_only in (False, True):
+        save_tokenizer(AutoTokenizer.from_pretrained(base, local_files_only=local_files_only), tmp_path)
+        saved = (tmp_path / "tokenizer_config.json").read_bytes()
+        assert saved == (base / "tokenizer_config.json").read_bytes()
 
 
 def test_curves_leave_run_times_out() -> None:

@@ -1,26 +1,44 @@
 """Has the models answer the test questions and choose among facts, and scores each answer."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from refuseu.config import Eval
 from refuseu.engines.base import Sampling, stored_chat, stored_log_likelihoods, user
 from refuseu.engines.local import TransformersEngine
+from refuseu.errors import UserError
 from refuseu.evaluation.fluency import FluencyScorer
 from refuseu.evaluation.knowledge import Choice, margin
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange
+from refuseu.parameters import Eval
 from refuseu.records import ANSWER, KNOWLEDGE
 from refuseu.store import Store
 
 Said = tuple[list[str], pd.DataFrame]
 """A model's answers in the order of the questions, and its choices (``records.KNOWLEDGE``)."""
+
+
+def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, Path]:
+    """The folders of ``base`` and of every config's model below ``models``, by the model's name.
+
+    Raises:
+        UserError: for a model of no config. DVC keeps what a stage that is gone has made and hashes it along, so the
+            evaluation would not be up to date in a clone that never had it.
+    """
+    strangers = sorted(path.name for path in models.iterdir() if path.is_dir() and path.name not in configs)
+    if strangers:
+        name = strangers[0]
+        raise UserError(
+            f"{models / name}: no config of train.configs has this name; 'dvc checkout' takes it away, or "
+            f"'rm -r {models / name} metrics/dpo/{name}.json plots/dpo/{name}.json'"
+        )
+    return {"base": base, **{name: models / name for name in configs}}
 
 
 def ask_models(

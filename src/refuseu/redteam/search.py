@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from refuseu.config import RainbowTeaming
 from refuseu.judges.verdict import Exchange
+from refuseu.parameters import RainbowTeaming
 from refuseu.redteam.archive import Archive, Cell, Elite
 from refuseu.redteam.mutators import Mutator
 from refuseu.redteam.similarity import self_bleu, too_similar

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refuseu.config import Base
+from refuseu.parameters import Base
 from refuseu.training.corpus import Example
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from refuseu.config import Dpo
 from refuseu.errors import UserError
+from refuseu.parameters import Dpo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,7 +49,7 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
     """
     import torch
     from datasets import Dataset
-    from transformers import AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOTrainer
 
     torch.set_num_threads(1)
@@ -61,19 +61,26 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
         # A prompt that is no token prefix of prompt + answer would train on shifted labels: an error, not a warning.
         warnings.filterwarnings("error", message=".*Mismatch between tokenized prompt.*")
         trainer = DPOTrainer(
-            LlamaForCausalLM.from_pretrained(base),
+            AutoModelForCausalLM.from_pretrained(base),
             args=trainer_arguments(config, seed, out),
             train_dataset=Dataset.from_list(conversations(mix)),
             processing_class=tokenizer,
         )
         trainer.train()
     trainer.model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     return {
         "rows": len(mix),
         "curves": curves(trainer.state.log_history),
         "tokens": {lang: asdict(each) for lang, each in statistics.items()},
     }
+
+
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", out: Path) -> None:
+    """Save what was loaded, without how: transformers notes the latter too, and it differs where HF_HUB_OFFLINE is set."""
+    for name in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(out)
 
 
 def score_answers_alone() -> None:
