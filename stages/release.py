@@ -6,9 +6,8 @@ import click
 
 from refuseu.cards import Evaluated, dataset_card, model_card
 from refuseu.config import ReleaseConfig, load
-from refuseu.records import TEST, read_json, read_table
+from refuseu.records import TEST, read_json, read_table, write_text
 from refuseu.release import tables, write_croissant, write_tables
-from refuseu.report import write_text
 
 
 @click.command(help=__doc__)

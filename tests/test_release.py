@@ -10,7 +10,7 @@ import yaml
 from closure import ROOT
 from datasets import load_dataset
 
-from refuseu.cards import Evaluated, dataset_card, model_card, table_of
+from refuseu.cards import Evaluated, dataset_card, model_card
 from refuseu.config import ReleaseConfig, load
 from refuseu.records import TEST
 from refuseu.release import Tables, tables, write_croissant, write_tables
@@ -154,14 +154,10 @@ def test_a_models_card_holds_its_numbers(config: ReleaseConfig) -> None:
     )
     assert yaml.safe_load(card.split("---")[1])["language"] == ["en"]
     assert "10 preference pairs (2 of them benign) in English." in card
-    assert "| base | 100.0 | - | - | - | - |" in card
-    assert "| english-only | 1.0 | 2.0 | 99.0 | - | - |" in card
-    assert "| pl (not trained on) | 1.0 | 0.2-4.0 | 2.0 | 99.0 | 90.0 |" in card
-    assert f"| learning_rate | {config.dpo.learning_rate:g} |" in card
-
-
-def test_a_cell_cannot_break_its_table() -> None:
-    assert table_of(["a", "b"], [("x|y", 1)]).splitlines()[2] == "| x\\|y | 1 |"
+    assert "| base | 100.0 | – | – | – | – |" in card
+    assert "| english-only | 1.0 | 2.0 | 99.0 | – | – |" in card
+    assert "| pl (not trained on) | 1.0 | 0.2–4.0 | 2.0 | 99.0 | 90.0 |" in card
+    assert f"| learning\\_rate | {config.dpo.learning_rate:g} |" in card
 
 
 def test_croissant_names_no_path_and_no_clock(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """The cards of what is published: one for the dataset, one a model, every number in them generated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from refuseu.config import ReleaseConfig
+from refuseu.markdown import Table, shown
 from refuseu.release import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.taxonomy import LANGUAGES
 
@@ -81,8 +82,10 @@ def _statistics(tables: Tables, config: ReleaseConfig) -> Iterator[str]:
         wanted = config.languages if column == "lang" else list(names)
         counts = pd.crosstab(frame[column], frame["part"]).reindex(index=wanted, fill_value=0)
         parts = [part for part in ("harmful train", "harmful test", "benign train", "benign test") if part in counts]
-        rows = [(f"{key} {names[key]}" if key != names[key] else key, *counts.loc[key, parts]) for key in wanted]
-        yield table_of([column, *parts], [*rows, ("all", *counts[parts].sum())])
+        rows = [
+            [f"{key} {names[key]}" if key != names[key] else key, *map(str, counts.loc[key, parts])] for key in wanted
+        ]
+        yield Table([column, *parts], [*rows, ["all", *map(str, counts[parts].sum())]]).markdown()
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
         "tags": ["dpo", "safety"],
     }
     mix = evaluated.mix
-    settings = [(key, f"{value:g}" if isinstance(value, float) else value) for key, value in config.dpo]
+    settings = [[key, f"{value:g}" if isinstance(value, float) else str(value)] for key, value in config.dpo]
     blocks = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# RefusEU {name}",
@@ -126,27 +129,10 @@ def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
         "## Results",
         "Averages over all evaluated languages, in percent; intervals below are Wilson's. What each number means: "
         "`docs/metrics.md` of the project.",
-        table_of(
-            ["model", *MEASURES.values()],
-            [
-                (label, *(number(values.get(key)) for key in MEASURES))
-                for label, values in (("base", evaluated.reference), (name, evaluated.averages))
-            ],
-        ),
-        table_of(
-            ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
-            [
-                (
-                    f"{row['language']}{'' if row['language'] in languages else ' (not trained on)'}",
-                    number(row["asr"]),
-                    f"{number(row['asr_low'])}-{number(row['asr_high'])}",
-                    *(number(row[key]) for key in ("over_refusal", "language_consistency", "knowledge")),
-                )
-                for row in evaluated.rows
-            ],
-        ),
+        _averages(name, evaluated).markdown(),
+        _by_language(evaluated, languages).markdown(),
         "## Training",
-        table_of(["parameter", "value"], [*settings, ("seed", config.seed)]),
+        Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
         "## Intended use and limits",
         "For research on multilingual refusal. It is evaluated on the test questions of this project alone, by its judges; a low "
         "ASR here is no promise about other attacks, other languages or longer conversations. Read ASR together with "
@@ -156,11 +142,24 @@ def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _averages(name: str, evaluated: Evaluated) -> Table:
+    models = {"base": evaluated.reference, name: evaluated.averages}
+    return Table(
+        ["model", *MEASURES.values()],
+        [[model, *(shown(values.get(key)) for key in MEASURES)] for model, values in models.items()],
+    )
 
 
-def table_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; all columns but the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+def _by_language(evaluated: Evaluated, trained_on: list[str]) -> Table:
+    return Table(
+        ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
+        [
+            [
+                f"{row['language']}{'' if row['language'] in trained_on else ' (not trained on)'}",
+                shown(row["asr"]),
+                f"{shown(row['asr_low'])}–{shown(row['asr_high'])}",
+                *(shown(row[key]) for key in ("over_refusal", "language_consistency", "knowledge")),
+            ]
+            for row in evaluated.rows
+        ],
+    )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from refuseu.records import write_text
+
 FIGURES = Path("plots/figures")
 SHOWN = ("figure2.png", "figure3.png", "transfer.png")
 
@@ -30,9 +32,9 @@ def main(base: str, out: Path) -> None:
     ]
     # CML uploads what a comment links to, relative to the comment's own folder.
     lines += [f"![{name}]({_up(out)}{FIGURES / name})" for name in SHOWN if (FIGURES / name).is_file()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    click.echo(out.read_text(encoding="utf-8"))
+    text = "\n".join(lines) + "\n"
+    write_text(text, out)
+    click.echo(text)
     sys.stderr.write(metrics.stderr + gate.stderr)
     raise SystemExit(metrics.returncode or gate.returncode)
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import holm, mcnemar
+from refuseu.markdown import Table, shown
 from refuseu.records import ANSWER, KNOWLEDGE, Schema, read_table
 
 TABLES: dict[str, Schema] = {"data/eval/answers.parquet": ANSWER, "data/eval/knowledge.parquet": KNOWLEDGE}
@@ -100,26 +101,29 @@ def markdown(comparisons: list[Comparison], alpha: float, base: str, notes: list
         *[f"* {note}" for note in notes],
     ]
     if regressions:
-        lines += ["", "| config | rate | language | before | after | p (Holm) |", "|---|---|---|---:|---:|---:|"]
-        lines += [
-            f"| {each.model} | {each.rate} | {each.lang} | {100 * each.before:.1f} | {100 * each.after:.1f} "
-            f"| {each.p_holm:.2g} |"
-            for each in regressions
-        ]
-    lines += ["", f"| config | {' | '.join(RATES)} |", "|---|" + "---:|" * len(RATES), *_averages(comparisons)]
+        lines += ["", _regressions(regressions).markdown()]
+    lines += ["", Table(["config", *RATES], list(_averages(comparisons))).markdown()]
     return "\n".join(lines)
 
 
-def _averages(comparisons: list[Comparison]) -> Iterator[str]:
-    """A line a model: every rate's mean over languages, before and after where they differ."""
+def _regressions(found: list[Comparison]) -> Table:
+    rows = [
+        [each.model, each.rate, each.lang, shown(100 * each.before), shown(100 * each.after), shown(each.p_holm, ".2g")]
+        for each in found
+    ]
+    return Table(["config", "rate", "language", "before", "after", "p (Holm)"], rows, names=3)
+
+
+def _averages(comparisons: list[Comparison]) -> Iterator[list[str]]:
+    """A row a model: every rate's mean over languages, before and after where they differ."""
     table = pd.DataFrame([vars(each) for each in comparisons])
     means = 100 * table.groupby(["model", "rate"], sort=False)[["before", "after"]].mean()
     for model in table["model"].unique():
         cells = []
         for rate in RATES:
-            before, after = (f"{means.loc[(model, rate), side]:.1f}" for side in ("before", "after"))
+            before, after = (shown(means.loc[(model, rate), side]) for side in ("before", "after"))
             cells.append(before if before == after else f"{before} → {after}")
-        yield f"| {model} | {' | '.join(cells)} |"
+        yield [model, *cells]
 
 
 def evaluation_at(revision: str | None) -> pd.DataFrame:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from refuseu.errors import UserError
 
-Key = tuple[str, ...]
+Row = dict[str, Any]
+"""A row of a JSON file under ``metrics/`` or ``plots/``."""
 
 QUESTION = {
     "question_id": pa.string(),  # names the question in all its languages
@@ -118,8 +119,12 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
 
 def write_json(content: Any, path: Path) -> None:
     """Write ``content`` as indented JSON in the order of its keys, floats rounded to 4 decimals."""
+    write_text(json.dumps(rounded(content), indent=2, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(rounded(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

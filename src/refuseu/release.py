@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refuseu.records import atomic
+from refuseu.records import atomic, write_text
 
 if TYPE_CHECKING:
     import mlcroissant
@@ -123,8 +123,7 @@ def write_croissant(made: Tables, folder: Path) -> None:
         record_sets=records,
     )
     content: dict[str, Any] = metadata.to_json()
-    with atomic(folder / "croissant.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", folder / "croissant.json")
 
 
 def _field(config: str, split: str, column: pa.Field) -> "mlcroissant.Field":

@@ -114,8 +114,8 @@ def test_verdicts_are_scored(project: Path) -> None:
     path = verdicts_file(project, ["accept"] * 8 + ["reject", "unsure"] + ["accept"] * 10)
     result = CliRunner().invoke(score.main, [str(path)])
     assert result.exit_code == 0, result.output
-    assert "| en | 8 | 1 | 1 | 88.9 | 56.5-98.0 |" in result.output
-    assert "| all | 18 | 1 | 1 | 94.7 | 75.4-99.1 |" in result.output
+    assert "| en | 8 | 1 | 1 | 88.9 | 56.5–98.0 |" in result.output
+    assert "| all | 18 | 1 | 1 | 94.7 | 75.4–99.1 |" in result.output
 
 
 def test_two_reviewers_have_a_kappa(project: Path) -> None:
@@ -155,8 +155,8 @@ def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) ->
 
 def test_tables_of_nothing_judged() -> None:
     languages = {"a": "en", "b": "pl"}
-    assert "| pl | 0 | 0 | 0 | - | - |" in accuracy_table({"a": "accept"}, languages)
-    assert "| pl | 0 | - | - |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
+    assert "| pl | 0 | 0 | 0 | – | – |" in accuracy_table({"a": "accept"}, languages)
+    assert "| pl | 0 | – | – |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
 
 
 def test_the_same_sample_is_the_same_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from refuseu.audit.page import page
 from refuseu.errors import UserError
-from refuseu.records import TEST, atomic, read_table
+from refuseu.records import TEST, atomic, read_table, write_text
 
 COLUMNS = ["id", "lang", "kind", "category", "style", "question", "chosen", "rejected"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -74,8 +74,7 @@ def main(split: Path, out: Path, a_language: int, seed: int) -> None:
         raise UserError(f"{split}: holds no pairs to look at")
     sample = draw(pairs, a_language, seed)
     name = write_csv(sample, out / "sample.csv")
-    with atomic(out / "index.html") as temporary:
-        temporary.write_text(page(sample.to_dict("records"), name), encoding="utf-8")
+    write_text(page(sample.to_dict("records"), name), out / "index.html")
     short = {lang: count for lang, count in sample["lang"].value_counts(sort=False).items() if count < a_language}
     click.echo(f"{len(sample)} pairs, sample {name}: open {out / 'index.html'}, or judge {out / 'sample.csv'}")
     if short:

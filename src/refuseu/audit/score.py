@@ -13,6 +13,7 @@ import pandas as pd
 from refuseu.audit.sample import name_of
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import wilson
+from refuseu.markdown import NO_VALUE, Table, shown
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
 VERDICTS = ("accept", "reject", "unsure")
@@ -67,34 +68,33 @@ def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before
 def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
     """Markdown: a line a language, and one for all."""
     frame = pd.DataFrame({"lang": [languages[key] for key in verdicts], "verdict": list(verdicts.values())})
-    lines = [
-        "| language | accepted | rejected | unsure | accuracy (%) | 95% interval |",
-        "|---|---:|---:|---:|---:|---|",
-    ]
+    lines = []
     for lang in [*dict.fromkeys(languages.values()), "all"]:
         rows = frame if lang == "all" else frame[frame["lang"] == lang]
         accepted, rejected, unsure = (int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS)
         judged = accepted + rejected
         low, high = wilson(accepted, judged, CONFIDENCE)
-        share = f"{100 * accepted / judged:.1f} | {low:.1f}-{high:.1f}" if judged else "- | -"
-        lines.append(f"| {lang} | {accepted} | {rejected} | {unsure} | {share} |")
-    return "\n".join(lines)
+        share = shown(100 * accepted / judged if judged else None)
+        interval = f"{shown(low)}–{shown(high)}" if judged else NO_VALUE
+        lines.append([lang, str(accepted), str(rejected), str(unsure), share, interval])
+    header = ["language", "accepted", "rejected", "unsure", "accuracy (%)", "95% interval"]
+    return Table(header, lines).markdown()
 
 
 def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[str, str]) -> str:
     """Markdown: Cohen's kappa of two reviewers over the pairs that both judged."""
     from sklearn.metrics import cohen_kappa_score
 
-    lines = ["| language | judged by both | same verdict (%) | Cohen's kappa |", "|---|---:|---:|---:|"]
+    lines = []
     for lang in [*dict.fromkeys(languages.values()), "all"]:
         both = [key for key in one if key in other and lang in (languages[key], "all")]
         first, second = [one[key] for key in both], [other[key] for key in both]
-        same = f"{100 * sum(map(str.__eq__, first, second)) / len(both):.1f}" if both else "-"
+        same = 100 * sum(map(str.__eq__, first, second)) / len(both) if both else None
         # With one verdict in all of them, chance agreement is 1 and kappa is not defined.
         varied = len({*first, *second}) > 1
-        kappa = f"{cohen_kappa_score(first, second):.2f}" if varied else "-"
-        lines.append(f"| {lang} | {len(both)} | {same} | {kappa} |")
-    return "\n".join(lines)
+        kappa = cohen_kappa_score(first, second) if varied else None
+        lines.append([lang, str(len(both)), shown(same), shown(kappa, ".2f")])
+    return Table(["language", "judged by both", "same verdict (%)", "Cohen's kappa"], lines).markdown()
 
 
 @click.command(help=__doc__)

@@ -6,13 +6,11 @@ question's language. Knowledge: share of the facts chosen rightly. Fluency: mean
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import pandas as pd
 
 from refuseu.evaluation.statistics import holm, mcnemar, wilson
-
-Row = dict[str, Any]
+from refuseu.records import Row
 
 AVERAGED = ("asr", "asr_unseen", "junk", "over_refusal", "language_consistency", "knowledge", "fluency")
 """Columns of a (config, language) row that ``metrics/eval.json`` averages over languages."""

@@ -1,26 +1,20 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from refuseu.records import write_json
-from refuseu.report import (
+from refuseu.report.page import markdown, terminal
+from refuseu.report.tables import (
     STAGES,
     Numbers,
-    Table,
     acceptance_table,
     accounting_table,
     agreement_table,
     benign_table,
     contamination_table,
-    escape,
-    markdown,
     paired_table,
     parts_table,
-    shown,
     single_table,
     table2,
-    terminal,
     unseen_table,
 )
 
@@ -202,28 +196,6 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
         "### Parts",
         "### Contamination",
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("a|b", r"a\|b"),
-        ("<img src=x> *b* _i_ `c` [l](u)", r"\<img src=x\> \*b\* \_i\_ \`c\` \[l\](u)"),
-        ("two\nlines\x1b[31m", r"two lines \[31m"),
-        ("balanced-no-benign", "balanced-no-benign"),
-    ],
-)
-def test_text_from_data_shows_as_it_is(text: str, escaped: str) -> None:
-    assert escape(text) == escaped
-
-
-def test_a_name_cannot_steer_the_terminal() -> None:
-    assert Table(["m", "n"], [["\x1b[2J", "1"]]).text().splitlines() == ["m     n", "----  -", " [2J  1"]
-
-
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (float("nan"), "–"), (0.0, "0.0"), (99.96, "100.0")])
-def test_no_value_is_a_dash(value: float | None, text: str) -> None:
-    assert shown(value) == text
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:

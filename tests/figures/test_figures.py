@@ -4,16 +4,11 @@ from typing import Any
 
 import pytest
 
-from refuseu.figures import (
-    FIGURES,
-    PlotRows,
-    asr_by_language,
-    by_resource,
-    draw,
-    main_configs,
-    paper_style,
-    transfer_heatmap,
-)
+from refuseu.figures.canvas import paper_style
+from refuseu.figures.evaluation import asr_by_language, transfer_heatmap
+from refuseu.figures.gallery import FIGURES, draw
+from refuseu.figures.rows import PlotRows
+from refuseu.order import by_resource
 from refuseu.records import write_json
 
 LANGUAGES = ["pl", "en", "lv", "de"]
@@ -49,14 +44,6 @@ PLOTS = PlotRows(
     ],
     curves={"_$odd$": curve(1.0, 0.5), "only-pl": curve(1.0, 0.4)},
 )
-
-
-def test_high_resource_languages_come_first_each_group_in_the_order_given() -> None:
-    assert by_resource(["pl", "fr", "lv", "en", "cs"]) == ["fr", "en", "pl", "lv", "cs"]
-
-
-def test_main_configs_are_all_but_single_language_runs() -> None:
-    assert main_configs(["base", "only-de", "balanced", "base", "english-only"]) == ["base", "balanced", "english-only"]
 
 
 def test_every_figure_is_written_and_the_same_bytes_again(tmp_path: Path) -> None:
