@@ -44,7 +44,7 @@ comment: .venv/ready  ## What a pull request's comment says: make comment BASE=o
 	$(BIN)/python -m refuseu.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
-	$(BIN)/python stages/eval.py --questions data/split/dev.parquet --phrasebook data/phrasebook \
+	stages/run eval --questions data/split/dev.parquet --phrasebook data/phrasebook \
 		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json \
 		--rows .cache/dev/rows.json --plots .cache/dev/plots
 	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
