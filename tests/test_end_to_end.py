@@ -164,6 +164,14 @@ def test_outputs_are_the_same_bytes_without_the_row_store(clone: Path) -> None:
     assert outputs(clone) == before
 
 
+def test_outputs_are_the_same_bytes_whatever_the_environment_says(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = outputs(clone)
+    for name, value in {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default"}.items():
+        monkeypatch.setenv(name, value)
+    repro(clone, "--force", "--single-item", "dpo@custom")
+    assert outputs(clone) == before
+
+
 def test_the_release_loads_and_every_model_has_a_card(clone: Path) -> None:
     released = clone / "data/release"
     polish = pd.read_parquet(released / "lang_pl/train.parquet")
