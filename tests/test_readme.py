@@ -1,0 +1,30 @@
+"""The README's results are those of the committed evaluation."""
+
+import json
+import re
+
+from closure import ROOT
+
+from refuseu.markdown import shown
+from refuseu.order import main_configs
+
+COLUMNS = (
+    "asr",
+    "asr_worst",
+    "asr_unseen",
+    "junk",
+    "over_refusal",
+    "language_consistency",
+    "knowledge",
+    "fluency",
+)
+
+
+def test_the_table_of_results_is_the_evaluations() -> None:
+    metrics = json.loads((ROOT / "metrics/eval.json").read_text())
+    table = (ROOT / "README.md").read_text().split("## Results")[1].split("|---")[1]
+    found = re.findall(r"^\| ([a-z-]+) \| (.*) \|$", table, re.MULTILINE)
+    expected = [
+        (name, " | ".join(shown(metrics[name][column]) for column in COLUMNS)) for name in main_configs(metrics)
+    ]
+    assert found == expected
