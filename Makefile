@@ -73,6 +73,7 @@ audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.ht
 	$(BIN)/python -m refuseu.audit.sample
 
 audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
+	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
 	$(BIN)/python -m refuseu.audit.score $(FILE)
 
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]

@@ -150,7 +150,9 @@ def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) ->
     assert "no column 'reviewer'" in CliRunner().invoke(score.main, [str(path)]).output
     path.write_text("sample,reviewer,id,verdict\n")
     assert "holds no verdict" in CliRunner().invoke(score.main, [str(path)]).output
-    assert "cannot be read as CSV" in CliRunner().invoke(score.main, ["none.csv"]).output
+    path.write_bytes(b"sample,reviewer,id,verdict\n\xff")
+    assert "cannot be read as CSV" in CliRunner().invoke(score.main, [str(path)]).output
+    assert "none.csv: no such file; 'Save verdicts'" in CliRunner().invoke(score.main, ["none.csv"]).output
 
 
 def test_tables_of_nothing_judged() -> None:

@@ -34,6 +34,8 @@ def read_verdicts(path: Path, sample: str, languages: dict[str, str]) -> dict[st
     Raises:
         UserError: naming file and row, for anything that is not a verdict on a pair of this sample.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; 'Save verdicts' on the audit's page makes one")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
