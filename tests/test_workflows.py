@@ -42,12 +42,15 @@ stages:
       outs:
         - models/dpo/${item}
   eval:
-    cmd: mkdir -p data metrics && cp -r evaluated data/eval && cp evaluated/metrics.json metrics/eval.json
+    cmd: mkdir -p data metrics plots && cp -r evaluated data/eval && cp evaluated/metrics.json metrics/eval.json &&
+      cp evaluated/rows.json plots/eval.json
     deps:
       - evaluated
       - models/dpo
     outs:
       - data/eval
+      - plots/eval.json:
+          cache: false
     metrics:
       - metrics/eval.json:
           cache: false
@@ -84,6 +87,7 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(answers, folder / "evaluated/answers.parquet", ANSWER, ["model", "question_id", "lang"])
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
     write_json({"balanced": {"asr": 5.0 * harmful, "knowledge": 100.0}}, folder / "evaluated/metrics.json")
+    write_json([{"config": "balanced", "language": "pl", "asr": 5.0 * harmful}], folder / "evaluated/rows.json")
 
 
 @pytest.fixture(scope="module")
