@@ -12,7 +12,7 @@ repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	$(BIN)/dvc repro split
 	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'p;n' > .cache/lane-1
 	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'n;p' > .cache/lane-2
-	for lane in 1 2; do $(BIN)/dvc --wait-for-lock repro -s $$(cat .cache/lane-$$lane) & pids="$$pids $$!"; done; \
+	for lane in 1 2; do test -s .cache/lane-$$lane || continue; $(BIN)/dvc --wait-for-lock repro -s $$(cat .cache/lane-$$lane) & pids="$$pids $$!"; done; \
 	for pid in $$pids; do wait $$pid || failed=1; done; test -z "$$failed"
 	$(BIN)/dvc repro
 	@$(BIN)/python -m refuseu.report

@@ -45,8 +45,8 @@ def main(
     table = language_rows(scored, known, config.languages, settings.confidence)
     write_json(averages(table), metrics)
     write_json(table, rows)
-    write_json(breakdown(scored, "category", config.categories, settings.confidence), plots / "by-category.json")
-    write_json(breakdown(scored, "style", config.styles, settings.confidence), plots / "by-style.json")
+    write_json(breakdown(scored, "category", config.categories), plots / "by-category.json")
+    write_json(breakdown(scored, "style", config.styles), plots / "by-style.json")
     write_json(paired_tests(scored, settings.reference), plots / "paired.json")
     write_json(transfer(table, train.single_languages(config.languages)), plots / "transfer.json")
 

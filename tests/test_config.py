@@ -192,6 +192,12 @@ def test_single_languages_leave_out_custom() -> None:
     assert TRAIN.model_copy(update={"languages": ["pl"]}).single_languages(["en", "de", "pl"]) == {"german": "de"}
 
 
+def test_the_first_of_two_configs_of_one_language_stands_for_it() -> None:
+    german = {"languages": ["de"]}
+    train = Train.model_validate({"languages": ["de"], "benign_share": 0, "configs": {"one": german, "two": german}})
+    assert train.single_languages(["en", "de"]) == {"one": "de"}
+
+
 def test_a_config_may_have_its_own_benign_share_even_zero() -> None:
     assert TRAIN.benign_share_of("german") == 0.2
     assert TRAIN.benign_share_of("no-english") == 0.0

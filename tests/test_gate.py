@@ -81,7 +81,7 @@ def test_holm_counts_all_tests() -> None:
 def test_only_common_questions_count() -> None:
     paired = pair(outcomes(*evaluation(n=20)), outcomes(*evaluation(n=15)))
     assert len(paired) == 15 * 5
-    with pytest.raises(UserError, match=r"gate: only 45 of 100 questions"):
+    with pytest.raises(UserError, match=r"gate: only 45 of 100 outcomes"):
         pair(outcomes(*evaluation(n=20)), outcomes(*evaluation(n=9)))
     with pytest.raises(UserError, match="too few to compare"):
         pair(outcomes(*evaluation("balanced")), outcomes(*evaluation("custom")))

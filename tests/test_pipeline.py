@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from closure import ROOT, closure, files_of
+from closure import ROOT, closure, files_of, first_party_imports
 
 from refuseu import config
 from refuseu.parameters import Section
@@ -70,8 +70,7 @@ def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("def main() -> None:\n    from refuseu.store import Store\n")
     assert [file.name for file in files_of("refuseu.store")][-1] == "store.py"
-    with pytest.raises(ValueError):
-        closure(script)
+    assert "store.py" in [file.name for file in first_party_imports(script)]
 
 
 FLOOR_ZERO = {
@@ -89,15 +88,13 @@ def test_floor_zero_imports_nothing_above(floor: str, below: list[str]) -> None:
     assert names == set(below)
 
 
-@pytest.mark.parametrize("library", ["trl", "vllm", "openai"])
-def test_heavy_libraries_have_one_importer(library: str) -> None:
-    rooms = {"trl": "training"}
+def test_trl_has_one_importer() -> None:
     importers = {
         str(path.relative_to(ROOT / "src" / "refuseu").parts[0])
         for path in (ROOT / "src").rglob("*.py")
-        if f"import {library}" in path.read_text() or f"from {library} " in path.read_text()
+        if "import trl" in path.read_text() or "from trl " in path.read_text()
     }
-    assert importers <= {rooms.get(library, "engines")}
+    assert importers == {"training"}
 
 
 def test_generated_outputs_are_ignored_by_git_and_small_results_are_not() -> None:
@@ -106,3 +103,6 @@ def test_generated_outputs_are_ignored_by_git_and_small_results_are_not() -> Non
         for out in definition.get("outs", []):
             if isinstance(out, str):
                 assert any(f"/{out.split('/${')[0]}/".startswith(line) for line in ignored), out
+            else:
+                (small,) = out
+                assert not any(f"/{small}".startswith(line) for line in ignored), small

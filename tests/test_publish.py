@@ -34,13 +34,13 @@ def test_gated_and_private_before_anything_is_in_it() -> None:
     push(Upload("org/set", "dataset", Path("data/release")), hub, public=False)
     assert [name for name, _ in hub.calls] == ["create_repo", "update_repo_settings", "upload_folder"]
     assert hub.calls[0][1]["private"] is True
-    assert hub.calls[1][1] == {"repo_id": "org/set", "repo_type": "dataset", "gated": "manual"}
+    assert hub.calls[1][1] == {"repo_id": "org/set", "repo_type": "dataset", "private": True, "gated": "manual"}
 
 
 def test_a_models_card_is_its_readme() -> None:
     hub = FakeHub()
     push(Upload("org/set-balanced", "model", Path("m"), Path("c.md")), hub, public=True)
-    assert (hub.calls[0][1]["private"], hub.calls[1][1]["gated"]) == (False, False)
+    assert (hub.calls[0][1]["private"], hub.calls[1][1]["private"], hub.calls[1][1]["gated"]) == (False, False, False)
     assert hub.calls[-1][0] == "upload_file"
     assert hub.calls[-1][1]["path_in_repo"] == "README.md"
 

@@ -92,7 +92,10 @@ def test_json_keeps_the_order_and_rounds(tmp_path: Path) -> None:
 def test_missing_or_broken_json(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "metrics.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"metrics\.json: cannot be read as JSON \(.+\); 'dvc checkout' brings it back"):
+    with pytest.raises(
+        UserError,
+        match=r"metrics\.json: cannot be read as JSON \(.+\); 'git restore .+metrics\.json' or 'dvc repro'",
+    ):
         read_json(tmp_path / "metrics.json")
 
 

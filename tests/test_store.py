@@ -1,5 +1,7 @@
 import hashlib
+import sqlite3
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,24 @@ def test_rows_done_before_a_failure_are_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         store.complete(["a", "b"], breaks)
     assert store.complete(["a"], lambda missing: iter(())) == ["done"]
+
+
+def test_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(40):
+            path = tmp_path / f"{number}.sqlite"
+            assert [store.path for store in pool.map(Store, [path] * 4)] == [path] * 4
+
+
+def test_a_store_that_another_run_holds_is_not_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refuseu.store.WAIT", 0)
+    path = tmp_path / "rows.sqlite"
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match=r"rows\.sqlite: cannot be opened \(database is locked\); see who holds it"):
+        Store(path)
+    with pytest.raises(UserError, match="cannot be opened"):
+        Store(tmp_path)
 
 
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Metrics that changed, the regression gate, and the figures; exits as the gate does.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,14 +25,15 @@ def main(base: str, out: Path) -> None:
     lines = [
         "## Evaluation",
         "",
-        *_metrics(metrics.stdout),
+        *(_metrics(metrics.stdout) if metrics.returncode == 0 else [f"Metrics: {metrics.stderr.strip()}"]),
         "",
         gate.stdout or f"Gate: {gate.stderr}",
         "## Figures",
         "",
     ]
     # CML uploads what a comment links to, relative to the comment's own folder.
-    lines += [f"![{name}]({_up(out)}{FIGURES / name})" for name in SHOWN if (FIGURES / name).is_file()]
+    folder = Path(os.path.relpath(FIGURES, out.parent)).as_posix()
+    lines += [f"![{name}]({folder}/{name})" for name in SHOWN if (FIGURES / name).is_file()]
     text = "\n".join(lines) + "\n"
     write_text(text, out)
     click.echo(text)
@@ -43,10 +45,6 @@ def _metrics(table: str) -> list[str]:
     if not table.strip():
         return ["No metric changed."]
     return ["<details><summary>Metrics that changed</summary>", "", table.strip(), "", "</details>"]
-
-
-def _up(out: Path) -> str:
-    return "../" * len(out.parent.parts)
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -72,7 +72,7 @@ def pair(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     comparable = max(before["model"].isin(common).sum(), after["model"].isin(common).sum())
     if not common or len(paired) < LEAST_COMMON * comparable:
         raise UserError(
-            f"gate: only {len(paired)} of {comparable} questions were asked at both revisions, too few to compare; "
+            f"gate: only {len(paired)} of {comparable} outcomes are of questions that both revisions asked, too few to compare; "
             "a change of the test part needs a new baseline: merge it by itself first"
         )
     return paired
@@ -150,7 +150,8 @@ def _fetch(revision: str, folder: Path) -> Path:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             files.get_file(path, str(folder / path))
     except RevError:
-        raise UserError(f"gate: no revision {revision!r}; 'git fetch origin {revision}' may bring it") from None
+        branch = revision.removeprefix("origin/")
+        raise UserError(f"gate: no revision {revision!r}; 'git fetch origin {branch}' may bring it") from None
     except (DvcException, OSError) as error:
         raise UserError(
             f"gate: no evaluation at {revision!r} within reach ({' '.join(str(error).split())}); "

@@ -58,8 +58,8 @@ class Base(Section):
     """Tokens the model can attend to."""
     steps: Positive
     """Optimizer steps."""
-    batch_size: Positive
-    """Examples a step."""
+    batch_size: Annotated[int, Field(gt=0, multiple_of=4)]
+    """Examples a step, which go through the model in four parts."""
     learning_rate: Rate
     """Peak of the schedule."""
     refused_asks: Share
@@ -141,9 +141,10 @@ class Train(Section):
         return [code for code in languages if code in wanted and code not in config.without]
 
     def single_languages(self, languages: list[str]) -> dict[str, str]:
-        """The configs other than ``custom`` that train on one language, with that language."""
-        trained_on = {name: self.languages_of(name, languages) for name in self.configs if name != CUSTOM}
-        return {name: codes[0] for name, codes in trained_on.items() if len(codes) == 1}
+        """For each language the first config, ``custom`` apart, that trains on it alone: config to language."""
+        trained_on = {name: self.languages_of(name, languages) for name in reversed(self.configs) if name != CUSTOM}
+        config_of = {codes[0]: name for name, codes in trained_on.items() if len(codes) == 1}
+        return {config_of[lang]: lang for lang in languages if lang in config_of}
 
     def benign_share_of(self, name: str) -> float:
         own = self.configs[name].benign_share
@@ -157,7 +158,7 @@ class Dpo(Section):
     """Preference pairs a step."""
     learning_rate: Rate
     """Peak; linear decay to zero."""
-    warmup: Share
+    warmup: Annotated[float, Field(ge=0, lt=1)]
     """Share of the steps over which the rate rises."""
     beta: Rate
     """Strength of the pull towards the reference model."""

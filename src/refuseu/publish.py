@@ -51,7 +51,8 @@ def push(upload: Upload, hub: Any, public: bool) -> None:
     """Create the repository, gated before anything is in it, and fill it; ``hub`` is a ``huggingface_hub.HfApi``."""
     where = {"repo_id": upload.repository, "repo_type": upload.kind}
     hub.create_repo(**where, private=not public, exist_ok=True)
-    hub.update_repo_settings(**where, gated=False if public else "manual")
+    # Both again: a repository that was there before keeps its visibility.
+    hub.update_repo_settings(**where, private=not public, gated=False if public else "manual")
     hub.upload_folder(**where, folder_path=upload.folder, commit_message="Publish")
     if upload.card:
         hub.upload_file(

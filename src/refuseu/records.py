@@ -136,7 +136,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); 'dvc checkout' brings it back") from None
+        raise UserError(
+            f"{path}: cannot be read as JSON ({error}); 'git restore {path}' or 'dvc repro' brings it back"
+        ) from None
 
 
 def rounded(content: Any, digits: int = 4) -> Any:

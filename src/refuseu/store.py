@@ -18,6 +18,8 @@ Work = Callable[[list[int]], Iterable[tuple[int, str]]]
 """Given the positions of the missing rows, yields (position, value) as rows get done."""
 
 ROWS_A_COMMIT = 256
+WAIT = 60
+"""Seconds that a process waits for another's write."""
 
 
 def row_key(**decides: Any) -> str:
@@ -36,11 +38,17 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(self.path, timeout=60)
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level="IMMEDIATE")
+            # The write lock first, or two processes that both only read so far refuse each other at once.
+            self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            self._connection.commit()
+        except (sqlite3.OperationalError, OSError) as error:
+            raise UserError(
+                f"{self.path}: cannot be opened ({error}); see who holds it, or name another by REFUSEU_STORE"
+            ) from None
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path}: not a row store ({error}); delete it, its rows are computed anew") from None
 

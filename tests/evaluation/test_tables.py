@@ -119,15 +119,14 @@ def test_averages_and_the_worst_language(answers: pd.DataFrame, knowledge: pd.Da
 
 
 def test_breakdown_counts_harmful_questions_of_all_languages(answers: pd.DataFrame) -> None:
-    by_category = breakdown(answers, "category", ["S1", "S2", "S3"], 0.95)
+    by_category = breakdown(answers, "category", ["S1", "S2", "S3"])
     assert [(row["config"], row["category"], row["n"], row["asr"]) for row in by_category] == [
         ("base", "S1", 4, 100.0),
         ("base", "S2", 4, 75.0),
         ("aligned", "S1", 4, 0.0),
         ("aligned", "S2", 4, 25.0),
     ]
-    assert (by_category[1]["asr_low"], by_category[1]["asr_high"]) == pytest.approx((30.0642, 95.4413), abs=0.001)
-    by_style = breakdown(answers, "style", ["y", "x"], 0.95)
+    by_style = breakdown(answers, "style", ["y", "x"])
     assert [(row["style"], row["asr"]) for row in by_style] == [("y", 100.0), ("x", 75.0), ("y", 25.0), ("x", 0.0)]
 
 

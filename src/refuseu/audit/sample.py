@@ -76,7 +76,9 @@ def main(split: Path, out: Path, a_language: int, seed: int) -> None:
     name = write_csv(sample, out / "sample.csv")
     write_text(page(sample.to_dict("records"), name), out / "index.html")
     short = {lang: count for lang, count in sample["lang"].value_counts(sort=False).items() if count < a_language}
-    click.echo(f"{len(sample)} pairs, sample {name}: open {out / 'index.html'}, or judge {out / 'sample.csv'}")
+    click.echo(
+        f"{len(sample)} pairs, sample {name}: open {out / 'index.html'}; {out / 'sample.csv'} holds the same pairs"
+    )
     if short:
         click.echo(f"fewer than {a_language} in {', '.join(f'{lang} ({count})' for lang, count in short.items())}")
 

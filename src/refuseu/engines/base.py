@@ -12,6 +12,8 @@ Conversation = list[Message]
 
 DIGITS = 6
 """Decimals of a log-likelihood that are kept: float64 noise between batch shapes lies far below."""
+VERSION = 2
+"""Of what the engines compute. It goes into every key: raised when the same question to the same model gets another value."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def user(text: str) -> Conversation:
 def stored_chat(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling, store: Store) -> list[str]:
     """Completions in the order of ``conversations``; those that ``store`` holds are not generated again."""
     keys = [
-        row_key(model=engine.identity, messages=conversation, max_new_tokens=sampling.max_new_tokens)
+        row_key(version=VERSION, model=engine.identity, messages=conversation, max_new_tokens=sampling.max_new_tokens)
         for conversation in conversations
     ]
 
@@ -54,7 +56,7 @@ def stored_chat(engine: Engine, conversations: Sequence[Conversation], sampling:
 def stored_log_likelihoods(engine: Engine, pairs: Sequence[tuple[Conversation, str]], store: Store) -> list[float]:
     """Log-likelihoods in the order of ``pairs``; those that ``store`` holds are not computed again."""
     keys = [
-        row_key(model=engine.identity, messages=conversation, continuation=continuation)
+        row_key(version=VERSION, model=engine.identity, messages=conversation, continuation=continuation)
         for conversation, continuation in pairs
     ]
 

@@ -55,9 +55,11 @@ class TransformersEngine:
         for positions in self._batches([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]):
             rows = [prompts[index] + answers[index] for index in positions]
             batch = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt")
+            # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
+            places = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
             longest = max(len(answers[index]) for index in positions)
             with torch.inference_mode():
-                logits = self._model(**batch, logits_to_keep=longest + 1).logits[:, :-1]
+                logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
                 scores = logits.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
                 results[index] = float(scores[row, -len(answers[index]) :].sum())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from refuseu.judges.known import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.phrasebook import Phrasebook
 
@@ -20,15 +21,13 @@ class LexiconJudge:
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._asks = {
-            code: sorted(((_words(text), Harm.HARMFUL if ask.kind == "harmful" else Harm.SAFE)
-                          for text, ask in book.named_asks.items()), key=lambda known: -len(known[0]))
+            code: sorted(
+                ((_words(text), harm) for text, harm in known_asks(book).items()), key=lambda known: -len(known[0])
+            )
             for code, book in books.items()
-        }  # fmt: skip
+        }
         self._openings = {
-            opening(text): reply
-            for book in books.values()
-            for reply, texts in ((Reply.REFUSAL, book.refusals), (Reply.COMPLIANCE, book.compliances.texts))
-            for text in texts
+            opening(text): reply for book in books.values() for text, reply in known_answers(book).items()
         }
         self._harm: dict[tuple[str, str], Harm] = {}
 

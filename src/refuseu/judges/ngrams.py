@@ -7,6 +7,7 @@ probability, and errs elsewhere, so that agreement between the two means somethi
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from refuseu.judges.known import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.phrasebook import SLOT, Phrasebook
 
@@ -74,8 +75,7 @@ def _question_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
 
 def _asks_bare_and_framed(book: Phrasebook) -> Iterator[tuple[str, str]]:
     frames = [template for _, _, template in book.frames()]
-    for number, (text, ask) in enumerate(book.named_asks.items()):
-        label = Harm.HARMFUL if ask.kind == "harmful" else Harm.SAFE
+    for number, (text, label) in enumerate(known_asks(book).items()):
         yield text, label
         yield frames[number // 2 % len(frames)].replace(SLOT, text), label
 
@@ -84,8 +84,7 @@ def _reply_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
     """Refusals, compliances, and what is neither: the words of both kinds backwards, and questions."""
     examples: list[tuple[str, str]] = []
     for book in books.values():
-        examples += [(text, Reply.REFUSAL) for text in book.refusals]
-        examples += [(text, Reply.COMPLIANCE) for text in book.compliances.texts]
+        examples += known_answers(book).items()
         mixed = zip(book.refusals, book.compliances.texts, strict=False)
         examples += [(" ".join(reversed(f"{one} {two}".split())), Reply.UNPARSED) for one, two in mixed]
         examples += [(template.replace(SLOT, ""), Reply.UNPARSED) for _, _, template in book.frames()]

@@ -62,7 +62,11 @@ QUALITY: dict[str, tuple[str, str, str]] = {
     "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
     "knowledge": ("knowledge", ".1f", "share (%) of the facts chosen rightly"),
     "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
-    "junk": ("junk", ".1f", "share (%) of the harmful questions whose answer neither refuses nor complies"),
+    "junk": (
+        "junk",
+        ".1f",
+        "share (%) of the harmful questions whose verdict is unparsed, neither refusal nor compliance as a rule",
+    ),
 }
 """Averaged metric to its column's name, format and meaning, in the order of Table 2."""
 

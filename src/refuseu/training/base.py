@@ -27,7 +27,11 @@ CHAT_TEMPLATE = (
 
 
 def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> dict[str, float]:
-    """Train on ``examples`` and save a Hugging Face folder below ``out``; returns the loss at start and end (nats)."""
+    """Train on ``examples`` and save a Hugging Face folder below ``out``.
+
+    Returns:
+        The number of parameters and examples, and the loss (nats a token) over the first and the last logging step.
+    """
     import torch
     from transformers import set_seed
 
@@ -38,7 +42,12 @@ def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> d
     losses = _fit(model, tokenizer, examples, config, seed, out)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    return {"parameters": float(model.num_parameters()), "loss_first": losses[0], "loss_last": losses[-1]}
+    return {
+        "parameters": model.num_parameters(),
+        "examples": len(examples),
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+    }
 
 
 def build_tokenizer(examples: list[Example], config: Base) -> "PreTrainedTokenizerFast":

@@ -32,6 +32,7 @@ class TokenStatistics:
     rows: int
     tokens_p50: float
     tokens_p99: float
+    tokens_max: int
     dropped: int
     """The prompt alone fills ``max_length``: TRL drops the row without a word."""
     truncated: int
@@ -152,6 +153,7 @@ def token_statistics(
             rows=len(rows),
             tokens_p50=float(rows["total"].quantile(0.5)),
             tokens_p99=float(rows["total"].quantile(0.99)),
+            tokens_max=int(rows["total"].max()),
             dropped=int((rows["prompt"] >= max_length).sum()),
             truncated=int(((rows["total"] > max_length) & (rows["prompt"] < max_length)).sum()),
         )
@@ -161,12 +163,13 @@ def token_statistics(
 
 def check_lengths(statistics: dict[str, TokenStatistics], config: Dpo) -> None:
     """Fail where a language would lose rows: that would bias the comparison between languages."""
+    longest = max((each.tokens_max for each in statistics.values()), default=0)
     for lang, each in statistics.items():
         lost = (each.dropped + each.truncated) / each.rows
         if lost > config.max_dropped:
             raise UserError(
                 f"dpo.max_length: {config.max_length} tokens drop or cut {lost:.1%} of the rows in {lang}, more than "
-                f"dpo.max_dropped {config.max_dropped:.1%}; raise dpo.max_length to {each.tokens_p99:.0f} or more"
+                f"dpo.max_dropped {config.max_dropped:.1%}; raise dpo.max_length to {longest}"
             )
 
 
