@@ -23,7 +23,7 @@ table: .venv/ready  ## The paper's table in the terminal
 test: lint  ## Lint, types and tests, in the project's own environment
 	$(BIN)/python -m pytest -q
 
-lint: .venv/ready
+lint: .venv/ready  ## Lint, formatting and types alone
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy src stages

@@ -79,9 +79,21 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
     ("edit", "expected"),
     [
         (lambda params, _: params["split"].update(tset=1), "split.tset: unknown parameter"),
+        (lambda params, _: params.update(seed=2**32), "seed: Input should be less than"),
+        (
+            lambda params, _: params["styles"].update(plain="Plain"),
+            "styles.plain: is the name of asking without a style",
+        ),
+        (lambda params, _: params["train"]["configs"].update(custom=None), "train.configs.custom: must be a section"),
+        (
+            lambda _, profile: profile["base"].update(heads=5),
+            "base: hidden_size 64 must be a multiple of twice the heads",
+        ),
+        (lambda _, profile: profile["base"].update(batch_size=30), "base.batch_size: Input should be a multiple of 4"),
+        (lambda params, _: params["report"].update(dpi=100000), "report.dpi: Input should be less than"),
         (lambda params, _: params.update(tset=1), "tset: unknown parameter"),
-        (lambda params, _: params.pop("split"), "split: Field required"),
-        (lambda _, profile: profile.pop("dpo"), "dpo: Field required"),
+        (lambda params, _: params.pop("split"), "split: missing"),
+        (lambda _, profile: profile.pop("dpo"), "dpo: missing"),
         (lambda params, _: params["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),
         (lambda params, _: params["split"].update(near_duplicate=1.0), "split.near_duplicate: Input should be less"),
         (lambda _, profile: profile["dpo"].update(steps=0), "dpo.steps: Input should be greater than 0"),
@@ -109,13 +121,13 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
             lambda params, _: params["train"]["configs"].update(none={"languages": ["de"], "without": ["de"]}),
             "train.configs.none: no language is left",
         ),
-        (lambda params, _: params["train"].update(configs={}), "train.configs: Dictionary should have at least 1 item"),
+        (lambda params, _: params["train"].update(configs={}), "train.configs: needs at least 1"),
         (
             lambda params, _: params["eval"].update(reference="nope"),
             "eval.reference: 'nope' is not one of train.configs",
         ),
         (lambda params, _: params["label"].update(adjudicator="lexicon"), "label.adjudicator: must differ from both"),
-        (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: List should have at least 2"),
+        (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: needs at least 2"),
         (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: repeats"),
         (lambda params, _: params["label"].update(question="most"), "label.question: Input should be 'all' or 'any'"),
     ],
@@ -196,6 +208,13 @@ def test_the_first_of_two_configs_of_one_language_stands_for_it() -> None:
     german = {"languages": ["de"]}
     train = Train.model_validate({"languages": ["de"], "benign_share": 0, "configs": {"one": german, "two": german}})
     assert train.single_languages(["en", "de"]) == {"one": "de"}
+
+
+def test_a_parameter_may_not_stand_twice(tmp_path: Path) -> None:
+    root = write(tmp_path)
+    (root / "params.yaml").write_text((root / "params.yaml").read_text() + "seed: 3\n")
+    with pytest.raises(UserError, match=r"params\.yaml: not valid YAML: key 'seed' stands twice"):
+        load(SplitConfig, root)
 
 
 def test_a_config_may_have_its_own_benign_share_even_zero() -> None:

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from refuseu.errors import UserError
 from refuseu.identification import Identified, Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
@@ -219,8 +218,3 @@ def test_the_adjudicator_has_no_vote() -> None:
 def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> None:
     votes = verdicts(**{**GOOD, "rejected": "safe/compliance safe/compliance"})
     assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
-
-
-def test_agreement_on_nothing_is_an_error() -> None:
-    with pytest.raises(UserError, match="label: no pair arrived"):
-        agreement(verdicts(), PAPER)

@@ -72,7 +72,10 @@ def test_books_are_cut_to_categories_and_styles(folder: Path) -> None:
 
 def test_missing_file(folder: Path) -> None:
     (folder / "de.yaml").unlink()
-    assert message_of(folder) == f"{folder}/de.yaml: no such file; write it with the entries of en.yaml, or drop de"
+    assert (
+        message_of(folder)
+        == f"{folder}/de.yaml: no such file; write it with the entries of the other languages, or drop de from params.yaml"
+    )
 
 
 def test_broken_yaml(folder: Path) -> None:
@@ -83,26 +86,38 @@ def test_broken_yaml(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("name: Deutsch\n", "", "name: Field required"),
-        ("name: Deutsch", "Name: Deutsch\nname: Deutsch", "Name: Extra inputs are not permitted"),
+        ("name: Deutsch\n", "", "name: missing"),
+        (
+            "Leider muss ich diese Anfrage ablehnen.",
+            "Es tut mir leid, aber dabei kann ich nicht helfen.",
+            "refusals: 'Es tut",
+        ),
+        (
+            "Natürlich, das ist einfach: Beginne so.",
+            "Leider muss ich diese Anfrage ablehnen.",
+            "compliances: 'Leider muss",
+        ),
+        ("answer: Rom}", "answer: Paris}", "facts.capital-fr: the answer 'Paris' stands twice"),
+        ("die Regeln des Vereins umgehen", '"die {ask} umgehen"', "asks.S1.s1-01.harmful: must not hold {ask}"),
+        ("name: Deutsch", "Name: Deutsch\nname: Deutsch", "Name: unknown entry"),
         ("Wie kann ich {ask}?", "Wie kann ich?", f"requests.0: needs exactly one {SLOT}"),
         ("Wie kann ich {ask}?", "{ask} oder {ask}?", f"requests.0: needs exactly one {SLOT}"),
         (
             "harmful: die Regeln des Vereins umgehen",
             "harmful: ' '",
-            "asks.S1.s1-01.harmful: String should have at least",
+            "asks.S1.s1-01.harmful: must not be empty",
         ),
         ("language: de", "language: fr", "language: is 'fr', the file's name says 'de'"),
         ("hazards: {S1: erste Gefahr, ", "hazards: {", "hazards.S1: missing; params.yaml names it"),
         (
             "das Ende eines Films verraten",
             "die Regeln des Vereins lesen",
-            "asks: 'die Regeln des Vereins lesen' stands",
+            "asks.S2.s2-02.harmful: 'die Regeln des Vereins lesen' stands",
         ),
         (
             "das Ende eines Films verraten",
             "Die Regeln des Vereins lesen",
-            "asks: 'Die Regeln des Vereins lesen' stands",
+            "asks.S2.s2-02.harmful: 'Die Regeln des Vereins lesen' stands",
         ),
         ("s1-02:", "s1-01:", "not valid YAML: key 's1-01' stands twice"),
         ("capital-cz:", "opposite-war:", "facts.capital-…: 3 facts; a group needs 4"),
@@ -120,7 +135,7 @@ def test_a_wrong_entry_names_file_and_key(old: str, new: str, expected: str, fol
 
 def test_an_empty_file(folder: Path) -> None:
     (folder / "de.yaml").write_text("", encoding="utf-8")
-    assert message_of(folder).startswith(f"{folder}/de.yaml: file: Input should be a valid dictionary")
+    assert message_of(folder).startswith(f"{folder}/de.yaml: file: must be a section of entries")
 
 
 def test_categories_and_styles_of_the_parameters_must_be_there(folder: Path) -> None:

@@ -78,7 +78,8 @@ FLOOR_ZERO = {
     "errors": [],
     "order": ["taxonomy"],
     "parameters": ["taxonomy"],
-    "config": ["errors", "parameters", "taxonomy"],
+    "documents": ["errors"],
+    "config": ["documents", "errors", "parameters", "taxonomy"],
 }
 
 

@@ -30,10 +30,17 @@ def test_the_order_of_work_does_not_change_a_byte(tmp_path: Path) -> None:
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
-def test_an_empty_table(tmp_path: Path) -> None:
+def test_an_empty_table_can_be_written_and_nothing_can_be_made_of_it(tmp_path: Path) -> None:
     write_table(ROWS[:0], tmp_path / "rows.parquet", REJECTION, KEY)
-    table = read_table(tmp_path / "rows.parquet", REJECTION)
-    assert (len(table), list(table.columns)) == (0, ["question_id", "lang", "reason"])
+    assert pq.read_table(tmp_path / "rows.parquet").schema.names == ["question_id", "lang", "reason"]
+    with pytest.raises(UserError, match=r"rows\.parquet: holds no rows; metrics/\*\.json say"):
+        read_table(tmp_path / "rows.parquet", REJECTION)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/rows\.json: cannot be written \(.+\)"):
+        write_json({}, tmp_path / "file" / "rows.json")
 
 
 def test_two_rows_with_one_key_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -110,10 +110,21 @@ def test_a_store_that_another_run_holds_is_not_to_be_deleted(tmp_path: Path, mon
     path = tmp_path / "rows.sqlite"
     holder = sqlite3.connect(path)
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(UserError, match=r"rows\.sqlite: cannot be opened \(database is locked\); see who holds it"):
+    with pytest.raises(UserError, match=r"rows\.sqlite: cannot be used \(database is locked\); see who holds it"):
         Store(path)
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="cannot be used"):
         Store(tmp_path)
+
+
+def test_a_store_whose_pages_are_damaged_and_a_place_where_none_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "rows.sqlite"
+    Store(path).complete(["a"], Worker(["a"]))
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(UserError, match=r"rows\.sqlite: not a row store \(.*malformed.*\); delete it"):
+        Store(path).complete(["a"], Worker(["a"]))
+    with pytest.raises(UserError, match=r"below: cannot be made \(.+\); name another by REFUSEU_STORE"):
+        Store(path / "below")
 
 
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ A stage loads one ``*Config`` class of this file: the names of its fields are th
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
+from refuseu.documents import fault, read_yaml
 from refuseu.errors import UserError
 from refuseu.parameters import (
     Base,
-    Count,
     Dpo,
     Eval,
     Label,
@@ -24,6 +23,7 @@ from refuseu.parameters import (
     Report,
     Respond,
     Section,
+    Seed,
     Split,
     Train,
     Translate,
@@ -31,7 +31,7 @@ from refuseu.parameters import (
 
 
 class BaseConfig(Section):
-    seed: Count
+    seed: Seed
     languages: Languages
     categories: Named
     styles: Named
@@ -39,7 +39,7 @@ class BaseConfig(Section):
 
 
 class RainbowTeamingConfig(Section):
-    seed: Count
+    seed: Seed
     languages: Languages
     categories: Named
     styles: Named
@@ -68,14 +68,14 @@ class LabelConfig(Section):
 
 
 class SplitConfig(Section):
-    seed: Count
+    seed: Seed
     languages: Languages
     split: Split
     train: Train
 
 
 class DpoConfig(Section):
-    seed: Count
+    seed: Seed
     dpo: Dpo
 
 
@@ -94,7 +94,7 @@ class ReportConfig(Section):
 
 
 class ReleaseConfig(Section):
-    seed: Count
+    seed: Seed
     languages: Languages
     categories: Named
     styles: Named
@@ -111,12 +111,12 @@ def load(stage: type[StageConfig], root: Path = Path()) -> StageConfig:
     Raises:
         UserError: for a file that is missing or not YAML, and for every key that is unknown, missing or out of range.
     """
-    raw = _read(root / "params.yaml")
+    raw = _section(root / "params.yaml", "run from the repository's root")
     profile = root / "profiles" / f"{raw.get('profile')}.yaml"
     if not profile.is_file():
         known = ", ".join(sorted(path.stem for path in profile.parent.glob("*.yaml")))
         raise UserError(f"params.yaml: profile {raw.get('profile')!r} is unknown; known are {known}")
-    merged = _merge(raw, _read(profile), str(profile.relative_to(root)))
+    merged = _merge(raw, _section(profile, "see profiles/"), str(profile.relative_to(root)))
     where = f"params.yaml or {profile.relative_to(root)}"
     try:
         Parameters.model_validate(merged)
@@ -130,13 +130,8 @@ def parameter_names(stage: type[Section]) -> list[str]:
     return [field.alias or name for name, field in stage.model_fields.items()]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the repository's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+def _section(path: Path, way_out: str) -> dict[str, Any]:
+    content = read_yaml(path, way_out)
     if not isinstance(content, dict):
         raise UserError(f"{path}: must be a mapping of parameter names to values")
     return content
@@ -161,8 +156,7 @@ def _explain(error: ValidationError) -> str:
     problems: dict[str, str] = {}
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
-        message = "unknown parameter" if problem["type"] == "extra_forbidden" else problem["msg"]
-        problems[key] = message.removeprefix("Value error, ")
+        problems[key] = "unknown parameter" if problem["type"] == "extra_forbidden" else fault(problem)
     return "; ".join(f"{key}: {message}" if key else message for key, message in problems.items())
 
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from refuseu.errors import UserError
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
@@ -82,25 +82,20 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     Returns:
         Per item: Cohen's kappa and confusion counts of the two judges, Fleiss' kappa of all three, and how often each
         judge could not tell (``unparsed``).
-
-    Raises:
-        UserError: when there is nothing to agree on.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
-    if verdicts.empty:
-        raise UserError(
-            "label: no pair arrived; metrics/translate.json and metrics/respond.json count what was rejected"
-        )
     key = ["question_id", "lang"]
     result: dict[str, Any] = {}
     for item in ITEMS:
         votes = verdicts[verdicts["item"] == item].pivot(index=key, columns="judge", values="harm")
         table = confusion(*(votes[name] for name in protocol.judges))
         counts, _ = aggregate_raters(votes.to_numpy())
+        with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
+            kappas = cohens_kappa(table.to_numpy(), return_results=False), fleiss_kappa(counts)
         result[item] = {
-            "cohens_kappa": defined(cohens_kappa(table.to_numpy(), return_results=False)),
-            "fleiss_kappa": defined(fleiss_kappa(counts)),
+            "cohens_kappa": defined(kappas[0]),
+            "fleiss_kappa": defined(kappas[1]),
             "confusion": {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()},
             "unparsed": {name: int((votes[name] == Harm.UNPARSED).sum()) for name in sorted(votes)},
         }

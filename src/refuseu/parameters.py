@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from refuseu.taxonomy import LANGUAGES, PIVOT
+from refuseu.taxonomy import LANGUAGES, PIVOT, PLAIN
 
 CUSTOM = "custom"
 """The config that ``train.languages`` is for."""
@@ -41,6 +41,8 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 BenignShare = Annotated[float, Field(ge=0, le=0.5)]
 """A harmful question has one benign twin, so more than half cannot be reached."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As large as numpy's may be."""
 Judge = Literal["lexicon", "ngrams", "nearest"]
 Quorum = Literal["all", "any"]
 
@@ -48,11 +50,12 @@ Quorum = Literal["all", "any"]
 class Base(Section):
     """The un-aligned model that is trained from scratch at the miniature's scale."""
 
-    vocabulary: Positive
-    """BPE tokens."""
+    vocabulary: Annotated[int, Field(ge=300)]
+    """BPE tokens; 256 of them are the bytes."""
     hidden_size: Positive
     layers: Positive
     heads: Positive
+    """Each an even share of ``hidden_size``: positions turn a head's numbers in pairs."""
     intermediate_size: Positive
     max_length: Positive
     """Tokens the model can attend to."""
@@ -64,6 +67,12 @@ class Base(Section):
     """Peak of the schedule."""
     refused_asks: Share
     """Share of the harmful asks that the base refuses when put plainly, so that it knows what a refusal is."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of twice the heads, {2 * self.heads}")
+        return self
 
 
 class RainbowTeaming(Section):
@@ -183,7 +192,7 @@ class Eval(Section):
 
 
 class Report(Section):
-    dpi: Positive
+    dpi: Annotated[int, Field(ge=20, le=1200)]
     """Of the figures."""
 
 
@@ -191,7 +200,7 @@ class Parameters(Section):
     """All of ``params.yaml`` and of one profile."""
 
     profile: str
-    seed: Count
+    seed: Seed
     languages: Languages
     categories: Named
     styles: Named
@@ -210,6 +219,8 @@ class Parameters(Section):
     def _consistent(self) -> Self:
         if PIVOT not in self.languages:
             raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
+        if PLAIN in self.styles:
+            raise ValueError(f"styles.{PLAIN}: is the name of asking without a style; take another")
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         if self.label.adjudicator in self.label.judges:

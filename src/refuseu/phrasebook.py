@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from refuseu.documents import fault, read_yaml
 from refuseu.errors import UserError
+from refuseu.taxonomy import PIVOT, PLAIN
 
 SLOT = "{ask}"
-PLAIN = "plain"
-"""Name of the frames that carry no attack style."""
 OPTIONS = 4
 """Of a multiple-choice question, and so the fewest facts a group may hold."""
 
@@ -26,6 +25,19 @@ def _one_slot(text: str) -> str:
     if text.count(SLOT) != 1:
         raise ValueError(f"needs exactly one {SLOT}")
     return text
+
+
+def _no_slot(text: str) -> str:
+    if SLOT in text:
+        raise ValueError(f"must not hold {SLOT}")
+    return text
+
+
+def _distinct(texts: list[str]) -> list[str]:
+    for text in texts:
+        if texts.count(text) > 1:
+            raise ValueError(f"{text!r} stands twice")
+    return texts
 
 
 def group_of(fact_id: str) -> str:
@@ -37,10 +49,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_no_slot)]
 Template = Annotated[str, AfterValidator(_one_slot)]
-Templates = Annotated[list[Template], Field(min_length=1)]
-Texts = Annotated[list[Text], Field(min_length=1)]
+Templates = Annotated[list[Template], Field(min_length=1), AfterValidator(_distinct)]
+Texts = Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Twins(_Part):
@@ -78,7 +90,7 @@ class Phrasebook(_Part):
     harmless: Text
     hazards: dict[str, Text]
     asks: dict[str, dict[str, Twins]]
-    facts: dict[str, Fact]
+    facts: Annotated[dict[str, Fact], Field(min_length=1)]
 
     def frames(self) -> Iterator[tuple[str, int, str]]:
         """Every frame as (style or ``plain``, number, template)."""
@@ -158,29 +170,15 @@ def load_phrasebooks(
     return books
 
 
-class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML whose mappings may not name a key twice; by itself the last one silently wins."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
-        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
-
-
 def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
+    drop = "" if code == PIVOT else f", or drop {code} from params.yaml"
+    content = read_yaml(path, f"write it with the entries of the other languages{drop}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
         book = Phrasebook.model_validate(content)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write it with the entries of en.yaml, or drop {code}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{path}: {key or 'file'}: {problem['msg'].removeprefix('Value error, ')}") from None
+        raise UserError(f"{path}: {key or 'file'}: {fault(problem)}") from None
     if book.language != code:
         raise UserError(f"{path}: language: is {book.language!r}, the file's name says {code!r}")
     return _cut(book, path, categories, styles)
@@ -198,26 +196,34 @@ def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[
             "styles": {key: book.styles[key] for key in styles},
         }
     )
-    _assert_distinct_asks(cut, path)
+    _assert_told_apart(cut, path)
     for group, members in cut.fact_groups.items():
         if len(members) < OPTIONS:
             raise UserError(
                 f"{path}: facts.{group}-…: {len(members)} facts; a group needs {OPTIONS}, three to choose wrongly"
             )
+        answers = [cut.facts[member].answer for member in members]
+        for member, answer in zip(members, answers, strict=True):
+            if answers.count(answer) > 1:
+                raise UserError(f"{path}: facts.{member}: the answer {answer!r} stands twice in its group")
     return cut
 
 
-def _assert_distinct_asks(book: Phrasebook, path: Path) -> None:
-    """The judges read an ask without regard to case."""
+def _assert_told_apart(book: Phrasebook, path: Path) -> None:
+    """The judges read an ask without regard to case, and an answer by its words."""
     seen: set[str] = set()
-    for text in _ask_texts(book):
+    for key, text in (
+        (f"{category}.{ask_id}.{kind}", getattr(twins, kind))
+        for category, pairs in book.asks.items()
+        for ask_id, twins in pairs.items()
+        for kind in ("harmful", "benign")
+    ):
         if text.casefold() in seen:
-            raise UserError(f"{path}: asks: {text!r} stands twice; one text cannot be two asks")
+            raise UserError(f"{path}: asks.{key}: {text!r} stands twice; one text cannot be two asks")
         seen.add(text.casefold())
-
-
-def _ask_texts(book: Phrasebook) -> list[str]:
-    return [text for pairs in book.asks.values() for twins in pairs.values() for text in (twins.harmful, twins.benign)]
+    both = [text for text in book.compliances.texts if text in book.refusals]
+    if both:
+        raise UserError(f"{path}: compliances: {both[0]!r} is also a refusal; one text cannot be both")
 
 
 def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:

@@ -79,12 +79,13 @@ def main(what: str, repository: str, public: bool, dry_run: bool) -> None:
 
 
 def _push(upload: Upload, token: str, public: bool) -> None:
+    from httpx2 import HTTPError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         push(upload, HfApi(token=token), public)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (HTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0].replace(token, "***")
         raise UserError(f"publish: the hub refused {upload.repository} ({reason})") from None
 

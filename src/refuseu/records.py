@@ -6,7 +6,7 @@ path or the order of work, so the same rows are the same bytes (under the locked
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
     """Read a table that ``write_table`` wrote.
 
     Raises:
-        UserError: when the file is missing, is no parquet, or has other columns than ``schema``.
+        UserError: when the file is missing, is no parquet, has other columns than ``schema``, or no rows.
     """
     way_out = "'dvc checkout' brings the last good one back, 'dvc repro' makes it anew"
     if not path.is_file():
@@ -114,6 +114,8 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
     if found != schema:
         wrong = sorted(set(found.items()) ^ set(schema.items()), key=str)
         raise UserError(f"{path}: unexpected columns, first {wrong[0][0]!r} ({wrong[0][1]}); {way_out}")
+    if not table.num_rows:
+        raise UserError(f"{path}: holds no rows; metrics/*.json say what the stages before it rejected, and why")
     return table.to_pandas()
 
 
@@ -153,10 +155,15 @@ def rounded(content: Any, digits: int = 4) -> Any:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` and renames it at the end; nothing half-written stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); free the place, or name another"
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,13 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
-        try:
+        with _faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level="IMMEDIATE")
             # The write lock first, or two processes that both only read so far refuse each other at once.
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._connection.commit()
-        except (sqlite3.OperationalError, OSError) as error:
-            raise UserError(
-                f"{self.path}: cannot be opened ({error}); see who holds it, or name another by REFUSEU_STORE"
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"{self.path}: not a row store ({error}); delete it, its rows are computed anew") from None
 
     def complete(self, keys: Sequence[str], work: Work) -> list[str]:
         """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""
@@ -70,9 +65,25 @@ class Store:
 
     def _get(self, keys: Sequence[str]) -> dict[str, str]:
         query = "SELECT value FROM rows WHERE key = ?"
-        found = ((key, self._connection.execute(query, (key,)).fetchone()) for key in dict.fromkeys(keys))
-        return {key: row[0] for key, row in found if row}
+        with _faults(self.path):
+            found = ((key, self._connection.execute(query, (key,)).fetchone()) for key in dict.fromkeys(keys))
+            return {key: row[0] for key, row in found if row}
 
     def _put(self, rows: list[tuple[str, str]]) -> None:
-        with self._connection:
+        with _faults(self.path), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """One sentence for whatever is wrong with the file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UserError(
+            f"{path}: cannot be used ({error}); see who holds it, or name another by REFUSEU_STORE"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{path}: not a row store ({error}); delete it, its rows are computed anew") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); name another by REFUSEU_STORE") from None

@@ -22,5 +22,8 @@ LANGUAGES: dict[str, str] = {
 HIGH_RESOURCE: tuple[str, ...] = ("en", "de", "it", "fr", "es", "pt")
 """The paper's six high-resource languages; tables and figures draw the line after them."""
 
+PLAIN = "plain"
+"""Name of the ways to ask that carry no attack style."""
+
 PIVOT = "en"
 """Questions are searched for in this language and translated from it."""

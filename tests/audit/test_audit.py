@@ -155,6 +155,17 @@ def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) ->
     assert "none.csv: no such file; 'Save verdicts'" in CliRunner().invoke(score.main, ["none.csv"]).output
 
 
+def test_semicolons_a_file_named_twice_and_a_damaged_sample(project: Path) -> None:
+    path = project / "anna.csv"
+    sample = score.name_of(project / "audit/sample.csv")
+    language = score.read_sample(project / "audit/sample.csv")
+    path.write_text(f"sample;reviewer;id;verdict\n{sample};anna;{next(iter(language))};accept\n")
+    assert "1 of" in CliRunner().invoke(score.main, [str(path)]).output
+    assert "named twice" in CliRunner().invoke(score.main, [str(path), str(path)]).output
+    (project / "audit/sample.csv").write_text("id,language\n1,en\n")
+    assert "sample.csv: no column 'lang'" in CliRunner().invoke(score.main, [str(path)]).output
+
+
 def test_tables_of_nothing_judged() -> None:
     languages = {"a": "en", "b": "pl"}
     assert "| pl | 0 | 0 | 0 | – | – |" in accuracy_table({"a": "accept"}, languages)

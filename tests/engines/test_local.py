@@ -6,8 +6,7 @@ from tiny import EXAMPLES, TINY
 from transformers import LlamaForCausalLM
 
 from refuseu.engines.base import Sampling, stored_chat, stored_log_likelihoods, user
-from refuseu.engines.local import TransformersEngine, weights_hash
-from refuseu.errors import UserError
+from refuseu.engines.local import TransformersEngine
 from refuseu.store import Store
 from refuseu.training.base import build_model, build_tokenizer
 
@@ -60,17 +59,3 @@ def test_what_the_store_holds_is_not_computed_again(
     ) == first
     with pytest.raises((AttributeError, TypeError)):
         stored_chat(engine, conversations, Sampling(7), store)
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "chat_template.jinja"])
-def test_all_that_decides_an_answer_is_in_the_hash(name: str, folder: Path, tmp_path: Path) -> None:
-    for path in folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    assert weights_hash(tmp_path) == weights_hash(folder)
-    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b" ")
-    assert weights_hash(tmp_path) != weights_hash(folder)
-
-
-def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no \*\.safetensors; 'dvc repro' or 'dvc pull'"):
-        TransformersEngine(tmp_path, 1)

@@ -3,7 +3,8 @@ from collections import Counter
 
 import pytest
 
-from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
+from refuseu.phrasebook import SLOT, Phrasebook
+from refuseu.taxonomy import PLAIN
 from refuseu.training import corpus
 from refuseu.training.corpus import Example, draw_examples, refused_ask_ids
 

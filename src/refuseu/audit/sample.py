@@ -13,7 +13,6 @@ import click
 import pandas as pd
 
 from refuseu.audit.page import page
-from refuseu.errors import UserError
 from refuseu.records import TEST, atomic, read_table, write_text
 
 COLUMNS = ["id", "lang", "kind", "category", "style", "question", "chosen", "rejected"]
@@ -70,8 +69,6 @@ def name_of(path: Path) -> str:
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(split: Path, out: Path, a_language: int, seed: int) -> None:
     pairs = pd.concat([read_table(split / f"{part}.parquet", TEST) for part in ("train", "test")], ignore_index=True)
-    if pairs.empty:
-        raise UserError(f"{split}: holds no pairs to look at")
     sample = draw(pairs, a_language, seed)
     name = write_csv(sample, out / "sample.csv")
     write_text(page(sample.to_dict("records"), name), out / "index.html")

@@ -24,8 +24,21 @@ def read_sample(path: Path) -> dict[str, str]:
     """Language by id."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; 'make audit' writes it")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return {row["id"]: row["lang"] for row in csv.DictReader(file)}
+    try:
+        return {row["id"]: row["lang"] for row in _rows(path)}
+    except KeyError as error:
+        raise UserError(f"{path}: no column {error}; 'make audit' writes the sample anew") from None
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, its cells parted by commas or, as spreadsheets in many languages have it, semicolons."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+            file.seek(0)
+            return list(csv.DictReader(file, delimiter="," if "," in head else ";"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error})") from None
 
 
 def read_verdicts(path: Path, sample: str, languages: dict[str, str]) -> dict[str, str]:
@@ -36,13 +49,8 @@ def read_verdicts(path: Path, sample: str, languages: dict[str, str]) -> dict[st
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; 'Save verdicts' on the audit's page makes one")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error})") from None
     verdicts: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in enumerate(_rows(path), start=2):
         problem = _problem(row, sample, languages, verdicts)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
@@ -103,6 +111,8 @@ def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[
 @click.argument("verdicts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--sample", type=click.Path(path_type=Path), default=Path("audit/sample.csv"), show_default=True)
 def main(verdicts: tuple[Path, ...], sample: Path) -> None:
+    if len(set(verdicts)) < len(verdicts):
+        raise UserError("audit-score: the same file is named twice; name one of each reviewer")
     languages = read_sample(sample)
     read = {path: read_verdicts(path, name_of(sample), languages) for path in verdicts}
     for path, mine in read.items():

@@ -1,12 +1,11 @@
 """A model of the Hugging Face hub's format on this machine's CPU, by transformers."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from refuseu.engines.base import Conversation, Sampling
-from refuseu.errors import UserError
+from refuseu.engines.folder import weights_hash, whole
 
 
 class TransformersEngine:
@@ -20,14 +19,13 @@ class TransformersEngine:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if not any(folder.glob("*.safetensors")):
-            raise UserError(f"{folder}: holds no *.safetensors; 'dvc repro' or 'dvc pull' brings the model")
         torch.set_num_threads(1)
-        self.identity = weights_hash(folder)
         self._progress = progress
         self._batch_size = batch_size
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+        with whole(folder):
+            self.identity = weights_hash(folder)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
 
     def chat(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, str]]:
         import torch
@@ -78,13 +76,3 @@ class TransformersEngine:
             for start in range(0, len(order), self._batch_size):
                 yield order[start : start + self._batch_size]
                 bar.update(len(order[start : start + self._batch_size]))
-
-
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over all that decides what a model folder says: weights, their configuration, the tokenizer, its template."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json", ".jinja"):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

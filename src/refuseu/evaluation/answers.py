@@ -31,6 +31,8 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
         UserError: for a model of no config. DVC keeps what a stage that is gone has made and hashes it along, so the
             evaluation would not be up to date in a clone that never had it.
     """
+    if not models.is_dir():
+        raise UserError(f"{models}: no such folder; 'dvc repro dpo' trains the models, 'dvc pull' brings them")
     strangers = sorted(path.name for path in models.iterdir() if path.is_dir() and path.name not in configs)
     if strangers:
         name = strangers[0]

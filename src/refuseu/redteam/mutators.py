@@ -7,7 +7,8 @@ does the rewriting. Both take and give text alone.
 import random
 from typing import Protocol
 
-from refuseu.phrasebook import PLAIN, Ask, Phrasebook, Reading
+from refuseu.phrasebook import Ask, Phrasebook, Reading
+from refuseu.taxonomy import PLAIN
 
 
 class Mutator(Protocol):

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from refuseu.phrasebook import PLAIN, SLOT, Phrasebook
+from refuseu.phrasebook import SLOT, Phrasebook
+from refuseu.taxonomy import PLAIN
 
 T = TypeVar("T")
 

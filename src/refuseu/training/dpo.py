@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from refuseu.engines.folder import whole
 from refuseu.errors import UserError
 from refuseu.parameters import Dpo
 
@@ -55,14 +56,16 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
 
     torch.set_num_threads(1)
     score_answers_alone()
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    with whole(base):
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        model = AutoModelForCausalLM.from_pretrained(base)
     statistics = token_statistics(mix, tokenizer, config.max_length)
     check_lengths(statistics, config)
     with warnings.catch_warnings():
         # A prompt that is no token prefix of prompt + answer would train on shifted labels: an error, not a warning.
         warnings.filterwarnings("error", message=".*Mismatch between tokenized prompt.*")
         trainer = DPOTrainer(
-            AutoModelForCausalLM.from_pretrained(base),
+            model,
             args=trainer_arguments(config, seed, out),
             train_dataset=Dataset.from_list(conversations(mix)),
             processing_class=tokenizer,
