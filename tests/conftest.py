@@ -1,8 +1,12 @@
 """A phrasebook small enough to read: two languages, two categories, two styles, and asks without any harm."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # before huggingface_hub is imported: no test speaks to the hub
+
 
 from refuseu.phrasebook import Phrasebook, load_phrasebooks
 

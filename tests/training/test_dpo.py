@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -123,6 +125,19 @@ def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_pat
         save_tokenizer(AutoTokenizer.from_pretrained(base, local_files_only=local_files_only), tmp_path)
         saved = (tmp_path / "tokenizer_config.json").read_bytes()
         assert saved == (base / "tokenizer_config.json").read_bytes()
+
+
+def test_a_training_does_not_report_to_the_hub() -> None:
+    code = """
+import os, sys
+os.environ.pop("HF_HUB_DISABLE_TELEMETRY", None)
+import click, pandas, pyarrow.parquet, pydantic, refuseu.training.dpo
+assert "huggingface_hub" not in sys.modules
+refuseu.training.dpo.no_telemetry()
+from huggingface_hub import constants
+assert constants.HF_HUB_DISABLE_TELEMETRY
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_curves_leave_run_times_out() -> None:

@@ -1,5 +1,6 @@
 """Aligns the base by DPO (Rafailov et al. 2023) with TRL; the only importer of trl."""
 
+import os
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
     Raises:
         UserError: when more than ``max_dropped`` of a language's rows do not fit ``max_length``.
     """
+    no_telemetry()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -78,6 +80,15 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
         "curves": curves(trainer.state.log_history),
         "tokens": {lang: asdict(each) for lang, each in statistics.items()},
     }
+
+
+def no_telemetry() -> None:
+    """Training stays on this machine.
+
+    TRL tells the hub of every training from a thread of its own, whose look-up of the hub's address can crash the process.
+    The hub's library reads this once, so it must not have been imported before.
+    """
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", out: Path) -> None:
