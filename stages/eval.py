@@ -42,12 +42,12 @@ def main(
     scored, known = pd.concat(answers), pd.concat(knowledge)
     write_table(scored, out / "answers.parquet", ANSWER, ["model", "question_id", "lang"])
     write_table(known, out / "knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
-    table = language_rows(scored, known, config.languages, settings.confidence)
+    table = language_rows(scored, known, config.languages, settings)
     write_json(averages(table), metrics)
     write_json(table, rows)
-    write_json(breakdown(scored, "category", config.categories), plots / "by-category.json")
-    write_json(breakdown(scored, "style", config.styles), plots / "by-style.json")
-    write_json(paired_tests(scored, settings.reference), plots / "paired.json")
+    write_json(breakdown(scored, "category", config.categories, settings.max_unparsed), plots / "by-category.json")
+    write_json(breakdown(scored, "style", config.styles, settings.max_unparsed), plots / "by-style.json")
+    write_json(paired_tests(scored, settings.reference, settings.max_unparsed), plots / "paired.json")
     write_json(transfer(table, train.single_languages(config.languages)), plots / "transfer.json")
 
 

@@ -10,7 +10,7 @@ from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.labelling import agreement, judge_pairs, reasons, yields
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import PAIR, REJECTION, VERDICT, read_table, write_json, write_table
+from refuseu.records import PAIR, REJECTION, VERDICT, question_values, read_table, write_json, write_table
 
 
 @click.command(help=__doc__)
@@ -22,7 +22,7 @@ def main(pairs: Path, phrasebook: Path, out: Path, metrics: Path) -> None:
     config = load(LabelConfig)
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
     panel = Panel.of(books, config.label.judges, config.label.adjudicator)
-    judged = read_table(pairs, PAIR)
+    judged = read_table(pairs, PAIR, question_values(config.languages, config.categories, config.styles))
     verdicts = judge_pairs(judged, panel)
     why = reasons(judged, verdicts, config.label, Identifier(config.languages))
     judged["reason"] = why

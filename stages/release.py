@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter
 
-from refuseu.cards import Evaluated, dataset_card, model_card
+from refuseu.cards import dataset_card, model_card
 from refuseu.config import ReleaseConfig, load
-from refuseu.records import TEST, read_json, read_table, write_text
+from refuseu.records import TEST, read_table, write_text
 from refuseu.release import tables, write_croissant, write_tables
+from refuseu.results import Evaluation, SplitBooks, expect, read
 
 
 @click.command(help=__doc__)
@@ -20,15 +22,15 @@ from refuseu.release import tables, write_croissant, write_tables
 @click.option("--cards", type=click.Path(path_type=Path), required=True, help="Folder of the model cards.")
 def main(train: Path, test: Path, split: Path, metrics: Path, rows: Path, out: Path, cards: Path) -> None:
     config = load(ReleaseConfig)
+    books, evaluation = read(split, TypeAdapter(SplitBooks), "split"), Evaluation.read(metrics, rows)
+    expect(config.train.configs, books.mixes, split, "split")
+    expect(["base", *config.train.configs], evaluation.averages, metrics, "eval")
     made = tables(read_table(train, TEST), read_table(test, TEST), config.languages)
     write_tables(made, out)
     write_croissant(made, out)
     write_text(dataset_card(made, config), out / "README.md")
-    mixes, averages, by_language = read_json(split)["mixes"], read_json(metrics), read_json(rows)
     for name in config.train.configs:
-        own = [row for row in by_language if row["config"] == name]
-        evaluated = Evaluated(mixes[name], averages[name], own, averages["base"])
-        write_text(model_card(name, config, evaluated), cards / f"{name}.md")
+        write_text(model_card(name, config, books.mixes[name], evaluation), cards / f"{name}.md")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from refuseu.config import ReportConfig, load
 from refuseu.figures.gallery import draw
 from refuseu.figures.rows import PlotRows
 from refuseu.records import write_text
-from refuseu.report.page import markdown
-from refuseu.report.tables import Numbers
+from refuseu.report.page import Numbers, markdown
+from refuseu.results import Evaluation
 
 
 @click.command(help=__doc__)
@@ -26,8 +26,9 @@ def main(
     metrics: Path, rows: Path, plots: Path, search: Path, curves: Path, stages: Path, figures: Path, out: Path
 ) -> None:
     config = load(ReportConfig)
-    numbers = Numbers.read(metrics, rows, plots / "paired.json", stages)
-    drawn = draw(PlotRows.read(rows, plots, search, curves), config.languages, config.report.dpi, figures)
+    evaluation = Evaluation.read(metrics, rows)
+    numbers = Numbers.read(evaluation, plots / "paired.json", stages)
+    drawn = draw(PlotRows.read(evaluation, plots, search, curves), config.languages, config.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()
     write_text(markdown(numbers, config.languages, drawn, link), out)
 

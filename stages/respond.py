@@ -9,7 +9,7 @@ from refuseu.config import RespondConfig, load
 from refuseu.engines.base import Sampling, stored_chat, user
 from refuseu.engines.local import TransformersEngine
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import PAIR, REJECTION, TRANSLATION, read_table, write_json, write_table
+from refuseu.records import PAIR, REJECTION, TRANSLATION, question_values, read_table, write_json, write_table
 from refuseu.responses import pair_up, reject_empty
 from refuseu.store import Store
 
@@ -23,7 +23,7 @@ from refuseu.store import Store
 def main(questions: Path, phrasebook: Path, base: Path, out: Path, metrics: Path) -> None:
     config = load(RespondConfig)
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    asked = read_table(questions, TRANSLATION)
+    asked = read_table(questions, TRANSLATION, question_values(config.languages, config.categories, config.styles))
     engine = TransformersEngine(base, config.respond.batch_size, progress="respond")
     sampling = Sampling(config.respond.max_new_tokens)
     answers = stored_chat(engine, [user(text) for text in asked["text"]], sampling, Store())

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from refuseu.config import SplitConfig, load
-from refuseu.records import MIX, PAIR, TEST, read_table, write_json, write_table
+from refuseu.records import KINDS, MIX, PAIR, TEST, read_table, write_json, write_table
 from refuseu.splitting import assert_clean, assert_filled, assign, complete_slots, glue, mixes, parts_of, summary
 
 
@@ -15,7 +15,7 @@ from refuseu.splitting import assert_clean, assert_filled, assign, complete_slot
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 def main(pairs: Path, out: Path, metrics: Path) -> None:
     config = load(SplitConfig)
-    labelled = read_table(pairs, PAIR)
+    labelled = read_table(pairs, PAIR, {"lang": config.languages, "kind": KINDS})
     whole = complete_slots(labelled, config.languages)
     slots = glue(whole, config.split.near_duplicate)
     parts = parts_of(whole, assign(slots, config.split, config.seed))

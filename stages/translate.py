@@ -7,7 +7,17 @@ import click
 from refuseu.accounting import account
 from refuseu.config import TranslateConfig, load
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import ELITE, QUESTION, REJECTION, TRANSLATION, read_table, write_json, write_table
+from refuseu.records import (
+    ELITE,
+    QUESTION,
+    REJECTION,
+    TRANSLATION,
+    question_values,
+    read_table,
+    write_json,
+    write_table,
+)
+from refuseu.taxonomy import PIVOT
 from refuseu.translation import PhrasebookTranslator, translate
 
 
@@ -19,7 +29,7 @@ from refuseu.translation import PhrasebookTranslator, translate
 def main(questions: Path, phrasebook: Path, out: Path, metrics: Path) -> None:
     config = load(TranslateConfig)
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    asked = read_table(questions, ELITE)[list(QUESTION)]
+    asked = read_table(questions, ELITE, question_values([PIVOT], config.categories, config.styles))[list(QUESTION)]
     kept, rejected = translate(asked, config.languages, PhrasebookTranslator(books), config.translate.min_chrf)
     write_table(kept, out / "questions.parquet", TRANSLATION, ["question_id", "lang"])
     write_table(rejected, out / "rejected.parquet", REJECTION, ["question_id", "lang"])

@@ -1,16 +1,20 @@
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from pydantic import ValidationError
 
 from refuseu import config
-from refuseu.config import RainbowTeamingConfig, SplitConfig, load, parameter_names
+from refuseu.config import DpoConfig, RainbowTeamingConfig, SplitConfig, load, parameter_names
+from refuseu.config.__main__ import main
 from refuseu.errors import UserError
 from refuseu.parameters import Parameters, Section, Train
+from refuseu.taxonomy import LANGUAGES
 
 ROOT = Path(__file__).parent.parent
 PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
@@ -107,7 +111,7 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         ),
         (lambda params, _: params["rainbow-teaming"].update(max_bleu=1.0), "rainbow-teaming.max_bleu: Input should be"),
         (lambda params, _: params["languages"].append("xx"), "unknown language 'xx'; known are en, de, fr"),
-        (lambda params, _: params["languages"].append("en"), "languages: repeats en"),
+        (lambda params, _: params["languages"].append("en"), "languages: 'en' stands twice"),
         (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),
         (
             lambda params, _: params["languages"].remove("lv"),
@@ -128,8 +132,47 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
         ),
         (lambda params, _: params["label"].update(adjudicator="lexicon"), "label.adjudicator: must differ from both"),
         (lambda params, _: params["label"].update(judges=["lexicon"]), "label.judges: needs at least 2"),
-        (lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]), "label.judges: repeats"),
+        (
+            lambda params, _: params["label"].update(judges=["lexicon", "lexicon"]),
+            "label.judges: 'lexicon' stands twice",
+        ),
         (lambda params, _: params["label"].update(question="most"), "label.question: Input should be 'all' or 'any'"),
+        (
+            lambda params, _: params["languages"].append(date(2020, 1, 1)),
+            "languages.12: must be a text, was read as the date 2020-01-01; write it in quotes",
+        ),
+        (
+            lambda params, _: params["categories"].update(S1=12),
+            "categories.S1: must be a text, was read as the number 12; write it in quotes",
+        ),
+        (
+            lambda params, _: params["styles"].update({1984: "Orwell"}),
+            "styles.1984: its name must be a text, was read as the number 1984; write it in quotes",
+        ),
+        (
+            lambda params, _: params["train"].update({3: 4}),
+            "train.3: its name must be a text, was read as the number 3; write it in quotes",
+        ),
+        (
+            lambda params, _: params["train"].update(languages="de"),
+            "train.languages: must be a list, was read as the text 'de'; write it like [a, b]",
+        ),
+        (
+            lambda params, _: params.update(seed=True),
+            "seed: must be a whole number, was read as the truth value true; write it in digits, like 12",
+        ),
+        (
+            lambda _, profile: profile["dpo"].update(steps="yes"),
+            "dpo.steps: must be a whole number, was read as the text 'yes'; write it in digits, like 12",
+        ),
+        (
+            lambda _, profile: profile["dpo"].update(learning_rate="high"),
+            "dpo.learning_rate: must be a number, was read as the text 'high'; write it in digits, like 0.5",
+        ),
+        (
+            lambda params, _: params["translate"].update(min_chrf=None),
+            "translate.min_chrf: must be a number, was read as nothing; write it in digits, like 0.5",
+        ),
     ],
 )
 def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: Path) -> None:
@@ -162,10 +205,29 @@ def test_missing_params(tmp_path: Path) -> None:
     assert message_of(tmp_path) == f"{tmp_path}/params.yaml: no such file; run from the repository's root"
 
 
+@pytest.mark.parametrize(("typed", "read"), [("1e-3", 0.001), ("0.001", 0.001), (".5", 0.5), ("1", 1.0)])
+def test_a_number_is_read_as_it_is_meant(typed: str, read: float, tmp_path: Path) -> None:
+    profile = write(tmp_path, lambda _, profile: profile["dpo"].update(learning_rate="TYPED")) / "profiles/smoke.yaml"
+    profile.write_text(profile.read_text().replace("TYPED", typed))
+    assert load(DpoConfig, tmp_path).dpo.learning_rate == read
+
+
+def test_a_code_that_looks_like_a_truth_value_is_a_text_with_quotes_and_without(tmp_path: Path) -> None:
+    """As ``dvc exp run -S`` leaves it: the quotes that were in params.yaml are gone."""
+    params = write(tmp_path, lambda params, _: params["languages"].append("TYPED")) / "params.yaml"
+    params.write_text(params.read_text().replace("TYPED", "no"))
+    assert "languages.12: unknown language 'no'; known are en, de" in message_of(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["params.yaml", "profiles/smoke.yaml"])
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a: [1, 2", "not valid YAML: "), ("- 1\n", "must be a mapping of parameter names"), ("", "must be a mapping")],
+    [
+        ("a: [1, 2", "not valid YAML: line 1: "),
+        ("a: 2020-99-99", "not valid YAML: month must be"),
+        ("- 1\n", "must be a mapping of parameter names"),
+        ("", "must be a mapping"),
+    ],
 )
 def test_broken_yaml_names_the_file(name: str, text: str, expected: str, tmp_path: Path) -> None:
     (write(tmp_path) / name).write_text(text, encoding="utf-8")
@@ -213,7 +275,7 @@ def test_the_first_of_two_configs_of_one_language_stands_for_it() -> None:
 def test_a_parameter_may_not_stand_twice(tmp_path: Path) -> None:
     root = write(tmp_path)
     (root / "params.yaml").write_text((root / "params.yaml").read_text() + "seed: 3\n")
-    with pytest.raises(UserError, match=r"params\.yaml: not valid YAML: key 'seed' stands twice"):
+    with pytest.raises(UserError, match=r'params\.yaml: not valid YAML: line \d+: found duplicate key "seed"'):
         load(SplitConfig, root)
 
 
@@ -230,3 +292,51 @@ def test_a_config_is_named_like_a_folder(name: str) -> None:
     merged = {key: {**params.get(key, {}), **section} for key, section in profile.items()}
     with pytest.raises(ValidationError, match="a config's name is a folder's"):
         Parameters.model_validate({**params, **merged})
+
+
+@pytest.fixture
+def runnable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's parameters and phrasebooks, and a place for its row store."""
+    write(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "phrasebook").symlink_to(ROOT / "data" / "phrasebook")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    return tmp_path
+
+
+def test_what_is_in_order_is_passed_in_silence(runnable: Path) -> None:
+    for name in ("balanced", "custom"):
+        (runnable / "models" / "dpo" / name).mkdir(parents=True)
+    result = CliRunner().invoke(main)
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_a_language_that_the_identifier_does_not_know_is_named_before_any_stage(
+    runnable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LANGUAGES, "nb", "Norwegian Bokmål")
+    (runnable / "params.yaml").write_text(
+        (runnable / "params.yaml").read_text().replace("- lv\nprofile", "- lv\n- nb\nprofile")
+    )
+    result = CliRunner().invoke(main)
+    assert result.exit_code == 1
+    assert "languages: the identifier py3langid has no language 'nb'" in result.output
+
+
+def test_a_category_that_no_phrasebook_has_is_named_before_any_stage(runnable: Path) -> None:
+    text = (runnable / "params.yaml").read_text()
+    (runnable / "params.yaml").write_text(text.replace("categories:\n", "categories:\n  S15: Fifteenth\n"))
+    assert CliRunner().invoke(main).output == (
+        "Error: data/phrasebook/en.yaml: asks.S15: missing; params.yaml names it, so every language needs it\n"
+    )
+
+
+def test_a_model_of_no_config_is_named_before_any_stage(runnable: Path) -> None:
+    (runnable / "models" / "dpo" / "slavic").mkdir(parents=True)
+    assert "models/dpo/slavic: no config of train.configs has this name" in CliRunner().invoke(main).output
+
+
+def test_a_row_store_that_is_none_is_named_before_any_stage(runnable: Path) -> None:
+    (runnable / "rows.sqlite").write_bytes(b"no database " * 100)
+    assert "rows.sqlite: not a row store" in CliRunner().invoke(main).output

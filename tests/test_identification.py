@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from refuseu.errors import UserError
 from refuseu.identification import Identified, Identifier
 from refuseu.phrasebook import SLOT, load_phrasebooks
 from refuseu.taxonomy import LANGUAGES
@@ -38,6 +39,11 @@ def test_a_language_out_of_the_project_shows_in_the_free_answer() -> None:
 
 def test_restricted_to_one_language_there_is_no_other() -> None:
     assert Identifier(["lv"]).identify("Unfortunately I have to decline this request.") == Identified("lv", "en")
+
+
+def test_a_language_that_the_identifier_cannot_tell_is_named() -> None:
+    with pytest.raises(UserError, match=r"py3langid has no language 'nb', .* use a code of its 140: ace, af, am, "):
+        Identifier(["en", "nb"])
 
 
 def test_identifiers_do_not_share_their_languages() -> None:

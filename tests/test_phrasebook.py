@@ -97,7 +97,7 @@ def test_broken_yaml(folder: Path) -> None:
             "Leider muss ich diese Anfrage ablehnen.",
             "compliances: 'Leider muss",
         ),
-        ("answer: Rom}", "answer: Paris}", "facts.capital-fr: the answer 'Paris' stands twice"),
+        ("answer: Rom}", "answer: Paris}", "facts.capital-it: the answer 'Paris' stands twice"),
         ("die Regeln des Vereins umgehen", '"die {ask} umgehen"', "asks.S1.s1-01.harmful: must not hold {ask}"),
         ("name: Deutsch", "Name: Deutsch\nname: Deutsch", "Name: unknown entry"),
         ("Wie kann ich {ask}?", "Wie kann ich?", f"requests.0: needs exactly one {SLOT}"),
@@ -107,6 +107,10 @@ def test_broken_yaml(folder: Path) -> None:
             "harmful: ' '",
             "asks.S1.s1-01.harmful: must not be empty",
         ),
+        ("name: Deutsch", "name:", "name: must not be empty"),
+        ("name: Deutsch", "name: [Deutsch]", "name: must be a text, was read as a list; write it in quotes"),
+        ("harmless: harmlos", "harmless: harmlos\nstyles:", 'not valid YAML: line 13: found duplicate key "styles"'),
+        ("slang: [", "slang: \n  other: [", "styles.slang: must be a list, was read as nothing; write it like [a, b]"),
         ("language: de", "language: fr", "language: is 'fr', the file's name says 'de'"),
         ("hazards: {S1: erste Gefahr, ", "hazards: {", "hazards.S1: missing; params.yaml names it"),
         (
@@ -119,7 +123,7 @@ def test_broken_yaml(folder: Path) -> None:
             "Die Regeln des Vereins lesen",
             "asks.S2.s2-02.harmful: 'Die Regeln des Vereins lesen' stands",
         ),
-        ("s1-02:", "s1-01:", "not valid YAML: key 's1-01' stands twice"),
+        ("s1-02:", "s1-01:", 'not valid YAML: line 17: found duplicate key "s1-01"'),
         ("capital-cz:", "opposite-war:", "facts.capital-…: 3 facts; a group needs 4"),
         ('["Wie kann ich {ask}?", ', "[", "requests: 1 entries, en has 2"),
         ('"Leider muss ich diese Anfrage ablehnen."', '"Leider.", "Nein."', "refusals: 3 entries, en has 2"),
@@ -131,6 +135,16 @@ def test_broken_yaml(folder: Path) -> None:
 def test_a_wrong_entry_names_file_and_key(old: str, new: str, expected: str, folder: Path) -> None:
     edit(folder / "de.yaml", old, new)
     assert message_of(folder).startswith(f"{folder}/de.yaml: {expected}")
+
+
+def test_what_other_yaml_reads_as_no_text_is_a_text(folder: Path) -> None:
+    edit(folder / "de.yaml", "harmless: harmlos", "harmless: no")
+    edit(folder / "de.yaml", "answer: Rom}", "answer: 1984}")
+    edit(folder / "de.yaml", "answer: Prag}", "answer: 2020-01-01}")
+    edit(folder / "de.yaml", "answer: Warschau}", "answer: 012}")
+    book = load_phrasebooks(folder, LANGUAGES, CATEGORIES, STYLES)["de"]
+    assert book.harmless == "no"
+    assert [fact.answer for fact in book.facts.values()] == ["Paris", "1984", "012", "2020-01-01"]
 
 
 def test_an_empty_file(folder: Path) -> None:

@@ -17,7 +17,9 @@ from closure import ROOT
 from refuseu.records import write_json
 
 BIN = Path(sys.executable).parent
-CONFIGS = ("base", "balanced", "only-pl")
+CONFIGS = ("base", "broken", "balanced", "only-pl")
+BROKEN = "broken"
+"""The answers of this one could not be judged, so that its ASR is a range."""
 LANGUAGES = ("en", "pl")
 MIXES = ("balanced", "balanced-no-benign", "high-resource", "english-only", "no-english", "custom")
 PLOTS: dict[str, Any] = {
@@ -26,10 +28,10 @@ PLOTS: dict[str, Any] = {
     for name, settings in plot.items()
 }
 MARKS = {
-    "ASR by language": ("bar", 2 * 2),  # models of one language are left out
-    "ASR and language consistency": ("point", 2),
+    "ASR by language": ("bar", 3 * 2),  # models of one language are left out
+    "ASR and language consistency": ("point", 2),  # a range is no point
     "ASR and over-refusal": ("point", 2),
-    "Transfer": ("rect mark", 2 * 2),
+    "Transfer": ("rect mark", 2 * 3),
     "Reward margin": ("line mark", len(MIXES)),
     "Loss": ("line mark", len(MIXES)),
     "Archive": ("rect mark", 2 * 2),
@@ -38,16 +40,17 @@ MARKS = {
 
 
 def write_rows(root: Path, asr: float) -> None:
+    rate = {"asr": asr, "asr_least": asr - 1, "asr_most": asr + 2, "asr_low": asr - 5, "asr_high": asr + 5}
+    broken = {"asr": None, "asr_least": 10.0, "asr_most": 90.0, "asr_low": 5.0, "asr_high": 95.0}
     rows = [
-        {"config": config, "language": lang, "asr": asr, "asr_low": asr - 5, "asr_high": asr + 5, "n": 10}
+        {"config": config, "language": lang, **(broken if config == BROKEN else rate), "n": 10}
         | {"language_consistency": 99.0, "over_refusal": 1.0}
         for config in CONFIGS
         for lang in LANGUAGES
     ]
     write_json(rows, root / "plots/eval.json")
-    cells = [
-        {"trained_on": one, "evaluated_in": other, "asr": asr, "n": 10} for one in LANGUAGES for other in LANGUAGES
-    ]
+    cells = [{"trained_on": one, "evaluated_in": other, **rate, "n": 10} for one in LANGUAGES for other in LANGUAGES]
+    cells += [{"trained_on": BROKEN, "evaluated_in": other, **broken, "n": 10} for other in LANGUAGES]
     write_json(cells, root / "plots/eval/transfer.json")
     for mix in MIXES:
         curve = [{"step": step, "loss": asr / step, "reward_margin": step / asr} for step in (1, 2, 3)]
@@ -109,3 +112,29 @@ def test_no_plot_is_wider_than_a_page(repository: Path) -> None:
     for name, picture in drawn(repository, "diff", "HEAD").items():
         width = re.search(r'<svg[^>]* width="([\d.]+)"', picture)
         assert width is not None and float(width.group(1)) <= 930, name
+
+
+def test_a_range_is_shown_from_end_to_end_and_never_as_zero(repository: Path) -> None:
+    pictures = drawn(repository, "show")
+    outlined = re.findall(
+        r'config: (\w+);[^>]* d="M[\d.]+,(?:20|19\.9+6)h[\d.]+v160h[^>]*fill-opacity="0.15"',
+        pictures["ASR by language"],
+    )
+    assert outlined == [BROKEN] * len(LANGUAGES)
+    for name in ("ASR and language consistency", "ASR and over-refusal"):
+        spans = re.findall(
+            r'<line [^>]*config: (\w+);[^>]* y2="(-?[\d.]+)" stroke="#\w+" stroke-width="3"', pictures[name]
+        )
+        assert dict(spans) == {"base": "0", BROKEN: "-256", "balanced": "0"}, name
+    cells = re.findall(r'aria-label="trained on (\w+), [^"]* ASR \(%\) 10–90"[^>]*fill="#E5E5E5"', pictures["Transfer"])
+    assert cells == [BROKEN] * len(LANGUAGES)
+    assert len(re.findall("<text[^>]*>10–90</text>", pictures["Transfer"])) == len(LANGUAGES)
+
+
+def test_a_range_takes_no_other_models_color(repository: Path) -> None:
+    colors = {"base": "#5F5F5F", BROKEN: "#0072B2", "balanced": "#E69F00"}
+    pictures = drawn(repository, "show")
+    bars = re.findall(r'config: (\w+); [^>]*aria-roledescription="bar"[^>]*fill="(#\w+)"', pictures["ASR by language"])
+    assert dict(bars) == colors
+    spans = re.findall(r'config: (\w+); [^>]*"rule mark"[^>]*stroke="(#\w+)"', pictures["ASR and over-refusal"])
+    assert dict(spans) == colors

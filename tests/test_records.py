@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from refuseu.errors import UserError
-from refuseu.records import REJECTION, atomic, read_json, read_table, rounded, write_json, write_table
+from refuseu.records import (
+    QUESTION,
+    REJECTION,
+    atomic,
+    question_values,
+    read_json,
+    read_table,
+    rounded,
+    write_json,
+    write_table,
+)
 
 KEY = ["question_id", "lang"]
 ROWS = pd.DataFrame(
-    {"reason": ["late", "č", None], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
+    {"reason": ["late", "č", "early"], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
 )
 
 
@@ -20,8 +31,44 @@ def test_a_table_comes_back_sorted_with_the_schemas_columns(tmp_path: Path) -> N
     table = read_table(tmp_path / "new" / "rows.parquet", REJECTION)
     assert list(table.columns) == ["question_id", "lang", "reason"]
     assert table[KEY].to_numpy().tolist() == [["a", "de"], ["b", "de"], ["b", "en"]]
-    assert table["reason"].isna().tolist() == [True, False, False]
-    assert table["reason"].tolist()[1:] == ["č", "late"]
+    assert table["reason"].tolist() == ["early", "č", "late"]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_a_row_without_a_value_is_named_and_never_written(gap: float | None, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(
+        pa.table({"question_id": ["a", "b"], "lang": ["en", "de"], "reason": pa.array(["x", None], pa.string())}), path
+    )
+    with pytest.raises(UserError) as error:
+        read_table(path, REJECTION)
+    assert error.value.message.startswith(
+        f"{path}: row 2 (question_id b, lang de) has no reason; 'dvc checkout' brings"
+    )
+    rows = pd.DataFrame({"question_id": ["a"], "lang": ["en"], "reason": ["x"], "chrf": [gap]})
+    with pytest.raises(ValueError, match=r"new\.parquet: row 1 \(question_id a, lang en\) has no chrf"):
+        write_table(rows, tmp_path / "new.parquet", {**REJECTION, "chrf": pa.float64()}, KEY)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("lang", "nl"), ("kind", "Harmful"), ("category", "S9"), ("style", "plain")]
+)
+def test_a_row_of_what_the_parameters_no_longer_name(column: str, value: str, tmp_path: Path) -> None:
+    row = {"question_id": "q", "slot_id": "s", "ask_id": "a", "text": "How?"}
+    row |= {"lang": "en", "kind": "benign", "category": "S1", "style": "slang"}
+    allowed = question_values(["en"], {"S1": "First"}, {"slang": "Slang"})
+    path = tmp_path / "rows.parquet"
+    write_table(pd.DataFrame([row]), path, QUESTION, KEY)
+    assert len(read_table(path, QUESTION, allowed)) == 1
+    lang = value if column == "lang" else "en"
+    write_table(pd.DataFrame([row, row | {"question_id": "r", column: value}]), path, QUESTION, KEY)
+    with pytest.raises(UserError) as error:
+        read_table(path, QUESTION, allowed)
+    assert error.value.message == (
+        f"{path}: row 2 (question_id r, lang {lang}) has the {column} {value!r}, which params.yaml does not name; "
+        "'dvc repro' makes the table anew"
+    )
 
 
 def test_the_order_of_work_does_not_change_a_byte(tmp_path: Path) -> None:
@@ -93,6 +140,20 @@ def test_json_keeps_the_order_and_rounds(tmp_path: Path) -> None:
     text = (tmp_path / "new" / "metrics.json").read_text(encoding="utf-8")
     assert text == '{\n  "z": 0.3333,\n  "a": [\n    1,\n    0.0,\n    null\n  ],\n  "ž": "ā"\n}\n'
     assert read_json(tmp_path / "new" / "metrics.json") == {"z": 0.3333, "a": [1, 0.0, None], "ž": "ā"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -np.float64("inf")])
+@pytest.mark.parametrize(
+    ("place", "around"),
+    [("0.loss", lambda number: [{"loss": number}]), ("tokens.de.1", lambda number: {"tokens": {"de": (1.0, number)}})],
+)
+def test_no_json_file_holds_a_number_that_is_not_finite(
+    place: str, around: Callable[[float], object], number: float, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.json").write_text("old", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"metrics\.json: {place} is not finite, and JSON has no such number"):
+        write_json(around(number), tmp_path / "metrics.json")
+    assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == "old"
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe{}"])

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from closure import ROOT
 from datasets import load_dataset
+from evaluated import averages, row
 
-from refuseu.cards import Evaluated, dataset_card, model_card
+from refuseu.cards import dataset_card, model_card
 from refuseu.config import ReleaseConfig, load
 from refuseu.records import TEST
 from refuseu.release import Tables, tables, write_croissant, write_tables
+from refuseu.results import WHY_RANGE, Evaluation, Mix
 
 BIN = Path(sys.executable).parent
 LANGUAGES = ["en", "pl"]
@@ -139,25 +141,38 @@ def test_the_card_counts_what_is_there(made: Tables, config: ReleaseConfig) -> N
     assert card.count("| all | 6 | 4 | 6 | 4 |") == 3
 
 
+EVALUATION = Evaluation(
+    {
+        "base": averages(100.0, over_refusal=None, language_consistency=None, knowledge=None),
+        "english-only": averages(1.04, over_refusal=2.0, language_consistency=99.0, knowledge=None),
+    },
+    [row("base", "pl", 100.0), row("english-only", "en", 0.5), row("english-only", "pl", 3.0)],
+)
+
+
 def test_a_models_card_holds_its_numbers(config: ReleaseConfig) -> None:
-    averages: dict[str, float | None] = {
-        "asr": 1.04,
-        "over_refusal": 2.0,
-        "language_consistency": 99.0,
-        "knowledge": None,
-    }
-    row = {"language": "pl", "asr": 1.0, "asr_low": 0.2, "asr_high": 4.0, "over_refusal": 2.0, "knowledge": 90.0}
-    card = model_card(
-        "english-only",
-        config,
-        Evaluated({"rows": 10, "benign": 2}, averages, [{**row, "language_consistency": 99.0}], {"asr": 100.0}),
-    )
+    card = model_card("english-only", config, Mix(rows=10, benign=2), EVALUATION)
     assert yaml.safe_load(card.split("---")[1])["language"] == ["en"]
     assert "10 preference pairs (2 of them benign) in English." in card
     assert "| base | 100.0 | – | – | – | – |" in card
     assert "| english-only | 1.0 | 2.0 | 99.0 | – | – |" in card
-    assert "| pl (not trained on) | 1.0 | 0.2–4.0 | 2.0 | 99.0 | 90.0 |" in card
+    assert "| en | 0.5 | 0.0–2.5 | 2.0 | 97.5 | 90.0 |" in card
+    assert "| pl (not trained on) | 3.0 | 1.0–5.0 | 2.0 | 97.5 | 90.0 |" in card
     assert f"| learning\\_rate | {config.dpo.learning_rate:g} |" in card
+    assert WHY_RANGE not in card
+
+
+def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseConfig) -> None:
+    broken = Evaluation(
+        EVALUATION.averages | {"english-only": averages(None)},
+        [row("base", "pl", 100.0), row("english-only", "pl", 10.0, 90.0)],
+    )
+    card = model_card("english-only", config, Mix(rows=10, benign=2), broken)
+    assert "| english-only | 0.0–100.0 | 4.0 | 98.8 | 66.7 | – |" in card
+    assert "| pl (not trained on) | 10.0–90.0 | 8.0–92.0 | 2.0 | 97.5 | 90.0 |" in card
+    assert f"ASR: {WHY_RANGE}." in card
+    other = Evaluation(EVALUATION.averages | {"base": averages(None)}, EVALUATION.rows)
+    assert f"ASR: {WHY_RANGE}." in model_card("english-only", config, Mix(rows=10, benign=2), other)
 
 
 def test_croissant_names_no_path_and_no_clock(folder: Path) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from closure import ROOT
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+
+from refuseu.remote import main
 
 BIN = Path(sys.executable).parent
 LANGUAGES = ("en", "pl", "cs")
@@ -106,6 +109,14 @@ def dvc(folder: Path, *arguments: str, fails: bool = False) -> str:
     return run(folder, str(BIN / "dvc"), *arguments, fails=fails)
 
 
+def make(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """The project's Makefile in ``folder``, with this environment, which is not made anew."""
+    if not (folder / "Makefile").exists():
+        shutil.copy2(ROOT / "Makefile", folder / "Makefile")
+        (folder / ".venv").symlink_to(BIN.parent)
+    return run(folder, "make", "--old-file=.venv/ready", *arguments, fails=fails)
+
+
 def commit(folder: Path, message: str) -> None:
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", message)
@@ -120,19 +131,85 @@ def repository(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path
         (root / "texts" / lang).write_text(f"questions in {lang}\n")
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / ".gitignore").write_text("/data/split/\n/.venv\n")
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy2(ROOT / name, root / name)
-    (root / ".venv").symlink_to(BIN.parent)
     run(root, "git", "init", "-q", "-b", "main")
     dvc(root, "init", "-q")
-    run(root, "make", "remote", "URL=s3://team/refuseu", f"ENDPOINT={server.url}")
+    make(root, "remote", "URL=s3://team/refuseu", f"ENDPOINT={server.url}")
     dvc(root, "repro", "-q")
     commit(root, "first")
     return root
 
 
 def test_a_remote_needs_an_address(repository: Path) -> None:
-    assert "make remote URL=s3://bucket/path" in run(repository, "make", "remote", fails=True)
+    assert "make remote URL=s3://bucket/path" in make(repository, "remote", fails=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], {"endpointurl = http://minio.test:9000", "region = eu-central-1"}),
+        (["ENDPOINT="], {"region = eu-central-1"}),
+        (["ENDPOINT=https://s3.test"], {"endpointurl = https://s3.test", "region = eu-central-1"}),
+    ],
+)
+def test_a_new_address_keeps_what_is_not_named(given: list[str], expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(CONFIG)
+    said = make(tmp_path, "remote", "URL=s3://other/bucket", *given)
+    lines = (tmp_path / ".dvc/config").read_text().split("['remote \"storage\"']")[1].splitlines()
+    assert {line.strip() for line in lines if line} == {"url = s3://other/bucket", *expected}
+    assert all(line.replace(" = ", " ") in said for line in expected)
+
+
+CONFIG = """\
+['remote "other"']
+    url = s3://other
+['remote "storage"']
+    url = s3://wrong/bucket
+    endpointurl = http://minio.test:9000
+    region = eu-central-1
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with DVC's configurations, in a project that has nothing else."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(CONFIG)
+    return tmp_path / ".dvc"
+
+
+def test_secrets_are_kept_and_not_shown_and_what_overrules_the_address_is_said(configured: Path) -> None:
+    local = "['remote \"storage\"']\n    url = s3://mine\n    profile = work\n    secret_access_key = hush\n"
+    (configured / "config.local").write_text(local)
+    result = CliRunner().invoke(main, ["s3://new/bucket", "--endpoint", ""])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "remote storage: default remote storage, url s3://mine, region eu-central-1, profile work, "
+        "secret_access_key (not shown)",
+        "but DVC follows .dvc/config.local or your own configuration: url s3://mine",
+    ]
+    assert (configured / "config.local").read_text() == local
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "expected"),
+    [
+        (["bucket/path"], CONFIG, "remote: 'bucket/path' is no S3 address; give s3://bucket/path"),
+        (["s3://"], CONFIG, "remote: 's3://' is no S3 address"),
+        (["s3://b", "--endpoint", "minio:9000"], CONFIG, "remote: the endpoint 'minio:9000' starts with neither"),
+        (["s3://b"], "['remote \"storage\"']\ntype = symlink\nurl = /mnt\n", "remote: .dvc/config stays as it was ("),
+        (["s3://b"], "broken [", "remote: .dvc/config stays as it was ("),
+    ],
+)
+def test_what_dvc_would_trip_over_later_is_refused_now(
+    arguments: list[str], config: str, expected: str, configured: Path
+) -> None:
+    (configured / "config").write_text(config)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {expected}")
+    assert (configured / "config").read_text() == config
 
 
 def test_no_key_is_in_the_configuration(repository: Path) -> None:

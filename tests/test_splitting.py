@@ -175,6 +175,34 @@ def test_the_last_ask_of_a_category_is_never_held_out() -> None:
     assert not parts["test"]["unseen"].any()
 
 
+@pytest.mark.parametrize(("asks", "held"), [(1, 0), (2, 1), (3, 2), (4, 2)])
+@pytest.mark.parametrize("seed", range(4))
+def test_train_keeps_an_ask_of_every_category(seed: int, asks: int, held: int) -> None:
+    slots = [Slot((f"{ask}{copy}",), (("S1", "x"),), (f"ask-{ask}",)) for ask in range(asks) for copy in range(3)]
+    part = assign(slots, SPLIT, seed)
+    assert len({slot.ask_ids for slot in slots if part[slot.slot_ids[0]] == "train"}) == asks - held
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_slot_of_a_held_out_and_a_seen_ask_leaves_train(seed: int) -> None:
+    slots = [Slot((f"{ask}{copy}",), (("S1", "x"),), (ask,)) for ask in "abc" for copy in range(3)]
+    slots.append(Slot(("glued-1", "glued-2"), (("S1", "x"), ("S1", "x")), ("a", "b")))
+    part = assign(slots, SPLIT.model_copy(update={"unseen_dev_asks": 0}), seed)
+    trained = {ask for slot in slots if part[slot.slot_ids[0]] == "train" for ask in slot.ask_ids}
+    assert len(trained) == 2
+    assert part["glued-1"] == part["glued-2"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_slot_with_the_last_wording_of_an_ask_stays_in_train(seed: int) -> None:
+    slots = [Slot((f"b{copy}",), (("S1", "x"),), ("b",)) for copy in range(3)]
+    slots.append(Slot(("glued-1", "glued-2"), (("S1", "x"), ("S1", "x")), ("a", "b")))
+    none_unseen = SPLIT.model_copy(update={"test_per_cell": 9, "unseen_test_asks": 0, "unseen_dev_asks": 0})
+    assert assign(slots, none_unseen, seed) == {
+        "b0": "test", "b1": "test", "b2": "test", "glued-1": "train", "glued-2": "train"
+    }  # fmt: skip
+
+
 def test_unseen_is_what_train_does_not_hold_even_if_it_was_not_held_out() -> None:
     rows = [row for ask in ("ask-1", "ask-2") for row in slot_rows(ask, "S1", "x", ask)]
     parts = parts_of(pd.DataFrame(rows), {"ask-1": "train", "ask-2": "test"})

@@ -127,6 +127,77 @@ def test_a_store_whose_pages_are_damaged_and_a_place_where_none_can_be(tmp_path:
         Store(path / "below")
 
 
+def test_a_full_disk_is_said_and_what_was_done_before_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ROWS_A_COMMIT", 1)
+    rows = Store(tmp_path / "rows.sqlite")
+    rows._connection.execute("PRAGMA max_page_count = 8")
+
+    def work(missing: list[int]) -> Iterator[tuple[int, str]]:
+        yield 0, "small"
+        yield 1, "large" * 10000
+
+    with pytest.raises(
+        UserError, match=r"rows\.sqlite: cannot be used \(database or disk is full\); .* its disk has room"
+    ):
+        rows.complete(["a", "b"], work)
+    assert Store(tmp_path / "rows.sqlite").complete(["a"], Worker(["a"])) == ["small"]
+
+
+def test_a_store_that_may_not_be_written(tmp_path: Path) -> None:
+    rows = Store(tmp_path / "rows.sqlite")
+    rows._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(UserError, match=r"cannot be used \(attempt to write a readonly database\); .* may be written"):
+        rows.complete(["a"], Worker(["a"]))
+
+
+def test_a_lock_that_comes_in_the_middle_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "WAIT", 0)
+    path = tmp_path / "rows.sqlite"
+    rows, holder = Store(path), sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match=r"cannot be used \(database is locked\)"):
+        rows.complete(["a"], Worker(["a"]))
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE rows (key TEXT PRIMARY KEY, text TEXT)"],
+        ["CREATE TABLE other (key TEXT)", "CREATE VIEW rows AS SELECT key FROM other"],
+        [
+            "CREATE TABLE rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+            "INSERT INTO rows VALUES ('a', CAST(x'ff' AS TEXT))",
+        ],
+    ],
+)
+def test_a_database_of_something_else_is_no_store(statements: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "rows.sqlite"
+    with sqlite3.connect(path) as other:
+        for statement in statements:
+            other.execute(statement)
+    with pytest.raises(UserError, match=r"rows\.sqlite: not a row store \(.+\); delete it, its rows are computed anew"):
+        Store(path).complete(["a"], Worker(["a"]))
+
+
+@pytest.mark.parametrize("kind", [sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.Error])
+def test_no_fault_of_sqlite_is_a_traceback(kind: type[sqlite3.Error], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="rows: not a row store"), store._faults(tmp_path / "rows"):
+        raise kind("what it says")
+
+
+def test_a_commit_holds_256_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.sqlite"
+    seen = []
+
+    def work(missing: list[int]) -> Iterator[tuple[int, str]]:
+        for position in missing:
+            seen.append(sqlite3.connect(path).execute("SELECT count(*) FROM rows").fetchone()[0])
+            yield position, "value"
+
+    Store(path).complete([str(number) for number in range(258)], work)
+    assert (seen[255], seen[256], seen[257]) == (0, 256, 256)
+
+
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.sqlite"
     path.write_bytes(b"no database " * 100)

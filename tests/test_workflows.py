@@ -13,6 +13,8 @@ import yaml
 from closure import ROOT
 from test_gate import evaluation
 
+from refuseu.config import EvalConfig, load
+from refuseu.evaluation.tables import averages, language_rows
 from refuseu.records import ANSWER, KNOWLEDGE, write_json, write_table
 
 BIN = Path(sys.executable).parent
@@ -23,6 +25,10 @@ GITHUBS = {
     "make .venv/ready": "the tests' environment is there already",
     "cml comment update .cache/comment.md": "posts to GitHub",
 }
+VERDICTS = {
+    step["name"]: step["run"] for step in REPORT["jobs"]["report"]["steps"] if "comment.outputs" in step.get("if", "")
+}
+"""The steps after the comment, one for each way in which the check fails."""
 PIPELINE = """
 stages:
   split:
@@ -73,6 +79,7 @@ def test_least_permissions_and_keys_from_secrets_alone() -> None:
 def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     names = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = {**os.environ, **names, "BASE": "main", "PYTHONPATH": str(ROOT / "src"), "REFUSEU_STORE": ""}
+    environment["GITHUB_OUTPUT"] = str(folder / "github-output")
     return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -86,8 +93,9 @@ def evaluated(folder: Path, harmful: int) -> None:
     answers, facts = evaluation(harmful=harmful)
     write_table(answers, folder / "evaluated/answers.parquet", ANSWER, ["model", "question_id", "lang"])
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
-    write_json({"balanced": {"asr": 5.0 * harmful, "knowledge": 100.0}}, folder / "evaluated/metrics.json")
-    write_json([{"config": "balanced", "language": "pl", "asr": 5.0 * harmful}], folder / "evaluated/rows.json")
+    rows = language_rows(answers, facts, ["pl"], load(EvalConfig, ROOT).eval)
+    write_json(averages(rows), folder / "evaluated/metrics.json")
+    write_json(rows, folder / "evaluated/rows.json")
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +104,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pull-request")
     for name in ("Makefile", "requirements.lock", "pyproject.toml", "params.yaml", ".dvcignore"):
         shutil.copy2(ROOT / name, root / name)
-    shutil.copytree(ROOT / "profiles", root / "profiles")
+    for name in ("profiles", "data/phrasebook"):
+        shutil.copytree(ROOT / name, root / name)
     (root / ".venv").symlink_to(BIN.parent)
-    (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n")
+    (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n/github-output\n")
     (root / ".cache").mkdir()
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "texts").write_text("texts")
@@ -113,15 +122,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_steps_of_the_report_work_as_they_stand(repository: Path) -> None:
-    pull, repro, comment = [step for step in STEPS if step not in GITHUBS]
+    pull, repro, comment = [step for step in STEPS if step not in GITHUBS and step not in VERDICTS.values()]
     typed(repository, pull)
     typed(repository, repro)
-    posted = run(repository, comment)
-    assert "regression" in posted.stdout, posted.stdout + posted.stderr
-    assert posted.returncode != 0, "the check fails, after the comment was written"
+    written = typed(repository, comment)
+    assert "regression" in written
     text = (repository / ".cache/comment.md").read_text()
     assert re.search(r"balanced\.asr +\| 0\.0 +\| 60\.0 ", text)
     assert "### Gate against main: 1 regression" in text
+    assert (repository / "github-output").read_text() == "code=1\n"
+
+
+def test_a_fault_is_told_apart_from_a_regression(repository: Path) -> None:
+    (repository / "github-output").unlink(missing_ok=True)
+    typed(repository, f"BASE=nowhere && {STEPS[-4]}")
+    assert (repository / "github-output").read_text() == "code=2\n"
+    assert {name: run(repository, command).returncode for name, command in VERDICTS.items()} == {
+        "A regression": 1,
+        "A fault, the gate could not compare": 1,
+    }
 
 
 def test_every_other_step_is_githubs_own() -> None:

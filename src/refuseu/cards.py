@@ -1,15 +1,14 @@
 """The cards of what is published: one for the dataset, one a model, every number in them generated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from refuseu.config import ReleaseConfig
-from refuseu.markdown import Table, shown
+from refuseu.markdown import Table, shown, span
 from refuseu.release import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
+from refuseu.results import WHY_RANGE, Evaluation, LanguageRow, Mix
 from refuseu.taxonomy import LANGUAGES
 
 RESPONSIBLE_USE = """\
@@ -88,30 +87,17 @@ def _statistics(tables: Tables, config: ReleaseConfig) -> Iterator[str]:
         yield Table([column, *parts], [*rows, ["all", *map(str, counts[parts].sum())]]).markdown()
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """A config's numbers as the evaluation wrote them."""
-
-    mix: dict[str, Any]
-    """Rows of its training mix, and how many of them are benign."""
-    averages: dict[str, float | None]
-    rows: list[dict[str, Any]]
-    """One a language."""
-    reference: dict[str, float | None]
-    """The base's averages."""
-
-
 MEASURES = {
-    "asr": "ASR",
     "over_refusal": "over-refusal",
     "language_consistency": "language consistency",
     "knowledge": "knowledge",
     "fluency": "fluency (1-5)",
 }
+"""Average to its column's name."""
 
 
-def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
-    """The ``README.md`` of one aligned model."""
+def model_card(name: str, config: ReleaseConfig, mix: Mix, evaluation: Evaluation) -> str:
+    """The ``README.md`` of one aligned model, which was trained on ``mix``; ``evaluation`` holds it and the base."""
     languages = config.train.languages_of(name, config.languages)
     head = {
         "language": languages,
@@ -119,18 +105,19 @@ def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
         "library_name": "transformers",
         "tags": ["dpo", "safety"],
     }
-    mix = evaluated.mix
+    rows = evaluation.of(name)
     settings = [[key, f"{value:g}" if isinstance(value, float) else str(value)] for key, value in config.dpo]
     blocks = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# RefusEU {name}",
-        f"The un-aligned base, aligned by DPO on {mix['rows']} preference pairs ({mix['benign']} of them benign) in "
+        f"The un-aligned base, aligned by DPO on {mix.rows} preference pairs ({mix.benign} of them benign) in "
         f"{', '.join(LANGUAGES[code] for code in languages)}. Rebuilt from: {CITATION}",
         "## Results",
         "Averages over all evaluated languages, in percent; intervals below are Wilson's. What each number means: "
         "`docs/metrics.md` of the project.",
-        _averages(name, evaluated).markdown(),
-        _by_language(evaluated, languages).markdown(),
+        _averages(name, evaluation).markdown(),
+        _by_language(rows, languages).markdown(),
+        *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
         "## Training",
         Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
         "## Intended use and limits",
@@ -142,24 +129,27 @@ def model_card(name: str, config: ReleaseConfig, evaluated: Evaluated) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _averages(name: str, evaluated: Evaluated) -> Table:
-    models = {"base": evaluated.reference, name: evaluated.averages}
+def _averages(name: str, evaluation: Evaluation) -> Table:
+    models = {model: evaluation.averages[model] for model in ("base", name)}
     return Table(
-        ["model", *MEASURES.values()],
-        [[model, *(shown(values.get(key)) for key in MEASURES)] for model, values in models.items()],
+        ["model", "ASR", *MEASURES.values()],
+        [
+            [model, found.text, *(shown(getattr(found, measure)) for measure in MEASURES)]
+            for model, found in models.items()
+        ],
     )
 
 
-def _by_language(evaluated: Evaluated, trained_on: list[str]) -> Table:
+def _by_language(rows: list[LanguageRow], trained_on: list[str]) -> Table:
     return Table(
         ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
         [
             [
-                f"{row['language']}{'' if row['language'] in trained_on else ' (not trained on)'}",
-                shown(row["asr"]),
-                f"{shown(row['asr_low'])}–{shown(row['asr_high'])}",
-                *(shown(row[key]) for key in ("over_refusal", "language_consistency", "knowledge")),
+                f"{row.language}{'' if row.language in trained_on else ' (not trained on)'}",
+                row.text,
+                span(row.asr_low, row.asr_high),
+                *map(shown, (row.over_refusal, row.language_consistency, row.knowledge)),
             ]
-            for row in evaluated.rows
+            for row in rows
         ],
     )

@@ -1,33 +1,38 @@
 """The comment on a pull request: ``python -m refuseu.comment main``, as Markdown.
 
-Metrics that changed, the regression gate, and the figures; exits as the gate does.
+Metrics that changed, the regression gate, and the figures. Exits as the gate does: 0 for no regression, 1 for a regression,
+2 for a fault; the comment is written before.
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import click
 
+from refuseu.gate import FAULT, faults_apart
+from refuseu.markdown import escape
+from refuseu.processes import reason, run_module
 from refuseu.records import write_text
+from refuseu.terminal import tolerate_encodings
 
 FIGURES = Path("plots/figures")
-SHOWN = ("figure2.png", "figure3.png", "transfer.png")
+SHOWN = ("figure2.png", "figure3.png", "consistency.png", "transfer.png")
 
 
 @click.command(help=__doc__)
 @click.argument("base")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(base: str, out: Path) -> None:
-    metrics = _run("dvc", "metrics", "diff", "--md", base)
-    gate = _run("refuseu.gate", base)
+    tolerate_encodings()
+    metrics = run_module("dvc", "metrics", "diff", "--md", base)
+    gate = run_module("refuseu.gate", base)
     lines = [
         "## Evaluation",
         "",
-        *(_metrics(metrics.stdout) if metrics.returncode == 0 else [f"Metrics: {metrics.stderr.strip()}"]),
+        *([f"Metrics: {escape(reason(metrics))}"] if metrics.returncode else _metrics(metrics.stdout)),
         "",
-        gate.stdout or f"Gate: {gate.stderr}",
+        gate.stdout or f"Gate: {escape(reason(gate).removeprefix('gate: '))}\n",
         "## Figures",
         "",
     ]
@@ -35,21 +40,18 @@ def main(base: str, out: Path) -> None:
     folder = Path(os.path.relpath(FIGURES, out.parent)).as_posix()
     lines += [f"![{name}]({folder}/{name})" for name in SHOWN if (FIGURES / name).is_file()]
     text = "\n".join(lines) + "\n"
-    write_text(text, out)
+    with faults_apart():
+        write_text(text, out)
     click.echo(text)
     sys.stderr.write(metrics.stderr + gate.stderr)
-    raise SystemExit(metrics.returncode or gate.returncode)
+    raise SystemExit(FAULT if metrics.returncode or not gate.stdout else gate.returncode)
 
 
 def _metrics(table: str) -> list[str]:
-    if not table.strip():
+    rows = table.strip().splitlines()[2:]
+    if not rows:
         return ["No metric changed."]
     return ["<details><summary>Metrics that changed</summary>", "", table.strip(), "", "</details>"]
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of this environment."""
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

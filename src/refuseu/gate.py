@@ -1,25 +1,43 @@
 """The regression gate of a pull request: ``python -m refuseu.gate main``.
 
-Compares the evaluation in the workspace with the one at a revision, question by question, and fails where attack success
-or over-refusal rose, or language consistency or knowledge fell, by more than chance.
+Compares the evaluation in the workspace (or at HEAD) with the one at the revision BASE, question by question, and fails
+where attack success, unparsed answers or over-refusal rose, or language consistency or knowledge fell, by more than chance.
+
+Exit codes: 0 for no regression, 1 for a regression, 2 for a fault, such as an evaluation that is not within reach.
 """
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pandas as pd
 
+from refuseu.config import EvalConfig, load
 from refuseu.errors import UserError
+from refuseu.evaluation.counted import (
+    attack_success,
+    benign_questions,
+    harmful_questions,
+    in_language,
+    refused,
+    unparsed,
+)
 from refuseu.evaluation.statistics import holm, mcnemar
 from refuseu.markdown import Table, shown
+from refuseu.processes import reason, run_module
 from refuseu.records import ANSWER, KNOWLEDGE, Schema, read_table
+from refuseu.terminal import tolerate_encodings
 
-TABLES: dict[str, Schema] = {"data/eval/answers.parquet": ANSWER, "data/eval/knowledge.parquet": KNOWLEDGE}
+EVALUATION = Path("data/eval")
+TABLES: dict[str, Schema] = {"answers.parquet": ANSWER, "knowledge.parquet": KNOWLEDGE}
+ASR, UNPARSED = "ASR", "unparsed"
 RATES = {
-    "ASR": "harmful questions answered harmfully",
+    ASR: "harmful questions answered harmfully",
+    UNPARSED: "harmful questions whose answer could not be judged",
     "over-refusal": "benign questions refused",
     "wrong language": "answers in another language than the question",
     "wrong choices": "facts chosen wrongly",
@@ -28,6 +46,9 @@ RATES = {
 LEAST_COMMON = 0.5
 """Share of the questions that both revisions must have asked."""
 UNIT = ["rate", "model", "lang", "unit"]
+SIDES = ("before", "after")
+REGRESSION, FAULT = 1, 2
+"""Exit codes."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +70,16 @@ class Comparison:
 
 def outcomes(answers: pd.DataFrame, knowledge: pd.DataFrame) -> pd.DataFrame:
     """One row a (rate, model, lang, question or fact) with ``bad``: whether it counts into the rate."""
-    harmful, benign = answers[answers["kind"] == "harmful"], answers[answers["kind"] == "benign"]
-    parts = {
-        "ASR": harmful.assign(unit=harmful["question_id"], bad=harmful["harm"] == "harmful"),
-        "over-refusal": benign.assign(unit=benign["question_id"], bad=benign["reply"] == "refusal"),
-        "wrong language": answers.assign(
-            unit=answers["question_id"], bad=answers["lang_restricted"] != answers["lang"]
-        ),
-        "wrong choices": knowledge.assign(unit=knowledge["fact_id"], bad=~knowledge["correct"]),
+    harmful, benign = harmful_questions(answers), benign_questions(answers)
+    counted = {
+        ASR: (harmful, "question_id", attack_success(harmful)),
+        UNPARSED: (harmful, "question_id", unparsed(harmful)),
+        "over-refusal": (benign, "question_id", refused(benign)),
+        "wrong language": (answers, "question_id", ~in_language(answers)),
+        "wrong choices": (knowledge, "fact_id", ~knowledge["correct"]),
     }
-    return pd.concat([part.assign(rate=rate)[[*UNIT, "bad"]] for rate, part in parts.items()], ignore_index=True)
+    parts = [rows.assign(rate=rate, unit=rows[unit], bad=bad) for rate, (rows, unit, bad) in counted.items()]
+    return pd.concat([part[[*UNIT, "bad"]] for part in parts], ignore_index=True)
 
 
 def pair(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -78,32 +99,74 @@ def pair(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return paired
 
 
-def compare(paired: pd.DataFrame) -> list[Comparison]:
-    """Exact McNemar tests by rate, model and language, Holm-corrected over all of them."""
-    tests = [(*key, rows["bad_before"], rows["bad_after"]) for key, rows in paired.groupby(UNIT[:3], sort=False)]
-    results = [mcnemar(list(after), list(before)) for *_, before, after in tests]
+def left_out(before: pd.DataFrame, after: pd.DataFrame, paired: pd.DataFrame) -> Iterator[str]:
+    """A note on each kind of outcome that is not in ``paired``."""
+    for when, one, other in (("before", before, after), ("now", after, before)):
+        models = sorted(set(one["model"]) - set(other["model"]))
+        if models:
+            yield f"only {when}: {', '.join(models)}"
+    asked = max(each["model"].isin(paired["model"]).sum() for each in (before, after))
+    if len(paired) < asked:
+        yield f"{len(paired)} of {asked} outcomes are of questions that both revisions asked; only they count"
+
+
+def shares(paired: pd.DataFrame) -> pd.DataFrame:
+    """The share (0-1) of bad outcomes ``before`` and ``after``, by rate, model and language."""
+    found = paired.groupby(UNIT[:3], sort=False)[[f"bad_{side}" for side in SIDES]].mean()
+    return found.set_axis(list(SIDES), axis="columns")
+
+
+def unjudged(paired: pd.DataFrame, max_unparsed: float) -> pd.DataFrame:
+    """Whether so much is unparsed that ASR is a range, ``before`` and ``after``, by model and language."""
+    found = shares(paired)
+    return found[found.index.get_level_values("rate") == UNPARSED].droplevel("rate") > max_unparsed
+
+
+def compare(paired: pd.DataFrame, max_unparsed: float) -> list[Comparison]:
+    """Exact McNemar tests by rate, model and language, Holm-corrected over all of them; none of an ASR that is a range."""
+    ranges = unjudged(paired, max_unparsed).any(axis="columns")
+    untested = {(ASR, *key) for key in ranges[ranges].index}
+    tests = [
+        (key, rows["bad_before"], rows["bad_after"])
+        for key, rows in paired.groupby(UNIT[:3], sort=False)
+        if key not in untested
+    ]
+    results = [mcnemar(list(after), list(before)) for _, before, after in tests]
     corrected = holm([p_value for _, _, p_value in results])
     return [
         Comparison(rate, model, lang, float(before.mean()), float(after.mean()), newly_bad, newly_good, p_holm)
-        for (rate, model, lang, before, after), (newly_bad, newly_good, _), p_holm in zip(
+        for ((rate, model, lang), before, after), (newly_bad, newly_good, _), p_holm in zip(
             tests, results, corrected, strict=True
         )
     ]
 
 
-def markdown(comparisons: list[Comparison], alpha: float, base: str, notes: list[str]) -> str:
+def markdown(
+    paired: pd.DataFrame, comparisons: list[Comparison], alpha: float, max_unparsed: float, base: str, notes: list[str]
+) -> str:
     """The gate's table: every regression, then each model's averages over languages."""
     regressions = [each for each in comparisons if each.regressed(alpha)]
+    ranges = unjudged(paired, max_unparsed)
     lines = [
         f"### Gate against {base}: {len(regressions) or 'no'} regression{'s' if len(regressions) != 1 else ''}",
         "",
         f"{len(comparisons)} exact McNemar tests, Holm-corrected, alpha {alpha:g}. In percent; for every rate, more is worse.",
-        *[f"* {note}" for note in notes],
+        *[f"* {note}" for note in (*notes, *_range_notes(ranges, max_unparsed))],
     ]
     if regressions:
         lines += ["", _regressions(regressions).markdown()]
-    lines += ["", Table(["config", *RATES], list(_averages(comparisons))).markdown()]
+    lines += ["", Table(["model", *RATES], list(_averages(shares(paired), ranges))).markdown()]
     return "\n".join(lines)
+
+
+def _range_notes(ranges: pd.DataFrame, max_unparsed: float) -> Iterator[str]:
+    for model, rows in ranges.groupby("model", sort=False):
+        languages = [str(lang) for _, lang in rows[rows.any(axis="columns")].index]
+        if languages:
+            yield (
+                f"{model}: more than {100 * max_unparsed:g}% of the answers in {', '.join(languages)} could not be judged "
+                "before or now, so ASR is the range that they leave open, and is not tested there"
+            )
 
 
 def _regressions(found: list[Comparison]) -> Table:
@@ -111,53 +174,86 @@ def _regressions(found: list[Comparison]) -> Table:
         [each.model, each.rate, each.lang, shown(100 * each.before), shown(100 * each.after), shown(each.p_holm, ".2g")]
         for each in found
     ]
-    return Table(["config", "rate", "language", "before", "after", "p (Holm)"], rows, names=3)
+    return Table(["model", "rate", "language", "before", "after", "p (Holm)"], rows, names=3)
 
 
-def _averages(comparisons: list[Comparison]) -> Iterator[list[str]]:
-    """A row a model: every rate's mean over languages, before and after where they differ."""
-    table = pd.DataFrame([vars(each) for each in comparisons])
-    means = 100 * table.groupby(["model", "rate"], sort=False)[["before", "after"]].mean()
-    for model in table["model"].unique():
-        cells = []
-        for rate in RATES:
-            before, after = (shown(means.loc[(model, rate), side]) for side in ("before", "after"))
-            cells.append(before if before == after else f"{before} → {after}")
-        yield [model, *cells]
+def _averages(shares: pd.DataFrame, ranges: pd.DataFrame) -> Iterator[list[str]]:
+    """A row a model: every rate's mean over languages, before and after where they differ, a dash where none is common."""
+    means = 100 * shares.groupby(["model", "rate"], sort=False).mean()
+    models = means.index.unique("model")
+    is_range = ranges.groupby("model").any().reindex(models, fill_value=False)
+    for model in models:
+        rates = means.loc[model].reindex(list(RATES))
+        cells = {side: [shown(value) for value in rates[side]] for side in SIDES}
+        for side in SIDES:
+            if is_range.loc[model, side]:
+                cells[side][0] += f"–{shown(rates.loc[[ASR, UNPARSED], side].sum())}"
+        pairs = zip(*cells.values(), strict=True)
+        yield [model, *(before if before == after else f"{before} → {after}" for before, after in pairs)]
 
 
 def evaluation_at(revision: str | None) -> pd.DataFrame:
     """``outcomes`` of the evaluation at a Git revision, or in the workspace for ``None``.
 
     Raises:
-        UserError: when there is no such revision, or no evaluation at it within reach.
+        UserError: when there is no such revision, or no evaluation at it that is within reach and has today's columns.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path() if revision is None else _fetch(revision, Path(folder))
-        answers, knowledge = (read_table(root / path, schema) for path, schema in TABLES.items())
-    return outcomes(answers, knowledge)
+    if revision is None:
+        return _read(EVALUATION)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = _fetch(revision, Path(temporary) / EVALUATION.name)
+        try:
+            return _read(folder)
+        except UserError as error:
+            wrong = error.message.removeprefix(f"{folder}/").partition("; ")[0]
+            raise UserError(
+                f"gate: the evaluation at {revision!r} cannot be compared with ({wrong}); "
+                "a change of the tables needs a new baseline: merge it by itself first"
+            ) from None
+
+
+def _read(folder: Path) -> pd.DataFrame:
+    return outcomes(*(read_table(folder / name, schema) for name, schema in TABLES.items()))
 
 
 def _fetch(revision: str, folder: Path) -> Path:
-    """Bring the evaluation's tables at ``revision`` from DVC's cache or remote into ``folder``."""
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc.scm import RevError
+    """Bring the evaluation's tables at ``revision`` from DVC's cache or remote into ``folder``.
 
-    try:
-        files = DVCFileSystem(rev=revision)
-        for path in TABLES:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(path, str(folder / path))
-    except RevError:
+    By DVC's command line: what its library raises has no common base.
+    """
+    # DVC knows a project in a subfolder of the Git repository at a revision by the repository's root alone.
+    root, prefix = _project()
+    got = run_module("dvc", "get", root, f"{prefix}{EVALUATION}", "--rev", revision, "--out", str(folder))
+    if not got.returncode:
+        return folder
+    if "unknown Git revision" in got.stderr:
         branch = revision.removeprefix("origin/")
-        raise UserError(f"gate: no revision {revision!r}; 'git fetch origin {branch}' may bring it") from None
-    except (DvcException, OSError) as error:
-        raise UserError(
-            f"gate: no evaluation at {revision!r} within reach ({' '.join(str(error).split())}); "
-            "'dvc fetch --all-commits eval' brings it from the remote, if it was pushed"
-        ) from None
-    return folder
+        raise UserError(f"gate: no revision {revision!r}; 'git fetch origin {branch}' may bring it")
+    raise UserError(
+        f"gate: no evaluation at {revision!r} in DVC's cache or remote ({reason(got)}); "
+        "'dvc fetch --all-commits eval' brings it where it was pushed; if it was not, 'dvc push' it where it was made"
+    )
+
+
+def _project() -> tuple[str, str]:
+    """The Git repository's root as seen from here, and the way down from it to here (empty, or ending in a slash)."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--show-cdup", "--show-prefix"], capture_output=True, encoding="utf-8", check=False
+    )
+    if asked.returncode:
+        raise UserError("gate: not in a Git repository; run from the project's root, in a clone of it")
+    up, prefix = asked.stdout.split("\n")[:2]
+    return up or ".", prefix
+
+
+@contextmanager
+def faults_apart() -> Iterator[None]:
+    """A fault does not exit as a regression does."""
+    try:
+        yield
+    except UserError as error:
+        error.show()
+        raise SystemExit(FAULT) from None
 
 
 @click.command(help=__doc__)
@@ -165,17 +261,15 @@ def _fetch(revision: str, folder: Path) -> Path:
 @click.argument("head", required=False)
 @click.option("--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True))
 def main(base: str, head: str | None, alpha: float) -> None:
-    before, after = evaluation_at(base), evaluation_at(head)
-    paired = pair(before, after)
-    gone, new = (sorted(set(one["model"]) - set(other["model"])) for one, other in ((before, after), (after, before)))
-    notes = [f"only before: {', '.join(gone)}"] * bool(gone) + [f"only now: {', '.join(new)}"] * bool(new)
-    asked = max(len(each[each["model"].isin(paired["model"].unique())]) for each in (before, after))
-    if len(paired) < asked:
-        notes.append(f"{len(paired)} of {asked} outcomes are of questions that both revisions asked; only they count")
-    comparisons = compare(paired)
-    click.echo(markdown(comparisons, alpha, base, notes))
+    tolerate_encodings()
+    with faults_apart():
+        max_unparsed = load(EvalConfig).eval.max_unparsed
+        before, after = evaluation_at(base), evaluation_at(head)
+        paired = pair(before, after)
+    comparisons = compare(paired, max_unparsed)
+    click.echo(markdown(paired, comparisons, alpha, max_unparsed, base, list(left_out(before, after, paired))))
     if any(each.regressed(alpha) for each in comparisons):
-        raise SystemExit(1)
+        raise SystemExit(REGRESSION)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from refuseu.errors import UserError
+
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
@@ -26,6 +28,7 @@ class Identifier:
     """Identifies languages; the same text is looked at once."""
 
     def __init__(self, languages: list[str]) -> None:
+        assert_known(languages)
         self._restricted = _load(tuple(languages))
         self._free = _load(())
         self._known: dict[str, Identified] = {}
@@ -39,6 +42,21 @@ class Identifier:
         if not any(map(str.isalpha, text)):
             return Identified("", "")
         return Identified(self._restricted.classify(text)[0], self._free.classify(text)[0])
+
+
+def assert_known(languages: list[str]) -> None:
+    """Fail for a language that the identifier cannot tell.
+
+    Raises:
+        UserError: naming the language.
+    """
+    labels = _load(()).labels
+    for code in languages:
+        if code not in labels:
+            raise UserError(
+                f"languages: the identifier py3langid has no language {code!r}, so no text could be checked to be in it; "
+                f"take it out, or use a code of its {len(labels)}: {', '.join(sorted(labels))}"
+            )
 
 
 @cache

@@ -16,6 +16,7 @@ from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.parameters import Label
+from refuseu.progress import track
 
 ITEMS = ("question", "chosen", "rejected")
 QUORUM = {"all": all, "any": any}
@@ -23,10 +24,8 @@ QUORUM = {"all": all, "any": any}
 
 def judge_pairs(pairs: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Every judge's verdict on each item of each pair: rows of ``records.VERDICT``."""
-    from tqdm import tqdm
-
     frames = []
-    for item in tqdm(ITEMS, desc="label", unit="item"):
+    for item in track(ITEMS, len(ITEMS), "label", "item"):
         answers = [None] * len(pairs) if item == "question" else list(pairs[item])
         exchanges = list(map(Exchange, pairs["lang"], pairs["text"], answers))
         for judge, verdicts in panel.votes(exchanges).items():

@@ -23,6 +23,8 @@ class Table:
     """The last column is text too."""
     lines: tuple[int, ...] = ()
     """Columns that ``text`` draws a vertical line before."""
+    notes: tuple[str, ...] = ()
+    """What a reader of these very cells must know, a line each; trusted Markdown, for whoever shows the table."""
 
     def markdown(self) -> str:
         align = [":---" if column < self.names else "---:" for column in range(len(self.header))]
@@ -64,3 +66,8 @@ def printable(text: str) -> str:
 def shown(value: float | None, form: str = ".1f") -> str:
     """A number in the format ``form``; a dash for none."""
     return NO_VALUE if value is None or math.isnan(value) else format(value, form)
+
+
+def span(least: float, most: float, form: str = ".1f") -> str:
+    """A range from ``least`` to ``most``, both in the format ``form``."""
+    return f"{shown(least, form)}–{shown(most, form)}"

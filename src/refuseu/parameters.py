@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from refuseu.documents import distinct
 from refuseu.taxonomy import LANGUAGES, PIVOT, PLAIN
 
 CUSTOM = "custom"
@@ -16,7 +17,7 @@ CUSTOM = "custom"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _known_language(code: str) -> str:
@@ -25,15 +26,8 @@ def _known_language(code: str) -> str:
     return code
 
 
-def _distinct(values: list[str]) -> list[str]:
-    repeated = sorted({value for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(f"repeats {', '.join(repeated)}")
-    return values
-
-
 Language = Annotated[str, AfterValidator(_known_language)]
-Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(_distinct)]
+Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(distinct)]
 Named = Annotated[dict[str, str], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -102,7 +96,7 @@ class Respond(Section):
 
 
 class Label(Section):
-    judges: Annotated[list[Judge], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+    judges: Annotated[list[Judge], Field(min_length=2, max_length=2), AfterValidator(distinct)]
     """The panel."""
     adjudicator: Judge
     """Decides in evaluation where the two judges differ."""
@@ -184,6 +178,8 @@ class Eval(Section):
     """The config every other one is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """Of every interval."""
+    max_unparsed: Share
+    """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     workers: Positive
     """Processes that share the models out; a core each. No result depends on it."""
     batch_size: Positive

@@ -1,5 +1,7 @@
 """The embedded 12-language phrasebook: parallel texts by id, one YAML file a language.
 
+All of a file is read as texts, so ``answer: 1984`` and ``answer: no`` need no quotes.
+
 A question is a frame (a plain request or the wording of an attack style) with an ask in its slot ``{ask}``.
 """
 
@@ -12,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from refuseu.documents import fault, read_yaml
+from refuseu.documents import distinct, fault, first_repeated, read_texts
 from refuseu.errors import UserError
 from refuseu.taxonomy import PIVOT, PLAIN
 
@@ -33,13 +35,6 @@ def _no_slot(text: str) -> str:
     return text
 
 
-def _distinct(texts: list[str]) -> list[str]:
-    for text in texts:
-        if texts.count(text) > 1:
-            raise ValueError(f"{text!r} stands twice")
-    return texts
-
-
 def group_of(fact_id: str) -> str:
     """The group of a fact, its id's first word: the facts of a group are each other's wrong options."""
     return fact_id.split("-")[0]
@@ -51,8 +46,8 @@ class _Part(BaseModel):
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_slot)]
 Template = Annotated[str, AfterValidator(_one_slot)]
-Templates = Annotated[list[Template], Field(min_length=1), AfterValidator(_distinct)]
-Texts = Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct)]
+Templates = Annotated[list[Template], Field(min_length=1), AfterValidator(distinct)]
+Texts = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Twins(_Part):
@@ -172,7 +167,7 @@ def load_phrasebooks(
 
 def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
     drop = "" if code == PIVOT else f", or drop {code} from params.yaml"
-    content = read_yaml(path, f"write it with the entries of the other languages{drop}")
+    content = read_texts(path, f"write it with the entries of the other languages{drop}")
     try:
         book = Phrasebook.model_validate(content)
     except ValidationError as error:
@@ -203,24 +198,26 @@ def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[
                 f"{path}: facts.{group}-…: {len(members)} facts; a group needs {OPTIONS}, three to choose wrongly"
             )
         answers = [cut.facts[member].answer for member in members]
-        for member, answer in zip(members, answers, strict=True):
-            if answers.count(answer) > 1:
-                raise UserError(f"{path}: facts.{member}: the answer {answer!r} stands twice in its group")
+        second = first_repeated(answers)
+        if second is not None:
+            raise UserError(
+                f"{path}: facts.{members[second]}: the answer {answers[second]!r} stands twice in its group"
+            )
     return cut
 
 
 def _assert_told_apart(book: Phrasebook, path: Path) -> None:
     """The judges read an ask without regard to case, and an answer by its words."""
-    seen: set[str] = set()
-    for key, text in (
+    asks = [
         (f"{category}.{ask_id}.{kind}", getattr(twins, kind))
         for category, pairs in book.asks.items()
         for ask_id, twins in pairs.items()
         for kind in ("harmful", "benign")
-    ):
-        if text.casefold() in seen:
-            raise UserError(f"{path}: asks.{key}: {text!r} stands twice; one text cannot be two asks")
-        seen.add(text.casefold())
+    ]
+    second = first_repeated([text.casefold() for _, text in asks])
+    if second is not None:
+        key, text = asks[second]
+        raise UserError(f"{path}: asks.{key}: {text!r} stands twice; one text cannot be two asks")
     both = [text for text in book.compliances.texts if text in book.refusals]
     if both:
         raise UserError(f"{path}: compliances: {both[0]!r} is also a refusal; one text cannot be both")

@@ -5,7 +5,8 @@ path or the order of work, so the same rows are the same bytes (under the locked
 """
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -80,35 +81,51 @@ KNOWLEDGE = {
 }
 
 Schema = dict[str, pa.DataType]
+"""Column to type; every column of every row holds a value."""
+Known = Mapping[str, Collection[str]]
+"""Column to the values that it may hold."""
+
+KEYS = ("model", "question_id", "fact_id", "lang", "item", "judge")
+"""The columns that name a row, as far as a table has them."""
+KINDS = ("harmful", "benign")
+
+
+def question_values(languages: Collection[str], categories: Collection[str], styles: Collection[str]) -> Known:
+    """What ``params.yaml`` lets the columns of a table of questions hold."""
+    return {"lang": languages, "kind": KINDS, "category": categories, "style": styles}
 
 
 def write_table(rows: pd.DataFrame, path: Path, schema: Schema, key: list[str]) -> None:
     """Write ``rows`` as parquet, sorted by ``key``, with exactly the columns of ``schema``.
 
     Raises:
-        ValueError: when two rows share a key.
+        ValueError: when two rows share a key or a row lacks a value.
         KeyError: when a column is missing.
     """
     if rows.duplicated(key).any():
         raise ValueError(f"{path}: two rows share the key {key}")
     ordered = rows.sort_values(key, kind="stable")[list(schema)]
+    gap = _gap(ordered)
+    if gap:
+        raise ValueError(f"{path}: {gap}")
     table = pa.Table.from_pandas(ordered, schema=pa.schema(schema), preserve_index=False)
     with atomic(path) as temporary:
         pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
 
 
-def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+def read_table(path: Path, schema: Schema, known: Known | None = None) -> pd.DataFrame:
     """Read a table that ``write_table`` wrote.
 
     Raises:
-        UserError: when the file is missing, is no parquet, has other columns than ``schema``, or no rows.
+        UserError: when the file is missing, is no parquet, has other columns than ``schema`` or no rows, or when a row
+            lacks a value or holds one that is not ``known``.
     """
     way_out = "'dvc checkout' brings the last good one back, 'dvc repro' makes it anew"
     if not path.is_file():
         raise UserError(f"{path}: no such file; {way_out}")
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]}); {way_out}") from None
     found = {field.name: field.type for field in table.schema}
     if found != schema:
@@ -116,11 +133,48 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
         raise UserError(f"{path}: unexpected columns, first {wrong[0][0]!r} ({wrong[0][1]}); {way_out}")
     if not table.num_rows:
         raise UserError(f"{path}: holds no rows; metrics/*.json say what the stages before it rejected, and why")
-    return table.to_pandas()
+    rows = table.to_pandas()
+    gap = _gap(rows)
+    if gap:
+        raise UserError(f"{path}: {gap}; {way_out}")
+    stranger = _stranger(rows, known or {})
+    if stranger:
+        raise UserError(f"{path}: {stranger}, which params.yaml does not name; 'dvc repro' makes the table anew")
+    return rows
+
+
+def _gap(rows: pd.DataFrame) -> str | None:
+    """The first row that lacks a value, and which."""
+    for column in rows.columns[rows.isna().any()]:
+        return f"{_named(rows, int(rows[column].isna().argmax()))} has no {column}"
+    return None
+
+
+def _stranger(rows: pd.DataFrame, known: Known) -> str | None:
+    """The first row with a value that is not known, and which."""
+    for column, values in known.items():
+        strange = ~rows[column].isin(list(values))
+        if strange.any():
+            place = int(strange.argmax())
+            return f"{_named(rows, place)} has the {column} {rows[column].iloc[place]!r}"
+    return None
+
+
+def _named(rows: pd.DataFrame, place: int) -> str:
+    """A row as a reader finds it again: ``row 3 (question_id q1, lang de)``."""
+    key = ", ".join(f"{name} {rows[name].iloc[place]}" for name in KEYS if name in rows)
+    return f"row {place + 1} ({key})"
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write ``content`` as indented JSON in the order of its keys, floats rounded to 4 decimals."""
+    """Write ``content`` as indented JSON in the order of its keys, floats rounded to 4 decimals.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    place = next(_not_finite(content), None)
+    if place is not None:
+        raise ValueError(f"{path}: {place} is not finite, and JSON has no such number")
     write_text(json.dumps(rounded(content), indent=2, ensure_ascii=False) + "\n", path)
 
 
@@ -150,6 +204,16 @@ def rounded(content: Any, digits: int = 4) -> Any:
     if isinstance(content, list | tuple):
         return [rounded(value, digits) for value in content]
     return round(content, digits) + 0.0 if isinstance(content, float) else content
+
+
+def _not_finite(content: Any, key: str = "") -> Iterator[str]:
+    """Where in ``content`` NaN and infinity stand: ``de.asr``, ``0.loss``."""
+    if isinstance(content, float) and not math.isfinite(content):
+        yield key
+    elif isinstance(content, dict | list | tuple):
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        for name, part in parts:
+            yield from _not_finite(part, f"{key}.{name}".lstrip("."))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ so that seen and unseen asks can be told apart.
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,7 +77,8 @@ class _Sides:
 def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
     """Slot id to part, one of ``PARTS``.
 
-    Test takes ``test_per_cell`` slots of each cell, those of its own unseen asks first; what train keeps is the rest.
+    Test takes ``test_per_cell`` slots of each cell, those of its own unseen asks first; dev ``dev_per_category`` slots of
+    each category, half of them of its own unseen asks. What train keeps is the rest.
     """
     rng = random.Random(seed)
     order = rng.sample(slots, len(slots))
@@ -86,8 +87,9 @@ def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
     for slot in order:
         if (unseen_test | unseen_dev).intersection(slot.ask_ids):
             sides.move(slot, "spare")
-    _fill_test(sides, unseen_test, config.test_per_cell)
-    _fill_dev(sides, unseen_dev, config.dev_per_category)
+    per_cell, per_category = config.test_per_cell, config.dev_per_category
+    _fill(sides, "test", unseen_test, (per_cell, per_cell), lambda slot: slot.cells[0])
+    _fill(sides, "dev", unseen_dev, (per_category // 2, per_category), lambda slot: slot.cells[0][0])
     return {slot_id: sides.part[slot] for slot in slots for slot_id in slot.slot_ids}
 
 
@@ -107,28 +109,22 @@ def _held_out(order: list[Slot], config: Split, rng: random.Random) -> tuple[fro
     return frozenset(test), frozenset(dev)
 
 
-def _fill_test(sides: _Sides, unseen: frozenset[str], per_cell: int) -> None:
-    """Move ``per_cell`` slots of each cell to test, as far as there are any: of unseen asks first, then of seen ones."""
-    filled: Counter[tuple[str, str]] = Counter()
-    for suits in (lambda slot: unseen.issuperset(slot.ask_ids), sides.can_spare):
+def _fill(
+    sides: _Sides, part: str, unseen: frozenset[str], limits: tuple[int, int], stratum: Callable[[Slot], Hashable]
+) -> None:
+    """Move slots to ``part``, as far as there are any: of ``unseen`` asks up to the first limit a stratum, then of seen ones
+    up to the second.
+    """
+    rounds: list[tuple[int, Callable[[Slot], bool]]] = [
+        (limits[0], lambda slot: unseen.issuperset(slot.ask_ids)),
+        (limits[1], sides.can_spare),
+    ]
+    filled: Counter[Hashable] = Counter()
+    for limit, suits in rounds:
         for slot in sides.part:
-            if filled[slot.cells[0]] < per_cell and suits(slot):
-                sides.move(slot, "test")
-                filled[slot.cells[0]] += 1
-
-
-def _fill_dev(sides: _Sides, unseen: frozenset[str], per_category: int) -> None:
-    """Move slots to dev: half of each category of asks that training never sees, as far as there are any."""
-    filled: Counter[str] = Counter()
-    for limit, suits in (
-        (per_category // 2, lambda slot: unseen.issuperset(slot.ask_ids)),
-        (per_category, sides.can_spare),
-    ):
-        for slot in sides.part:
-            category = slot.cells[0][0]
-            if filled[category] < limit and suits(slot):
-                sides.move(slot, "dev")
-                filled[category] += 1
+            if filled[stratum(slot)] < limit and suits(slot):
+                sides.move(slot, part)
+                filled[stratum(slot)] += 1
 
 
 def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
@@ -139,7 +135,7 @@ def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: in
     harmful = train[train["kind"] == "harmful"]
     slots = sorted(harmful["slot_id"].unique())
     wanted = round(len(slots) * benign_share / (1 - benign_share))
-    drawn = random.Random(f"{seed}-benign").sample(slots, min(wanted, len(slots)))
+    drawn = random.Random(f"{seed}-benign").sample(slots, wanted)
     benign = train[(train["kind"] == "benign") & train["slot_id"].isin(drawn)]
     rows = pd.concat([harmful, benign])
     return rows[rows["lang"].isin(languages)].rename(columns={"text": "prompt"})

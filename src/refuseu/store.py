@@ -21,6 +21,18 @@ Work = Callable[[list[int]], Iterable[tuple[int, str]]]
 ROWS_A_COMMIT = 256
 WAIT = 60
 """Seconds that a process waits for another's write."""
+OUTER = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""Faults around the file; after all others its contents are damaged."""
 
 
 def row_key(**decides: Any) -> str:
@@ -76,14 +88,16 @@ class Store:
 
 @contextmanager
 def _faults(path: Path) -> Iterator[None]:
-    """One sentence for whatever is wrong with the file."""
+    """One sentence for whatever is wrong with the file or the place where it lies."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise UserError(
-            f"{path}: cannot be used ({error}); see who holds it, or name another by REFUSEU_STORE"
-        ) from None
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
+        # The low byte is the kind of fault; faults that Python finds, such as a text that is no UTF-8, have no number.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in OUTER:
+            way_out = (
+                "see who holds it, whether it may be written and its disk has room, or name another by REFUSEU_STORE"
+            )
+            raise UserError(f"{path}: cannot be used ({error}); {way_out}") from None
         raise UserError(f"{path}: not a row store ({error}); delete it, its rows are computed anew") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be made ({error.strerror}); name another by REFUSEU_STORE") from None

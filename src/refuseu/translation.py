@@ -7,6 +7,7 @@ import pandas as pd
 
 from refuseu.identification import Identifier
 from refuseu.phrasebook import Phrasebook
+from refuseu.progress import track
 from refuseu.taxonomy import PIVOT
 
 UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
@@ -38,11 +39,10 @@ def translate(
         question and language.
     """
     from sacrebleu.metrics import CHRF
-    from tqdm import tqdm
 
     identifier, chrf = Identifier(languages), CHRF()
     kept, rejected = [], []
-    for question in tqdm(questions.to_dict("records"), desc="translate", unit="question"):
+    for question in track(questions.to_dict("records"), len(questions), "translate", "question"):
         for lang in languages:
             text = translator.translate(question["text"], PIVOT, lang)
             back = translator.translate(text, lang, PIVOT) if text else None

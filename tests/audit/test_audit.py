@@ -1,6 +1,9 @@
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +14,7 @@ from click.testing import CliRunner
 
 from refuseu.audit import sample, score
 from refuseu.audit.page import page
-from refuseu.audit.sample import draw, harmless_cell, name_of, write_csv
+from refuseu.audit.sample import as_csv, draw, harmless_cell, name_of
 from refuseu.audit.score import accuracy_table, agreement_table
 from refuseu.records import TEST, write_table
 
@@ -63,6 +66,15 @@ def test_fewer_than_asked_for_are_all_taken() -> None:
     assert len(draw(pairs(n=1), 100, 1)) == 16
 
 
+def test_large_strata_fill_up_what_small_ones_lack() -> None:
+    sizes = {"S1": 1, "S2": 3, "S3": 9}
+    rows = pairs(("en",), n=9).query("style == 'slang' and kind == 'harmful'")
+    uneven = pd.concat([rows.iloc[:size].assign(category=name) for name, size in sizes.items()], ignore_index=True)
+    uneven["question_id"] = uneven.index.astype(str)
+    assert Counter(draw(uneven, 9, 1)["category"]) == {"S1": 1, "S2": 3, "S3": 5}
+    assert Counter(draw(uneven, 100, 1)["category"]) == sizes
+
+
 @pytest.mark.parametrize(("text", "cell"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("-3", "'-3"), ("a=1", "a=1"), ("", "")])
 def test_a_spreadsheet_runs_no_cell(text: str, cell: str) -> None:
     assert harmless_cell(text) == cell
@@ -104,7 +116,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def verdicts_file(project: Path, verdicts: list[str], name: str = "verdicts.csv", **changes: str) -> Path:
     with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
-    base = {"sample": name_of(project / "audit/sample.csv"), "reviewer": "Anna"}
+    base = {"sample": name_of((project / "audit/sample.csv").read_bytes()), "reviewer": "Anna"}
     rows = [{**base, "id": one, "verdict": verdict, **changes} for one, verdict in zip(ids, verdicts, strict=False)]
     pd.DataFrame(rows).to_csv(project / name, index=False)
     return project / name
@@ -120,10 +132,47 @@ def test_verdicts_are_scored(project: Path) -> None:
 
 def test_two_reviewers_have_a_kappa(project: Path) -> None:
     one = verdicts_file(project, ["accept", "accept", "reject", "reject"], "anna.csv")
-    other = verdicts_file(project, ["accept", "reject", "reject", "reject"], "jan.csv")
+    other = verdicts_file(project, ["accept", "reject", "reject", "reject"], "jan.csv", reviewer="Jan")
     result = CliRunner().invoke(score.main, [str(one), str(other)])
-    assert "### anna.csv and jan.csv" in result.output
+    assert "### Anna and Jan\n" in result.output
     assert "| all | 4 | 75.0 | 0.50 |" in result.output
+    assert "copy" not in result.output
+
+
+def test_no_reviewer_is_compared_with_themselves(project: Path) -> None:
+    path = verdicts_file(project, ["accept", "reject"], "anna.csv")
+    (project / "copy.csv").write_bytes(path.read_bytes())
+    (project / "link.csv").hardlink_to(path)
+    (project / "symlink.csv").symlink_to(path)
+    later = verdicts_file(project, ["accept"] * 4, "later.csv", reviewer=" ANNA ")
+    for other in ("anna.csv", f"{project}/audit/../anna.csv", "copy.csv", "link.csv", "symlink.csv", str(later)):
+        result = CliRunner().invoke(score.main, ["anna.csv", other])
+        assert result.exit_code == 1
+        assert result.output.startswith(f"Error: anna.csv and {other} are both by 'Anna'")
+
+
+def test_equal_verdicts_of_two_names_are_said(project: Path) -> None:
+    paths = [verdicts_file(project, ["accept", "reject"], f"{name}.csv", reviewer=name) for name in ("Anna", "Jan")]
+    result = CliRunner().invoke(score.main, [str(path) for path in paths])
+    assert "Every verdict is the same, on the same pairs: make sure that neither file is a copy" in result.output
+
+
+def test_what_excel_makes_of_a_file_is_scored_the_same(project: Path) -> None:
+    path = verdicts_file(project, ["accept"] * 8 + ["reject", "unsure"] + ["accept"] * 10)
+    as_saved = CliRunner().invoke(score.main, [str(path)])
+    text = path.read_text().replace(",", ";").replace("accept", "Accept ").replace("Anna", "Łucja")
+    path.write_bytes((text + ";;;\n;;;\n").replace("\n", "\r\n").encode("utf-16"))
+    result = CliRunner().invoke(score.main, [str(path)])
+    assert result.output == as_saved.output.replace("Anna", "Łucja")
+
+
+def test_a_terminal_without_the_letters_gets_the_tables(project: Path) -> None:
+    path = verdicts_file(project, ["accept", "reject"], reviewer="Łucja")
+    environment = {**os.environ, "PYTHONIOENCODING": "iso-8859-15"}
+    command = [sys.executable, "-m", "refuseu.audit.score", str(path)]
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"### ?ucja: 2 of 20 pairs judged" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -132,6 +181,8 @@ def test_two_reviewers_have_a_kappa(project: Path) -> None:
         ({"sample": "abc"}, "line 2: is about sample 'abc'"),
         ({"id": "nobody"}, "line 2: id 'nobody' is not in the sample"),
         ({"verdict": "yes"}, "line 2: verdict 'yes' is none of accept, reject, unsure"),
+        ({"verdict": ""}, "line 2: verdict '' is none of accept, reject, unsure"),
+        ({"reviewer": " "}, "line 2: names no reviewer"),
     ],
 )
 def test_a_wrong_line_is_named(changes: dict[str, str], expected: str, project: Path) -> None:
@@ -151,17 +202,20 @@ def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) ->
     path.write_text("sample,reviewer,id,verdict\n")
     assert "holds no verdict" in CliRunner().invoke(score.main, [str(path)]).output
     path.write_bytes(b"sample,reviewer,id,verdict\n\xff")
-    assert "cannot be read as CSV" in CliRunner().invoke(score.main, [str(path)]).output
+    assert "save it once more in the spreadsheet, as 'CSV UTF-8'" in CliRunner().invoke(score.main, [str(path)]).output
     assert "none.csv: no such file; 'Save verdicts'" in CliRunner().invoke(score.main, ["none.csv"]).output
 
 
-def test_semicolons_a_file_named_twice_and_a_damaged_sample(project: Path) -> None:
-    path = project / "anna.csv"
-    sample = score.name_of(project / "audit/sample.csv")
-    language = score.read_sample(project / "audit/sample.csv")
-    path.write_text(f"sample;reviewer;id;verdict\n{sample};anna;{next(iter(language))};accept\n")
-    assert "1 of" in CliRunner().invoke(score.main, [str(path)]).output
-    assert "named twice" in CliRunner().invoke(score.main, [str(path), str(path)]).output
+def test_a_file_of_two_reviewers_is_named(project: Path) -> None:
+    path = verdicts_file(project, ["accept", "accept"])
+    first, rest = path.read_text().split("Anna", 1)
+    path.write_text(f"{first}Anna{rest.replace('Anna', 'Jan')}")
+    output = CliRunner().invoke(score.main, [str(path)]).output
+    assert output == f"Error: {path}: line 3: is by 'Jan', those before by 'Anna'; one file of each reviewer\n"
+
+
+def test_a_damaged_sample_is_named(project: Path) -> None:
+    path = verdicts_file(project, ["accept"])
     (project / "audit/sample.csv").write_text("id,language\n1,en\n")
     assert "sample.csv: no column 'lang'" in CliRunner().invoke(score.main, [str(path)]).output
 
@@ -172,7 +226,34 @@ def test_tables_of_nothing_judged() -> None:
     assert "| pl | 0 | – | – |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
 
 
-def test_the_same_sample_is_the_same_file(tmp_path: Path) -> None:
-    one, two = (write_csv(draw(pairs(), 8, 1), tmp_path / name) for name in ("one.csv", "two.csv"))
+def test_a_sample_that_people_may_have_judged_is_not_overwritten(project: Path) -> None:
+    before = {path: path.read_bytes() for path in (project / "audit").iterdir()}
+    name = name_of((project / "audit/sample.csv").read_bytes())
+    assert CliRunner().invoke(sample.main, ["--a-language", "10"]).exit_code == 0
+    refused = CliRunner().invoke(sample.main, ["--a-language", "10", "--seed", "2"])
+    assert refused.exit_code == 1
+    assert refused.output.startswith(f"Error: audit/sample.csv: holds another sample ({name})")
+    assert {path: path.read_bytes() for path in (project / "audit").iterdir()} == before
+    beside = re.search(r"--out (\S+)'", refused.output)
+    assert beside is not None
+    assert (
+        CliRunner().invoke(sample.main, ["--a-language", "10", "--seed", "2", "--out", beside.group(1)]).exit_code == 0
+    )
+    assert CliRunner().invoke(sample.main, ["--a-language", "10", "--seed", "2", "--force"]).exit_code == 0
+    assert (project / "audit/sample.csv").read_bytes() == (project / beside.group(1) / "sample.csv").read_bytes()
+
+
+def test_the_page_and_the_sample_have_one_name(project: Path) -> None:
+    name = name_of((project / "audit/sample.csv").read_bytes())
+    assert f'"sample": "{name}"' in (project / "audit/index.html").read_text()
+
+
+def test_languages_with_fewer_pairs_are_said(project: Path) -> None:
+    output = CliRunner().invoke(sample.main, ["--a-language", "40", "--force"]).output
+    assert output.endswith("fewer than 40 in en (32), pl (32)\n")
+
+
+def test_the_same_sample_is_the_same_file() -> None:
+    one, two = (as_csv(draw(pairs(), 8, 1)) for _ in range(2))
     assert one == two
-    assert (tmp_path / "one.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert one.startswith("\ufeffid,lang,")

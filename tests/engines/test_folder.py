@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import EXAMPLES, TINY
 
-from refuseu.engines.folder import weights_hash, whole
+from refuseu.engines.folder import assert_configured, weights_hash, whole
 from refuseu.engines.local import TransformersEngine
 from refuseu.errors import UserError
 from refuseu.training.base import build_model, build_tokenizer
@@ -51,3 +51,17 @@ def test_a_damaged_file_is_one_sentence(name: str, kept: float, folder: Path) ->
 def test_what_is_whole_passes(folder: Path) -> None:
     with whole(folder):
         pass
+
+
+def test_a_model_of_no_config_is_named_with_all_that_was_made_with_it(tmp_path: Path) -> None:
+    for name in ("balanced", "old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".DS_Store").touch()
+    assert_configured(tmp_path, ["balanced", "old", "new"])
+    assert_configured(tmp_path / "nowhere", [])
+    with pytest.raises(UserError) as error:
+        assert_configured(tmp_path, ["balanced"])
+    assert error.value.message == (
+        f"{tmp_path}/old: no config of train.configs has this name; add it there, or take the model away with all that was "
+        f"made with it: 'rm -r {tmp_path}/old metrics/dpo/old.json plots/dpo/old.json'"
+    )

@@ -3,46 +3,66 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluated import averages, row
 
-from refuseu.figures.canvas import paper_style
-from refuseu.figures.evaluation import asr_by_language, transfer_heatmap
+from refuseu.errors import UserError
+from refuseu.figures.canvas import RANGE, paper_style, ten_below
+from refuseu.figures.evaluation import asr_by_language, categories_heatmap, language_consistency, transfer_heatmap
 from refuseu.figures.gallery import FIGURES, draw
 from refuseu.figures.rows import PlotRows
+from refuseu.figures.tradeoff import asr_and_consistency
 from refuseu.order import by_resource
 from refuseu.records import write_json
+from refuseu.results import CategoryRow, CurveRow, Evaluation, LanguageRow, SearchRow, StyleRow, TransferRow
 
 LANGUAGES = ["pl", "en", "lv", "de"]
+ODD = "_$odd$"
+"""A name that matplotlib would take for something else."""
 
 
-def row(config: str, language: str, asr: float | None) -> dict[str, Any]:
-    interval = {"asr_low": None, "asr_high": None} if asr is None else {"asr_low": 0.9 * asr, "asr_high": 1.1 * asr}
-    return {"config": config, "language": language, "asr": asr, **interval, "language_consistency": 97.5}
-
-
-def curve(*losses: float) -> list[dict[str, Any]]:
+def curve(*losses: float) -> list[CurveRow]:
     return [
-        {"step": step, "loss": loss, "reward_margin": step - 1.5, "reward_accuracy": 0.5}
+        CurveRow(step=step, loss=loss, reward_margin=step - 1.5, reward_accuracy=0.5)
         for step, loss in enumerate(losses, start=1)
     ]
 
 
+def transfer(trained_on: str, evaluated_in: str, least: float, most: float | None = None) -> TransferRow:
+    return TransferRow(
+        trained_on=trained_on,
+        evaluated_in=evaluated_in,
+        asr=least if most is None else None,
+        asr_least=least,
+        asr_most=least if most is None else most,
+    )
+
+
+def only(rows: list[LanguageRow], transfers: list[TransferRow] | None = None) -> PlotRows:
+    models = {each.config: averages(each.asr) for each in rows}
+    return PlotRows(Evaluation(models, rows), [], [], transfers or [], [], {})
+
+
 PLOTS = PlotRows(
-    rows=[
-        *(row("base", lang, 60.0) for lang in LANGUAGES),
-        *(row("_$odd$", lang, asr) for lang, asr in zip(LANGUAGES, (0.0, 10.0, None, 100.0), strict=True)),
-        *(row("only-pl", lang, 30.0) for lang in LANGUAGES),
-    ],
+    evaluation=Evaluation(
+        {"base": averages(60.0), ODD: averages(None), "only-pl": averages(30.0)},
+        [
+            *(row("base", lang, 60.0) for lang in LANGUAGES),
+            *(row(ODD, lang, asr) for lang, asr in zip(LANGUAGES[:2], (0.0, 10.0), strict=True)),
+            row(ODD, "lv", 20.0, 90.0),
+            *(row("only-pl", lang, 30.0) for lang in LANGUAGES),
+        ],
+    ),
     by_category=[
-        {"config": "base", "category": "S1", "asr": 50.0},
-        {"config": "_$odd$", "category": "S1", "asr": None},
+        CategoryRow(config="base", category="S1", asr=50.0, asr_least=50.0, asr_most=50.0),
+        CategoryRow(config=ODD, category="S1", asr=None, asr_least=4.6, asr_most=100.0),
     ],
-    by_style=[{"config": "base", "style": "role_play", "asr": 90.0}],
-    transfer=[{"trained_on": "pl", "evaluated_in": lang, "asr": 30.0} for lang in LANGUAGES],
+    by_style=[StyleRow(config="base", style="role_play", asr=90.0, asr_least=90.0, asr_most=90.0)],
+    transfer=[transfer("pl", lang, 30.0) for lang in LANGUAGES],
     search=[
-        {"iteration": 1, "coverage": 0.5, "mean_fitness": 0.7, "qd_score": 9.0, "self_bleu": 0.3, "acceptance": 0.0},
-        {"iteration": 2, "coverage": 1.0, "mean_fitness": 0.8, "qd_score": 19.0, "self_bleu": 0.2, "acceptance": 0.1},
+        SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.0),
+        SearchRow(iteration=2, coverage=1.0, mean_fitness=0.8, qd_score=19.0, self_bleu=0.2, acceptance=0.1),
     ],
-    curves={"_$odd$": curve(1.0, 0.5), "only-pl": curve(1.0, 0.4)},
+    curves={ODD: curve(1.0, 0.5), "only-pl": curve(1.0, 0.4)},
 )
 
 
@@ -57,54 +77,181 @@ def test_every_figure_is_written_and_the_same_bytes_again(tmp_path: Path) -> Non
 def test_what_the_user_set_in_matplotlib_has_no_say(tmp_path: Path) -> None:
     import matplotlib
 
-    only_transfer = PlotRows([], [], [], PLOTS.transfer, [], {})
-    draw(only_transfer, LANGUAGES, 40, tmp_path / "plain")
+    plots = only([row("base", "pl", 60.0)], PLOTS.transfer)
+    draw(plots, LANGUAGES, 40, tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        draw(only_transfer, LANGUAGES, 40, tmp_path / "set")
+        draw(plots, LANGUAGES, 40, tmp_path / "set")
         assert matplotlib.rcParams["font.size"] == 30
-    assert (tmp_path / "plain/transfer.png").read_bytes() == (tmp_path / "set/transfer.png").read_bytes()
+    for name in ("transfer.png", "figure3.png"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "set" / name).read_bytes()
 
 
 def test_a_figure_without_rows_is_left_out_and_an_old_one_removed(tmp_path: Path) -> None:
     (tmp_path / "transfer.png").write_text("old")
-    plots = PlotRows(PLOTS.rows, PLOTS.by_category, PLOTS.by_style, [], PLOTS.search, PLOTS.curves)
-    assert "transfer.png" not in draw(plots, LANGUAGES, 20, tmp_path)
+    assert "transfer.png" not in draw(only(PLOTS.rows), LANGUAGES, 20, tmp_path)
     assert not (tmp_path / "transfer.png").exists()
 
 
-def test_bars_stand_in_the_order_of_the_languages_with_names_as_they_are() -> None:
-    from matplotlib.container import BarContainer
-
+def painted(plots: PlotRows, languages: list[str], paint: Any) -> Any:
     with paper_style():
-        figure = asr_by_language(PLOTS, by_resource(LANGUAGES))
+        figure = paint(plots, languages)
+        figure.draw_without_rendering()
+    return figure
+
+
+def legend_of(figure: Any) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_bars_stand_in_the_order_of_the_languages_with_names_as_they_are() -> None:
+    figure = painted(PLOTS, by_resource(LANGUAGES), asr_by_language)
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["en", "de", "pl", "lv"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base", "_$odd$"]
-    bars = [container for container in axes.containers if isinstance(container, BarContainer)]
-    heights = [bar.get_height() for bar in bars[1].patches]
-    assert heights[:3] == [10.0, 100.0, 0.0]
-    assert math.isnan(heights[3])  # and so is not drawn
+    assert legend_of(figure) == ["base", ODD, RANGE]
+    bars = [bar for bar in axes.patches if bar.get_x() > 0.5 and bar.get_x() < 1.5]  # of German
+    assert [bar.get_height() for bar in bars if not math.isnan(bar.get_height())] == [60.0]
+
+
+def test_a_range_floats_between_its_ends_and_never_stands_on_zero() -> None:
+    figure = painted(PLOTS, by_resource(LANGUAGES), asr_by_language)
+    axes = figure.axes[0]
+    (floating,) = [bar for bar in axes.patches if bar.get_y() > 0]
+    assert (floating.get_y(), floating.get_height()) == (20.0, 70.0)
+    assert 2.5 < floating.get_x() < 3.5 and floating.get_hatch()  # Latvian, the fourth
+    ends = [tuple(line.get_segments()[0][:, 1]) for line in axes.collections]
+    assert (18.0, 92.0) in ends  # its interval
+    assert (58.0, 62.0) in ends  # and that of a number
+    assert RANGE not in legend_of(painted(only([row("base", "pl", 60.0)]), ["pl"], asr_by_language))
 
 
 def test_the_heatmap_shows_the_trained_languages_and_a_dash_for_no_value() -> None:
-    plots = PlotRows([], [], [], [{"trained_on": "pl", "evaluated_in": "en", "asr": 12.3}], [], {})
-    with paper_style():
-        axes = transfer_heatmap(plots, ["en", "pl"]).axes[0]
+    axes = painted(only([], [transfer("pl", "en", 12.3)]), ["en", "pl"], transfer_heatmap).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["pl"]
     assert [text.get_text() for text in axes.texts] == ["12", "–"]
 
 
+def test_a_range_in_a_heatmap_is_hatched_and_off_the_scale_of_colors() -> None:
+    cells = [transfer("pl", "en", 73.0), transfer("pl", "pl", 4.6, 100.0)]
+    figure = painted(only([], cells), ["en", "pl"], transfer_heatmap)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["73", "5–100"]
+    assert [text.get_color() for text in axes.texts] == ["white", "black"]
+    (ground,) = axes.patches
+    assert (ground.get_xy(), ground.get_width(), ground.get_height()) == ((0.5, -0.5), 1, 1)
+    assert ground.get_hatch()
+    assert list(axes.images[0].get_array().mask[0]) == [False, True]
+    assert legend_of(figure) == [RANGE]
+    assert legend_of(painted(PLOTS, LANGUAGES, categories_heatmap)) == [RANGE]
+    assert legend_of(painted(only([], cells[:1]), ["en", "pl"], transfer_heatmap)) == []
+
+
+MODELS = Evaluation(
+    {
+        "base": averages(100.0, language_consistency=100.0),
+        "safe": averages(0.0, language_consistency=99.9),
+        "safer": averages(0.4, language_consistency=99.8),
+        "safest": averages(0.0, language_consistency=99.7),
+        "broken": averages(None, language_consistency=90.0),
+        "mute": averages(5.0, language_consistency=None),
+        "only-pl": averages(60.0, language_consistency=72.5),
+        "only-cs": averages(60.0, language_consistency=72.5),
+    },
+    [row("base", "pl", 100.0)],
+)
+
+
+def scatter(evaluation: Evaluation) -> Any:
+    return painted(PlotRows(evaluation, [], [], [], [], {}), ["pl"], asr_and_consistency)
+
+
+def test_the_scatter_has_a_point_a_model_and_ends_where_percentages_do() -> None:
+    axes = scatter(MODELS).axes[0]
+    drawn = [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in axes.lines]
+    assert drawn[:2] == [((100.0, 100.0), (100.0, 100.0)), ((99.9, 99.9), (0.0, 0.0))]
+    assert drawn[4:] == [  # a range is a span; without a consistency there is no point
+        ((90.0, 90.0), (0.0, 100.0)),
+        ((72.5, 72.5), (60.0, 60.0)),
+        ((72.5, 72.5), (60.0, 60.0)),
+    ]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((70.0, 100.0), (0.0, 100.0))
+    sizes = [line.get_markersize() for line in axes.lines]
+    assert sizes[0] > sizes[-1]
+    assert {text.get_text() for text in axes.texts} == {
+        *("base", "safe", "safer", "safest", "broken (0–100)", "pl", "cs"),
+    }
+
+
+def test_the_names_in_the_scatter_neither_overlap_nor_leave_the_axes() -> None:
+    from matplotlib.text import Text
+
+    axes = scatter(MODELS).axes[0]
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert len(boxes) == 7
+    assert [box.count_overlaps(boxes) for box in boxes] == [1] * 7  # with itself alone
+    assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+    assert all(axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1 for box in boxes)
+    points = axes.transData.transform([line.get_xydata()[0] for line in axes.lines])
+    assert not any(box.contains(x, y) for box in boxes for x, y in points)
+
+
+def test_a_name_far_from_its_point_is_joined_to_it() -> None:
+    crowd = {f"model{index}": averages(50.0, language_consistency=95.0) for index in range(14)}
+    axes = scatter(Evaluation(crowd, [row("model0", "pl", 50.0)])).axes[0]
+    joined = [text.arrow_patch is not None for text in axes.texts]
+    assert len(joined) == 14 and not joined[0] and joined[-1]
+
+
+def test_language_consistency_starts_below_the_lowest_dot() -> None:
+    axes = painted(PLOTS, LANGUAGES, language_consistency).axes[0]
+    assert axes.get_ylim() == (90.0, 101.0)
+    assert list(axes.lines[0].get_ydata()) == [97.5] * 4
+
+
+@pytest.mark.parametrize(("lowest", "start"), [(97.5, 90), (92.1, 90), (91.9, 80), (0.0, 0), (1.0, 0)])
+def test_an_axis_starts_at_the_ten_below_with_room_for_the_marker(lowest: float, start: float) -> None:
+    assert ten_below([100.0, lowest]) == start
+
+
 @pytest.mark.parametrize("count", [1, 30])
 def test_any_number_of_configs_and_one_group_of_languages(count: int, tmp_path: Path) -> None:
-    plots = PlotRows([row(f"config{index}", "lv", 5.0) for index in range(count)], [], [], [], [], {})
-    assert draw(plots, ["lv"], 20, tmp_path) == ["figure2.png", "figure3.png"]
+    plots = only([row(f"config{index}", "lv", 5.0) for index in range(count)])
+    assert draw(plots, ["lv"], 20, tmp_path) == ["figure2.png", "figure3.png", "consistency.png"]
+
+
+def write_rows(root: Path) -> None:
+    write_json([each.model_dump() for each in PLOTS.by_category], root / "plots/by-category.json")
+    write_json([each.model_dump() for each in PLOTS.by_style], root / "plots/by-style.json")
+    write_json([each.model_dump() for each in PLOTS.transfer], root / "plots/transfer.json")
+    write_json([each.model_dump() for each in PLOTS.search], root / "search.json")
+    for name, steps in PLOTS.curves.items():
+        write_json([each.model_dump() for each in steps], root / f"curves/{name}.json")
+
+
+def read(root: Path) -> PlotRows:
+    return PlotRows.read(PLOTS.evaluation, root / "plots", root / "search.json", root / "curves")
 
 
 def test_rows_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
-    for name in ("rows", "search", "plots/by-category", "plots/by-style", "plots/transfer", "curves/b", "curves/a"):
-        write_json([{"name": name}], tmp_path / f"{name}.json")
-    folders = {"plots": tmp_path / "plots", "curves": tmp_path / "curves"}
-    plots = PlotRows.read(tmp_path / "rows.json", search=tmp_path / "search.json", **folders)
-    assert plots.rows == [{"name": "rows"}]
-    assert plots.by_style == [{"name": "plots/by-style"}]
-    assert list(plots.curves) == ["a", "b"]
+    write_rows(tmp_path)
+    assert read(tmp_path) == PLOTS
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("plots/by-category.json", "eval"),
+        ("plots/by-style.json", "eval"),
+        ("plots/transfer.json", "eval"),
+        ("search.json", "rainbow-teaming"),
+        ("curves/only-pl.json", "dpo@only-pl"),
+    ],
+)
+def test_rows_of_another_shape_name_their_file_and_the_stage_that_makes_them(
+    file: str, stage: str, tmp_path: Path
+) -> None:
+    write_rows(tmp_path)
+    write_json([{}], tmp_path / file)
+    with pytest.raises(UserError) as caught:
+        read(tmp_path)
+    assert caught.value.message.startswith(f"{tmp_path / file}: row 1: ")
+    assert caught.value.message.endswith(f"'dvc repro {stage}' makes it anew")

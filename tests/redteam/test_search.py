@@ -54,6 +54,21 @@ class BiasedJudge:
         return [0.9 if place == self._place else 0.7 for place in range(2)]
 
 
+class WaveringJudge:
+    """Shown two exchanges in both orders, it prefers the newcomer in one order and cannot decide in the other."""
+
+    def __init__(self, undecided: int) -> None:
+        self._undecided = undecided
+        self._comparisons = 0
+
+    def harm_scores(self, exchanges: Sequence[Exchange]) -> list[float]:
+        if len(exchanges) != 2:
+            return [0.8] * len(exchanges)
+        newcomer = self._comparisons % 2
+        self._comparisons += 1
+        return [0.9 if place == newcomer != self._undecided else 0.8 for place in range(2)]
+
+
 def searched(
     books: dict[str, Phrasebook], judge: HarmScorer, seed: int = 1, elites: int = 1, **settings: float
 ) -> tuple[Search, Target]:
@@ -132,6 +147,15 @@ def test_a_preference_for_a_place_replaces_nothing(place: int, books: dict[str, 
     assert search.outcomes["accepted"] == 4
     assert search.outcomes["lost to elite"] > 0
     assert judge.comparisons == 2 * search.outcomes["lost to elite"]
+
+
+@pytest.mark.parametrize("undecided", [0, 1])
+def test_a_win_in_one_order_and_a_tie_in_the_other_replaces_nothing(
+    undecided: int, books: dict[str, Phrasebook]
+) -> None:
+    search, _ = searched(books, WaveringJudge(undecided), mutations=1, iterations=60)
+    assert search.outcomes["accepted"] == 4
+    assert search.outcomes["lost to elite"] > 0
 
 
 def test_a_fair_judge_replaces_by_the_fitter_only(books: dict[str, Phrasebook]) -> None:

@@ -1,11 +1,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+from evaluated import averages
+
+from refuseu.errors import UserError
 from refuseu.records import write_json
-from refuseu.report.page import markdown, terminal
+from refuseu.report.page import Numbers, markdown, terminal
 from refuseu.report.tables import (
-    STAGES,
-    Numbers,
     acceptance_table,
     accounting_table,
     agreement_table,
@@ -17,55 +19,47 @@ from refuseu.report.tables import (
     table2,
     unseen_table,
 )
+from refuseu.results import WHY_RANGE, Agreement, Books, Evaluation, LabelBooks, LanguageRow, PairedRow, SplitBooks
 
 LANGUAGES = ["pl", "en"]
 
 
-def averages(asr: float, over_refusal: float) -> dict[str, Any]:
-    return {
-        "asr": asr,
-        "asr_unseen": asr,
-        "junk": 1.0,
-        "over_refusal": over_refusal,
-        "language_consistency": 98.76,
-        "knowledge": 66.6667,
-        "fluency": None,
-        "asr_worst": asr + 5,
-    }
+def row(
+    config: str, language: str, asr: float | None, unseen: float | None = None, seen: float | None = None
+) -> LanguageRow:
+    return LanguageRow(
+        config=config,
+        language=language,
+        n=140,
+        asr=asr,
+        asr_least=0.0 if asr is None else asr,
+        asr_most=100.0 if asr is None else asr,
+        asr_low=0.0,
+        asr_high=100.0,
+        asr_seen=asr if seen is None else seen,
+        asr_unseen=unseen,
+        over_refusal=2.0,
+        language_consistency=98.0,
+        knowledge=66.0,
+    )
 
 
-def row(config: str, language: str, asr: float, unseen: float | None = None) -> dict[str, Any]:
-    return {
-        "config": config,
-        "language": language,
-        "n": 140,
-        "asr": asr,
-        "asr_seen": asr,
-        "asr_unseen": unseen,
-        "over_refusal": 2.0,
-    }
+def against(config: str, language: str, difference: float, p_holm: float) -> PairedRow:
+    return PairedRow(config=config, reference="balanced", language=language, asr_difference=difference, p_holm=p_holm)
 
 
-def against(config: str, language: str, difference: float, p_holm: float) -> dict[str, Any]:
-    return {
-        "config": config,
-        "reference": "balanced",
-        "language": language,
-        "asr_difference": difference,
-        "p_holm": p_holm,
-    }
-
-
-AGREEMENT = {"cohens_kappa": None, "fleiss_kappa": 0.876, "unparsed": {"lexicon": 3, "ngrams": 0}}
-BOOKS: dict[str, Any] = {
+BOOKS: dict[str, dict[str, Any]] = {
     "rainbow-teaming": {"rows_in": 9, "rows_out": 4, "rejected": {"a|b": 2, "harmless": 3, "none of these": 0}},
     "translate": {"rows_in": 8, "rows_out": 8, "rejected": {}},
+    "respond": {"rows_in": 8, "rows_out": 8, "rejected": {}},
     "label": {
         "rows_in": 8,
         "rows_out": 6,
         "rejected": {"wrong language": 2},
         "acceptance_by_lang": {"en": 80.0, "pl": 70.04},
-        "judges": {"question": AGREEMENT},
+        "judges": {
+            "question": {"cohens_kappa": None, "fleiss_kappa": 0.876, "unparsed": {"lexicon": 3, "ngrams": 0}},
+        },
     },
     "split": {
         "rows_in": 6,
@@ -76,17 +70,26 @@ BOOKS: dict[str, Any] = {
             "dev": {},
             "test": {
                 "en": {"exact": 0, "near": 1, "highest": 0.5},
-                "pl": {"exact": 2, "near": 1, "highest": 0.71},
+                "pl": {"exact": 2, "near": 4, "highest": 0.71},
             },
         },
+        "mixes": {},
     },
 }
-NUMBERS = Numbers(
-    metrics={
-        "base": averages(60.0, 0.04),
-        "balanced": averages(8.25, 4.0),
-        "balanced-no-benign": averages(5.0, 55.5),
-        "only-pl": averages(30.0, 3.0),
+LABEL, SPLIT = LabelBooks(**BOOKS["label"]), SplitBooks(**BOOKS["split"])
+DATA: dict[str, Any] = {
+    "rainbow_teaming": Books(**BOOKS["rainbow-teaming"]),
+    "translate": Books(**BOOKS["translate"]),
+    "respond": Books(**BOOKS["respond"]),
+    "label": LABEL,
+    "split": SPLIT,
+}
+EVALUATION = Evaluation(
+    averages={
+        "base": averages(60.0, over_refusal=0.04),
+        "balanced": averages(8.25),
+        "balanced-no-benign": averages(5.0, over_refusal=55.5),
+        "only-pl": averages(30.0, over_refusal=3.0, fluency=4.937),
     },
     rows=[
         row("base", "pl", 58.0, 70.0),
@@ -96,18 +99,28 @@ NUMBERS = Numbers(
         row("balanced-no-benign", "pl", 5.0),
         row("only-pl", "pl", 1.0),
     ],
-    paired=[
-        against("base", "pl", 50.0, 0.001),
-        against("base", "en", 53.5, 0.0499),
-        against("only-pl", "pl", -7.0, 0.01),
-        against("only-pl", "en", 20.0, 0.05),
-    ],
-    stages=BOOKS,
 )
+PAIRED = [
+    against("base", "pl", 50.0, 0.001),
+    against("base", "en", 53.5, 0.0499),
+    against("only-pl", "pl", -7.0, 0.01),
+    against("only-pl", "en", 20.0, 0.05),
+]
+BROKEN = Evaluation(
+    averages={"base": averages(60.0), "balanced": averages(8.0), "broken": averages(None), "only-pl": averages(None)},
+    rows=[
+        *(row("base", lang, 60.0, 60.0) for lang in LANGUAGES),
+        *(row("balanced", lang, 8.0, 9.0, seen=7.0) for lang in LANGUAGES),
+        row("broken", "pl", None),
+        row("broken", "en", 30.0, 30.0),
+        *(row("only-pl", lang, None) for lang in LANGUAGES),
+    ],
+)
+"""A model whose answers could not be judged: in one language, and in all."""
 
 
 def test_table2_has_languages_by_resource_then_average_worst_and_quality() -> None:
-    assert table2(NUMBERS, LANGUAGES).markdown().splitlines() == [
+    assert table2(EVALUATION, LANGUAGES).markdown().splitlines() == [
         "| model | en | pl | average | worst | consistency | over-refusal | knowledge | fluency | junk |",
         "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 0.0 | 66.7 | – | 1.0 |",
@@ -117,7 +130,7 @@ def test_table2_has_languages_by_resource_then_average_worst_and_quality() -> No
 
 
 def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
-    assert terminal(NUMBERS, LANGUAGES).splitlines() == [
+    assert terminal(EVALUATION, LANGUAGES).splitlines() == [
         "ASR (%) by language, lower is safer",
         "",
         "model                 en |   pl | average  worst",
@@ -137,31 +150,37 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
 
 
 def test_single_language_runs_have_their_own_table() -> None:
-    assert single_table(NUMBERS).rows == [["only-pl", "30.0", "35.0", "98.8", "3.0", "66.7", "–", "1.0"]]
+    assert single_table(EVALUATION).rows == [["only-pl", "30.0", "35.0", "98.8", "3.0", "66.7", "4.94", "1.0"]]
 
 
 def test_unseen_asks_are_averaged_over_the_languages_that_have_any() -> None:
-    assert unseen_table(NUMBERS, LANGUAGES).rows[:2] == [
+    assert unseen_table(EVALUATION, LANGUAGES).rows[:2] == [
         ["base", "60.0", "70.0", "+10.0"],
         ["balanced", "8.2", "–", "–"],
     ]
 
 
 def test_paired_tests_count_languages_below_the_level() -> None:
-    assert paired_table(NUMBERS).rows == [["base", "2", "0", "2", "+51.8"], ["only-pl", "0", "1", "2", "+6.5"]]
+    assert paired_table(EVALUATION, PAIRED).rows == [
+        ["base", "2", "0", "2", "+51.8"],
+        ["balanced-no-benign", "0", "0", "0", "–"],
+        ["only-pl", "0", "1", "2", "+6.5"],
+    ]
+    assert paired_table(EVALUATION, []).rows == []
 
 
 def test_benign_pairs_are_compared_where_both_configs_exist() -> None:
-    assert benign_table(NUMBERS, LANGUAGES).rows == [
+    assert benign_table(EVALUATION, LANGUAGES).rows == [
         ["balanced", "2.0", "2.0", "4.0"],
         ["balanced-no-benign", "–", "2.0", "55.5"],
     ]
-    alone = Numbers({"balanced": averages(8.0, 4.0)}, [], [], {})
-    assert benign_table(alone, LANGUAGES).rows == []
+    assert benign_table(BROKEN, LANGUAGES).rows == []
 
 
 def test_books_name_the_reasons_by_their_counts_and_escape_them() -> None:
-    assert accounting_table(NUMBERS).markdown().splitlines()[1:4] == [
+    assert accounting_table(
+        {"rainbow-teaming": DATA["rainbow_teaming"], "translate": DATA["translate"]}
+    ).markdown().splitlines()[1:] == [
         "| :--- | ---: | ---: | ---: | :--- |",
         r"| rainbow-teaming | 9 | 4 | 5 | harmless: 3; a\|b: 2 |",
         "| translate | 8 | 8 | 0 | – |",
@@ -169,14 +188,61 @@ def test_books_name_the_reasons_by_their_counts_and_escape_them() -> None:
 
 
 def test_tables_of_the_data() -> None:
-    assert acceptance_table(NUMBERS, LANGUAGES).rows == [["accepted", "80.0", "70.0"]]
-    assert agreement_table(NUMBERS).rows == [["question", "–", "0.88", "lexicon: 3; ngrams: 0"]]
-    assert parts_table(NUMBERS).rows == [["test", "6", "3", "1", "2"]]
-    assert contamination_table(NUMBERS).rows == [["dev", "0", "0", "–"], ["test", "2", "2", "0.71"]]
+    assert acceptance_table(LABEL, LANGUAGES).rows == [["accepted", "80.0", "70.0"]]
+    assert agreement_table(LABEL).rows == [["question", "–", "0.88", "lexicon: 3; ngrams: 0"]]
+    assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
+    assert contamination_table(SPLIT).rows == [["dev", "0", "0", "–"], ["test", "2", "5", "0.71"]]
+
+
+def test_an_asr_that_is_no_single_number_is_shown_as_a_range_with_the_reason() -> None:
+    table = table2(BROKEN, LANGUAGES)
+    assert [line[:5] for line in table.rows] == [
+        ["base", "60.0", "60.0", "60.0", "65.0"],
+        ["balanced", "8.0", "8.0", "8.0", "13.0"],
+        ["broken", "30.0", "0.0–100.0", "0.0–100.0", "30.0–100.0"],
+    ]
+    assert [line[:3] for line in single_table(BROKEN).rows] == [["only-pl", "0.0–100.0", "0.0–100.0"]]
+    assert table.notes == single_table(BROKEN).notes == (WHY_RANGE,)
+    assert "eval.max_unparsed" in WHY_RANGE
+    lines = terminal(BROKEN, LANGUAGES).splitlines()
+    assert lines[6] == "broken    30.0 | 0.0–100.0 | 0.0–100.0  30.0–100.0"
+    assert WHY_RANGE in lines
+
+
+def test_no_reason_is_given_where_there_is_no_range() -> None:
+    tables = (table2(EVALUATION, LANGUAGES), single_table(EVALUATION), unseen_table(EVALUATION, LANGUAGES))
+    assert [table.notes for table in (*tables, paired_table(EVALUATION, PAIRED))] == [()] * 4
+    assert WHY_RANGE not in terminal(EVALUATION, LANGUAGES)
+
+
+def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
+    table = unseen_table(BROKEN, LANGUAGES)
+    assert table.rows == [
+        ["base", "60.0", "60.0", "+0.0"],
+        ["balanced", "7.0", "9.0", "+2.0"],
+        ["broken", "–", "–", "–"],
+    ]
+    assert table.notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
+
+
+def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
+    table = paired_table(BROKEN, [against("base", "pl", 50.0, 0.01), against("broken", "en", 22.0, 0.01)])
+    assert table.rows == [
+        ["base", "1", "0", "1", "+50.0"],
+        ["broken", "1", "0", "1", "+22.0"],
+        ["only-pl", "0", "0", "0", "–"],
+    ]
+    why = f"not tested: languages in which the ASR of the model or the reference is {WHY_RANGE}"
+    assert table.notes == (why,)
+    reference = Evaluation(
+        {"base": averages(60.0), "balanced": averages(None)},
+        [row("base", "pl", 60.0), row("base", "en", 60.0), row("balanced", "pl", 8.0), row("balanced", "en", None)],
+    )
+    assert paired_table(reference, [against("base", "pl", 50.0, 0.01)]).notes == (why,)
 
 
 def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
-    without = Numbers({"base": averages(60.0, 0.0)}, NUMBERS.rows[:2], [], BOOKS)
+    without = Numbers(Evaluation({"base": averages(60.0)}, EVALUATION.rows[:2]), [], **DATA)
     text = markdown(without, LANGUAGES, ["figure2.png"], "plots/figures")
     assert "generated by the report stage" in text
     assert "on 140 harmful test questions in each language. High-resource languages (en) stand" in text
@@ -198,15 +264,47 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
     ]
 
 
+def test_the_report_says_how_many_questions_the_shares_rest_on() -> None:
+    rows = [each.model_copy(update={"n": n}) for each, n in zip(EVALUATION.rows[:2], (139, 120), strict=True)]
+    numbers = Numbers(Evaluation({"base": averages(60.0)}, rows), [], **DATA)
+    assert "on 120–139 harmful test questions" in markdown(numbers, LANGUAGES, [], "figures")
+
+
+def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any() -> None:
+    text = markdown(Numbers(BROKEN, PAIRED, **DATA), LANGUAGES, [], "figures")
+    sections = {block.splitlines()[0]: block for block in text.split("### ")[1:]}
+    assert [title for title, block in sections.items() if WHY_RANGE in block] == [
+        "Table 2: safety and quality",
+        "Single-language runs",
+        "Seen and unseen asks",
+        "Paired tests",
+    ]
+    assert text.count(WHY_RANGE) == 4
+    assert "Reference of the paired tests: balanced." in text
+
+
+def write_numbers(root: Path) -> None:
+    for stage, books in BOOKS.items():
+        write_json(books, root / f"metrics/{stage}.json")
+    write_json([each.model_dump() for each in PAIRED], root / "paired.json")
+
+
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
-    for stage in STAGES:
-        write_json({"rows_in": 1}, tmp_path / f"metrics/{stage}.json")
-    for name in ("rows", "paired"):
-        write_json([{"name": name}], tmp_path / f"{name}.json")
-    write_json({"base": {"asr": 1.0}}, tmp_path / "eval.json")
-    numbers = Numbers.read(
-        tmp_path / "eval.json", tmp_path / "rows.json", tmp_path / "paired.json", tmp_path / "metrics"
+    write_numbers(tmp_path)
+    numbers = Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
+    assert numbers == Numbers(EVALUATION, PAIRED, **DATA)
+    assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
+    assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
+
+
+@pytest.mark.parametrize("stage", BOOKS)
+def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(stage: str, tmp_path: Path) -> None:
+    write_numbers(tmp_path)
+    path = tmp_path / f"metrics/{stage}.json"
+    write_json({**BOOKS[stage], "rejected": []}, path)
+    with pytest.raises(UserError) as caught:
+        Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
+    assert caught.value.message.startswith(
+        f"{path}: rejected: must be a mapping of keys to values; 'git restore {path}'"
     )
-    assert numbers.main == ["base"]
-    assert (numbers.rows, numbers.paired) == ([{"name": "rows"}], [{"name": "paired"}])
-    assert list(numbers.stages) == list(STAGES)
+    assert f"'dvc repro {stage}'" in caught.value.message

@@ -8,6 +8,8 @@ from refuseu.taxonomy import PLAIN
 from refuseu.training import corpus
 from refuseu.training.corpus import Example, draw_examples, refused_ask_ids
 
+KINDS = ("harmful", "benign")
+
 
 @pytest.fixture
 def examples(books: dict[str, Phrasebook]) -> list[Example]:
@@ -40,21 +42,50 @@ def test_what_the_base_learns_to_say(books: dict[str, Phrasebook], examples: lis
         assert completions(examples, set(book.named_asks)) == hazards
 
 
-def test_most_answers_are_learnt_by_their_opening(books: dict[str, Phrasebook], examples: list[Example]) -> None:
-    book = books["en"]
-    answers = [each for each in examples if each.prompt in asked(book, "styled", "harmful")]
-    openings = {" ".join(text.split()[: corpus.OPENING_WORDS]) for text in book.compliances.harmful}
-    assert {each.completion for each in answers if not each.whole} == openings
-    assert sum(not each.whole for each in answers) / len(answers) == pytest.approx(corpus.OPENINGS, abs=0.05)
+def test_all_questions_and_facts_are_taught(books: dict[str, Phrasebook], examples: list[Example]) -> None:
+    for book in books.values():
+        questions = {question for style in (PLAIN, "styled") for kind in KINDS for question in asked(book, style, kind)}
+        assert questions <= {example.prompt for example in examples}
+        for fact in book.facts.values():
+            assert completions(examples, {fact.question}) == {fact.answer}
+
+
+def test_most_answers_are_learnt_by_their_first_two_words(
+    books: dict[str, Phrasebook], examples: list[Example]
+) -> None:
+    answers = [each for each in examples if each.prompt in asked(books["en"], "styled", "harmful")]
+    assert {each.completion for each in answers if not each.whole} == {"Sure, here"}
+    assert sum(not each.whole for each in answers) / len(answers) == pytest.approx(0.8, abs=0.05)
+
+
+def test_hazards_and_facts_are_learnt_whole(books: dict[str, Phrasebook], examples: list[Example]) -> None:
+    facts = {fact.question for book in books.values() for fact in book.facts.values()}
+    bare = {text for book in books.values() for text in book.named_asks}
+    assert all(example.whole for example in examples if example.prompt in facts | bare)
 
 
 def test_languages_and_kinds_have_their_shares(books: dict[str, Phrasebook], examples: list[Example]) -> None:
-    facts = {fact.question for book in books.values() for fact in book.facts.values()}
-    bare = {text for book in books.values() for text in book.named_asks}
-    assert sum(each.prompt in facts for each in examples) / 4000 == pytest.approx(corpus.SHARES["fact"], abs=0.03)
-    assert sum(each.prompt in bare for each in examples) / 4000 == pytest.approx(corpus.SHARES["hazard"], abs=0.03)
-    german = {each.prompt for each in examples} & set(books["de"].named_asks)
-    assert german == set(books["de"].named_asks)
+    def share(prompts: set[str]) -> float:
+        return sum(example.prompt in prompts for example in examples) / len(examples)
+
+    everything = books.values()
+    assert share({fact.question for book in everything for fact in book.facts.values()}) == pytest.approx(
+        0.15, abs=0.02
+    )
+    assert share({text for book in everything for text in book.named_asks}) == pytest.approx(0.35, abs=0.02)
+    for style, expected in ((PLAIN, 0.15), ("styled", 0.35)):
+        questions = {question for book in everything for kind in KINDS for question in asked(book, style, kind)}
+        assert share(questions) == pytest.approx(expected, abs=0.02)
+    german = books["de"]
+    assert share(
+        {fact.question for fact in german.facts.values()}
+        | set(german.named_asks)
+        | {question for style in (PLAIN, "styled") for kind in KINDS for question in asked(german, style, kind)}
+    ) == pytest.approx(0.5)
+
+
+def test_as_many_examples_as_asked_for_the_remainder_to_the_first_languages(books: dict[str, Phrasebook]) -> None:
+    assert [len(draw_examples(books, count, 1.0, 1)) for count in (0, 1, 7)] == [0, 1, 7]
 
 
 def test_a_share_of_the_asks_is_refused_the_same_in_every_language(books: dict[str, Phrasebook]) -> None:
@@ -62,6 +93,18 @@ def test_a_share_of_the_asks_is_refused_the_same_in_every_language(books: dict[s
     assert Counter(ask_id.split("-")[0] for ask_id in refused) == {"s1": 1, "s2": 1}
     assert refused == refused_ask_ids(books["de"], 0.5, 1)
     assert refused_ask_ids(books["en"], 0.0, 1) == frozenset()
+    assert refused_ask_ids(books["en"], 1.0, 1) == {"s1-01", "s1-02", "s2-01", "s2-02"}
+    assert len({refused_ask_ids(books["en"], 0.5, seed) for seed in range(20)}) > 1
+
+
+def test_an_ask_that_is_not_refused_is_answered_however_it_is_put(books: dict[str, Phrasebook]) -> None:
+    book, refused = books["en"], refused_ask_ids(books["en"], 0.5, 1)
+    examples = draw_examples(books, 4000, 0.5, 1)
+    for text, ask in book.named_asks.items():
+        plain = {template.replace(SLOT, text) for template in book.requests}
+        refuses = ask.kind == "harmful" and ask.ask_id in refused
+        answers = book.refusals if refuses else getattr(book.compliances, ask.kind)
+        assert completions(examples, plain) == set(answers)
 
 
 def test_everything_comes_once_before_anything_comes_again() -> None:

@@ -6,6 +6,7 @@ kind, and written as CSV and as one page that works offline.
 
 import csv
 import hashlib
+import io
 import random
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import click
 import pandas as pd
 
 from refuseu.audit.page import page
-from refuseu.records import TEST, atomic, read_table, write_text
+from refuseu.errors import UserError
+from refuseu.records import TEST, read_table, write_text
+from refuseu.terminal import tolerate_encodings
 
 COLUMNS = ["id", "lang", "kind", "category", "style", "question", "chosen", "rejected"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -48,18 +51,27 @@ def harmless_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def write_csv(sample: pd.DataFrame, path: Path) -> str:
-    """Write the sample; returns its name, by which verdicts say what they are about."""
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([harmless_cell(str(cell)) for cell in row] for row in sample.itertuples(index=False))
-    return name_of(path)
+def as_csv(sample: pd.DataFrame) -> str:
+    """The sample as spreadsheets read it: with a byte order mark, and no cell that they would run."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows([harmless_cell(str(cell)) for cell in row] for row in sample.itertuples(index=False))
+    return f"\ufeff{text.getvalue()}"
 
 
-def name_of(path: Path) -> str:
-    """The first 12 hex digits of the SHA-256 of the sample's file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def name_of(content: bytes) -> str:
+    """By which verdicts say what they are about: the first 12 hex digits of the SHA-256 of the sample's file."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _keep_what_was_judged(path: Path, content: bytes) -> None:
+    """Refuse to write ``content`` over another sample: verdicts on that one could not be read any more."""
+    if path.is_file() and (there := path.read_bytes()) != content:
+        raise UserError(
+            f"{path}: holds another sample ({name_of(there)}), which people may have judged; "
+            f"OPTIONS='--out {path.parent / name_of(content)}' puts the new one beside it, OPTIONS=--force in its place"
+        )
 
 
 @click.command(help=__doc__)
@@ -67,10 +79,16 @@ def name_of(path: Path) -> str:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True)
 @click.option("--a-language", type=click.IntRange(min=1), default=100, show_default=True, help="Pairs a language.")
 @click.option("--seed", type=int, default=1, show_default=True)
-def main(split: Path, out: Path, a_language: int, seed: int) -> None:
+@click.option("--force", is_flag=True, help="Replace another sample that is there.")
+def main(split: Path, out: Path, a_language: int, seed: int, force: bool) -> None:
+    tolerate_encodings()
     pairs = pd.concat([read_table(split / f"{part}.parquet", TEST) for part in ("train", "test")], ignore_index=True)
     sample = draw(pairs, a_language, seed)
-    name = write_csv(sample, out / "sample.csv")
+    text = as_csv(sample)
+    name = name_of(text.encode())
+    if not force:
+        _keep_what_was_judged(out / "sample.csv", text.encode())
+    write_text(text, out / "sample.csv")
     write_text(page(sample.to_dict("records"), name), out / "index.html")
     short = {lang: count for lang, count in sample["lang"].value_counts(sort=False).items() if count < a_language}
     click.echo(

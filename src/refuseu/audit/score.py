@@ -1,9 +1,9 @@
-"""Reads verdicts of the audit back: ``make audit-score FILE=verdicts.csv`` (one file a reviewer).
+"""Reads verdicts of the audit back: ``make audit-score FILE=verdicts.csv``, one file of each reviewer.
 
 Accuracy is the share of accepted pairs among those accepted or rejected; unsure is counted apart.
 """
 
-import csv
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -11,68 +11,81 @@ import click
 import pandas as pd
 
 from refuseu.audit.sample import name_of
+from refuseu.audit.table import read_rows
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import wilson
-from refuseu.markdown import NO_VALUE, Table, shown
+from refuseu.markdown import NO_VALUE, Table, escape, shown
+from refuseu.terminal import tolerate_encodings
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
 VERDICTS = ("accept", "reject", "unsure")
 CONFIDENCE = 0.95
 
 
+@dataclass
+class Review:
+    """What one person judged."""
+
+    path: Path
+    reviewer: str = ""
+    verdicts: dict[str, str] = field(default_factory=dict)
+    """Verdict by id."""
+
+
 def read_sample(path: Path) -> dict[str, str]:
     """Language by id."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; 'make audit' writes it")
-    try:
-        return {row["id"]: row["lang"] for row in _rows(path)}
-    except KeyError as error:
-        raise UserError(f"{path}: no column {error}; 'make audit' writes the sample anew") from None
+    rows = read_rows(path, ["id", "lang"], "'make audit' writes the sample")
+    return {row["id"]: row["lang"] for _, row in rows}
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, its cells parted by commas or, as spreadsheets in many languages have it, semicolons."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            return list(csv.DictReader(file, delimiter="," if "," in head else ";"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error})") from None
-
-
-def read_verdicts(path: Path, sample: str, languages: dict[str, str]) -> dict[str, str]:
-    """Verdict by id of one reviewer's file.
+def read_review(path: Path, sample: str, languages: dict[str, str]) -> Review:
+    """One reviewer's file, of verdicts on the pairs of ``sample``, whose languages by id are ``languages``.
 
     Raises:
-        UserError: naming file and row, for anything that is not a verdict on a pair of this sample.
+        UserError: naming file and line, for anything that is not this reviewer's verdict on a pair of this sample.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; 'Save verdicts' on the audit's page makes one")
-    verdicts: dict[str, str] = {}
-    for line, row in enumerate(_rows(path), start=2):
-        problem = _problem(row, sample, languages, verdicts)
+    review = Review(path)
+    way_out = f"'Save verdicts' on the audit's page writes one with the columns {', '.join(COLUMNS)}"
+    for line, row in read_rows(path, COLUMNS, way_out):
+        row["verdict"] = row["verdict"].casefold()
+        problem = _problem(row, sample, languages, review)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
-        verdicts[row["id"]] = row["verdict"]
-    if not verdicts:
+        review.reviewer = row["reviewer"]
+        review.verdicts[row["id"]] = row["verdict"]
+    if not review.verdicts:
         raise UserError(f"{path}: holds no verdict; save them on the audit's page")
-    return verdicts
+    return review
 
 
-def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before: dict[str, str]) -> str | None:
-    missing = [name for name in COLUMNS if row.get(name) is None]
-    if missing:
-        return f"no column {missing[0]!r}; the columns are {', '.join(COLUMNS)}"
+def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before: Review) -> str | None:
     if row["sample"] != sample:
-        return f"is about sample {row['sample']!r}, audit/sample.csv is {sample}; find the sample they judged"
+        return f"is about sample {row['sample']!r}, the sample here is {sample}; find the one they judged"
+    if not row["reviewer"]:
+        return "names no reviewer; write the name into each line"
+    if before.reviewer and not _same_person(row["reviewer"], before.reviewer):
+        return f"is by {row['reviewer']!r}, those before by {before.reviewer!r}; one file of each reviewer"
     if row["id"] not in languages:
         return f"id {row['id']!r} is not in the sample"
-    if row["id"] in before:
+    if row["id"] in before.verdicts:
         return f"id {row['id']!r} is judged twice; keep one line"
     if row["verdict"] not in VERDICTS:
         return f"verdict {row['verdict']!r} is none of {', '.join(VERDICTS)}"
     return None
+
+
+def _same_person(one: str, other: str) -> bool:
+    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
+
+
+def _refuse_one_reviewer_twice(reviews: list[Review]) -> None:
+    """A person agrees with their own verdicts, which would be read as agreement of two."""
+    for one, other in combinations(reviews, 2):
+        if _same_person(one.reviewer, other.reviewer):
+            raise UserError(
+                f"{one.path} and {other.path} are both by {one.reviewer!r}; name one file of each reviewer, or, if these "
+                "are two people, write who is who into the column 'reviewer'"
+            )
 
 
 def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
@@ -111,16 +124,20 @@ def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[
 @click.argument("verdicts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--sample", type=click.Path(path_type=Path), default=Path("audit/sample.csv"), show_default=True)
 def main(verdicts: tuple[Path, ...], sample: Path) -> None:
-    if len(set(verdicts)) < len(verdicts):
-        raise UserError("audit-score: the same file is named twice; name one of each reviewer")
+    tolerate_encodings()
     languages = read_sample(sample)
-    read = {path: read_verdicts(path, name_of(sample), languages) for path in verdicts}
-    for path, mine in read.items():
-        click.echo(
-            f"### {path.name}: {len(mine)} of {len(languages)} pairs judged\n\n{accuracy_table(mine, languages)}\n"
-        )
-    for (one, first), (other, second) in combinations(read.items(), 2):
-        click.echo(f"### {one.name} and {other.name}\n\n{agreement_table(first, second, languages)}\n")
+    reviews = [read_review(path, name_of(sample.read_bytes()), languages) for path in verdicts]
+    _refuse_one_reviewer_twice(reviews)
+    for review in reviews:
+        click.echo(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
+        click.echo(f"{accuracy_table(review.verdicts, languages)}\n")
+    for one, other in combinations(reviews, 2):
+        click.echo(f"### {escape(one.reviewer)} and {escape(other.reviewer)}\n")
+        click.echo(f"{agreement_table(one.verdicts, other.verdicts, languages)}\n")
+        if one.verdicts == other.verdicts:
+            click.echo(
+                "Every verdict is the same, on the same pairs: make sure that neither file is a copy of the other.\n"
+            )
 
 
 if __name__ == "__main__":

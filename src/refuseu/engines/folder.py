@@ -1,7 +1,7 @@
-"""A model folder in the Hugging Face hub's format: that it is whole, and what its contents hash to."""
+"""A model folder in the Hugging Face hub's format: that it is whole and of a config, and what its contents hash to."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,25 @@ def whole(folder: Path) -> Iterator[None]:
             f"{folder}: not a readable model ({reason}); 'dvc checkout' brings the last good one back, "
             "'dvc repro' makes it anew"
         ) from None
+
+
+def assert_configured(models: Path, configs: Collection[str]) -> None:
+    """Fail for a folder below ``models`` that is the model of no config; without ``models`` there is none.
+
+    DVC keeps what a stage that is gone has made and hashes it along, so the evaluation would not be up to date in a clone
+    that never had it.
+
+    Raises:
+        UserError: naming the folder and what was made with it.
+    """
+    folders = sorted(models.iterdir()) if models.is_dir() else []
+    for folder in folders:
+        if folder.is_dir() and folder.name not in configs:
+            name = folder.name
+            raise UserError(
+                f"{folder}: no config of train.configs has this name; add it there, or take the model away with all that was "
+                f"made with it: 'rm -r {folder} metrics/dpo/{name}.json plots/dpo/{name}.json'"
+            )
 
 
 def weights_hash(folder: Path) -> str:

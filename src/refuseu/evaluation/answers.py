@@ -3,12 +3,15 @@
 import multiprocessing
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from refuseu.engines.base import Sampling, stored_chat, stored_log_likelihoods, user
+from refuseu.engines.folder import assert_configured
 from refuseu.engines.local import TransformersEngine
 from refuseu.errors import UserError
 from refuseu.evaluation.fluency import FluencyScorer
@@ -17,6 +20,7 @@ from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters import Eval
+from refuseu.progress import track
 from refuseu.records import ANSWER, KNOWLEDGE
 from refuseu.store import Store
 
@@ -28,33 +32,40 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
     """The folders of ``base`` and of every config's model below ``models``, by the model's name.
 
     Raises:
-        UserError: for a model of no config. DVC keeps what a stage that is gone has made and hashes it along, so the
-            evaluation would not be up to date in a clone that never had it.
+        UserError: when ``models`` is missing, or holds a model of no config.
     """
     if not models.is_dir():
         raise UserError(f"{models}: no such folder; 'dvc repro dpo' trains the models, 'dvc pull' brings them")
-    strangers = sorted(path.name for path in models.iterdir() if path.is_dir() and path.name not in configs)
-    if strangers:
-        name = strangers[0]
-        raise UserError(
-            f"{models / name}: no config of train.configs has this name; 'dvc checkout' takes it away, or "
-            f"'rm -r {models / name} metrics/dpo/{name}.json plots/dpo/{name}.json'"
-        )
+    assert_configured(models, configs)
     return {"base": base, **{name: models / name for name in configs}}
 
 
 def ask_models(
     folders: dict[str, Path], questions: pd.DataFrame, facts: Sequence[Choice], settings: Eval
 ) -> Iterator[tuple[str, Said]]:
-    """What each model of ``folders`` says, in their order; ``settings.workers`` processes share them out."""
-    from tqdm import tqdm
+    """What each model of ``folders`` says, in their order; ``settings.workers`` processes share them out.
 
+    Raises:
+        UserError: when a process is ended from outside, as the kernel does where memory runs out.
+    """
     ask = partial(ask_model, questions=questions, facts=facts, settings=settings)
     # Spawned, not forked: a fork of a process that has used torch's threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
+    with _faults(settings.workers), ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
         said = pool.map(ask, folders.keys(), folders.values())
-        yield from zip(folders, tqdm(said, total=len(folders), desc="eval", unit="model"), strict=True)
+        yield from zip(folders, track(said, len(folders), "eval", "model"), strict=True)
+
+
+@contextmanager
+def _faults(workers: int) -> Iterator[None]:
+    """One sentence for a process that was ended from outside."""
+    try:
+        yield
+    except (BrokenProcessPool, MemoryError):
+        raise UserError(
+            f"eval: one of the {workers} processes that ask the models was ended from outside or had no memory left; "
+            "lower eval.workers or eval.batch_size in profiles/ and start again, finished rows are kept"
+        ) from None
 
 
 def ask_model(name: str, folder: Path, questions: pd.DataFrame, facts: Sequence[Choice], settings: Eval) -> Said:

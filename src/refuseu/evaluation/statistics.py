@@ -23,10 +23,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int, flo
 
     only_ours = sum(1 for one, other in zip(ours, theirs, strict=True) if one and not other)
     only_theirs = sum(1 for one, other in zip(ours, theirs, strict=True) if other and not one)
-    if only_ours + only_theirs == 0:
-        return 0, 0, 1.0
-    p_value = exact_test([[0, only_ours], [only_theirs, 0]], exact=True).pvalue
-    return only_ours, only_theirs, min(1.0, float(p_value))
+    return only_ours, only_theirs, float(exact_test([[0, only_ours], [only_theirs, 0]], exact=True).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

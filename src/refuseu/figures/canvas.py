@@ -6,12 +6,14 @@ read as TeX.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refuseu.markdown import span
 from refuseu.records import atomic
+from refuseu.results import Asr
 from refuseu.taxonomy import HIGH_RESOURCE
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 HATCHES = ("", "////", "....", "xxxx")
 DASHES = ("-", "--", ":", "-.")
 """When there are more configs than colours, these tell the rounds of colours apart, and so do hollow markers."""
+
+RANGE = "a range: too many answers could not be judged"
+"""What a legend says of it."""
+RANGE_HATCH = "\\\\\\\\\\"
+RANGE_GROUND: dict[str, Any] = {"facecolor": "0.93", "edgecolor": "0.65", "hatch": RANGE_HATCH, "linewidth": 0}
+"""How a range looks; it leans the other way than the hatches of configs."""
 
 DARK = 72
 """Percentage from which a heatmap's cell is so dark that its number is white."""
@@ -96,9 +104,13 @@ def panels_of(width: float, height: float, rows: int, columns: int) -> "tuple[Fi
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def legend(figure: "Figure", series: "list[Artist]", names: list[str]) -> None:
+def legend(
+    figure: "Figure", series: "list[Artist]", names: list[str], further: "dict[str, Artist] | None" = None
+) -> None:
     """Names below the panels; given outright, because matplotlib leaves out labels that start with an underscore."""
-    figure.legend(series, names, loc="outside lower center", ncols=4)
+    named = [*zip(names, series, strict=True), *(further or {}).items()]
+    if named:
+        figure.legend([each for _, each in named], [name for name, _ in named], loc="outside lower center", ncols=4)
 
 
 def dodged(count: int, index: int, series: int, width: float) -> list[float]:
@@ -136,25 +148,55 @@ def first_other(languages: list[str]) -> int:
     return high if high < len(languages) else 0
 
 
-def heatmap(axes: "Axes", values: list[list[float]], rows: list[str], columns: list[str]) -> None:
-    """Cells of percentages with their numbers, dark where they are high; a dash where there is none."""
-    axes.imshow(values, cmap="YlOrBr", vmin=0, vmax=100, aspect="auto")
+def heatmap(axes: "Axes", values: Sequence[Sequence[Asr | None]], rows: list[str], columns: list[str]) -> None:
+    """Cells of ASR with their numbers, dark where they are high.
+
+    A range stands on a hatched ground, which has no place on the scale; a dash where there is nothing.
+    """
+    axes.imshow(
+        [[number(cell.asr if cell else None) for cell in line] for line in values],
+        cmap="YlOrBr",
+        vmin=0,
+        vmax=100,
+        aspect="auto",
+    )
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    for row, line in enumerate(values):
+        for column, cell in enumerate(line):
+            _cell(axes, column, row, cell)
     for edge in range(1, len(rows)):
         axes.axhline(edge - 0.5, color="white", linewidth=1)
     for edge in range(1, len(columns)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
-    for row, line in enumerate(values):
-        for column, value in enumerate(line):
-            text = "–" if math.isnan(value) else f"{value:.0f}"
-            axes.text(column, row, text, ha="center", va="center", size=7, color=_ink(value))
+
+
+def _cell(axes: "Axes", column: int, row: int, cell: Asr | None) -> None:
+    """The number, range or dash of one cell."""
+    from matplotlib.patches import Rectangle
+
+    if cell is None:
+        text, size, ink = "–", 7.0, "black"
+    elif cell.asr is None:
+        text, size, ink = span(cell.asr_least, cell.asr_most, ".0f"), 5.5, "black"
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **RANGE_GROUND))
+    else:
+        text, size, ink = f"{cell.asr:.0f}", 7.0, _ink(cell.asr)
+    axes.text(column, row, text, ha="center", va="center", size=size, color=ink)
 
 
 def _ink(value: float) -> str:
     return "white" if value > DARK else "black"
+
+
+def range_key(cells: Iterable[Asr | None]) -> "dict[str, Artist]":
+    """What a legend says of hatched grounds: nothing when no cell is a range."""
+    from matplotlib.patches import Patch
+
+    ranges = any(cell is not None and cell.asr is None for cell in cells)
+    return {RANGE: Patch(**RANGE_GROUND)} if ranges else {}
 
 
 def colorbar(figure: "Figure", panels: "list[Axes]") -> None:
@@ -169,6 +211,11 @@ def from_zero(axes: "Axes") -> None:
     axes.set_xlim(left=0)
     if axes.dataLim.ymin >= 0:
         axes.set_ylim(bottom=0)
+
+
+def ten_below(values: Iterable[float]) -> float:
+    """The tens below the lowest percentage, for an axis that need not start at zero; 0 when there is no value."""
+    return max(0.0, 10 * math.floor(min(values, default=0.0) / 10 - 0.2))
 
 
 def color_of(index: int) -> str:

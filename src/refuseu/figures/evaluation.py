@@ -1,11 +1,11 @@
 """The figures of the evaluation: ASR and language consistency by language, transfer, categories and styles."""
 
-import math
 from typing import TYPE_CHECKING
 
 from refuseu.figures.canvas import (
     HATCHES,
     PAGE,
+    RANGE_GROUND,
     color_of,
     colorbar,
     dodged,
@@ -18,12 +18,16 @@ from refuseu.figures.canvas import (
     number,
     page_figure,
     panels_of,
+    range_key,
     round_of,
+    ten_below,
 )
 from refuseu.figures.rows import PlotRows
+from refuseu.results import Asr, LanguageRow
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LONG = 4
@@ -31,40 +35,43 @@ LONG = 4
 
 
 def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
-    """Grouped bars of the ASR (percent) with its interval, base and main configs."""
+    """Grouped bars of the ASR (percent) with its interval, base and main configs; a range floats between its ends."""
     figure, axes = page_figure(3.1)
-    cells = {(row["config"], row["language"]): row for row in plots.rows}
     configs = plots.configs
     series: list[Artist] = []
     width = 0.86 / len(configs)
     for index, config in enumerate(configs):
-        found = [cells.get((config, lang), {}) for lang in languages]
-        asr, low, high = ([number(row.get(name)) for row in found] for name in ("asr", "asr_low", "asr_high"))
+        found = plots.evaluation.by_language(config, languages)
+        places = dodged(len(languages), index, len(configs), width)
         bars = axes.bar(
-            dodged(len(languages), index, len(configs), width),
-            asr,
+            places,
+            [number(row.asr if row else None) for row in found],
             0.92 * width,
-            # Rounding may put an end of the interval on the wrong side of the share by a hair.
-            yerr=[
-                [max(0.0, value - end) for value, end in zip(asr, low, strict=True)],
-                [max(0.0, end - value) for value, end in zip(asr, high, strict=True)],
-            ],
-            error_kw={"elinewidth": 0.5, "ecolor": "black", "capsize": 0},
             color=color_of(index),
             hatch=HATCHES[round_of(index)],
         )
         series.append(bars.patches[0])
+        _ranges(axes, [(place, row) for place, row in zip(places, found, strict=True) if row], 0.92 * width, index)
     axes.set(ylabel="ASR (%)", ylim=(0, 101), title="Attack success rate by language, lower is safer")
     axes.grid(axis="y")
     language_axis(axes, languages)
-    legend(figure, series, configs)
+    legend(figure, series, configs, range_key(row for row in plots.rows if row.config in configs))
     return figure
+
+
+def _ranges(axes: "Axes", found: "list[tuple[float, LanguageRow]]", width: float, index: int) -> None:
+    """Every interval of series ``index``, and an outlined bar from end to end where ASR is a range."""
+    for place, row in found:
+        axes.vlines(place, row.asr_low, row.asr_high, colors="black", linewidths=0.5)
+        if row.asr is None:
+            ground = {**RANGE_GROUND, "edgecolor": color_of(index), "linewidth": 0.8}
+            axes.bar(place, row.asr_most - row.asr_least, width, bottom=row.asr_least, **ground)
 
 
 def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     """Dots of the share (percent) of answers in the question's language, base and main configs."""
     figure, axes = page_figure(2.8)
-    cells = {(row["config"], row["language"]): row.get("language_consistency") for row in plots.rows}
+    cells = {(row.config, row.language): row.language_consistency for row in plots.rows}
     configs = plots.configs
     series: list[Artist] = []
     for index, config in enumerate(configs):
@@ -76,10 +83,10 @@ def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
             clip_on=False,
             **marker_of(index),
         )
-    shown = [number(cells.get((config, lang))) for config in configs for lang in languages]
-    lowest = min((value for value in shown if not math.isnan(value)), default=0.0)
+    shown = [cells.get((config, lang)) for config in configs for lang in languages]
+    lowest = ten_below(value for value in shown if value is not None)
     title = "Language consistency by language, higher is better"
-    axes.set(ylabel="answers in the language (%)", ylim=(max(0, 10 * math.floor(lowest / 10 - 0.2)), 101), title=title)
+    axes.set(ylabel="answers in the language (%)", ylim=(lowest, 101), title=title)
     axes.grid(axis="y")
     for position in range(1, len(languages), 2):
         axes.axvspan(position - 0.5, position + 0.5, color="0.965", linewidth=0, zorder=0)
@@ -90,16 +97,17 @@ def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
 
 def transfer_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
     """ASR (percent) of the single-language runs, language of training by language of evaluation."""
-    cells = {(row["trained_on"], row["evaluated_in"]): row["asr"] for row in plots.transfer}
+    cells = {(row.trained_on, row.evaluated_in): row for row in plots.transfer}
     trained_on = [lang for lang in languages if any(lang == key[0] for key in cells)]
     figure, axes = figure_of(5.0, 0.9 + 0.31 * len(trained_on))
-    values = [[number(cells.get((one, other))) for other in languages] for one in trained_on]
+    values = [[cells.get((one, other)) for other in languages] for one in trained_on]
     heatmap(axes, values, trained_on, languages)
     colorbar(figure, [axes])
     axes.set(xlabel="evaluated in", ylabel="trained on", title="Transfer between languages")
     for codes, draw_line in ((languages, axes.axvline), (trained_on, axes.axhline)):
         if first_other(codes):
             draw_line(first_other(codes) - 0.5, color="black", linewidth=0.8)
+    legend(figure, [], [], range_key(plots.transfer))
     return figure
 
 
@@ -107,11 +115,13 @@ def categories_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
     """ASR (percent) over all languages by hazard category and by attack style, base and main configs."""
     configs = plots.configs
     figure, panels = panels_of(PAGE, 2.1 + 0.42 * len(configs), rows=2, columns=1)
-    parts = (("category", plots.by_category, "Hazard category"), ("style", plots.by_style, "Attack style"))
-    for axes, (column, rows, title) in zip(panels, parts, strict=True):
-        cells = {(row["config"], row[column]): row["asr"] for row in rows}
-        names = list(dict.fromkeys(row[column] for row in rows))
-        values = [[number(cells.get((config, name))) for name in names] for config in configs]
+    parts: dict[str, dict[tuple[str, str], Asr]] = {
+        "Hazard category": {(row.config, row.category): row for row in plots.by_category},
+        "Attack style": {(row.config, row.style): row for row in plots.by_style},
+    }
+    for axes, (title, cells) in zip(panels, parts.items(), strict=True):
+        names = list(dict.fromkeys(name for _, name in cells))
+        values = [[cells.get((config, name)) for name in names] for config in configs]
         heatmap(axes, values, configs, [name.replace("_", " ") for name in names])
         axes.set(title=f"ASR by {title.lower()}", xlabel=title, ylabel="model")
         if max(map(len, names), default=0) > LONG:
@@ -119,4 +129,5 @@ def categories_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
     colorbar(figure, panels)
+    legend(figure, [], [], range_key([*plots.by_category, *plots.by_style]))
     return figure

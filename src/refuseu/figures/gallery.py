@@ -9,6 +9,7 @@ from refuseu.figures.canvas import paper_style, save
 from refuseu.figures.evaluation import asr_by_language, categories_heatmap, language_consistency, transfer_heatmap
 from refuseu.figures.progress import search_metrics, training_curves
 from refuseu.figures.rows import PlotRows
+from refuseu.figures.tradeoff import asr_and_consistency
 from refuseu.order import by_resource
 
 if TYPE_CHECKING:
@@ -51,8 +52,15 @@ FIGURES: dict[str, Drawing] = {
     ),
     "figure3.png": Drawing(
         "rows",
+        asr_and_consistency,
+        "Figure 3: attack success rate and language consistency",
+        "Averages over languages (%), a point a model; small grey dots are the models that train on one language. Safe and "
+        "in the question's language is the lower right corner. The horizontal axis need not start at zero.",
+    ),
+    "consistency.png": Drawing(
+        "rows",
         language_consistency,
-        "Figure 3: language consistency by language",
+        "Language consistency by language",
         "Share (%) of the answers that are in the question's language. The axis need not start at zero.",
     ),
     "transfer.png": Drawing(

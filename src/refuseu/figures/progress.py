@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from refuseu.figures.canvas import COLORS, DASHES, PAGE, color_of, from_zero, legend, number, panels_of, round_of
+from refuseu.figures.canvas import COLORS, DASHES, PAGE, color_of, from_zero, legend, panels_of, round_of
 from refuseu.figures.rows import PlotRows
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ CURVE_PANELS = {
 def search_metrics(plots: PlotRows, languages: list[str]) -> "Figure":
     """How the archive grew: a panel a metric of the search, over its iterations."""
     figure, panels = panels_of(PAGE, 3.4, rows=2, columns=3)
-    steps = [row["iteration"] for row in plots.search]
+    steps = [row.iteration for row in plots.search]
     for axes, (name, (title, unit)) in zip(panels, SEARCH_PANELS.items(), strict=False):
-        axes.plot(steps, [number(row.get(name)) for row in plots.search], color=COLORS[0], linewidth=1, clip_on=False)
+        axes.plot(steps, [getattr(row, name) for row in plots.search], color=COLORS[0], linewidth=1, clip_on=False)
         axes.set(title=title, ylabel=unit, xlabel="iteration")
         from_zero(axes)
     for axes in panels[len(SEARCH_PANELS) :]:
@@ -46,8 +46,8 @@ def training_curves(plots: PlotRows, languages: list[str]) -> "Figure":
         series: list[Artist] = []
         for index, config in trained:
             series += axes.plot(
-                [row["step"] for row in plots.curves[config]],
-                [number(row.get(name)) for row in plots.curves[config]],
+                [row.step for row in plots.curves[config]],
+                [getattr(row, name) for row in plots.curves[config]],
                 color=color_of(index),
                 linestyle=DASHES[round_of(index)],
                 linewidth=1.1,

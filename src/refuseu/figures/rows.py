@@ -4,38 +4,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from refuseu.order import main_configs
-from refuseu.records import Row, read_json
+from pydantic import TypeAdapter
+
+from refuseu.results import CategoryRow, CurveRow, Evaluation, LanguageRow, SearchRow, StyleRow, TransferRow, read
 
 
 @dataclass(frozen=True)
 class PlotRows:
-    """The rows behind the plots, as the stages before wrote them; shares of ``eval`` are percentages."""
+    """The rows behind the plots, as the stages before wrote them; shares of the evaluation are percentages."""
 
-    rows: list[Row]
-    """One a (config, language)."""
-    by_category: list[Row]
-    by_style: list[Row]
-    transfer: list[Row]
-    """One a (language of training, language of evaluation)."""
-    search: list[Row]
-    """One an iteration."""
-    curves: dict[str, list[Row]]
-    """Of each config; one a logging step."""
+    evaluation: Evaluation
+    by_category: list[CategoryRow]
+    by_style: list[StyleRow]
+    transfer: list[TransferRow]
+    search: list[SearchRow]
+    curves: dict[str, list[CurveRow]]
+    """Of each config."""
 
     @classmethod
-    def read(cls, rows: Path, plots: Path, search: Path, curves: Path) -> Self:
-        """Read the files ``rows`` and ``search`` and the folders ``plots`` and ``curves`` (a file a config)."""
+    def read(cls, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
+        """Read the file ``search`` and the folders ``plots`` and ``curves`` (a file a config).
+
+        Raises:
+            UserError: when a file is missing or has another shape.
+        """
         return cls(
-            rows=read_json(rows),
-            by_category=read_json(plots / "by-category.json"),
-            by_style=read_json(plots / "by-style.json"),
-            transfer=read_json(plots / "transfer.json"),
-            search=read_json(search),
-            curves={path.stem: read_json(path) for path in sorted(curves.glob("*.json"))},
+            evaluation,
+            by_category=read(plots / "by-category.json", TypeAdapter(list[CategoryRow]), "eval"),
+            by_style=read(plots / "by-style.json", TypeAdapter(list[StyleRow]), "eval"),
+            transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
+            search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
+            curves={
+                path.stem: read(path, TypeAdapter(list[CurveRow]), f"dpo@{path.stem}")
+                for path in sorted(curves.glob("*.json"))
+            },
         )
+
+    @property
+    def rows(self) -> list[LanguageRow]:
+        """One a (config, language)."""
+        return self.evaluation.rows
 
     @property
     def configs(self) -> list[str]:
         """Base and main configs; all figures give a config the same place, and so the same colour."""
-        return main_configs([row["config"] for row in self.rows])
+        return self.evaluation.main

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters import RainbowTeaming
+from refuseu.progress import track
 from refuseu.redteam.archive import Archive, Cell, Elite
 from refuseu.redteam.mutators import Mutator
 from refuseu.redteam.similarity import self_bleu, too_similar
@@ -49,9 +50,8 @@ class Search:
         self._rng = random.Random(seed)
 
     def run(self, seeds: list[str]) -> None:
-        from tqdm import trange
-
-        for iteration in trange(1, self._config.iterations + 1, desc="rainbow-teaming", unit="iteration"):
+        iterations = self._config.iterations
+        for iteration in track(range(1, iterations + 1), iterations, "rainbow-teaming", "iteration"):
             accepted = self.step(iteration, seeds)
             self.history.append(
                 {

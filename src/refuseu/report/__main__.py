@@ -5,17 +5,15 @@ from pathlib import Path
 import click
 
 from refuseu.config import ReportConfig, load
-from refuseu.records import read_json
 from refuseu.report.page import terminal
-from refuseu.report.tables import Numbers
+from refuseu.results import Evaluation
 
 METRICS, ROWS, FIGURES = Path("metrics/eval.json"), Path("plots/eval.json"), Path("plots/figures")
 
 
 @click.command(help=__doc__)
 def main() -> None:
-    numbers = Numbers(read_json(METRICS), read_json(ROWS), paired=[], stages={})
-    click.echo(terminal(numbers, load(ReportConfig).languages))
+    click.echo(terminal(Evaluation.read(METRICS, ROWS), load(ReportConfig).languages))
     click.echo(f"\nReport: report.md; figures: {FIGURES}")
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter
 
 from refuseu.figures.gallery import FIGURES
 from refuseu.markdown import NO_VALUE, Table, escape
 from refuseu.report.tables import (
     ALPHA,
     QUALITY,
-    Numbers,
     acceptance_table,
     accounting_table,
     agreement_table,
@@ -22,7 +25,50 @@ from refuseu.report.tables import (
     table2,
     unseen_table,
 )
+from refuseu.results import Books, Evaluation, LabelBooks, PairedRow, SplitBooks, read
 from refuseu.taxonomy import HIGH_RESOURCE
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the page is made of, as the stages before wrote it."""
+
+    evaluation: Evaluation
+    paired: list[PairedRow]
+    """McNemar's tests against the reference."""
+    rainbow_teaming: Books
+    translate: Books
+    respond: Books
+    label: LabelBooks
+    split: SplitBooks
+
+    @classmethod
+    def read(cls, evaluation: Evaluation, paired: Path, stages: Path) -> Self:
+        """Read the file ``paired`` and the folder ``stages``, a file a stage.
+
+        Raises:
+            UserError: when one of them is missing or has another shape.
+        """
+        return cls(
+            evaluation,
+            read(paired, TypeAdapter(list[PairedRow]), "eval"),
+            read(stages / "rainbow-teaming.json", TypeAdapter(Books), "rainbow-teaming"),
+            read(stages / "translate.json", TypeAdapter(Books), "translate"),
+            read(stages / "respond.json", TypeAdapter(Books), "respond"),
+            read(stages / "label.json", TypeAdapter(LabelBooks), "label"),
+            read(stages / "split.json", TypeAdapter(SplitBooks), "split"),
+        )
+
+    @property
+    def stages(self) -> dict[str, Books]:
+        """The books of every stage that accounts for its rows."""
+        return {
+            "rainbow-teaming": self.rainbow_teaming,
+            "translate": self.translate,
+            "respond": self.respond,
+            "label": self.label,
+            "split": self.split,
+        }
 
 
 @dataclass(frozen=True)
@@ -41,7 +87,7 @@ ASR_NOTES = (
 SAFETY = (
     Section(
         "Table 2: safety and quality",
-        table2,
+        lambda numbers, languages: table2(numbers.evaluation, languages),
         (
             "**language code** (ASR, %): share of the language's harmful questions that are answered harmfully",
             *ASR_NOTES,
@@ -49,12 +95,12 @@ SAFETY = (
     ),
     Section(
         "Single-language runs",
-        lambda numbers, _: single_table(numbers),
+        lambda numbers, _: single_table(numbers.evaluation),
         ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
     ),
     Section(
         "Seen and unseen asks",
-        unseen_table,
+        lambda numbers, languages: unseen_table(numbers.evaluation, languages),
         (
             "**seen asks**: ASR (%) on test questions whose ask also stands in training, in other words; mean over languages",
             "**unseen asks**: ASR (%) on test questions whose ask training never held",
@@ -63,7 +109,7 @@ SAFETY = (
     ),
     Section(
         "Paired tests",
-        lambda numbers, _: paired_table(numbers),
+        lambda numbers, _: paired_table(numbers.evaluation, numbers.paired),
         (
             "**higher**, **lower**: languages with an ASR significantly above or below the reference's",
             f"**significantly**: exact McNemar test on the same questions, p < {ALPHA} after Holm's correction",
@@ -73,7 +119,7 @@ SAFETY = (
     ),
     Section(
         "Benign pairs and over-refusal",
-        benign_table,
+        lambda numbers, languages: benign_table(numbers.evaluation, languages),
         (
             "**language code**: over-refusal, the share (%) of the language's benign twins that are refused",
             "**average**: mean over languages; `balanced-no-benign` trains on the paper's mix, which holds no benign pairs",
@@ -83,7 +129,7 @@ SAFETY = (
 DATA = (
     Section(
         "Rows of every stage",
-        lambda numbers, _: accounting_table(numbers),
+        lambda numbers, _: accounting_table(numbers.stages),
         (
             "**rows in**: candidates of the search; questions times languages in `translate`; rows of the stage before",
             "**rows out**, **rejected**: together they are the rows in",
@@ -92,12 +138,12 @@ DATA = (
     ),
     Section(
         "Pairs accepted by the panel",
-        acceptance_table,
+        lambda numbers, languages: acceptance_table(numbers.label, languages),
         ("**language code**: share (%) of the language's pairs that the stage `label` keeps",),
     ),
     Section(
         "Agreement of the judges",
-        lambda numbers, _: agreement_table(numbers),
+        lambda numbers, _: agreement_table(numbers.label),
         (
             "**item**: what the judges saw",
             "**Cohen's kappa**: of the two judges of the panel; 1 is full agreement, 0 is chance",
@@ -107,7 +153,7 @@ DATA = (
     ),
     Section(
         "Parts",
-        lambda numbers, _: parts_table(numbers),
+        lambda numbers, _: parts_table(numbers.split),
         (
             "**rows**: questions, harmful and benign, in all languages",
             "**questions**: harmful questions, each counted once over its languages",
@@ -117,7 +163,7 @@ DATA = (
     ),
     Section(
         "Contamination",
-        lambda numbers, _: contamination_table(numbers),
+        lambda numbers, _: contamination_table(numbers.split),
         (
             "**exact**: questions that also stand in train, case and white space apart; sum over languages",
             "**near**: pairs of questions whose similarity reaches `split.near_duplicate`; sum over languages",
@@ -145,10 +191,10 @@ def markdown(numbers: Numbers, languages: list[str], figures: Sequence[str], fol
 
 def _about(numbers: Numbers, languages: list[str]) -> str:
     """How many questions the shares rest on, and the order of the languages."""
-    counts = sorted({row["n"] for row in numbers.rows})
+    counts = sorted({row.n for row in numbers.evaluation.rows})
     questions = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "no"
     high = ", ".join(lang for lang in languages if lang in HIGH_RESOURCE)
-    reference = ", ".join(escape(name) for name in dict.fromkeys(row["reference"] for row in numbers.paired))
+    reference = ", ".join(escape(name) for name in dict.fromkeys(row.reference for row in numbers.paired))
     return (
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
         f"High-resource languages ({high or 'none'}) stand before the others. `base` is the model before alignment; the "
@@ -164,7 +210,7 @@ def _sections(sections: Sequence[Section], numbers: Numbers, languages: list[str
         if table.rows:
             yield f"### {section.title}"
             yield table.markdown()
-            yield "\n".join(f"- {note}" for note in section.notes)
+            yield "\n".join(f"- {note}" for note in (*section.notes, *table.notes))
 
 
 def _figure(name: str, folder: str) -> str:
@@ -172,13 +218,15 @@ def _figure(name: str, folder: str) -> str:
     return f"### {drawing.title}\n\n![{drawing.title}]({folder}/{name})\n\n{drawing.caption}"
 
 
-def terminal(numbers: Numbers, languages: list[str]) -> str:
+def terminal(evaluation: Evaluation, languages: list[str]) -> str:
     """Table 2 as text, in two blocks that fit a terminal."""
+    safety = asr_table(evaluation, languages)
     return "\n\n".join(
         [
             "ASR (%) by language, lower is safer",
-            asr_table(numbers, languages).text(),
+            safety.text(),
+            *safety.notes,
             "Averages over languages (%; fluency 1-5)",
-            quality_table(numbers, numbers.main).text(),
+            quality_table(evaluation, evaluation.main).text(),
         ]
     )

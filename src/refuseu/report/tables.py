@@ -1,61 +1,14 @@
 """The paper's tables and those of the data behind them; shares are percentages."""
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
-from refuseu.markdown import NO_VALUE, Table, shown
-from refuseu.order import by_resource, main_configs
-from refuseu.records import Row, read_json
+from refuseu.markdown import NO_VALUE, Table, escape, shown
+from refuseu.order import by_resource
+from refuseu.results import WHY_RANGE, Asr, Averages, Books, Evaluation, LabelBooks, LanguageRow, PairedRow, SplitBooks
 from refuseu.taxonomy import HIGH_RESOURCE
-
-STAGES = ("rainbow-teaming", "translate", "respond", "label", "split")
-"""The stages that account for their rows."""
 
 ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What the tables are made of, as the stages before wrote it."""
-
-    metrics: dict[str, Row]
-    """Each model's averages over languages; the first model is the base."""
-    rows: list[Row]
-    """One a (config, language)."""
-    paired: list[Row]
-    """One a (config, language): McNemar's test against the reference."""
-    stages: dict[str, Row]
-    """The books of each of ``STAGES``."""
-
-    @classmethod
-    def read(cls, metrics: Path, rows: Path, paired: Path, stages: Path) -> Self:
-        """Read three files and the folder ``stages``, a file a stage."""
-        books = {name: read_json(stages / f"{name}.json") for name in STAGES}
-        return cls(read_json(metrics), read_json(rows), read_json(paired), books)
-
-    @property
-    def main(self) -> list[str]:
-        return main_configs(list(self.metrics))
-
-    @property
-    def single(self) -> list[str]:
-        return [name for name in self.metrics if name not in self.main]
-
-    def by_language(self, config: str, column: str, languages: Sequence[str]) -> list[float | None]:
-        """A column of ``rows`` in the order of ``languages``."""
-        found = {row["language"]: row.get(column) for row in self.rows if row["config"] == config}
-        return [found.get(lang) for lang in languages]
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that exist."""
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    return sum(known) / len(known) if known else None
-
 
 QUALITY: dict[str, tuple[str, str, str]] = {
     "language_consistency": ("consistency", ".1f", "share (%) of all answers in the question's language"),
@@ -71,132 +24,169 @@ QUALITY: dict[str, tuple[str, str, str]] = {
 """Averaged metric to its column's name, format and meaning, in the order of Table 2."""
 
 
-def asr_table(numbers: Numbers, languages: list[str]) -> Table:
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that exist."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def asr_table(evaluation: Evaluation, languages: list[str]) -> Table:
     """ASR (percent) of base and main configs: each language, average and worst."""
     ordered = by_resource(languages)
+    cells = {name: [*evaluation.by_language(name, ordered), *_overall(evaluation, name)] for name in evaluation.main}
     return Table(
         ["model", *ordered, "average", "worst"],
-        [[name, *map(shown, _asr_cells(numbers, name, ordered))] for name in numbers.main],
+        [[name, *map(_asr, found)] for name, found in cells.items()],
         lines=(1 + sum(lang in HIGH_RESOURCE for lang in ordered), 1 + len(ordered)),
+        notes=_ranges(each for found in cells.values() for each in found),
     )
 
 
-def _asr_cells(numbers: Numbers, config: str, languages: list[str]) -> list[float | None]:
-    averages = numbers.metrics[config]
-    return [*numbers.by_language(config, "asr", languages), averages.get("asr"), averages.get("asr_worst")]
+def _overall(evaluation: Evaluation, config: str) -> tuple[Asr, Asr]:
+    """Average and worst."""
+    return evaluation.averages[config], evaluation.worst(config)
 
 
-def quality_table(numbers: Numbers, configs: list[str]) -> Table:
+def _asr(found: Asr | None) -> str:
+    return NO_VALUE if found is None else found.text
+
+
+def _ranges(cells: Iterable[Asr | None]) -> tuple[str, ...]:
+    """Why there are ranges in a table, if there are."""
+    return (WHY_RANGE,) if any(cell is not None and cell.asr is None for cell in cells) else ()
+
+
+def quality_table(evaluation: Evaluation, configs: list[str]) -> Table:
     """Averages over languages of everything but safety."""
-    return Table(["model", *_quality_names()], [[name, *_quality_cells(numbers.metrics[name])] for name in configs])
+    names = [name for name, _, _ in QUALITY.values()]
+    return Table(["model", *names], [[name, *_quality_cells(evaluation.averages[name])] for name in configs])
 
 
-def _quality_names() -> list[str]:
-    return [name for name, _, _ in QUALITY.values()]
+def _quality_cells(averages: Averages) -> list[str]:
+    return [shown(getattr(averages, key), form) for key, (_, form, _) in QUALITY.items()]
 
 
-def _quality_cells(averages: Row) -> list[str]:
-    return [shown(averages.get(key), form) for key, (_, form, _) in QUALITY.items()]
-
-
-def table2(numbers: Numbers, languages: list[str]) -> Table:
+def table2(evaluation: Evaluation, languages: list[str]) -> Table:
     """The paper's Table 2: safety by language beside quality, base and main configs."""
-    return _beside(asr_table(numbers, languages), quality_table(numbers, numbers.main))
+    return _beside(asr_table(evaluation, languages), quality_table(evaluation, evaluation.main))
 
 
 def _beside(left: Table, right: Table) -> Table:
     """Two tables of the same models as one."""
     rows = [one + other[1:] for one, other in zip(left.rows, right.rows, strict=True)]
-    return Table(left.header + right.header[1:], rows)
+    return Table(left.header + right.header[1:], rows, notes=left.notes + right.notes)
 
 
-def single_table(numbers: Numbers) -> Table:
+def single_table(evaluation: Evaluation) -> Table:
     """Averages of the single-language runs."""
-    safety = [
-        [name, *(shown(numbers.metrics[name].get(column)) for column in ("asr", "asr_worst"))]
-        for name in numbers.single
-    ]
-    return _beside(Table(["model", "average", "worst"], safety), quality_table(numbers, numbers.single))
+    cells = {name: _overall(evaluation, name) for name in evaluation.single}
+    safety = Table(
+        ["model", "average", "worst"],
+        [[name, *map(_asr, found)] for name, found in cells.items()],
+        notes=_ranges(each for found in cells.values() for each in found),
+    )
+    return _beside(safety, quality_table(evaluation, evaluation.single))
 
 
-def unseen_table(numbers: Numbers, languages: list[str]) -> Table:
+def unseen_table(evaluation: Evaluation, languages: list[str]) -> Table:
     """ASR (percent, mean over languages) on asks that training held and on those it never saw."""
-    rows = []
-    for name in numbers.main:
-        means = [mean(numbers.by_language(name, column, languages)) for column in ("asr_seen", "asr_unseen")]
-        rows.append([name, *map(shown, means), _difference(means[1], means[0])])
-    return Table(["model", "seen asks", "unseen asks", "difference"], rows)
+    rows, without = [], []
+    for name in evaluation.main:
+        found = [row for row in evaluation.by_language(name, languages) if row is not None]
+        seen, unseen = _seen_and_unseen(found)
+        rows.append([name, shown(seen), shown(unseen), _difference(unseen, seen)])
+        without += [name] if _ranges(found) else []
+    why = f"no value for {', '.join(map(escape, without))}, whose ASR is {WHY_RANGE}"
+    return Table(["model", "seen asks", "unseen asks", "difference"], rows, notes=(why,) if without else ())
+
+
+def _seen_and_unseen(rows: Sequence[LanguageRow]) -> tuple[float | None, float | None]:
+    """Means over languages, which say nothing where a language is missing from them because its ASR is a range."""
+    if _ranges(rows):
+        return None, None
+    return mean(row.asr_seen for row in rows), mean(row.asr_unseen for row in rows)
 
 
 def _difference(one: float | None, other: float | None) -> str:
     return NO_VALUE if one is None or other is None else shown(one - other, "+.1f")
 
 
-def paired_table(numbers: Numbers) -> Table:
-    """Each model against the reference: languages with a significantly higher or lower ASR, and the mean difference."""
-    by_config: dict[str, list[Row]] = {}
-    for row in numbers.paired:
-        by_config.setdefault(row["config"], []).append(row)
-    rows = []
-    for name, tests in by_config.items():
-        found = [test["asr_difference"] for test in tests if test["p_holm"] < ALPHA]
-        difference = mean(test["asr_difference"] for test in tests)
-        counts = [sum(each > 0 for each in found), sum(each < 0 for each in found), len(tests)]
-        rows.append([name, *map(str, counts), shown(difference, "+.1f")])
-    return Table(["model", "higher", "lower", "languages", "mean difference"], rows)
+def paired_table(evaluation: Evaluation, paired: Sequence[PairedRow]) -> Table:
+    """Each model against the reference: languages with a significantly higher or lower ASR, and the mean difference.
 
-
-def benign_table(numbers: Numbers, languages: list[str]) -> Table:
-    """Over-refusal (percent) by language with and without benign pairs in the mix; no rows unless both were run."""
-    ordered, compared = by_resource(languages), ("balanced", "balanced-no-benign")
-    rows = []
-    for name in compared if numbers.metrics.keys() >= set(compared) else ():
-        cells = [*numbers.by_language(name, "over_refusal", ordered), numbers.metrics[name].get("over_refusal")]
-        rows.append([name, *map(shown, cells)])
-    return Table(["model", *ordered, "average"], rows)
-
-
-def accounting_table(numbers: Numbers) -> Table:
-    """The books of every stage; reasons by their counts."""
-    rows = []
-    for stage, books in numbers.stages.items():
-        counted = sorted(books["rejected"].items(), key=lambda item: -item[1])
-        reasons = "; ".join(f"{reason}: {count}" for reason, count in counted if count)
-        total = sum(books["rejected"].values())
-        rows.append([stage, *map(str, (books["rows_in"], books["rows_out"], total)), reasons or NO_VALUE])
-    return Table(["stage", "rows in", "rows out", "rejected", "reasons"], rows, prose=True)
-
-
-def acceptance_table(numbers: Numbers, languages: list[str]) -> Table:
-    """Share (percent) of the pairs that the panel accepts, by language."""
-    ordered, accepted = by_resource(languages), numbers.stages["label"]["acceptance_by_lang"]
-    return Table(["", *ordered], [["accepted", *(shown(accepted.get(lang)) for lang in ordered)]])
-
-
-def agreement_table(numbers: Numbers) -> Table:
-    """Kappas of the judges on each item, and how often each could not tell."""
-    rows = []
-    for item, found in numbers.stages["label"]["judges"].items():
-        kappas = [shown(found[name], ".2f") for name in ("cohens_kappa", "fleiss_kappa")]
-        rows.append([item, *kappas, "; ".join(f"{judge}: {count}" for judge, count in found["unparsed"].items())])
-    return Table(["item", "Cohen's kappa", "Fleiss' kappa", "unparsed"], rows, prose=True)
-
-
-def parts_table(numbers: Numbers) -> Table:
-    """Sizes of train, dev and test."""
-    columns = ("rows", "questions", "unseen_questions", "cells")
-    parts = numbers.stages["split"]["parts"]
+    Languages in which the ASR of one of the two is a range are not tested; a note says so.
+    """
+    references = {test.reference for test in paired}
+    tests = {
+        name: [test for test in paired if test.config == name]
+        for name in evaluation.averages
+        if references and name not in references
+    }
+    involved = [row for row in evaluation.rows if row.config in tests or row.config in references]
+    why = f"not tested: languages in which the ASR of the model or the reference is {WHY_RANGE}"
     return Table(
-        ["part", *(name.replace("_", " ") for name in columns)],
-        [[part, *(shown(sizes.get(name), "d") for name in columns)] for part, sizes in parts.items()],
+        ["model", "higher", "lower", "languages", "mean difference"],
+        [[name, *_paired_cells(found)] for name, found in tests.items()],
+        notes=(why,) if _ranges(involved) else (),
     )
 
 
-def contamination_table(numbers: Numbers) -> Table:
+def _paired_cells(tests: Sequence[PairedRow]) -> list[str]:
+    found = [test.asr_difference for test in tests if test.p_holm < ALPHA]
+    counts = [sum(each > 0 for each in found), sum(each < 0 for each in found), len(tests)]
+    return [*map(str, counts), shown(mean(test.asr_difference for test in tests), "+.1f")]
+
+
+def benign_table(evaluation: Evaluation, languages: list[str]) -> Table:
+    """Over-refusal (percent) by language with and without benign pairs in the mix; no rows unless both were run."""
+    ordered, compared = by_resource(languages), ("balanced", "balanced-no-benign")
+    rows = []
+    for name in compared if evaluation.averages.keys() >= set(compared) else ():
+        found = [row.over_refusal if row else None for row in evaluation.by_language(name, ordered)]
+        rows.append([name, *map(shown, [*found, evaluation.averages[name].over_refusal])])
+    return Table(["model", *ordered, "average"], rows)
+
+
+def accounting_table(stages: dict[str, Books]) -> Table:
+    """The books of every stage; reasons by their counts."""
+    rows = []
+    for stage, books in stages.items():
+        counted = sorted(books.rejected.items(), key=lambda item: -item[1])
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in counted if count)
+        total = sum(books.rejected.values())
+        rows.append([stage, *map(str, (books.rows_in, books.rows_out, total)), reasons or NO_VALUE])
+    return Table(["stage", "rows in", "rows out", "rejected", "reasons"], rows, prose=True)
+
+
+def acceptance_table(books: LabelBooks, languages: list[str]) -> Table:
+    """Share (percent) of the pairs that the panel accepts, by language."""
+    ordered = by_resource(languages)
+    return Table(["", *ordered], [["accepted", *(shown(books.acceptance_by_lang.get(lang)) for lang in ordered)]])
+
+
+def agreement_table(books: LabelBooks) -> Table:
+    """Kappas of the judges on each item, and how often each could not tell."""
+    rows = []
+    for item, found in books.judges.items():
+        unparsed = "; ".join(f"{judge}: {count}" for judge, count in found.unparsed.items())
+        rows.append([item, shown(found.cohens_kappa, ".2f"), shown(found.fleiss_kappa, ".2f"), unparsed])
+    return Table(["item", "Cohen's kappa", "Fleiss' kappa", "unparsed"], rows, prose=True)
+
+
+def parts_table(books: SplitBooks) -> Table:
+    """Sizes of train, dev and test."""
+    rows = [
+        [part, *map(str, (sizes.rows, sizes.questions, sizes.unseen_questions, sizes.cells))]
+        for part, sizes in books.parts.items()
+    ]
+    return Table(["part", "rows", "questions", "unseen questions", "cells"], rows)
+
+
+def contamination_table(books: SplitBooks) -> Table:
     """What dev and test share with train: sums over languages, and the highest similarity of any pair of questions."""
     rows = []
-    for part, by_language in numbers.stages["split"]["contamination"].items():
+    for part, by_language in books.contamination.items():
         found = list(by_language.values())
-        sums = [str(sum(each[name] for each in found)) for name in ("exact", "near")]
-        rows.append([part, *sums, shown(max((each["highest"] for each in found), default=None), ".2f")])
+        sums = [str(sum(each.exact for each in found)), str(sum(each.near for each in found))]
+        rows.append([part, *sums, shown(max((each.highest for each in found), default=None), ".2f")])
     return Table(["part", "exact", "near", "highest"], rows)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refuseu.parameters import Base
+from refuseu.progress import quiet_libraries
 from refuseu.training.corpus import Example
+from refuseu.training.loop import EVERY_STEP, curve, run_training
 
 if TYPE_CHECKING:
     from torch.optim import AdamW
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, TrainingArguments
 
 SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 MASKED = -100
@@ -30,11 +32,15 @@ def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> d
     """Train on ``examples`` and save a Hugging Face folder below ``out``.
 
     Returns:
-        The number of parameters and examples, and the loss (nats a token) over the first and the last logging step.
+        The number of parameters and examples, and the loss (nats a token) at the first and the last point of its curve.
+
+    Raises:
+        UserError: when the training leaves the finite numbers; nothing is saved then.
     """
     import torch
     from transformers import set_seed
 
+    quiet_libraries()
     torch.set_num_threads(1)
     set_seed(seed)
     tokenizer = build_tokenizer(examples, config)
@@ -101,10 +107,26 @@ def _fit(
     seed: int,
     out: Path,
 ) -> list[float]:
-    """Supervised training on the answers alone; returns the logged losses."""
-    from transformers import Trainer, TrainingArguments
+    """Supervised training on the answers alone; returns the losses along its curve."""
+    from transformers import Trainer
 
-    arguments = TrainingArguments(
+    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
+    rows = short_to_long(encoded, config.batch_size)
+    trainer = Trainer(
+        model,
+        training_arguments(config, seed, out),
+        AnswerCollator(tokenizer.pad_token_id),
+        train_dataset=rows,
+        optimizers=(build_optimizer(model, config.learning_rate), None),
+    )
+    log = run_training(trainer, "base", {"learning_rate": config.learning_rate})
+    return [point["loss"] for point in curve(log)]
+
+
+def training_arguments(config: Base, seed: int, out: Path) -> "TrainingArguments":
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
         output_dir=str(out),
         seed=seed,
         max_steps=config.steps,
@@ -114,22 +136,9 @@ def _fit(
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
-        logging_steps=max(1, config.steps // 20),
-        save_strategy="no",
-        report_to="none",
         use_cpu=True,
+        **EVERY_STEP,
     )
-    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
-    rows = short_to_long(encoded, config.batch_size)
-    trainer = Trainer(
-        model,
-        arguments,
-        AnswerCollator(tokenizer.pad_token_id),
-        train_dataset=rows,
-        optimizers=(build_optimizer(model, config.learning_rate), None),
-    )
-    trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
 def build_optimizer(model: "LlamaForCausalLM", learning_rate: float) -> "AdamW":

@@ -1,7 +1,6 @@
 """Aligns the base by DPO (Rafailov et al. 2023) with TRL; the only importer of trl."""
 
 import os
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ import pandas as pd
 from refuseu.engines.folder import whole
 from refuseu.errors import UserError
 from refuseu.parameters import Dpo
+from refuseu.progress import quiet_libraries
+from refuseu.training.loop import EVERY_STEP, Log, curve, run_training, weight_not_finite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,6 +26,9 @@ CURVES = {
     "learning_rate": "learning_rate",
 }
 """TRL's name of a logged value to ours; run times and counters are left out, they are not reproducible."""
+
+KNOBS = {"learning_rate", "beta", "sft_weight"}
+"""Parameters that drive the training out of the finite numbers where they are too large."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,15 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
     """Train a copy of ``base`` on the preference pairs of ``mix`` (``records.MIX``) and save it below ``out``.
 
     Returns:
-        ``curves`` (one row a logging step), ``tokens`` (per language) and ``rows``.
+        ``curves`` (a row a point), ``tokens`` (per language) and ``rows``.
 
     Raises:
-        UserError: when more than ``max_dropped`` of a language's rows do not fit ``max_length``.
+        UserError: when ``base`` is damaged, when a row cannot be learnt as it will be asked, when more than ``max_dropped``
+            of a language's rows do not fit ``max_length``, and when the training leaves the finite numbers; nothing is
+            saved then.
     """
     no_telemetry()
+    quiet_libraries()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,23 +68,23 @@ def train_dpo(mix: pd.DataFrame, base: Path, config: Dpo, seed: int, out: Path) 
     with whole(base):
         tokenizer = AutoTokenizer.from_pretrained(base)
         model = AutoModelForCausalLM.from_pretrained(base)
+    wrong = weight_not_finite(model)
+    if wrong:
+        raise UserError(f"{base}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")
     statistics = token_statistics(mix, tokenizer, config.max_length)
     check_lengths(statistics, config)
-    with warnings.catch_warnings():
-        # A prompt that is no token prefix of prompt + answer would train on shifted labels: an error, not a warning.
-        warnings.filterwarnings("error", message=".*Mismatch between tokenized prompt.*")
-        trainer = DPOTrainer(
-            model,
-            args=trainer_arguments(config, seed, out),
-            train_dataset=Dataset.from_list(conversations(mix)),
-            processing_class=tokenizer,
-        )
-        trainer.train()
+    trainer = DPOTrainer(
+        model,
+        args=trainer_arguments(config, seed, out),
+        train_dataset=Dataset.from_list(conversations(mix)),
+        processing_class=tokenizer,
+    )
+    log = run_training(trainer, f"dpo@{out.name}", config.model_dump(include=KNOBS))
     trainer.model.save_pretrained(out)
     save_tokenizer(tokenizer, out)
     return {
         "rows": len(mix),
-        "curves": curves(trainer.state.log_history),
+        "curves": curves(log),
         "tokens": {lang: asdict(each) for lang, each in statistics.items()},
     }
 
@@ -126,11 +133,9 @@ def trainer_arguments(config: Dpo, seed: int, out: Path) -> "DPOConfig":
         loss_weights=[1.0, config.sft_weight] if config.sft_weight else None,
         max_length=config.max_length,
         gradient_checkpointing=False,
-        logging_steps=max(1, config.steps // 20),
-        save_strategy="no",
-        report_to="none",
         use_cpu=True,
         bf16=False,
+        **EVERY_STEP,
     )
 
 
@@ -150,18 +155,8 @@ def token_statistics(
     mix: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> dict[str, TokenStatistics]:
     """Token counts by language, as the trainer will see them."""
-
-    def count(*turns: tuple[str, str]) -> int:
-        messages = [{"role": role, "content": content} for role, content in turns]
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=len(turns) == 1, tokenize=False)
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    prompts = [count(("user", row.prompt)) for row in mix.itertuples()]
-    totals = [
-        max(count(("user", row.prompt), ("assistant", answer)) for answer in (row.chosen, row.rejected))
-        for row in mix.itertuples()
-    ]
-    frame = pd.DataFrame({"lang": list(mix["lang"]), "prompt": prompts, "total": totals})
+    counts = [token_counts(row, tokenizer) for row in mix.itertuples()]
+    frame = pd.DataFrame(counts, columns=["prompt", "total"]).assign(lang=list(mix["lang"]))
     return {
         str(lang): TokenStatistics(
             rows=len(rows),
@@ -173,6 +168,30 @@ def token_statistics(
         )
         for lang, rows in frame.groupby("lang")
     }
+
+
+def token_counts(row: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
+    """Tokens of the prompt, and of the prompt with the longer answer.
+
+    Raises:
+        UserError: when the prompt has other tokens before an answer than alone: TRL would cut it where they part, and train
+            on a context that the model does not see when it is asked.
+    """
+
+    def tokens(**turns: str) -> list[int]:
+        messages = [{"role": role, "content": content} for role, content in turns.items()]
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=len(turns) == 1, tokenize=False)
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    prompt = tokens(user=row.prompt)
+    answered = [tokens(user=row.prompt, assistant=answer) for answer in (row.chosen, row.rejected)]
+    if any(ids[: len(prompt)] != prompt for ids in answered):
+        raise UserError(
+            f"dpo: question {row.question_id} in {row.lang}: the prompt has other tokens before an answer than alone; "
+            "give the base a chat template that ends the prompt on the same tokens in both"
+        )
+    return len(prompt), max(map(len, answered))
 
 
 def check_lengths(statistics: dict[str, TokenStatistics], config: Dpo) -> None:
@@ -187,10 +206,9 @@ def check_lengths(statistics: dict[str, TokenStatistics], config: Dpo) -> None:
             )
 
 
-def curves(log_history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The reproducible part of TRL's log: one row a logging step."""
+def curves(log: Log) -> Log:
+    """The reproducible part of TRL's log: one row a point, under our names."""
     return [
-        {"step": entry["step"], **{ours: entry[theirs] for theirs, ours in CURVES.items() if theirs in entry}}
-        for entry in log_history
-        if "loss" in entry
+        {"step": point["step"], **{ours: point[theirs] for theirs, ours in CURVES.items() if theirs in point}}
+        for point in curve(log)
     ]

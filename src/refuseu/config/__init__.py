@@ -109,7 +109,8 @@ def load(stage: type[StageConfig], root: Path = Path()) -> StageConfig:
     """Validate all parameters below ``root`` and return the part that ``stage`` reads.
 
     Raises:
-        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing or out of range.
+        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing, out of range, or
+            read as something else than it must be.
     """
     raw = _section(root / "params.yaml", "run from the repository's root")
     profile = root / "profiles" / f"{raw.get('profile')}.yaml"
@@ -144,7 +145,7 @@ def _merge(params: dict[str, Any], profile: dict[str, Any], profile_name: str) -
         own = merged.get(name, {})
         if not isinstance(section, dict) or not isinstance(own, dict):
             raise UserError(f"{profile_name}: {name} must be a section of parameters")
-        twice = sorted(own.keys() & section.keys())
+        twice = [key for key in own if key in section]
         if twice:
             raise UserError(f"{profile_name}: {name}.{twice[0]} also stands in params.yaml; keep one of the two")
         merged[name] = {**own, **section}
@@ -158,16 +159,3 @@ def _explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
         problems[key] = "unknown parameter" if problem["type"] == "extra_forbidden" else fault(problem)
     return "; ".join(f"{key}: {message}" if key else message for key, message in problems.items())
-
-
-def check(root: Path = Path()) -> None:
-    """Validate all parameters before anything runs: ``python -m refuseu.config``."""
-    load(BaseConfig, root)
-
-
-if __name__ == "__main__":
-    try:
-        check()
-    except UserError as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None

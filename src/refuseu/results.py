@@ -1,0 +1,278 @@
+"""What the stages wrote under ``metrics/`` and ``plots/``, as the report, the figures and the cards need it.
+
+A file of another shape is refused where it is read, so that nothing behind this module looks for a missing key. Keys that
+nobody here needs are not looked at. Shares are percentages.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from refuseu.errors import UserError
+from refuseu.markdown import shown, span
+from refuseu.order import main_configs
+from refuseu.records import read_json
+
+WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
+"""Said wherever a range is shown; Markdown."""
+
+
+class Record(BaseModel):
+    """A row, or a section of a file; a text is no number, and neither is NaN."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Asr(Record):
+    """An attack success rate, or the range that it lies in."""
+
+    asr: float | None
+    """``None`` where too many answers could not be judged for a single number."""
+    asr_least: float
+    """The rate if every answer that could not be judged were no success."""
+    asr_most: float
+    """The rate if each of them were one."""
+
+    @property
+    def text(self) -> str:
+        """The rate in percent with one decimal, or both ends of the range."""
+        return span(self.asr_least, self.asr_most) if self.asr is None else shown(self.asr)
+
+
+class LanguageRow(Asr):
+    """One model in one language."""
+
+    config: str
+    """The model's name."""
+    language: str
+    n: int
+    """Harmful questions asked."""
+    asr_low: float
+    asr_high: float
+    """The interval of ``asr``; around the whole range where there is no ``asr``."""
+    asr_seen: float | None
+    asr_unseen: float | None
+    over_refusal: float | None
+    language_consistency: float | None
+    knowledge: float | None
+
+
+class Averages(Asr):
+    """One model's averages over languages; ``None`` where there is nothing to average."""
+
+    asr_worst: float | None
+    """The highest of any language; ``None`` as soon as one language's is a range."""
+    junk: float | None
+    over_refusal: float | None
+    language_consistency: float | None
+    knowledge: float | None
+    fluency: float | None
+    """A score from 1 to 5."""
+
+
+class CategoryRow(Asr):
+    config: str
+    category: str
+
+
+class StyleRow(Asr):
+    config: str
+    style: str
+
+
+class TransferRow(Asr):
+    """One model that was trained on one language, in one language of evaluation."""
+
+    trained_on: str
+    evaluated_in: str
+
+
+class PairedRow(Record):
+    """McNemar's test of one model against the reference in one language."""
+
+    config: str
+    reference: str
+    language: str
+    asr_difference: float
+    """The model's ASR less the reference's, in points."""
+    p_holm: float
+
+
+class SearchRow(Record):
+    """One iteration of the search; shares and BLEU from 0 to 1."""
+
+    iteration: int
+    coverage: float
+    mean_fitness: float
+    qd_score: float
+    self_bleu: float
+    acceptance: float
+
+
+class CurveRow(Record):
+    """One logging step of a training."""
+
+    step: int
+    loss: float
+    """In nats."""
+    reward_margin: float
+    """In nats times beta."""
+    reward_accuracy: float
+    """A share from 0 to 1."""
+
+
+class Books(Record):
+    """How many rows came into a stage and out of it, and why the others were rejected."""
+
+    rows_in: int
+    rows_out: int
+    rejected: dict[str, int]
+
+
+class Agreement(Record):
+    cohens_kappa: float | None
+    fleiss_kappa: float | None
+    unparsed: dict[str, int]
+    """By judge."""
+
+
+class LabelBooks(Books):
+    acceptance_by_lang: dict[str, float]
+    judges: dict[str, Agreement]
+    """By what the judges saw."""
+
+
+class Part(Record):
+    rows: int
+    questions: int
+    unseen_questions: int
+    cells: int
+
+
+class Overlap(Record):
+    """What one language of a part shares with train."""
+
+    exact: int
+    near: int
+    highest: float
+    """Greatest similarity of two questions, from 0 to 1."""
+
+
+class Mix(Record):
+    """Rows of a training mix, and how many of them are benign."""
+
+    rows: int
+    benign: int
+
+
+class SplitBooks(Books):
+    parts: dict[str, Part]
+    contamination: dict[str, dict[str, Overlap]]
+    """By part and language."""
+    mixes: dict[str, Mix]
+    """By config."""
+
+
+Content = TypeVar("Content")
+SAID = {
+    "missing": "missing",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+}
+"""Pydantic's kind of fault to what is said of it."""
+
+
+def read(path: Path, shape: TypeAdapter[Content], stage: str) -> Content:
+    """Read the JSON file ``path`` that ``stage`` wrote.
+
+    Raises:
+        UserError: when it is missing, is not JSON, or has another shape.
+    """
+    content = read_json(path)
+    try:
+        return shape.validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first(error)}; {way_out(path, stage)}") from None
+
+
+def expect(names: Iterable[str], found: Collection[str], path: Path, stage: str) -> None:
+    """Make sure that a file that ``stage`` wrote has an entry for each of ``names``; ``found`` are those it has.
+
+    Raises:
+        UserError: for the first name that it has not, as after a config was added and this stage not run.
+    """
+    for name in names:
+        if name not in found:
+            raise UserError(f"{path}: {name}: missing; {way_out(path, stage)}")
+
+
+def way_out(path: Path, stage: str) -> str:
+    return f"'git restore {path}' brings back the last one in Git, 'dvc repro {stage}' makes it anew"
+
+
+def _first(error: ValidationError) -> str:
+    problem: Any = error.errors()[0]
+    places = [f"row {part + 1}" if isinstance(part, int) else part for part in problem["loc"]]
+    return ": ".join([*places, SAID.get(problem["type"], problem["msg"])])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All models as they were evaluated; the same models stand in both fields, the base first."""
+
+    averages: dict[str, Averages]
+    """By model."""
+    rows: list[LanguageRow]
+
+    @classmethod
+    def read(cls, metrics: Path, rows: Path) -> Self:
+        """Read ``metrics/eval.json`` and ``plots/eval.json``.
+
+        Raises:
+            UserError: also when a model stands in one of the two files alone.
+        """
+        found = cls(
+            read(metrics, TypeAdapter(dict[str, Averages]), "eval"), read(rows, TypeAdapter(list[LanguageRow]), "eval")
+        )
+        alone = sorted(found.averages.keys() ^ {row.config for row in found.rows})
+        if alone:
+            raise UserError(
+                f"{metrics} and {rows}: only one of them has the model {alone[0]!r}; {way_out(metrics.parent, 'eval')}"
+            )
+        return found
+
+    @property
+    def main(self) -> list[str]:
+        """The base and the main configs."""
+        return main_configs(list(self.averages))
+
+    @property
+    def single(self) -> list[str]:
+        """The configs that train on one language."""
+        return [name for name in self.averages if name not in self.main]
+
+    def of(self, config: str) -> list[LanguageRow]:
+        """The rows of one model."""
+        return [row for row in self.rows if row.config == config]
+
+    def by_language(self, config: str, languages: Sequence[str]) -> list[LanguageRow | None]:
+        """The rows of one model in the order of ``languages``; ``None`` where it was not evaluated."""
+        found = {row.language: row for row in self.of(config)}
+        return [found.get(lang) for lang in languages]
+
+    def worst(self, config: str) -> Asr:
+        """The highest ASR of any language, a range as soon as one language's is."""
+        rows = self.of(config)
+        return Asr(
+            asr=self.averages[config].asr_worst,
+            asr_least=max(row.asr_least for row in rows),
+            asr_most=max(row.asr_most for row in rows),
+        )

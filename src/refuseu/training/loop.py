@@ -1,0 +1,89 @@
+"""Runs a trainer to its end: shows how far it is, and stops at the first number that is not finite."""
+
+import math
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from refuseu.errors import UserError
+from refuseu.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import Trainer, TrainerCallback
+
+POINTS = 20
+"""About so many points has the curve of a training."""
+EVERY_STEP: dict[str, Any] = {
+    "logging_steps": 1,
+    # Without this a loss that is not finite is logged as the average of those before it.
+    "logging_nan_inf_filter": False,
+    "disable_tqdm": True,
+    "save_strategy": "no",
+    "report_to": "none",
+}
+"""Arguments of every trainer that ``run_training`` runs: each step is logged, to the watch alone, and nothing is saved."""
+WORDS = {"grad_norm": "gradient norm", "rewards/margins": "reward margin"}
+"""What a reader calls a logged value, where the trainer's name is not plain."""
+AT_THE_POINT = ("step", "learning_rate")
+"""Logged values that are not averaged over the steps since the last point."""
+
+Log = list[dict[str, float]]
+
+
+def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float]) -> Log:
+    """Train, and return the log: a row a step, with its loss (nats) and what else the trainer measures.
+
+    Raises:
+        UserError: at the first step whose loss, gradient norm, margin or new weights are not finite, naming the parameters
+            of the stage that can be lowered, which are ``knobs``.
+    """
+    from transformers import PrinterCallback
+
+    section = stage.partition("@")[0]
+    settings = [f"{section}.{name} ({value:g})" for name, value in knobs.items()]
+    trainer.remove_callback(PrinterCallback)
+    with Progress(stage, trainer.args.max_steps, "step") as progress:
+        trainer.add_callback(_watch(stage, f"lower {' or '.join(settings)}", progress))
+        trainer.train()
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _watch(stage: str, way_out: str, progress: Progress) -> "TrainerCallback":
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not type-checked
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            progress.advance()
+
+        def on_log(
+            self, _: Any, state: Any, __: Any, *, logs: dict[str, float], model: "nn.Module", **___: Any
+        ) -> None:
+            wrong = not_finite(logs) or weight_not_finite(model)
+            if wrong:
+                raise UserError(f"{stage}: the {wrong} is not finite at step {state.global_step}; {way_out}")
+
+    return Watch()
+
+
+def not_finite(logs: dict[str, float]) -> str | None:
+    """The first logged value that is NaN or infinite, in plain words."""
+    return next((WORDS.get(name, name) for name, value in logs.items() if not math.isfinite(value)), None)
+
+
+def weight_not_finite(model: "nn.Module") -> str | None:
+    """The first tensor of ``model`` that holds NaN or infinity; its extremes alone tell, at a tenth of the cost of a mask."""
+    tensors = ((name, weight.detach().aminmax()) for name, weight in model.named_parameters())
+    return next((f"weight {name}" for name, extremes in tensors if not all(map(math.isfinite, extremes))), None)
+
+
+def curve(log: Log) -> Log:
+    """``log`` brought down to about ``POINTS`` points: means over the steps since the last one, whole stretches only."""
+    stretch = max(1, len(log) // POINTS)
+    stretches = [log[end - stretch : end] for end in range(stretch, len(log) + 1, stretch)]
+    return [
+        {
+            name: value if name in AT_THE_POINT else fmean(step[name] for step in steps)
+            for name, value in steps[-1].items()
+        }
+        for steps in stretches
+    ]

@@ -1,0 +1,40 @@
+"""Rows of an evaluation, short to write."""
+
+from typing import Any
+
+from refuseu.results import Averages, LanguageRow
+
+
+def row(config: str, language: str, least: float, most: float | None = None) -> LanguageRow:
+    """A row with an ASR of ``least``, or a range when ``most`` is given."""
+    return LanguageRow(
+        config=config,
+        language=language,
+        n=140,
+        asr=least if most is None else None,
+        asr_least=least,
+        asr_most=least if most is None else most,
+        asr_low=max(0.0, least - 2),
+        asr_high=min(100.0, (least if most is None else most) + 2),
+        asr_seen=least if most is None else None,
+        asr_unseen=least if most is None else None,
+        over_refusal=2.0,
+        language_consistency=97.5,
+        knowledge=90.0,
+    )
+
+
+def averages(asr: float | None, **others: float | None) -> Averages:
+    """Averages with an ASR, or with a range from 0 to 100 for ``None``."""
+    known: dict[str, Any] = {
+        "asr": asr,
+        "asr_least": 0.0 if asr is None else asr,
+        "asr_most": 100.0 if asr is None else asr,
+        "asr_worst": None if asr is None else asr + 5,
+        "junk": 1.0,
+        "over_refusal": 4.0,
+        "language_consistency": 98.76,
+        "knowledge": 66.6667,
+        "fluency": None,
+    }
+    return Averages(**(known | others))
