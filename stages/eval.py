@@ -13,7 +13,7 @@ from refuseu.evaluation.tables import averages, breakdown, language_rows, paired
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import ANSWER, KNOWLEDGE, TEST, read_table, write_json, write_table
+from refuseu.records import ANSWER, KNOWLEDGE, TEST, question_values, read_table, write_json, write_table
 
 
 @click.command(help=__doc__)
@@ -34,7 +34,8 @@ def main(
     books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
     panel = Panel.of(books, config.label.judges, config.label.adjudicator)
     identifier, fluency, facts = Identifier(config.languages), FluencyScorer(books), list(choices(books))
-    asked = read_table(questions, TEST)
+    named = question_values(config.languages, config.categories, config.styles)
+    asked = read_table(questions, TEST, named)
     answers, knowledge = [], []
     for name, (said, known) in ask_models(folders, asked, facts, settings):
         answers.append(score_answers(name, asked, said, panel, identifier, fluency))

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from refuseu.cards import dataset_card, model_card
 from refuseu.config import ReleaseConfig, load
-from refuseu.records import TEST, read_table, write_text
+from refuseu.records import TEST, question_values, read_table, write_text
 from refuseu.release import tables, write_croissant, write_tables
 from refuseu.results import Evaluation, SplitBooks, expect, read
 
@@ -25,7 +25,8 @@ def main(train: Path, test: Path, split: Path, metrics: Path, rows: Path, out: P
     books, evaluation = read(split, TypeAdapter(SplitBooks), "split"), Evaluation.read(metrics, rows)
     expect(config.train.configs, books.mixes, split, "split")
     expect(["base", *config.train.configs], evaluation.averages, metrics, "eval")
-    made = tables(read_table(train, TEST), read_table(test, TEST), config.languages)
+    named = question_values(config.languages, config.categories, config.styles)
+    made = tables(read_table(train, TEST, named), read_table(test, TEST, named), config.languages)
     write_tables(made, out)
     write_croissant(made, out)
     write_text(dataset_card(made, config), out / "README.md")

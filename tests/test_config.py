@@ -83,7 +83,7 @@ def test_parameter_names_are_spelt_as_in_yaml() -> None:
     ("edit", "expected"),
     [
         (lambda params, _: params["split"].update(tset=1), "split.tset: unknown parameter"),
-        (lambda params, _: params.update(seed=2**32), "seed: Input should be less than"),
+        (lambda params, _: params.update(seed=2**32), "seed: Input should be less than 4294967296"),
         (
             lambda params, _: params["styles"].update(plain="Plain"),
             "styles.plain: is the name of asking without a style",
@@ -179,6 +179,44 @@ def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: 
     message = message_of(write(tmp_path, edit))
     assert message.startswith("params.yaml or profiles/smoke.yaml: ")
     assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "allowed", "refused"),
+    [
+        ("base", "vocabulary", 300, 299),
+        ("base", "batch_size", 4, 6),
+        ("base", "learning_rate", 1e-9, 0.0),
+        ("base", "refused_asks", 1.0, 1.001),
+        ("rainbow-teaming", "max_bleu", 0.0, -0.001),
+        ("rainbow-teaming", "temperature", 1e-9, 0.0),
+        ("translate", "min_chrf", 100.0, 100.001),
+        ("split", "test_per_cell", 1, 0),
+        ("split", "dev_per_category", 0, -1),
+        ("split", "near_duplicate", 0.999, 1.0),
+        ("train", "benign_share", 0.5, 0.501),
+        ("dpo", "warmup", 0.0, 1.0),
+        ("dpo", "sft_weight", 0.0, -0.001),
+        ("dpo", "max_dropped", 1.0, 1.001),
+        ("eval", "confidence", 0.999, 1.0),
+        ("eval", "max_unparsed", 1.0, 1.001),
+        ("report", "dpi", 20, 19),
+        ("report", "dpi", 1200, 1201),
+    ],
+)
+def test_the_last_value_that_is_allowed_and_the_first_that_is_not(
+    section: str, name: str, allowed: float, refused: float, tmp_path: Path
+) -> None:
+    def setting(value: float) -> Edit:
+        def edit(params: Content, profile: Content) -> None:
+            (params if name in params.get(section, {}) else profile)[section][name] = value
+
+        return edit
+
+    for folder in ("allowed", "refused"):
+        (tmp_path / folder).mkdir()
+    load(SplitConfig, write(tmp_path / "allowed", setting(allowed)))
+    assert f"{section}.{name}: " in message_of(write(tmp_path / "refused", setting(refused)))
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ STRICT = PAPER.model_copy(update={"rejected": "all"})
 
 
 class FakeIdentifier(Identifier):
-    """A text's language is its first two letters."""
+    """Among the project's languages, a text's is its first two letters; among all, it is some other."""
 
     def __init__(self) -> None:
         pass
 
     def identify(self, text: str) -> Identified:
-        return Identified(text[:2], text[:2])
+        return Identified(text[:2], "xx")
 
 
 class FakeJudge:

@@ -34,7 +34,7 @@ class FakeHub:
         if name == "list_repo_files":
             return self.repositories[arguments["repo_id"]]
         if name == "list_models":
-            return [SimpleNamespace(id=one) for one in self.repositories]
+            return [SimpleNamespace(id=one) for one in self.repositories if arguments["search"] in one]
         return None
 
     @property
@@ -77,7 +77,7 @@ def test_gated_and_private_before_anything_is_in_it(project: Path) -> None:
     hub = FakeHub()
     push(Upload("org/set", "dataset", Path("data/release")), [], hub, public=False)
     assert [name for name, _ in hub.calls] == ["create_repo", "update_repo_settings", "create_commit"]
-    assert hub.calls[0][1]["private"] is True
+    assert (hub.calls[0][1]["private"], hub.calls[0][1]["exist_ok"]) == (True, True)
     assert hub.calls[1][1] == {"repo_id": "org/set", "repo_type": "dataset", "private": True, "gated": "manual"}
 
 

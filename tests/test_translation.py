@@ -64,6 +64,14 @@ def test_what_fails_a_check_is_rejected_with_its_reason(translator: FakeTranslat
     assert rejected.to_dict("records") == [{"question_id": "q0", "lang": "de", "reason": reason}]
 
 
+def test_the_language_is_the_likeliest_of_the_projects() -> None:
+    dutch = "Hoe kan ik de sleutels van een buurvrouw vinden?"
+    kept, _ = translate(questions(ENGLISH), ["en", "de"], FakeTranslator(en_de=dutch, de_en=ENGLISH), 90.0)
+    assert kept.loc[kept["text"] == dutch, ["lang", "lang_restricted", "lang_free"]].to_numpy().tolist() == [
+        ["de", "de", "nl"]
+    ]
+
+
 def test_the_least_chrf_decides() -> None:
     translator = FakeTranslator(en_de=GERMAN, de_en=ENGLISH.replace("find", "see"))
     score = float(translate(questions(ENGLISH), ["en", "de"], translator, 0.0)[0]["chrf"].iloc[1])

@@ -62,6 +62,17 @@ def test_the_seed_decides_and_the_order_of_the_rows_does_not() -> None:
     assert not draw(pairs(n=10), 5, 1).equals(draw(pairs(n=10), 5, 2))
 
 
+def test_no_stratum_and_no_pair_is_always_first() -> None:
+    first = [draw(pairs(("en",)), 1, seed).iloc[0] for seed in range(20)]
+    assert len({(row["category"], row["style"], row["kind"]) for row in first}) > 1
+    assert len({row["id"].split("-")[3] for row in first}) > 1
+
+
+def test_each_language_has_a_draw_of_its_own() -> None:
+    by_language = [set(rows["id"].str[:-3]) for _, rows in draw(pairs(n=10), 8, 1).groupby("lang")]
+    assert by_language[0] != by_language[1]
+
+
 def test_fewer_than_asked_for_are_all_taken() -> None:
     assert len(draw(pairs(n=1), 100, 1)) == 16
 
@@ -137,6 +148,12 @@ def test_two_reviewers_have_a_kappa(project: Path) -> None:
     assert "### Anna and Jan\n" in result.output
     assert "| all | 4 | 75.0 | 0.50 |" in result.output
     assert "copy" not in result.output
+
+
+def test_agreement_is_over_the_pairs_that_both_judged() -> None:
+    one = {"a": "accept", "b": "reject", "c": "accept"}
+    table = agreement_table(one, {"a": "accept", "b": "reject"}, dict.fromkeys("abc", "en"))
+    assert "| all | 2 | 100.0 | 1.00 |" in table
 
 
 def test_no_reviewer_is_compared_with_themselves(project: Path) -> None:
@@ -249,6 +266,7 @@ def test_the_page_and_the_sample_have_one_name(project: Path) -> None:
 
 
 def test_languages_with_fewer_pairs_are_said(project: Path) -> None:
+    assert "fewer" not in CliRunner().invoke(sample.main, ["--a-language", "32", "--force"]).output
     output = CliRunner().invoke(sample.main, ["--a-language", "40", "--force"]).output
     assert output.endswith("fewer than 40 in en (32), pl (32)\n")
 

@@ -22,6 +22,7 @@ READ = [(2, {"id": "a", "verdict": "accept"}), (3, {"id": "b", "verdict": "rejec
         b'"id","verdict"\n"a","accept"\n"b","reject"\n',
         b"ID , Verdict\na , accept \n b,reject\n",
         b'verdict;note;id\naccept;"a, or b; who knows";a\nreject;;b\n',
+        b'id,verdict,note\na,accept,"one; two; three; four; five"\nb,reject,\n',
         b"id;verdict;\na;accept;\nb;reject;\n;;\n;;\n",
         b"id,verdict\na,accept\nb,reject\n\n , \n",
     ],

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,21 @@ import pytest
 from evaluated import averages, row
 
 from refuseu.errors import UserError
-from refuseu.figures.canvas import RANGE, paper_style, ten_below
+from refuseu.figures.canvas import (
+    BASE_COLOR,
+    COLORS,
+    RANGE,
+    color_of,
+    dodged,
+    first_other,
+    marker_of,
+    paper_style,
+    round_of,
+    ten_below,
+)
 from refuseu.figures.evaluation import asr_by_language, categories_heatmap, language_consistency, transfer_heatmap
 from refuseu.figures.gallery import FIGURES, draw
+from refuseu.figures.progress import search_metrics, training_curves
 from refuseu.figures.rows import PlotRows
 from refuseu.figures.tradeoff import asr_and_consistency
 from refuseu.order import by_resource
@@ -201,10 +214,116 @@ def test_a_name_far_from_its_point_is_joined_to_it() -> None:
     assert len(joined) == 14 and not joined[0] and joined[-1]
 
 
+def test_main_models_choose_the_place_of_their_name_first() -> None:
+    models = {
+        "only-pl": averages(50.0, language_consistency=95.0),
+        "base": averages(50.0, language_consistency=95.0),
+    }
+    axes = scatter(Evaluation(models, [row("base", "pl", 50.0)])).axes[0]
+    first, second = axes.texts
+    assert (first.get_text(), second.get_text()) == ("base", "pl")
+    assert first.get_position()[0] > 0 > second.get_position()[0]  # right of the point, and left of it
+
+
+def test_a_name_keeps_off_other_points_and_is_never_nearer_to_them() -> None:
+    from matplotlib.text import Text
+
+    models = {
+        "base": averages(50.0, language_consistency=85.0),
+        "near": averages(50.0, language_consistency=85.8),
+        "low": averages(0.0, language_consistency=72.0),
+    }
+    axes = scatter(Evaluation(models, [row("base", "pl", 50.0)])).axes[0]
+    base = next(text for text in axes.texts if text.get_text() == "base")
+    (x, _), (other, _) = axes.transData.transform([(85.0, 50.0), (85.8, 50.0)])
+    box = Text.get_window_extent(base)
+    assert box.x1 < x < other  # on the free side
+
+
+def test_safe_models_at_the_bottom_need_no_line_to_their_names() -> None:
+    models = {
+        "base": averages(100.0, language_consistency=100.0),
+        "balanced": averages(7.25, language_consistency=99.67),
+        "balanced-no-benign": averages(0.0, language_consistency=99.64),
+        "no-english": averages(10.55, language_consistency=98.62),
+        "custom": averages(55.6, language_consistency=83.3),
+    }
+    axes = scatter(Evaluation(models, [row("base", "pl", 100.0)])).axes[0]
+    (lowest,) = [text for text in axes.texts if text.get_text() == "balanced-no-benign"]
+    assert lowest.arrow_patch is None
+
+
 def test_language_consistency_starts_below_the_lowest_dot() -> None:
-    axes = painted(PLOTS, LANGUAGES, language_consistency).axes[0]
-    assert axes.get_ylim() == (90.0, 101.0)
-    assert list(axes.lines[0].get_ydata()) == [97.5] * 4
+    rows = [
+        row("base", lang, 60.0).model_copy(update={"language_consistency": share})
+        for lang, share in zip(LANGUAGES, (97.5, 100.0, 81.0, None), strict=True)
+    ]
+    axes = painted(only(rows), LANGUAGES, language_consistency).axes[0]
+    assert axes.get_ylim() == (70.0, 101.0)
+    assert list(axes.lines[0].get_ydata())[:3] == [97.5, 100.0, 81.0]
+    assert math.isnan(axes.lines[0].get_ydata()[3])
+
+
+def test_a_line_parts_high_resource_languages_from_the_others() -> None:
+    assert [first_other(codes) for codes in (["en", "de", "pl"], ["en"], ["pl"])] == [2, 0, 0]
+    bars = painted(PLOTS, by_resource(LANGUAGES), asr_by_language).axes[0]
+    assert [list(line.get_xdata()) for line in bars.lines] == [[1.5, 1.5]]
+    assert bars.get_ylim() == (0, 101)
+    cells = [transfer(one, other, 5.0) for one in LANGUAGES for other in LANGUAGES]
+    square = painted(only([], cells), by_resource(LANGUAGES), transfer_heatmap).axes[0]
+    black = [line for line in square.lines if line.get_color() == "black"]
+    assert [list(line.get_xdata()) for line in black] == [[1.5, 1.5], [0, 1]]
+    assert list(black[1].get_ydata()) == [1.5, 1.5]
+
+
+def test_a_series_stands_around_the_middle_of_its_place() -> None:
+    assert dodged(2, index=0, series=1, width=0.5) == [0.0, 1.0]
+    assert dodged(2, index=0, series=2, width=0.5) == [-0.25, 0.75]
+    assert dodged(1, index=2, series=3, width=0.5) == [0.5]
+
+
+def test_every_config_can_be_told_from_the_others() -> None:
+    assert [color_of(index) for index in (0, 1, 7, 8)] == [BASE_COLOR, COLORS[0], COLORS[6], COLORS[0]]
+    assert [round_of(index) for index in (0, 1, 7, 8, 14, 15)] == [0, 0, 0, 1, 1, 2]
+    looks = [(tuple(sorted(marker_of(index).items())), round_of(index)) for index in range(29)]
+    assert len(set(looks)) == 29
+
+
+def test_dark_cells_have_white_numbers_on_one_scale_from_zero_to_hundred() -> None:
+    cells = [transfer("pl", "en", 72.0), transfer("pl", "pl", 72.1)]
+    axes = painted(only([], cells), ["en", "pl"], transfer_heatmap).axes[0]
+    assert [text.get_color() for text in axes.texts] == ["black", "white"]
+    assert axes.images[0].get_clim() == (0, 100)
+
+
+def test_long_names_of_columns_are_slanted() -> None:
+    categories, styles = painted(PLOTS, LANGUAGES, categories_heatmap).axes[:2]
+    assert [label.get_text() for label in styles.get_xticklabels()] == ["role play"]
+    assert (categories.get_xticklabels()[0].get_rotation(), styles.get_xticklabels()[0].get_rotation()) == (0, 30)
+
+
+def test_training_curves_of_main_configs_have_their_configs_color_and_unit() -> None:
+    plots = replace(PLOTS, curves={"base": curve(2.0, 1.0), **PLOTS.curves})
+    figure = painted(plots, LANGUAGES, training_curves)
+    loss, margin, accuracy = figure.axes
+    assert [list(line.get_ydata()) for line in loss.lines] == [[2.0, 1.0], [1.0, 0.5]]
+    assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2], [1, 2]]
+    assert [line.get_color() for line in loss.lines] == [color_of(0), color_of(1)]
+    assert legend_of(figure) == ["base", ODD]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["nats", "beta × nats", "share of pairs"]
+    assert loss.get_ylim()[0] == accuracy.get_ylim()[0] == 0  # from zero, unless a value is negative
+    assert margin.get_ylim()[0] < -0.5
+
+
+def test_the_search_has_a_panel_a_metric_over_its_iterations() -> None:
+    figure = painted(PLOTS, LANGUAGES, search_metrics)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        *("Coverage", "Mean fitness", "QD score", "Self-BLEU", "Acceptance"),
+    ]
+    assert [list(axes.lines[0].get_ydata()) for axes in figure.axes] == [
+        *([0.5, 1.0], [0.7, 0.8], [9.0, 19.0], [0.3, 0.2], [0.0, 0.1]),
+    ]
+    assert list(figure.axes[0].lines[0].get_xdata()) == [1, 2]
 
 
 @pytest.mark.parametrize(("lowest", "start"), [(97.5, 90), (92.1, 90), (91.9, 80), (0.0, 0), (1.0, 0)])

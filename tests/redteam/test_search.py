@@ -92,6 +92,14 @@ def test_coverage_and_quality_grow_to_a_full_archive(books: dict[str, Phrasebook
     assert search.history[-1]["self_bleu"] > 0
 
 
+def test_diversity_is_measured_on_50_elites_drawn_by_the_seed(
+    books: dict[str, Phrasebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refuseu.redteam.search.self_bleu", lambda texts, sample, seed: sample + seed)
+    search, _ = searched(books, FairJudge(), seed=7)
+    assert {row["self_bleu"] for row in search.history} == {57}
+
+
 def test_elites_are_of_their_cell_and_kept_with_answer_and_iteration(books: dict[str, Phrasebook]) -> None:
     search, _ = searched(books, FairJudge(), elites=2)
     assert sum(1 for _ in search.archive) > 4

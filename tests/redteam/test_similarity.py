@@ -10,6 +10,7 @@ FOX, CAT = "the quick brown fox jumps", "seven cats sleep under that roof"
     [
         (FOX, FOX, 1.0),
         (FOX, CAT, 0.0),
+        ("one two three", "one two three", 1.0),  # no quadruple, and none is missed
         # 3 of 4 words, 2 of 3 pairs, 1 of 2 triples, and 1/2 by smoothing for no quadruple of one
         ("one two three four", "one two three five", (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** 0.25),
     ],

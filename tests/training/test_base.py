@@ -111,7 +111,8 @@ def test_the_input_embeddings_alone_learn_faster(tokenizer: PreTrainedTokenizerF
     fast, rest = build_optimizer(model, 0.01).param_groups
     assert fast["params"] == [model.get_input_embeddings().weight]
     assert (fast["lr"], rest["lr"]) == (0.1, 0.01)
-    assert all((group["betas"], group["weight_decay"]) == ((0.9, 0.95), 0.0) for group in (fast, rest))
+    for group in (fast, rest):
+        assert (group["betas"], group["weight_decay"], group["fused"]) == ((0.9, 0.95), 0.0, True)
     assert len(fast["params"]) + len(rest["params"]) == len(list(model.parameters()))
 
 
