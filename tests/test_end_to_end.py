@@ -119,7 +119,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     metrics = json.loads((clone / "metrics/eval.json").read_text())
     assert list(metrics) == ["base", "balanced", "english-only", "custom"]
-    columns = ["asr", "asr_least", "asr_most", "asr_unseen", "junk", "over_refusal", "language_consistency", "knowledge", "fluency", "asr_worst"]
+    columns = [
+        *("asr", "asr_least", "asr_most", "asr_unseen", "junk"),
+        *("over_refusal", "language_consistency", "knowledge", "fluency", "asr_worst"),
+    ]
     assert all(list(row) == columns for row in metrics.values())
     rows = json.loads((clone / "plots/eval.json").read_text())
     assert [(row["config"], row["language"]) for row in rows[:3]] == [
