@@ -41,9 +41,7 @@ def page(code: dict[str, list[str]], lines: dict[str, int]) -> str:
         [[path, str(lines[path]), ", ".join(stages)] for path, stages in stages_by_file(code).items()],
         prose=True,
     )
-    return "\n".join(
-        [HEAD, "## Code by stage\n", sizes.markdown(), "\n## Stages by file\n", files.markdown(), ""]
-    )
+    return "\n".join([HEAD, "## Code by stage\n", sizes.markdown(), "\n## Stages by file\n", files.markdown(), ""])
 
 
 def page_of(root: Path) -> str:
