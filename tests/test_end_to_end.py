@@ -49,6 +49,7 @@ ELSEWHERE = {
     ".venv/bin/dvc pull": SHARING,
     ".venv/bin/dvc exp push origin my-experiment": SHARING,
     ".venv/bin/dvc exp pull origin my-experiment": SHARING,
+    "make publish REPO=org/name": "needs the hub; what it pushes is tested in tests/test_publish.py",
     "git push": "Git's own",
     "git pull": "Git's own",
     "git fetch origin main": "Git's own",
@@ -205,9 +206,9 @@ def reviewers(clone: Path) -> None:
     sample = clone / "audit/sample.csv"
     rows = pd.read_csv(sample, encoding="utf-8-sig")
     name = sha256(sample.read_bytes()).hexdigest()[:12]
-    verdicts = rows[["id"]].assign(sample=name, reviewer="anna", verdict="accept")
-    for file in ("verdicts.csv", "anna.csv", "jan.csv"):
-        verdicts.to_csv(clone / file, index=False)
+    verdicts = rows[["id"]].assign(sample=name, verdict="accept")
+    for file, reviewer in (("verdicts.csv", "anna"), ("anna.csv", "anna"), ("jan.csv", "jan")):
+        verdicts.assign(reviewer=reviewer).to_csv(clone / file, index=False)
 
 
 @pytest.mark.parametrize("command", [line for line in dict.fromkeys(DOCUMENTED) if line not in ELSEWHERE])

@@ -53,6 +53,7 @@ def test_the_model_has_the_size_that_was_asked_for(tokenizer: PreTrainedTokenize
 
 def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
     arguments = training_arguments(TINY, 7, tmp_path)
+    assert arguments.report_to == []
     assert (arguments.max_steps, arguments.learning_rate, arguments.seed) == (40, 0.01, 7)
     assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (2, 4)
     assert (arguments.lr_scheduler_type, arguments.warmup_steps) == ("cosine", 0.1)

@@ -130,6 +130,7 @@ def test_a_prompt_that_reads_otherwise_before_an_answer_is_refused(tokenizer: Pr
 
 def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
     arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 2.5, "beta": 0.3}), 7, tmp_path)
+    assert arguments.report_to == []
     assert (arguments.max_steps, arguments.per_device_train_batch_size, arguments.seed) == (20, 2, 7)
     assert (arguments.learning_rate, arguments.lr_scheduler_type, arguments.warmup_steps) == (0.01, "linear", 0.1)
     assert (arguments.beta, arguments.max_length, arguments.gradient_accumulation_steps) == (0.3, 64, 1)
