@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+from signals import TIMEOUT, hear_signals, running
 
 from refuseu import lanes
 from refuseu.errors import UserError
@@ -17,20 +17,13 @@ STUBBORN = "trap '' INT TERM HUP; sleep 600 & echo $! > {pid}; wait; wait"
 """A command that no signal but the last ends, with a child that stands for a training."""
 
 
-def running(pid: int) -> bool:
-    """Whether the process runs; one that has ended and that nobody waited for does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
 def supervised(folder: Path, *prefix: str) -> tuple[subprocess.Popen[str], list[int]]:
     """Two stubborn commands under ``lanes.run``, in a process of their own, and their children's process ids."""
     files = [folder / name for name in ("one", "two")]
     commands = [["sh", "-c", STUBBORN.format(pid=file)] for file in files]
     program = f"from refuseu.lanes import run; run(*{commands}, grace=0.2)"
-    process = subprocess.Popen([*prefix, sys.executable, "-c", program], text=True, stderr=subprocess.PIPE)
+    command = [*prefix, sys.executable, "-c", program]
+    process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, preexec_fn=hear_signals)
     while not all(file.is_file() and file.read_text().strip() for file in files):
         assert process.poll() is None
         time.sleep(0.05)
@@ -42,7 +35,7 @@ def test_a_signal_ends_all_commands_and_what_they_started(number: signal.Signals
     process, children = supervised(tmp_path)
     assert all(map(running, children))
     process.send_signal(number)
-    said = process.communicate()[1]
+    said = process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 128 + number
     assert not any(map(running, children))
     assert said.startswith("Interrupted: nothing runs on") and said.count("\n") == 1
@@ -54,7 +47,7 @@ def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     time.sleep(0.3)
     assert process.poll() is None and all(map(running, children))
     process.send_signal(signal.SIGTERM)
-    process.communicate()
+    process.communicate(timeout=TIMEOUT)
     assert not any(map(running, children))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from closure import ROOT
-from test_lanes import running
+from signals import TIMEOUT, hear_signals, running
 
 BIN = Path(sys.executable).parent
 AUTHOR = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -222,13 +222,13 @@ def test_one_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> 
     (folder / "train").write_text(TRAIN)
     typed(folder, str(BIN / "dvc"), "init", "-q", "-f")
     # As in a terminal: Ctrl-C goes to the whole group in its foreground.
-    make = subprocess.Popen(["make", "repro"], cwd=folder, start_new_session=True)
+    make = subprocess.Popen(["make", "repro"], cwd=folder, start_new_session=True, preexec_fn=hear_signals)
     children = [folder / "child-one", folder / "child-two"]
     while not all(file.is_file() and file.read_text().strip() for file in children):
         assert make.poll() is None
         time.sleep(0.1)
     os.killpg(make.pid, signal.SIGINT)
-    assert make.wait()
+    assert make.wait(timeout=TIMEOUT)
     assert not any(running(int(file.read_text())) for file in children)
     assert "dpo@one" in json.loads(typed(folder, str(BIN / "dvc"), "status", "--json"))
     (folder / "quick").touch()
