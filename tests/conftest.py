@@ -10,6 +10,10 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # before huggingface_hub is import
 
 from refuseu.phrasebook import Phrasebook, load_phrasebooks
 
+# A test that runs make runs it as a person does, also below `make test`.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)
+
 LANGUAGES = ["en", "de"]
 CATEGORIES = {"S1": "First", "S2": "Second"}
 STYLES = {"slang": "Slang", "role_play": "Role play"}
