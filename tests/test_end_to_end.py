@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from closure import ROOT
+from repository import ROOT
 
 BIN = Path(sys.executable).parent
 COPIED = (

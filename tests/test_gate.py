@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from closure import ROOT
+from repository import ROOT
 
 from refuseu.errors import UserError
 from refuseu.gate import RATES, Comparison, compare, left_out, markdown, outcomes, pair

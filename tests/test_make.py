@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from closure import ROOT
+from repository import ROOT
 from signals import TIMEOUT, hear_signals, running
 
 BIN = Path(sys.executable).parent

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
-from closure import ROOT, closure, files_of, first_party_imports
+from repository import ROOT
 
 from refuseu import config
 from refuseu.parameters import Section
+from refuseu.pipeline.closure import closure, files_of, first_party_imports
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
@@ -33,7 +34,7 @@ def stage_config(name: str) -> type[Section]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_dependencies_are_the_import_closure(name: str) -> None:
-    assert declared_code(name) == closure(ROOT / "stages" / f"{name}.py") | {"stages/run"}
+    assert declared_code(name) == closure(ROOT / "stages" / f"{name}.py", ROOT) | {"stages/run"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -69,8 +70,8 @@ def test_stage_scripts_stay_thin() -> None:
 def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("def main() -> None:\n    from refuseu.store import Store\n")
-    assert [file.name for file in files_of("refuseu.store")][-1] == "store.py"
-    assert "store.py" in [file.name for file in first_party_imports(script)]
+    assert [file.name for file in files_of("refuseu.store", ROOT)][-1] == "store.py"
+    assert "store.py" in [file.name for file in first_party_imports(script, ROOT)]
 
 
 FLOOR_ZERO = {
@@ -85,8 +86,8 @@ FLOOR_ZERO = {
 
 @pytest.mark.parametrize(("floor", "below"), FLOOR_ZERO.items())
 def test_floor_zero_imports_nothing_above(floor: str, below: list[str]) -> None:
-    own, *_ = reversed(files_of(f"refuseu.{floor}"))
-    assert closure(own) - {str(own.relative_to(ROOT))} == {f"src/refuseu/{name}.py" for name in below}
+    own, *_ = reversed(files_of(f"refuseu.{floor}", ROOT))
+    assert closure(own, ROOT) - {str(own.relative_to(ROOT))} == {f"src/refuseu/{name}.py" for name in below}
 
 
 def test_trl_has_one_importer() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import vl_convert
 import yaml
-from closure import ROOT
+from repository import ROOT
 
 from refuseu.records import write_json
 

@@ -3,7 +3,7 @@
 import json
 import re
 
-from closure import ROOT
+from repository import ROOT
 
 from refuseu.markdown import shown
 from refuseu.order import main_configs

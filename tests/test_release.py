@@ -7,9 +7,9 @@ import mlcroissant
 import pandas as pd
 import pytest
 import yaml
-from closure import ROOT
 from datasets import load_dataset
 from evaluated import averages, row
+from repository import ROOT
 
 from refuseu.cards import dataset_card, model_card
 from refuseu.config import ReleaseConfig, load

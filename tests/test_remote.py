@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 import pytest
 from click.testing import CliRunner
-from closure import ROOT
 from moto.server import DomainDispatcherApplication, create_backend_app
+from repository import ROOT
 from werkzeug.serving import make_server
 
 from refuseu.remote import main

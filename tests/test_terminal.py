@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from closure import ROOT
+from repository import ROOT
 
 
 def test_what_the_terminal_cannot_show_is_a_question_mark() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from closure import ROOT
+from repository import ROOT
 from test_gate import evaluation
 
 from refuseu.config import EvalConfig, load

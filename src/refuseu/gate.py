@@ -27,7 +27,7 @@ from refuseu.evaluation.counted import (
     unparsed,
 )
 from refuseu.evaluation.statistics import holm, mcnemar
-from refuseu.markdown import Table, shown
+from refuseu.markdown import Table, shown, span
 from refuseu.processes import reason, run_module
 from refuseu.records import ANSWER, KNOWLEDGE, Schema, read_table
 from refuseu.terminal import tolerate_encodings
@@ -187,7 +187,7 @@ def _averages(shares: pd.DataFrame, ranges: pd.DataFrame) -> Iterator[list[str]]
         cells = {side: [shown(value) for value in rates[side]] for side in SIDES}
         for side in SIDES:
             if is_range.loc[model, side]:
-                cells[side][0] += f"–{shown(rates.loc[[ASR, UNPARSED], side].sum())}"
+                cells[side][0] = span(rates.loc[ASR, side], rates.loc[[ASR, UNPARSED], side].sum())
         pairs = zip(*cells.values(), strict=True)
         yield [model, *(before if before == after else f"{before} → {after}" for before, after in pairs)]
 

@@ -14,7 +14,7 @@ from refuseu.audit.sample import name_of
 from refuseu.audit.table import read_rows
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import wilson
-from refuseu.markdown import NO_VALUE, Table, escape, shown
+from refuseu.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.terminal import tolerate_encodings
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
@@ -98,7 +98,7 @@ def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
         judged = accepted + rejected
         low, high = wilson(accepted, judged, CONFIDENCE)
         share = shown(100 * accepted / judged if judged else None)
-        interval = f"{shown(low)}–{shown(high)}" if judged else NO_VALUE
+        interval = span(low, high) if judged else NO_VALUE
         lines.append([lang, str(accepted), str(rejected), str(unsure), share, interval])
     header = ["language", "accepted", "rejected", "unsure", "accuracy (%)", "95% interval"]
     return Table(header, lines).markdown()
