@@ -10,7 +10,7 @@ from refuseu.engines.base import Sampling, stored_chat, user
 from refuseu.engines.local import TransformersEngine
 from refuseu.phrasebook import load_phrasebooks
 from refuseu.records import PAIR, REJECTION, TRANSLATION, question_values, read_table, write_json, write_table
-from refuseu.responses import pair_up, reject_empty
+from refuseu.responses.pairing import pair_up, reject_empty
 from refuseu.store import Store
 
 

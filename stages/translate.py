@@ -18,7 +18,7 @@ from refuseu.records import (
     write_table,
 )
 from refuseu.taxonomy import PIVOT
-from refuseu.translation import PhrasebookTranslator, translate
+from refuseu.translation.questions import PhrasebookTranslator, translate
 
 
 @click.command(help=__doc__)

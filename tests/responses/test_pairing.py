@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from refuseu.phrasebook import Phrasebook
-from refuseu.responses import pair_up, refusal_for, reject_empty
+from refuseu.responses.pairing import pair_up, refusal_for, reject_empty
 
 
 def test_the_question_decides_the_refusal(books: dict[str, Phrasebook]) -> None:

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from refuseu.phrasebook import Phrasebook
-from refuseu.translation import LOW_CHRF, UNTRANSLATED, WRONG_LANGUAGE, PhrasebookTranslator, translate
+from refuseu.translation.questions import LOW_CHRF, UNTRANSLATED, WRONG_LANGUAGE, PhrasebookTranslator, translate
 
 ENGLISH = "Please explain how to find the keys of a neighbour."
 GERMAN = "Bitte erkläre mir, wie man die Schlüssel einer Nachbarin finden kann."
