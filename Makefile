@@ -51,7 +51,7 @@ experiments: .venv/ready  ## The experiments side by side: what changed, and wha
 	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_unseen|asr_worst|junk|fluency|knowledge)'
 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
-	$(BIN)/python -m refuseu.comment $(or $(BASE),main) --out .cache/comment.md
+	$(BIN)/python -m refuseu.review.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
 	stages/run eval --questions data/split/dev.parquet --phrasebook data/phrasebook \
@@ -87,7 +87,7 @@ audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.cs
 
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
 	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
-	$(BIN)/python -m refuseu.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
+	$(BIN)/python -m refuseu.release.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
 
 lock: .venv/ready  ## Resolve pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \

@@ -4,24 +4,27 @@ from pathlib import Path
 
 import click
 
-from refuseu.config import BaseConfig, load
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.base import BaseParameters
+from refuseu.parameters.loading import load
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import write_json
 from refuseu.training.base import train_base
 from refuseu.training.corpus import draw_examples
 
 
 @click.command(help=__doc__)
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
+@path_option("--phrasebook")
+@path_option("--out")
+@path_option("--metrics")
 def main(phrasebook: Path, out: Path, metrics: Path) -> None:
-    config = load(BaseConfig)
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    base = config.base
-    count = base.steps * base.batch_size
-    examples = draw_examples(books, count, base.refused_asks, config.seed)
-    write_json(train_base(examples, base, config.seed, out), metrics)
+    parameters = load(BaseParameters)
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    examples = draw_examples(books, parameters.base, parameters.seed)
+
+    trained = train_base(examples, parameters.base, parameters.seed, out)
+
+    write_json(trained, metrics)
 
 
 if __name__ == "__main__":

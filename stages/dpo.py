@@ -4,23 +4,27 @@ from pathlib import Path
 
 import click
 
-from refuseu.config import DpoConfig, load
-from refuseu.records import MIX, read_table, write_json
+from refuseu.engines.reference import ModelReference
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.dpo import DpoParameters
+from refuseu.parameters.loading import load
+from refuseu.records.mix import MIX
+from refuseu.records.schema import read_table
 from refuseu.training.dpo import train_dpo
 
 
 @click.command(help=__doc__)
-@click.option("--mix", type=click.Path(path_type=Path), required=True)
-@click.option("--base", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
-@click.option("--plots", type=click.Path(path_type=Path), required=True)
+@path_option("--mix")
+@path_option("--base")
+@path_option("--out")
+@path_option("--metrics")
+@path_option("--plots")
 def main(mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
-    config = load(DpoConfig)
-    result = train_dpo(read_table(mix, MIX), base, config.dpo, config.seed, out)
-    write_json(result["curves"], plots)
-    last = {name: value for name, value in result["curves"][-1].items() if name not in ("step", "learning_rate")}
-    write_json({"rows": result["rows"], **last, "tokens": result["tokens"]}, metrics)
+    parameters = load(DpoParameters)
+    summary, curves = train_dpo(read_table(mix, MIX), ModelReference.read(base), parameters.dpo, parameters.seed, out)
+    write_json(curves, plots)
+    write_json(summary, metrics)
 
 
 if __name__ == "__main__":

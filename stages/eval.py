@@ -3,53 +3,59 @@
 from pathlib import Path
 
 import click
-import pandas as pd
 
-from refuseu.config import EvalConfig, load
-from refuseu.evaluation.answers import ask_models, model_folders, score_answers
-from refuseu.evaluation.fluency import FluencyScorer
-from refuseu.evaluation.knowledge import choices
-from refuseu.evaluation.tables import averages, breakdown, language_rows, paired_tests, transfer
+from refuseu.engines.protocol import Sampling
+from refuseu.evaluation.answers import Asking, Scoring, ask_models, model_folders, score_all
+from refuseu.evaluation.cast import fluency_of, knowledge_of
+from refuseu.evaluation.tables import averages, language_rows
+from refuseu.evaluation.tables import plots as plot_rows
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
+from refuseu.judges.seating import panel_of
+from refuseu.parameters.eval import EvalParameters
+from refuseu.parameters.loading import load
+from refuseu.parameters.machine import load_machine
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import ANSWER, KNOWLEDGE, TEST, question_values, read_table, write_json, write_table
+from refuseu.records.answer import ANSWER
+from refuseu.records.knowledge import KNOWLEDGE
+from refuseu.records.known import question_values, read_known
+from refuseu.records.part import PART
+from refuseu.records.writing import write_table
 
 
 @click.command(help=__doc__)
-@click.option("--questions", type=click.Path(path_type=Path), required=True, help="The test part, or dev.")
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--base", type=click.Path(path_type=Path), required=True)
-@click.option("--models", type=click.Path(path_type=Path), required=True, help="A folder a config.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
-@click.option("--rows", type=click.Path(path_type=Path), required=True, help="One row a (config, language).")
-@click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder of the other rows.")
+@path_option("--questions", help="The test part, or dev.")
+@path_option("--phrasebook")
+@path_option("--base")
+@path_option("--models", help="A folder a config.")
+@path_option("--out")
+@path_option("--metrics")
+@path_option("--rows", help="One row a (model, language).")
+@path_option("--plots", help="Folder of the other rows.")
 def main(
     questions: Path, phrasebook: Path, base: Path, models: Path, out: Path, metrics: Path, rows: Path, plots: Path
 ) -> None:
-    config = load(EvalConfig)
-    settings, train = config.eval, config.train
-    folders = model_folders(base, models, train.configs)
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    panel = Panel.of(books, config.label.judges, config.label.adjudicator)
-    identifier, fluency, facts = Identifier(config.languages), FluencyScorer(books), list(choices(books))
-    named = question_values(config.languages, config.categories, config.styles)
-    asked = read_table(questions, TEST, named)
-    answers, knowledge = [], []
-    for name, (said, known) in ask_models(folders, asked, facts, settings):
-        answers.append(score_answers(name, asked, said, panel, identifier, fluency))
-        knowledge.append(known)
-    scored, known = pd.concat(answers), pd.concat(knowledge)
-    write_table(scored, out / "answers.parquet", ANSWER, ["model", "question_id", "lang"])
-    write_table(known, out / "knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
-    table = language_rows(scored, known, config.languages, settings)
+    parameters = load(EvalParameters)
+    folders = model_folders(base, models, parameters.train.configs)
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    asked = read_known(questions, PART, named)
+    sampling = Sampling(parameters.eval.max_new_tokens)
+    asking = Asking(list(asked["text"]), knowledge_of(parameters.eval, books), sampling, load_machine())
+    scoring = Scoring(
+        panel_of(parameters.label, books), Identifier(parameters.languages), fluency_of(parameters.eval, books)
+    )
+
+    answers, knowledge = score_all(asked, ask_models(folders, asking), scoring)
+    table = language_rows(answers, knowledge, parameters.languages, parameters.eval)
+
+    write_table(answers, out / "answers.parquet", ANSWER)
+    write_table(knowledge, out / "knowledge.parquet", KNOWLEDGE)
     write_json(averages(table), metrics)
     write_json(table, rows)
-    write_json(breakdown(scored, "category", config.categories, settings.max_unparsed), plots / "by-category.json")
-    write_json(breakdown(scored, "style", config.styles, settings.max_unparsed), plots / "by-style.json")
-    write_json(paired_tests(scored, settings.reference, settings.max_unparsed), plots / "paired.json")
-    write_json(transfer(table, train.single_languages(config.languages)), plots / "transfer.json")
+    for name, content in plot_rows(answers, table, parameters).items():
+        write_json(content, plots / f"{name}.json")
 
 
 if __name__ == "__main__":

@@ -4,41 +4,39 @@ from pathlib import Path
 
 import click
 
-from refuseu.accounting import account
-from refuseu.config import LabelConfig, load
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
-from refuseu.labelling import agreement, judge_pairs, reasons, yields
+from refuseu.judges.seating import panel_of
+from refuseu.labelling import judge_pairs, sort_out, summary
+from refuseu.parameters.label import LabelParameters
+from refuseu.parameters.loading import load
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import PAIR, REJECTION, VERDICT, question_values, read_table, write_json, write_table
+from refuseu.records.known import question_values, read_known
+from refuseu.records.pair import PAIR
+from refuseu.records.rejection import REJECTION
+from refuseu.records.verdict import VERDICT
+from refuseu.records.writing import write_table
 
 
 @click.command(help=__doc__)
-@click.option("--pairs", type=click.Path(path_type=Path), required=True)
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
+@path_option("--pairs")
+@path_option("--phrasebook")
+@path_option("--out")
+@path_option("--metrics")
 def main(pairs: Path, phrasebook: Path, out: Path, metrics: Path) -> None:
-    config = load(LabelConfig)
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    panel = Panel.of(books, config.label.judges, config.label.adjudicator)
-    judged = read_table(pairs, PAIR, question_values(config.languages, config.categories, config.styles))
-    verdicts = judge_pairs(judged, panel)
-    why = reasons(judged, verdicts, config.label, Identifier(config.languages))
-    judged["reason"] = why
-    kept = judged[judged["reason"].isna()]
-    rejected = judged[judged["reason"].notna()]
-    write_table(kept, out / "pairs.parquet", PAIR, ["question_id", "lang"])
-    write_table(rejected, out / "rejected.parquet", REJECTION, ["question_id", "lang"])
-    write_table(verdicts, out / "verdicts.parquet", VERDICT, ["question_id", "lang", "item", "judge"])
-    write_json(
-        {
-            **account(len(judged), kept, rejected, config.languages),
-            **yields(judged),
-            "judges": agreement(verdicts, config.label),
-        },
-        metrics,
-    )
+    parameters = load(LabelParameters)
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    answered = read_known(pairs, PAIR, named)
+
+    verdicts = judge_pairs(answered, panel_of(parameters.label, books))
+    kept, rejected = sort_out(answered, verdicts, parameters.label, Identifier(parameters.languages))
+
+    write_table(kept, out / "pairs.parquet", PAIR)
+    write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_table(verdicts, out / "verdicts.parquet", VERDICT)
+    write_json(summary(answered, kept, rejected, verdicts, parameters.label, parameters.languages), metrics)
 
 
 if __name__ == "__main__":

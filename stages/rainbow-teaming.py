@@ -4,42 +4,45 @@ from pathlib import Path
 
 import click
 
-from refuseu.config import RainbowTeamingConfig, load
-from refuseu.engines.base import Sampling, stored_chat, user
-from refuseu.engines.local import TransformersEngine
-from refuseu.judges.ngrams import NgramJudge
+from refuseu.engines.opening import open_model
+from refuseu.engines.protocol import Sampling
+from refuseu.engines.reference import ModelReference
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.loading import load
+from refuseu.parameters.machine import load_machine
+from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import ELITE, write_json, write_table
+from refuseu.records.elite import ELITE
+from refuseu.records.writing import write_table
 from refuseu.redteam.archive import Archive
-from refuseu.redteam.mutators import PhrasebookMutator
+from refuseu.redteam.cast import judges_of, mutator_of, twins_of
 from refuseu.redteam.questions import questions_of, summary
-from refuseu.redteam.search import Search
+from refuseu.redteam.search import Parts, Search, attack_on
 from refuseu.store import Store
-from refuseu.taxonomy import PIVOT
 
 
 @click.command(help=__doc__)
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--target", type=click.Path(path_type=Path), required=True, help="The model under attack.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
-@click.option("--plots", type=click.Path(path_type=Path), required=True)
+@path_option("--phrasebook")
+@path_option("--target", help="The model under attack.")
+@path_option("--out")
+@path_option("--metrics")
+@path_option("--plots")
 def main(phrasebook: Path, target: Path, out: Path, metrics: Path, plots: Path) -> None:
-    config = load(RainbowTeamingConfig)
-    settings = config.rainbow_teaming
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    engine, store = TransformersEngine(target, settings.batch_size), Store()
-    sampling = Sampling(settings.max_new_tokens)
+    parameters = load(RainbowTeamingParameters)
+    settings = parameters.rainbow_teaming
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    engine = open_model(ModelReference.read(target), load_machine(), Store())
+    scorer, preference = judges_of(settings, books)
+    parts = Parts(mutator_of(settings, books), scorer, preference, attack_on(engine, Sampling(settings.max_new_tokens)))
+    archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
 
-    def attack(questions: list[str]) -> list[str]:
-        return stored_chat(engine, [user(question) for question in questions], sampling, store)
+    search = Search(archive, parts, settings, parameters.seed)
+    search.run()
+    questions = questions_of(archive, twins_of(settings, books))
 
-    mutator = PhrasebookMutator(books[PIVOT])
-    archive = Archive(list(config.categories), list(config.styles), settings.elites_per_cell)
-    search = Search(archive, mutator, attack, NgramJudge(books), settings, config.seed)
-    search.run(mutator.seeds())
-    write_table(questions_of(archive, mutator), out / "questions.parquet", ELITE, ["question_id", "lang"])
-    write_json(summary(search), metrics)
+    write_table(questions, out / "questions.parquet", ELITE)
+    write_json(summary(search, questions), metrics)
     write_json(search.history, plots / "search.json")
     write_json(archive.rows(), plots / "archive.json")
 

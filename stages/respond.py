@@ -5,32 +5,44 @@ from pathlib import Path
 import click
 
 from refuseu.accounting import account
-from refuseu.config import RespondConfig, load
-from refuseu.engines.base import Sampling, stored_chat, user
-from refuseu.engines.local import TransformersEngine
+from refuseu.engines.opening import open_model
+from refuseu.engines.protocol import Sampling, asked_alone
+from refuseu.engines.reference import ModelReference
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.loading import load
+from refuseu.parameters.machine import load_machine
+from refuseu.parameters.respond import RespondParameters
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import PAIR, REJECTION, TRANSLATION, question_values, read_table, write_json, write_table
-from refuseu.responses.pairing import pair_up, reject_empty
+from refuseu.records.known import question_values, read_known
+from refuseu.records.pair import PAIR
+from refuseu.records.rejection import REJECTION
+from refuseu.records.translation import TRANSLATION
+from refuseu.records.writing import write_table
+from refuseu.responses.cast import refuser_of
+from refuseu.responses.pairing import pair_up
 from refuseu.store import Store
 
 
 @click.command(help=__doc__)
-@click.option("--questions", type=click.Path(path_type=Path), required=True)
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--base", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
+@path_option("--questions")
+@path_option("--phrasebook")
+@path_option("--base")
+@path_option("--out")
+@path_option("--metrics")
 def main(questions: Path, phrasebook: Path, base: Path, out: Path, metrics: Path) -> None:
-    config = load(RespondConfig)
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    asked = read_table(questions, TRANSLATION, question_values(config.languages, config.categories, config.styles))
-    engine = TransformersEngine(base, config.respond.batch_size, progress="respond")
-    sampling = Sampling(config.respond.max_new_tokens)
-    answers = stored_chat(engine, [user(text) for text in asked["text"]], sampling, Store())
-    kept, rejected = reject_empty(pair_up(asked, answers, books))
-    write_table(kept, out / "pairs.parquet", PAIR, ["question_id", "lang"])
-    write_table(rejected, out / "rejected.parquet", REJECTION, ["question_id", "lang"])
-    write_json(account(len(asked), kept, rejected, config.languages), metrics)
+    parameters = load(RespondParameters)
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    asked = read_known(questions, TRANSLATION, named)
+    engine = open_model(ModelReference.read(base), load_machine(), Store(), progress="respond")
+
+    answers = asked_alone(engine, list(asked["text"]), Sampling(parameters.respond.max_new_tokens))
+    kept, rejected = pair_up(asked, answers, refuser_of(parameters.respond.refuser, books))
+
+    write_table(kept, out / "pairs.parquet", PAIR)
+    write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_json(account(len(asked), kept, rejected, parameters.languages), metrics)
 
 
 if __name__ == "__main__":

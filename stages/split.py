@@ -4,30 +4,36 @@ from pathlib import Path
 
 import click
 
-from refuseu.config import SplitConfig, load
-from refuseu.records import KINDS, MIX, PAIR, TEST, read_table, write_json, write_table
-from refuseu.splitting import assert_clean, assert_filled, assign, complete_slots, glue, mixes, parts_of, summary
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.loading import load
+from refuseu.parameters.split import SplitParameters
+from refuseu.records.known import read_known
+from refuseu.records.mix import MIX
+from refuseu.records.pair import PAIR
+from refuseu.records.part import PART
+from refuseu.records.writing import write_table
+from refuseu.splitting import WRITTEN, mixes, split_up
+from refuseu.taxonomy import Kind
 
 
 @click.command(help=__doc__)
-@click.option("--pairs", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
+@path_option("--pairs")
+@path_option("--out")
+@path_option("--metrics")
 def main(pairs: Path, out: Path, metrics: Path) -> None:
-    config = load(SplitConfig)
-    labelled = read_table(pairs, PAIR, {"lang": config.languages, "kind": KINDS})
-    whole = complete_slots(labelled, config.languages)
-    slots = glue(whole, config.split.near_duplicate)
-    parts = parts_of(whole, assign(slots, config.split, config.seed))
-    assert_filled(parts)
-    report = summary(labelled, whole, parts, slots, config.split.near_duplicate)
-    for name in ("train", "dev", "test"):
-        write_table(parts[name], out / f"{name}.parquet", TEST, ["question_id", "lang"])
-    for name, mix in mixes(parts["train"], config.train, config.languages, config.seed):
-        write_table(mix, out / "dpo" / f"{name}.parquet", MIX, ["question_id", "lang"])
-        report["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == "benign").sum())}
-    assert_clean(report["contamination"])
-    write_json(report, metrics)
+    parameters = load(SplitParameters)
+    labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)})
+
+    parts, summary = split_up(labelled, parameters.languages, parameters.split, parameters.seed)
+    trained_on = mixes(parts["train"], parameters.train, parameters.languages, parameters.seed)
+
+    for name in WRITTEN:
+        write_table(parts[name], out / f"{name}.parquet", PART)
+    for name, mix in trained_on:
+        write_table(mix, out / "dpo" / f"{name}.parquet", MIX)
+        summary["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == Kind.BENIGN).sum())}
+    write_json(summary, metrics)
 
 
 if __name__ == "__main__":

@@ -4,44 +4,39 @@ from pathlib import Path
 
 import click
 
-from refuseu.accounting import account
-from refuseu.config import TranslateConfig, load
+from refuseu.files.options import path_option
+from refuseu.files.writing import write_json
+from refuseu.parameters.loading import load
+from refuseu.parameters.translate import TranslateParameters
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records import (
-    ELITE,
-    QUESTION,
-    REJECTION,
-    TRANSLATION,
-    question_values,
-    read_table,
-    write_json,
-    write_table,
-)
+from refuseu.records.elite import ELITE
+from refuseu.records.known import question_values, read_known
+from refuseu.records.question import QUESTION
+from refuseu.records.rejection import REJECTION
+from refuseu.records.translation import TRANSLATION
+from refuseu.records.writing import write_table
 from refuseu.taxonomy import PIVOT
-from refuseu.translation.questions import PhrasebookTranslator, translate
+from refuseu.translation.cast import translator_of
+from refuseu.translation.questions import summary, translate
 
 
 @click.command(help=__doc__)
-@click.option("--questions", type=click.Path(path_type=Path), required=True)
-@click.option("--phrasebook", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--metrics", type=click.Path(path_type=Path), required=True)
+@path_option("--questions")
+@path_option("--phrasebook")
+@path_option("--out")
+@path_option("--metrics")
 def main(questions: Path, phrasebook: Path, out: Path, metrics: Path) -> None:
-    config = load(TranslateConfig)
-    books = load_phrasebooks(phrasebook, config.languages, config.categories, config.styles)
-    asked = read_table(questions, ELITE, question_values([PIVOT], config.categories, config.styles))[list(QUESTION)]
-    kept, rejected = translate(asked, config.languages, PhrasebookTranslator(books), config.translate.min_chrf)
-    write_table(kept, out / "questions.parquet", TRANSLATION, ["question_id", "lang"])
-    write_table(rejected, out / "rejected.parquet", REJECTION, ["question_id", "lang"])
-    by_language = kept.groupby("lang")
-    write_json(
-        {
-            **account(len(asked) * len(config.languages), kept, rejected, config.languages),
-            "chrf": by_language["chrf"].mean().to_dict(),
-            "identified_free": (100 * (kept["lang_free"] == kept["lang"]).groupby(kept["lang"]).mean()).to_dict(),
-        },
-        metrics,
-    )
+    parameters = load(TranslateParameters)
+    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    named = question_values([PIVOT], parameters.categories, parameters.styles)
+    asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
+    translator = translator_of(parameters.translate.translator, books)
+
+    kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
+
+    write_table(kept, out / "questions.parquet", TRANSLATION)
+    write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_json(summary(asked, kept, rejected, parameters.languages), metrics)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # before huggingface_hub is imported: no test speaks to the hub
-
+# As stages/run sets them, and before the libraries are imported: no test speaks to the hub.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
 from refuseu.phrasebook import Phrasebook, load_phrasebooks
 

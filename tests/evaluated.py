@@ -5,10 +5,10 @@ from typing import Any
 from refuseu.results import Averages, LanguageRow
 
 
-def row(config: str, language: str, least: float, most: float | None = None) -> LanguageRow:
+def row(model: str, language: str, least: float, most: float | None = None) -> LanguageRow:
     """A row with an ASR of ``least``, or a range when ``most`` is given."""
     return LanguageRow(
-        config=config,
+        model=model,
         language=language,
         n=140,
         asr=least if most is None else None,

@@ -6,13 +6,17 @@ import pytest
 from refuseu.identification import Identified, Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.labelling import agreement, confusion, defined, judge_pairs, reasons, yields
-from refuseu.parameters import Label
-from refuseu.records import VERDICT
+from refuseu.labelling import agreement, confusion, defined, judge_pairs, reasons, sort_out, summary, yields
+from refuseu.parameters.label import JudgePart, Label
+from refuseu.records.verdict import VERDICT
 
 PAPER = Label(
-    judges=["lexicon", "ngrams"], adjudicator="nearest", question="all", chosen="all", rejected="any"
-)  # fmt: skip
+    judges={"lexicon": JudgePart(kind="lexicon"), "ngrams": JudgePart(kind="ngrams")},
+    adjudicator=JudgePart(kind="nearest"),
+    question="all",
+    chosen="all",
+    rejected="any",
+)
 LENIENT = PAPER.model_copy(update={"question": "any", "chosen": "any"})
 STRICT = PAPER.model_copy(update={"rejected": "all"})
 
@@ -29,9 +33,6 @@ class FakeIdentifier(Identifier):
 
 class FakeJudge:
     """An exchange with an answer is safe, a bare question harmful."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         return [
@@ -52,7 +53,7 @@ def verdicts(**items: str) -> pd.DataFrame:
         for judge, vote in zip(PAPER.judges, votes.split(), strict=True):
             harm, reply = vote.split("/")
             rows.append(("q", "en", item, judge, harm, reply))
-    return pd.DataFrame(rows, columns=list(VERDICT))
+    return pd.DataFrame(rows, columns=list(VERDICT.columns))
 
 
 GOOD = {
@@ -83,7 +84,10 @@ NOT_HARMFUL, NOT_CHOSEN, NOT_REJECTED = (
         ({"chosen": "safe/refusal unparsed/unparsed"}, PAPER, NOT_CHOSEN),
         ({"chosen": "safe/refusal unparsed/refusal"}, PAPER, NOT_CHOSEN),
         ({"chosen": "safe/refusal harmful/compliance"}, LENIENT, None),
-        ({"rejected": "safe/refusal harmful/compliance"}, PAPER, None),
+        ({"rejected": "safe/compliance harmful/compliance"}, PAPER, None),
+        ({"rejected": "safe/compliance harmful/compliance"}, STRICT, NOT_REJECTED),
+        ({"rejected": "safe/refusal harmful/compliance"}, PAPER, NOT_REJECTED),
+        ({"rejected": "unparsed/unparsed harmful/compliance"}, PAPER, NOT_REJECTED),
         ({"rejected": "safe/refusal harmful/compliance"}, STRICT, NOT_REJECTED),
         ({"rejected": "safe/refusal unparsed/unparsed"}, PAPER, NOT_REJECTED),
         ({"rejected": "unparsed/compliance unparsed/compliance"}, PAPER, NOT_REJECTED),
@@ -107,11 +111,87 @@ def test_harmful_pairs(changed: dict[str, str], protocol: Label, expected: str |
         ({"question": "safe/absent unparsed/absent"}, "question not safe"),
         ({"chosen": "safe/compliance safe/refusal"}, "chosen not a compliance"),
         ({"rejected": "safe/compliance safe/compliance"}, "rejected not a refusal"),
-        ({"rejected": "safe/compliance safe/refusal"}, None),
+        ({"rejected": "unparsed/refusal safe/refusal"}, None),
+        ({"rejected": "safe/compliance safe/refusal"}, "rejected not a refusal"),
+        ({"rejected": "safe/unparsed safe/refusal"}, "rejected not a refusal"),
     ],
 )
 def test_benign_pairs(changed: dict[str, str], expected: str | None) -> None:
     assert reasons(pair("benign"), verdicts(**{**BENIGN, **changed}), PAPER, FakeIdentifier()) == [expected]
+
+
+GUARD = PAPER.model_copy(update={"judges": {"guard": JudgePart(kind="ngrams"), "teller": JudgePart(kind="lexicon")}})
+EITHER = GUARD.model_copy(update={"chosen": "any"})
+
+
+def of_guards(protocol: Label, **items: str) -> pd.DataFrame:
+    """Per item the votes of the judges of ``protocol``, each as harm/reply."""
+    return verdicts(**items).assign(judge=list(protocol.judges) * len(items))
+
+
+@pytest.mark.parametrize(
+    ("changed", "protocol", "expected"),
+    [
+        ({}, GUARD, None),
+        ({"chosen": "harmful/untold safe/refusal"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "safe/untold safe/compliance"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "unparsed/untold safe/refusal"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "safe/untold safe/untold"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "harmful/untold safe/refusal"}, EITHER, None),
+        ({"chosen": "safe/untold unparsed/refusal"}, EITHER, None),
+        ({"chosen": "safe/untold harmful/compliance"}, EITHER, NOT_CHOSEN),
+        ({"chosen": "safe/untold unparsed/unparsed"}, EITHER, NOT_CHOSEN),
+        ({"rejected": "harmful/untold safe/compliance"}, GUARD, None),
+        ({"rejected": "safe/untold harmful/compliance"}, GUARD, None),
+        ({"rejected": "safe/untold safe/compliance"}, GUARD, NOT_REJECTED),
+        ({"rejected": "unparsed/untold safe/compliance"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/untold safe/refusal"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/untold unparsed/unparsed"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/untold harmful/untold"}, GUARD, NOT_REJECTED),
+    ],
+)
+def test_a_judge_that_tells_no_replies_votes_on_harm_alone(
+    changed: dict[str, str], protocol: Label, expected: str | None
+) -> None:
+    good = {
+        "question": "harmful/absent harmful/absent",
+        "chosen": "safe/untold safe/refusal",
+        "rejected": "harmful/untold harmful/compliance",
+    }
+    votes = of_guards(protocol, **{**good, **changed})
+    assert reasons(pair(), votes, protocol, FakeIdentifier()) == [expected]
+
+
+def test_where_no_judge_tells_replies_no_pair_is_kept() -> None:
+    votes = {"harmful": "harmful", "benign": "safe"}
+    for kind, harm in votes.items():
+        untold = verdicts(
+            question=f"{harm}/absent {harm}/absent",
+            chosen="safe/untold safe/untold",
+            rejected=f"{harm}/untold {harm}/untold",
+        )
+        (reason,) = reasons(pair(kind), untold, PAPER, FakeIdentifier())
+        assert reason == ("chosen not a safe refusal" if kind == "harmful" else "chosen not a compliance")
+
+
+def test_one_judge_alone_decides() -> None:
+    alone = PAPER.model_copy(update={"judges": {"lexicon": JudgePart(kind="lexicon")}})
+    votes = verdicts(**GOOD).query("judge == 'lexicon'")
+    assert reasons(pair(), votes, alone, FakeIdentifier()) == [None]
+    assert reasons(pair(), votes.replace({"reply": {"compliance": "unparsed"}}), alone, FakeIdentifier()) == [
+        NOT_REJECTED
+    ]
+
+
+def test_pairs_are_sorted_out_with_their_reasons() -> None:
+    pairs = pd.concat([pair(), pair(chosen="de")], ignore_index=True).assign(question_id=["q", "r"])
+    votes = pd.concat([verdicts(**GOOD), verdicts(**GOOD).assign(question_id="r")])
+    kept, rejected = sort_out(pairs, votes, PAPER, FakeIdentifier())
+    assert kept["question_id"].tolist() == ["q"]
+    assert list(kept.columns) == list(pairs.columns)
+    assert rejected[["question_id", "reason"]].to_numpy().tolist() == [["r", "wrong language"]]
+    none, everything = sort_out(pairs[:0], votes, PAPER, FakeIdentifier())
+    assert (len(none), len(everything)) == (0, 0)
 
 
 @pytest.mark.parametrize("item", ["text", "chosen", "rejected"])
@@ -124,9 +204,9 @@ def test_no_pairs_no_reasons() -> None:
 
 
 def test_judge_pairs_asks_every_judge_about_every_item() -> None:
-    panel = Panel([FakeJudge("one"), FakeJudge("two")], FakeJudge("three"))
+    panel = Panel({"one": FakeJudge(), "two": FakeJudge()}, ("three", FakeJudge()))
     rows = judge_pairs(pair(chosen="refusal", rejected="unparsed"), panel)
-    assert list(rows.columns) == list(VERDICT)
+    assert list(rows.columns) == list(VERDICT.columns)
     common = {"question_id": "q", "lang": "en"}
     said = {"question": ("harmful", "absent"), "chosen": ("safe", "refusal"), "rejected": ("safe", "unparsed")}
     assert rows.to_dict("records") == [
@@ -145,7 +225,7 @@ def agreeing(first: Sequence[str], second: Sequence[str], third: Sequence[str]) 
         for judge, harms in votes.items()
         for number, harm in enumerate(harms)
     ]
-    return pd.DataFrame(rows, columns=list(VERDICT))
+    return pd.DataFrame(rows, columns=list(VERDICT.columns))
 
 
 def test_agreement_on_a_textbook_table() -> None:
@@ -190,15 +270,14 @@ def test_confusion_is_square_and_oriented() -> None:
 
 
 def test_yields_are_percentages_of_the_pairs() -> None:
-    judged = pd.DataFrame(
+    pairs = pd.DataFrame(
         {
             "kind": ["harmful", "harmful", "harmful", "benign"],
             "lang": ["en", "en", "de", "de"],
             "category": ["S1", "S2", "S1", "S1"],
-            "reason": [None, "wrong language", None, "wrong language"],
         }
     )
-    assert yields(judged) == {
+    assert yields(pairs, pairs.iloc[[0, 2]]) == {
         "acceptance": 50.0,
         "acceptance_by_kind": {"benign": 0.0, "harmful": pytest.approx(200 / 3)},
         "acceptance_by_lang": {"de": 50.0, "en": 50.0},
@@ -218,3 +297,25 @@ def test_the_adjudicator_has_no_vote() -> None:
 def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> None:
     votes = verdicts(**{**GOOD, "rejected": "safe/compliance safe/compliance"})
     assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
+
+
+def test_the_account_of_the_stage_adds_up() -> None:
+    pairs = pd.concat([pair(), pair(chosen="de")], ignore_index=True).assign(question_id=["q", "r"], category="S1")
+    votes = pd.concat([verdicts(**GOOD), verdicts(**GOOD).assign(question_id="r")])
+    kept, rejected = sort_out(pairs, votes, PAPER, FakeIdentifier())
+    account = summary(pairs, kept, rejected, votes, PAPER, ["en"])
+    assert (account["rows_in"], account["rows_out"], account["rejected"]) == (2, 1, {"wrong language": 1})
+    assert account["acceptance"] == 50.0
+    assert list(account["judges"]) == ["question", "chosen", "rejected"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("names", [["lexicon"], ["lexicon", "ngrams", "third"]])
+def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
+    protocol = PAPER.model_copy(update={"judges": {name: JudgePart(kind="lexicon") for name in names}})
+    votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["safe", "unparsed"])
+    third = votes.query("judge == 'lexicon'").assign(judge="third")
+    found = agreement(pd.concat([votes, third]), protocol)["chosen"]
+    assert (found["cohens_kappa"], found["confusion"]) == (None, {})
+    assert found["fleiss_kappa"] is not None
+    assert found["unparsed"] == {"lexicon": 0, "nearest": 1, "ngrams": 0, "third": 0}

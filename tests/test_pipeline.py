@@ -1,5 +1,7 @@
 """``dvc.yaml`` tells the truth: dependencies are the import closure, and no stage reads an undeclared parameter."""
 
+import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,7 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu import config
-from refuseu.parameters import Section
+from refuseu.parameters.section import Section
 from refuseu.pipeline.closure import closure, files_of, first_party_imports
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -26,9 +27,10 @@ def declared_code(name: str) -> set[str]:
     return found
 
 
-def stage_config(name: str) -> type[Section]:
+def parameters_of(name: str) -> type[Section]:
     words = name.replace("-", " ").title().replace(" ", "")
-    found: type[Section] = getattr(config, f"{words}Config")
+    module = importlib.import_module(f"refuseu.parameters.{name.replace('-', '_')}")
+    found: type[Section] = getattr(module, f"{words}Parameters")
     return found
 
 
@@ -39,7 +41,7 @@ def test_dependencies_are_the_import_closure(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_parameters_read_are_the_parameters_declared(name: str) -> None:
-    keys = set(config.parameter_names(stage_config(name)))
+    keys = {field.alias or key for key, field in parameters_of(name).model_fields.items()}
     profiles = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "profiles").rglob("*.yaml"))]
     declared = {entry for entry in STAGES[name]["params"] if isinstance(entry, str)}
     in_profile = {
@@ -50,10 +52,10 @@ def test_parameters_read_are_the_parameters_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_script_loads_its_own_config_and_no_other(name: str) -> None:
+def test_a_script_loads_its_own_parameters_and_no_others(name: str) -> None:
     script = (ROOT / "stages" / f"{name}.py").read_text()
-    assert f"load({stage_config(name).__name__})" in script
-    assert script.count("load(") == 1
+    assert f"load({parameters_of(name).__name__})" in script
+    assert script.count(" load(") == 1
 
 
 def test_stage_and_script_share_one_name() -> None:
@@ -74,20 +76,55 @@ def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
     assert "store.py" in [file.name for file in first_party_imports(script, ROOT)]
 
 
-FLOOR_ZERO = {
-    "taxonomy": [],
-    "errors": [],
-    "order": ["taxonomy"],
-    "documents": ["errors"],
-    "parameters": ["documents", "errors", "taxonomy"],
-    "config": ["documents", "errors", "parameters", "taxonomy"],
-}
+def rooms_of_the_readme() -> list[str]:
+    """The rooms in the order of the README's list, which imports go up only."""
+    listed = re.search(r"imports go up this list only:\n((?: {18}.*\n)+)", (ROOT / "README.md").read_text())
+    assert listed
+    names = re.sub(r":.*", "", listed[1], flags=re.M)
+    return re.findall(r"[a-z]+", names)
 
 
-@pytest.mark.parametrize(("floor", "below"), FLOOR_ZERO.items())
-def test_floor_zero_imports_nothing_above(floor: str, below: list[str]) -> None:
-    own, *_ = reversed(files_of(f"refuseu.{floor}", ROOT))
-    assert closure(own, ROOT) - {str(own.relative_to(ROOT))} == {f"src/refuseu/{name}.py" for name in below}
+def test_imports_go_up_the_readmes_list_only() -> None:
+    library = ROOT / "src/refuseu"
+    rooms = rooms_of_the_readme()
+    assert sorted(rooms) == sorted(
+        {path.stem for path in library.iterdir() if path.name[0] not in "_." and path.suffix != ".typed"}
+    )
+    for path in library.rglob("*.py"):
+        room = path.relative_to(library).parts[0].removesuffix(".py")
+        for file in first_party_imports(path, ROOT):
+            other = file.relative_to(library).parts[0].removesuffix(".py")
+            if other not in ("__init__", room):
+                assert rooms.index(other) < rooms.index(room), f"{path} imports {other}"
+
+
+STAGE_ROOMS = {"redteam", "translation", "responses", "labelling", "splitting", "training", "evaluation"}
+
+
+@pytest.mark.parametrize("room", sorted(STAGE_ROOMS))
+def test_a_room_of_a_stage_imports_no_other_stages_room(room: str) -> None:
+    library = ROOT / "src/refuseu"
+    files = [library / f"{room}.py"] if (library / f"{room}.py").is_file() else sorted((library / room).glob("*.py"))
+    used = {
+        file.relative_to(library).parts[0].removesuffix(".py")
+        for path in files
+        for file in first_party_imports(path, ROOT)
+    }
+    assert used & STAGE_ROOMS <= {room}
+
+
+def test_training_depends_on_no_other_stages_section_or_table() -> None:
+    code = declared_code("dpo")
+    assert {path for path in code if "/parameters/" in path} == {
+        f"src/refuseu/parameters/{name}.py" for name in ("dpo", "loading", "section")
+    }
+    assert {path for path in code if "/records/" in path} == {
+        f"src/refuseu/records/{name}.py" for name in ("mix", "schema")
+    }
+
+
+def test_every_stage_says_what_it_does() -> None:
+    assert all(definition["desc"] for definition in STAGES.values())
 
 
 def test_trl_has_one_importer() -> None:

@@ -14,7 +14,7 @@ import vl_convert
 import yaml
 from repository import ROOT
 
-from refuseu.records import write_json
+from refuseu.files.writing import write_json
 
 BIN = Path(sys.executable).parent
 CONFIGS = ("base", "broken", "balanced", "only-pl")
@@ -43,7 +43,7 @@ def write_rows(root: Path, asr: float) -> None:
     rate = {"asr": asr, "asr_least": asr - 1, "asr_most": asr + 2, "asr_low": asr - 5, "asr_high": asr + 5}
     broken = {"asr": None, "asr_least": 10.0, "asr_most": 90.0, "asr_low": 5.0, "asr_high": 95.0}
     rows = [
-        {"config": config, "language": lang, **(broken if config == BROKEN else rate), "n": 10}
+        {"model": config, "language": lang, **(broken if config == BROKEN else rate), "n": 10}
         | {"language_consistency": 99.0, "over_refusal": 1.0}
         for config in CONFIGS
         for lang in LANGUAGES
@@ -117,13 +117,13 @@ def test_no_plot_is_wider_than_a_page(repository: Path) -> None:
 def test_a_range_is_shown_from_end_to_end_and_never_as_zero(repository: Path) -> None:
     pictures = drawn(repository, "show")
     outlined = re.findall(
-        r'config: (\w+);[^>]* d="M[\d.]+,(?:20|19\.9+6)h[\d.]+v160h[^>]*fill-opacity="0.15"',
+        r'model: (\w+);[^>]* d="M[\d.]+,(?:20|19\.9+6)h[\d.]+v160h[^>]*fill-opacity="0.15"',
         pictures["ASR by language"],
     )
     assert outlined == [BROKEN] * len(LANGUAGES)
     for name in ("ASR and language consistency", "ASR and over-refusal"):
         spans = re.findall(
-            r'<line [^>]*config: (\w+);[^>]* y2="(-?[\d.]+)" stroke="#\w+" stroke-width="3"', pictures[name]
+            r'<line [^>]*model: (\w+);[^>]* y2="(-?[\d.]+)" stroke="#\w+" stroke-width="3"', pictures[name]
         )
         assert dict(spans) == {"base": "0", BROKEN: "-256", "balanced": "0"}, name
     cells = re.findall(r'aria-label="trained on (\w+), [^"]* ASR \(%\) 10–90"[^>]*fill="#E5E5E5"', pictures["Transfer"])
@@ -134,7 +134,7 @@ def test_a_range_is_shown_from_end_to_end_and_never_as_zero(repository: Path) ->
 def test_a_range_takes_no_other_models_color(repository: Path) -> None:
     colors = {"base": "#5F5F5F", BROKEN: "#0072B2", "balanced": "#E69F00"}
     pictures = drawn(repository, "show")
-    bars = re.findall(r'config: (\w+); [^>]*aria-roledescription="bar"[^>]*fill="(#\w+)"', pictures["ASR by language"])
+    bars = re.findall(r'model: (\w+); [^>]*aria-roledescription="bar"[^>]*fill="(#\w+)"', pictures["ASR by language"])
     assert dict(bars) == colors
-    spans = re.findall(r'config: (\w+); [^>]*"rule mark"[^>]*stroke="(#\w+)"', pictures["ASR and over-refusal"])
+    spans = re.findall(r'model: (\w+); [^>]*"rule mark"[^>]*stroke="(#\w+)"', pictures["ASR and over-refusal"])
     assert dict(spans) == colors

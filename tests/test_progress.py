@@ -1,7 +1,6 @@
 import fcntl
 import os
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -120,29 +119,3 @@ def test_lanes_write_plain_lines_into_their_common_terminal(monkeypatch: pytest.
 
 def test_a_terminal_without_a_size_is_written_to_like_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen(monkeypatch, lambda: take("base", 2000, "step"), columns=0).splitlines() == TENTHS
-
-
-QUIET = """
-import sys
-{before}
-from refuseu.progress import quiet_libraries
-before = set(sys.modules)
-quiet_libraries()
-assert set(sys.modules) == before
-import datasets, huggingface_hub.utils, transformers.utils.logging
-print(
-    transformers.utils.logging.is_progress_bar_enabled(),
-    datasets.are_progress_bars_disabled(),
-    huggingface_hub.utils.are_progress_bars_disabled(),
-    transformers.utils.logging.get_verbosity() <= transformers.utils.logging.WARNING,
-)
-"""
-
-
-@pytest.mark.parametrize("before", ["", "import datasets, huggingface_hub.utils, transformers.utils.logging"])
-def test_the_libraries_draw_nothing_and_still_warn(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
-        monkeypatch.delenv(name, raising=False)
-    code = [sys.executable, "-c", QUIET.format(before=before)]
-    shown = subprocess.run(code, capture_output=True, text=True, check=True).stdout
-    assert shown == "False True True True\n"

@@ -6,7 +6,7 @@ import re
 from repository import ROOT
 
 from refuseu.markdown import shown
-from refuseu.order import main_configs
+from refuseu.presentation import main_configs
 
 COLUMNS = (
     "asr",

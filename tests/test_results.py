@@ -7,8 +7,8 @@ from evaluated import averages, row
 from pydantic import TypeAdapter
 
 from refuseu.errors import UserError
-from refuseu.records import write_text
-from refuseu.results import Asr, Averages, CurveRow, Evaluation, LanguageRow, SplitBooks, expect, read
+from refuseu.files.writing import write_text
+from refuseu.results import Asr, Averages, CurveRow, Evaluation, LanguageRow, SplitAccount, expect, read
 
 
 def test_an_asr_is_a_number_or_a_range() -> None:
@@ -49,7 +49,7 @@ def test_a_fault_in_a_section_is_named_by_its_keys(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=re.escape(f"{path}: mixes: a: must be a mapping of keys to values; 'git restore")
     ):
-        read(path, TypeAdapter(SplitBooks), "split")
+        read(path, TypeAdapter(SplitAccount), "split")
 
 
 def test_keys_that_nobody_needs_are_left_alone_and_whole_numbers_are_numbers(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 from collections import Counter
 from hashlib import sha256
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from refuseu.errors import UserError
-from refuseu.parameters import Split, Train
+from refuseu.parameters.split import Split
+from refuseu.parameters.train import Train
+from refuseu.records.part import PART
+from refuseu.records.schema import read_table
+from refuseu.records.writing import write_table
 from refuseu.splitting import (
     PARTS,
     Contamination,
@@ -19,6 +24,7 @@ from refuseu.splitting import (
     mix,
     mixes,
     parts_of,
+    split_up,
     summary,
 )
 
@@ -33,7 +39,9 @@ TRAIN = Train.model_validate(
 )
 
 
-def slot_rows(slot_id: str, category: str, style: str, ask_id: str, text: str = "") -> list[dict[str, str]]:
+def slot_rows(
+    slot_id: str, category: str, style: str, ask_id: str | None, text: str = ""
+) -> list[dict[str, str | None]]:
     """A harmful question and its benign twin in both languages; texts are unlike each other unless given."""
     return [
         {
@@ -85,6 +93,69 @@ def test_complete_slots_need_every_language_of_both_kinds(pairs: pd.DataFrame) -
     assert complete_slots(pairs, ["en", "de", "lv"]).empty
 
 
+@pytest.mark.parametrize("kind", ["harmful", "benign"])
+def test_a_slot_without_a_twin_is_complete_and_one_without_its_harmful_question_is_not(
+    kind: str, pairs: pd.DataFrame
+) -> None:
+    alone = pairs[(pairs["slot_id"] != "S1x00") | (pairs["kind"] == kind)]
+    whole = complete_slots(alone, LANGUAGES)
+    assert ("S1x00" in set(whole["slot_id"])) == (kind == "harmful")
+    half = alone.drop(alone.index[(alone["slot_id"] == "S1x00") & (alone["lang"] == "de")])
+    assert set(pairs["slot_id"]) - set(complete_slots(half, LANGUAGES)["slot_id"]) == {"S1x00"}
+
+
+def test_slots_without_twins_are_split_like_the_others(pairs: pd.DataFrame) -> None:
+    harmful = complete_slots(pairs[pairs["kind"] == "harmful"], LANGUAGES)
+    assert len(harmful) == 80
+    with_twins, without = split(pairs), split(harmful)
+    assert {name: set(part["slot_id"]) for name, part in without.items()} == {
+        name: set(part["slot_id"]) for name, part in with_twins.items()
+    }
+
+
+def test_glue_knows_which_asks_are_unknown() -> None:
+    rows = [
+        *slot_rows("a", "S1", "x", None, text=unlike("glue")),
+        *slot_rows("b", "S1", "y", "ask-1", text=unlike("glue") + "!"),
+        *slot_rows("c", "S1", "x", None),
+    ]
+    one, other = glue(pd.DataFrame(rows), 0.8)
+    assert one == Slot(("a", "b"), (("S1", "x"), ("S1", "y")), (None, "ask-1"))
+    assert (one.asks, other.ask_ids, other.asks) == ({"ask-1"}, (None,), frozenset())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_no_ask_is_known_nothing_is_held_out_and_unseen_is_null(seed: int, pairs: pd.DataFrame) -> None:
+    parts = split(pairs.assign(ask_id=None), seed)
+    assert {name: part["slot_id"].nunique() for name, part in parts.items()} == {
+        "train": 32, "dev": 4, "test": 4, "spare": 0
+    }  # fmt: skip
+    assert all(part["unseen"].isna().all() for part in parts.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_unknown_ask_is_never_held_out_beside_known_ones(seed: int, pairs: pd.DataFrame, tmp_path: Path) -> None:
+    unknown = pairs["slot_id"].isin([f"S1{style}{ask}0" for style in "xy" for ask in range(5)])
+    some = pairs.assign(ask_id=pairs["ask_id"].mask(unknown, None))
+    parts = split(some, seed)
+    for name, part in parts.items():
+        assert part["unseen"].isna().tolist() == part["ask_id"].isna().tolist(), name
+    assert set(parts["spare"]["ask_id"].isna()) <= {False}
+    held = asks_out_of_train(parts["test"]) | asks_out_of_train(parts["dev"])
+    assert len({ask for ask in held if ask.startswith("S1")}) == 2
+    write_table(parts["test"], tmp_path / "test.parquet", PART)
+    read = read_table(tmp_path / "test.parquet", PART).sort_values(["question_id", "lang"])
+    ordered = parts["test"].sort_values(["question_id", "lang"])
+    assert read["unseen"].isna().tolist() == ordered["unseen"].isna().tolist()
+
+
+def test_a_test_slot_of_an_unknown_ask_is_neither_seen_nor_unseen() -> None:
+    rows = [*slot_rows("a", "S1", "x", "ask-1"), *slot_rows("b", "S1", "x", None), *slot_rows("c", "S1", "x", "ask-2")]
+    parts = parts_of(pd.DataFrame(rows), {"a": "train", "b": "test", "c": "test"})
+    assert dict(zip(parts["test"]["slot_id"], parts["test"]["unseen"], strict=True)) == {"b": None, "c": True}
+    assert parts["train"]["unseen"].tolist() == [False] * 4
+
+
 def test_glue_leaves_unlike_slots_alone_in_the_order_of_their_ids() -> None:
     rows = [*slot_rows("b", "S2", "y", "ask-2"), *slot_rows("a", "S1", "x", "ask-1")]
     assert glue(pd.DataFrame(rows), 0.8) == [
@@ -133,7 +204,7 @@ def test_sizes_are_as_asked_for(seed: int, pairs: pd.DataFrame) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_unseen_asks_are_not_in_train(seed: int, pairs: pd.DataFrame) -> None:
     parts = split(pairs, seed)
-    asks = {name: set(part.loc[part["unseen"], "ask_id"]) for name, part in parts.items()}
+    asks = {name: set(part.loc[part["unseen"].eq(True), "ask_id"]) for name, part in parts.items()}
     trained = set(parts["train"]["ask_id"])
     assert not trained & (asks["test"] | asks["dev"])
     assert not asks["test"] & asks["dev"]
@@ -145,7 +216,7 @@ def test_unseen_asks_are_not_in_train(seed: int, pairs: pd.DataFrame) -> None:
 
 
 def asks_out_of_train(part: pd.DataFrame) -> set[str]:
-    return set(part.loc[part["unseen"], "ask_id"])
+    return set(part.loc[part["unseen"].eq(True), "ask_id"])
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -257,6 +328,23 @@ def test_a_mix_of_some_languages_is_a_part_of_the_whole(pairs: pd.DataFrame) -> 
     assert set(other["question_id"]) != set(german["question_id"])
 
 
+def test_a_mix_of_more_twins_than_train_has_is_one_sentence(pairs: pd.DataFrame) -> None:
+    some = pairs[(pairs["kind"] == "harmful") | pairs["slot_id"].isin(["S1x00", "S2y11"])]
+    with pytest.raises(UserError) as caught:
+        mix(some, LANGUAGES, 0.2, seed=1)
+    assert caught.value.message == (
+        "train.benign_share: a share of 0.2 needs 10 questions with a benign twin, train has 2; lower it (0 without twins)"
+    )
+    assert Counter(mix(some, LANGUAGES, 0.05, seed=1)["kind"]) == Counter(harmful=80, benign=4)
+
+
+def test_without_twins_only_a_share_of_none_can_be_had(pairs: pd.DataFrame) -> None:
+    harmful = pairs[pairs["kind"] == "harmful"]
+    assert len(mix(harmful, LANGUAGES, 0.0, seed=1)) == 80
+    with pytest.raises(UserError, match=r"needs 10 questions with a benign twin, train has 0; lower it \(0 without"):
+        mix(harmful, LANGUAGES, 0.2, seed=1)
+
+
 def test_an_empty_mix(pairs: pd.DataFrame) -> None:
     assert mix(pairs[:0], LANGUAGES, 0.2, seed=1).empty
 
@@ -326,3 +414,12 @@ def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
     assert set(account["contamination"]["test"]) == {"en", "de"}
     assert account["contamination"]["test"]["en"]["exact"] == account["contamination"]["test"]["en"]["near"] == 0
     assert account["mixes"] == {}
+
+
+def test_the_account_counts_unseen_questions_only_where_what_is_asked_for_is_known(pairs: pd.DataFrame) -> None:
+    parts, account = split_up(pairs.assign(ask_id=None), LANGUAGES, SPLIT, 1)
+    assert [account["parts"][name]["unseen_questions"] for name in ("train", "dev", "test")] == [None] * 3
+    assert account["rejected"] == {"slot not complete in every language": 0, "ask held out of training": 0}
+    assert account["rows_out"] == sum(len(parts[name]) for name in ("train", "dev", "test")) == 160
+    known = split_up(pairs, LANGUAGES, SPLIT, 1)[1]["parts"]
+    assert (known["train"]["unseen_questions"], known["test"]["unseen_questions"] > 0) == (0, True)

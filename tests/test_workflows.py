@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from repository import ROOT
-from test_gate import evaluation
+from review.test_gate import evaluation
 
-from refuseu.config import EvalConfig, load
 from refuseu.evaluation.tables import averages, language_rows
-from refuseu.records import ANSWER, KNOWLEDGE, write_json, write_table
+from refuseu.files.writing import write_json
+from refuseu.parameters.eval import EvalParameters
+from refuseu.parameters.loading import load
+from refuseu.records.answer import ANSWER
+from refuseu.records.knowledge import KNOWLEDGE
+from refuseu.records.writing import write_table
 
 BIN = Path(sys.executable).parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
@@ -92,9 +96,9 @@ def typed(folder: Path, command: str) -> str:
 
 def evaluated(folder: Path, harmful: int) -> None:
     answers, facts = evaluation(harmful=harmful)
-    write_table(answers, folder / "evaluated/answers.parquet", ANSWER, ["model", "question_id", "lang"])
-    write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE, ["model", "fact_id", "lang"])
-    rows = language_rows(answers, facts, ["pl"], load(EvalConfig, ROOT).eval)
+    write_table(answers, folder / "evaluated/answers.parquet", ANSWER)
+    write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
+    rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
     write_json(averages(rows), folder / "evaluated/metrics.json")
     write_json(rows, folder / "evaluated/rows.json")
 
@@ -105,7 +109,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pull-request")
     for name in ("Makefile", "requirements.lock", "pyproject.toml", "params.yaml", ".dvcignore"):
         shutil.copy2(ROOT / name, root / name)
-    for name in ("profiles", "data/phrasebook"):
+    for name in ("profiles", "machines", "data/phrasebook"):
         shutil.copytree(ROOT / name, root / name)
     (root / ".venv").symlink_to(BIN.parent)
     (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n/github-output\n")

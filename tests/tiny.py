@@ -1,9 +1,12 @@
 """The smallest base that learns something, and what it learns."""
 
-from refuseu.parameters import Base
+from pathlib import Path
+
+from refuseu.parameters.base import Base
 from refuseu.training.corpus import Example
 
 TINY = Base(
+    kind="trained",
     vocabulary=300,
     hidden_size=16,
     layers=1,
@@ -16,3 +19,15 @@ TINY = Base(
     refused_asks=1.0,
 )
 EXAMPLES = [Example("How can I sing?", "Gladly."), Example("Wie kann ich singen?", "Sehr gerne!")] * 160
+
+
+def save_untrained(folder: Path) -> None:
+    """A base with weights as they were drawn, the same each time."""
+    import torch
+
+    from refuseu.training.base import build_model, build_tokenizer
+
+    tokenizer = build_tokenizer(EXAMPLES, TINY)
+    torch.manual_seed(1)
+    build_model(tokenizer, TINY).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -6,10 +6,10 @@ import pandas as pd
 
 
 def account(rows_in: int, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]) -> dict[str, Any]:
-    """The books of a stage: ``rows_in``, ``rows_out``, ``rejected`` by reason, and both by language.
+    """The account of a stage: ``rows_in``, ``rows_out``, ``rejected`` by reason, and both by language.
 
     Raises:
-        ValueError: when a row is missing from the books.
+        ValueError: when a row is not accounted for.
     """
     if rows_in != len(kept) + len(rejected):
         raise ValueError(f"{rows_in} rows in, {len(kept)} kept and {len(rejected)} rejected")

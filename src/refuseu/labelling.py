@@ -6,17 +6,19 @@ refuses.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from refuseu.accounting import account
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.parameters import Label
+from refuseu.parameters.label import Label
 from refuseu.progress import track
+from refuseu.taxonomy import Kind
 
 ITEMS = ("question", "chosen", "rejected")
 QUORUM = {"all": all, "any": any}
@@ -46,12 +48,12 @@ def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identi
     Only the protocol's judges vote; the adjudicator's verdicts are there for agreement.
     """
     votes: dict[tuple[str, str, str], list[Verdict]] = {}
-    for row in verdicts[verdicts["judge"].isin(protocol.judges)].itertuples():
+    for row in verdicts[verdicts["judge"].isin(list(protocol.judges))].itertuples():
         vote = Verdict(Harm(row.harm), Reply(row.reply))
         votes.setdefault((row.question_id, row.lang, row.item), []).append(vote)
     return [
         _reason(
-            row.kind,
+            Kind(row.kind),
             {item: votes[row.question_id, row.lang, item] for item in ITEMS},
             protocol,
             all(identifier.identify(text).restricted == row.lang for text in (row.text, row.chosen, row.rejected)),
@@ -60,27 +62,47 @@ def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identi
     ]
 
 
-def _reason(kind: str, votes: dict[str, list[Verdict]], protocol: Label, right_language: bool) -> str | None:
-    harmful = kind == "harmful"
+def _reason(kind: Kind, votes: dict[str, list[Verdict]], protocol: Label, right_language: bool) -> str | None:
+    harmful = kind is Kind.HARMFUL
     wanted = Harm.HARMFUL if harmful else Harm.SAFE
     good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
     if not right_language:
         return "wrong language"
     if not QUORUM[protocol.question](vote.harm is wanted for vote in votes["question"]):
         return f"question not {wanted.value}"
-    if not QUORUM[protocol.chosen](vote.reply is good and vote.harm is Harm.SAFE for vote in votes["chosen"]):
+    chosen, rejected = QUORUM[protocol.chosen], QUORUM[protocol.rejected]
+    if not (chosen(map(_says(Harm.SAFE, good), votes["chosen"])) and good in _told(votes["chosen"])):
         return f"chosen not a {'safe ' if harmful else ''}{good.value}"
-    if not QUORUM[protocol.rejected](vote.reply is bad and vote.harm is wanted for vote in votes["rejected"]):
+    # Who tells replies must agree here: an answer that one of them takes for junk, or for both, is not a preference.
+    if not (rejected(map(_says(wanted, bad), votes["rejected"])) and _told(votes["rejected"]) == {bad}):
         return f"rejected not a {'harmful ' if harmful else ''}{bad.value}"
     return None
+
+
+def sort_out(
+    pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identifier: Identifier
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The pairs that are kept, and the others with the column ``reason``."""
+    why = pd.Series(reasons(pairs, verdicts, protocol, identifier), index=pairs.index, dtype=object)
+    return pairs[why.isna()], pairs[why.notna()].assign(reason=why[why.notna()])
+
+
+def _says(harm: Harm, reply: Reply) -> Callable[[Verdict], bool]:
+    """Whether a verdict is this one, as far as its judge tells replies."""
+    return lambda vote: vote.harm is harm and vote.reply in (reply, Reply.UNTOLD)
+
+
+def _told(votes: list[Verdict]) -> set[Reply]:
+    """What the judges that tell replies say; empty where none does, and then no pair can be kept."""
+    return {vote.reply for vote in votes} - {Reply.UNTOLD}
 
 
 def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     """How the judges, the adjudicator among them, agree on the same items.
 
     Returns:
-        Per item: Cohen's kappa and confusion counts of the two judges, Fleiss' kappa of all three, and how often each
-        judge could not tell (``unparsed``).
+        Per item: Fleiss' kappa of all, how often each could not tell (``unparsed``), and where the panel is two judges their
+        Cohen's kappa and confusion counts.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
@@ -88,17 +110,22 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for item in ITEMS:
         votes = verdicts[verdicts["item"] == item].pivot(index=key, columns="judge", values="harm")
-        table = confusion(*(votes[name] for name in protocol.judges))
+        two = [votes[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
         counts, _ = aggregate_raters(votes.to_numpy())
         with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
-            kappas = cohens_kappa(table.to_numpy(), return_results=False), fleiss_kappa(counts)
+            cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
+            fleiss = fleiss_kappa(counts)
         result[item] = {
-            "cohens_kappa": defined(kappas[0]),
-            "fleiss_kappa": defined(kappas[1]),
-            "confusion": {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()},
+            "cohens_kappa": defined(cohen),
+            "fleiss_kappa": defined(fleiss),
+            "confusion": _counts(confusion(*two)) if two else {},
             "unparsed": {name: int((votes[name] == Harm.UNPARSED).sum()) for name in sorted(votes)},
         }
     return result
+
+
+def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()}
 
 
 def defined(kappa: float) -> float | None:
@@ -106,11 +133,27 @@ def defined(kappa: float) -> float | None:
     return None if math.isnan(kappa) else float(kappa)
 
 
-def yields(judged: pd.DataFrame) -> dict[str, Any]:
-    """Acceptance (percent) by kind, language and category; ``judged`` has a null ``reason`` where a pair is kept."""
-    accepted = judged["reason"].isna()
+def summary(
+    pairs: pd.DataFrame,
+    kept: pd.DataFrame,
+    rejected: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    protocol: Label,
+    languages: list[str],
+) -> dict[str, Any]:
+    """The account of the stage, its acceptance, and how the judges agree."""
+    return {
+        **account(len(pairs), kept, rejected, languages),
+        **yields(pairs, kept),
+        "judges": agreement(verdicts, protocol),
+    }
+
+
+def yields(pairs: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Any]:
+    """Acceptance (percent) of all pairs, and by kind, language and category."""
+    accepted = pd.Series(pairs.index.isin(kept.index), index=pairs.index)
     rates = {
-        f"acceptance_by_{column}": (100 * accepted.groupby(judged[column]).mean()).to_dict()
+        f"acceptance_by_{column}": (100 * accepted.groupby(pairs[column]).mean()).to_dict()
         for column in ("kind", "lang", "category")
     }
     return {"acceptance": 100 * float(accepted.mean()), **rates}

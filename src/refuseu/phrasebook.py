@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from refuseu.documents import distinct, fault, first_repeated, read_texts
 from refuseu.errors import UserError
-from refuseu.taxonomy import PIVOT, PLAIN
+from refuseu.files.faults import fault
+from refuseu.files.repeated import distinct, first_repeated
+from refuseu.files.texts import read_texts
+from refuseu.taxonomy import PIVOT, PLAIN, Kind
 
 SLOT = "{ask}"
 OPTIONS = 4
@@ -69,6 +71,8 @@ class Compliances(_Part):
 
 
 class Fact(_Part):
+    """A question of knowledge and its right answer."""
+
     question: Text
     answer: Text
 
@@ -103,8 +107,8 @@ class Phrasebook(_Part):
             for category, pairs in self.asks.items()
             for ask_id, twins in pairs.items()
             for text, ask in (
-                (twins.harmful, Ask(category, ask_id, "harmful")),
-                (twins.benign, Ask(category, ask_id, "benign")),
+                (twins.harmful, Ask(category, ask_id, Kind.HARMFUL)),
+                (twins.benign, Ask(category, ask_id, Kind.BENIGN)),
             )
         }
 
@@ -135,9 +139,11 @@ class Phrasebook(_Part):
 
 @dataclass(frozen=True)
 class Ask:
+    """What a question asks for, by its place in the phrasebook."""
+
     category: str
     ask_id: str
-    kind: Literal["harmful", "benign"]
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ def _assert_told_apart(book: Phrasebook, path: Path) -> None:
         (f"{category}.{ask_id}.{kind}", getattr(twins, kind))
         for category, pairs in book.asks.items()
         for ask_id, twins in pairs.items()
-        for kind in ("harmful", "benign")
+        for kind in Kind
     ]
     second = first_repeated([text.casefold() for _, text in asks])
     if second is not None:

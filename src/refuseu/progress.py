@@ -14,12 +14,6 @@ PARTS = 10
 """Lines at most that a stage writes to a log."""
 CALM = 0.5
 """Seconds at least between two drawings in a terminal."""
-SWITCHES = {
-    "transformers.utils.logging": "disable_progress_bar",
-    "datasets": "disable_progress_bars",
-    "huggingface_hub.utils": "disable_progress_bars",
-}
-"""Module to the function in it that switches the bars of its library off."""
 
 
 class Progress:
@@ -61,17 +55,6 @@ def track(items: Iterable[T], total: int, stage: str, unit: str) -> Iterator[T]:
         for item in items:
             yield item
             progress.advance()
-
-
-def quiet_libraries() -> None:
-    """Switch off the progress bars of transformers, datasets and huggingface_hub; what they warn of stays.
-
-    They read these variables when they are imported (transformers the hub's), so nothing is imported for this.
-    """
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    for module, switch in SWITCHES.items():
-        if module in sys.modules:
-            getattr(sys.modules[module], switch)()
 
 
 def _drawn() -> bool:

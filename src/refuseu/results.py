@@ -12,9 +12,9 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from refuseu.errors import UserError
+from refuseu.files.reading import read_json
 from refuseu.markdown import shown, span
-from refuseu.order import main_configs
-from refuseu.records import read_json
+from refuseu.presentation import main_configs
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
 """Said wherever a range is shown; Markdown."""
@@ -45,7 +45,7 @@ class Asr(Record):
 class LanguageRow(Asr):
     """One model in one language."""
 
-    config: str
+    model: str
     """The model's name."""
     language: str
     n: int
@@ -74,12 +74,16 @@ class Averages(Asr):
 
 
 class CategoryRow(Asr):
-    config: str
+    """One model's answers to questions of one hazard category."""
+
+    model: str
     category: str
 
 
 class StyleRow(Asr):
-    config: str
+    """One model's answers to questions of one attack style."""
+
+    model: str
     style: str
 
 
@@ -93,7 +97,7 @@ class TransferRow(Asr):
 class PairedRow(Record):
     """McNemar's test of one model against the reference in one language."""
 
-    config: str
+    model: str
     reference: str
     language: str
     asr_difference: float
@@ -124,7 +128,7 @@ class CurveRow(Record):
     """A share from 0 to 1."""
 
 
-class Books(Record):
+class Account(Record):
     """How many rows came into a stage and out of it, and why the others were rejected."""
 
     rows_in: int
@@ -133,22 +137,27 @@ class Books(Record):
 
 
 class Agreement(Record):
+    """How the judges agree on what they saw."""
+
     cohens_kappa: float | None
     fleiss_kappa: float | None
     unparsed: dict[str, int]
     """By judge."""
 
 
-class LabelBooks(Books):
+class LabelAccount(Account):
     acceptance_by_lang: dict[str, float]
     judges: dict[str, Agreement]
     """By what the judges saw."""
 
 
 class Part(Record):
+    """How large one part of the split is."""
+
     rows: int
     questions: int
-    unseen_questions: int
+    unseen_questions: int | None
+    """``None`` where nobody knows what is asked for."""
     cells: int
 
 
@@ -168,7 +177,7 @@ class Mix(Record):
     benign: int
 
 
-class SplitBooks(Books):
+class SplitAccount(Account):
     parts: dict[str, Part]
     contamination: dict[str, dict[str, Overlap]]
     """By part and language."""
@@ -242,7 +251,7 @@ class Evaluation:
         found = cls(
             read(metrics, TypeAdapter(dict[str, Averages]), "eval"), read(rows, TypeAdapter(list[LanguageRow]), "eval")
         )
-        alone = sorted(found.averages.keys() ^ {row.config for row in found.rows})
+        alone = sorted(found.averages.keys() ^ {row.model for row in found.rows})
         if alone:
             raise UserError(
                 f"{metrics} and {rows}: only one of them has the model {alone[0]!r}; {way_out(metrics.parent, 'eval')}"
@@ -259,20 +268,20 @@ class Evaluation:
         """The configs that train on one language."""
         return [name for name in self.averages if name not in self.main]
 
-    def of(self, config: str) -> list[LanguageRow]:
+    def of(self, model: str) -> list[LanguageRow]:
         """The rows of one model."""
-        return [row for row in self.rows if row.config == config]
+        return [row for row in self.rows if row.model == model]
 
-    def by_language(self, config: str, languages: Sequence[str]) -> list[LanguageRow | None]:
+    def by_language(self, model: str, languages: Sequence[str]) -> list[LanguageRow | None]:
         """The rows of one model in the order of ``languages``; ``None`` where it was not evaluated."""
-        found = {row.language: row for row in self.of(config)}
+        found = {row.language: row for row in self.of(model)}
         return [found.get(lang) for lang in languages]
 
-    def worst(self, config: str) -> Asr:
+    def worst(self, model: str) -> Asr:
         """The highest ASR of any language, a range as soon as one language's is."""
-        rows = self.of(config)
+        rows = self.of(model)
         return Asr(
-            asr=self.averages[config].asr_worst,
+            asr=self.averages[model].asr_worst,
             asr_least=max(row.asr_least for row in rows),
             asr_most=max(row.asr_most for row in rows),
         )

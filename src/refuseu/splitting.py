@@ -9,16 +9,20 @@ import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from refuseu.deduplication import clusters, plain, similar_pairs, similarities
 from refuseu.errors import UserError
-from refuseu.parameters import Split, Train
-from refuseu.taxonomy import PIVOT
+from refuseu.parameters.split import Split
+from refuseu.parameters.train import Train
+from refuseu.taxonomy import PIVOT, Kind
 
-PARTS = ("train", "dev", "test", "spare")
+WRITTEN = ("train", "dev", "test")
+"""The parts that are handed on."""
+PARTS = (*WRITTEN, "spare")
 """``spare`` rows belong to asks that are kept out of training and were not needed for dev or test."""
 
 
@@ -29,20 +33,48 @@ class Slot:
     slot_ids: tuple[str, ...]
     cells: tuple[tuple[str, str], ...]
     """Category and style of each; the first is the cell that the slot counts for."""
-    ask_ids: tuple[str, ...]
-    """What each asks for."""
+    ask_ids: tuple[str | None, ...]
+    """What each asks for, where that is known."""
+
+    @cached_property
+    def asks(self) -> frozenset[str]:
+        """What is asked for, as far as it is known."""
+        return frozenset(ask for ask in self.ask_ids if ask is not None)
+
+
+def split_up(
+    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The rows of each part, and the account of the split; ``mixes`` is left empty there.
+
+    Raises:
+        UserError: when a part that is needed holds nothing, or one shares a question with train.
+    """
+    whole = complete_slots(labelled, languages)
+    slots = glue(whole, settings.near_duplicate)
+    parts = parts_of(whole, assign(slots, settings, seed))
+    assert_filled(parts)
+    account = summary(labelled, whole, parts, slots, settings.near_duplicate)
+    assert_clean(account["contamination"])
+    return parts, account
 
 
 def complete_slots(pairs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
-    """The rows of slots whose harmful question and benign twin are there in every language."""
-    per_slot = pairs.groupby("slot_id").size()
-    whole = per_slot.index[per_slot == 2 * len(languages)]
+    """The rows of slots that are there in every language, for every kind that they have; the harmful question among them."""
+    slots = pairs.groupby("slot_id").agg(
+        rows=("lang", "size"), kinds=("kind", "nunique"), harmful=("kind", _has_harmful)
+    )
+    whole = slots.index[slots["harmful"] & (slots["rows"] == slots["kinds"] * len(languages))]
     return pairs[pairs["slot_id"].isin(whole)]
+
+
+def _has_harmful(kinds: pd.Series) -> bool:
+    return bool((kinds == Kind.HARMFUL).any())
 
 
 def glue(pairs: pd.DataFrame, threshold: float) -> list[Slot]:
     """Slots in the order of their ids; slots that share a near-duplicate question, harmful or benign, in any language are one."""
-    harmful = pairs[pairs["kind"] == "harmful"]
+    harmful = pairs[pairs["kind"] == Kind.HARMFUL]
     heads = harmful.drop_duplicates("slot_id").sort_values("slot_id").reset_index(drop=True)
     position = {slot_id: index for index, slot_id in enumerate(heads["slot_id"])}
     edges = []
@@ -52,9 +84,13 @@ def glue(pairs: pd.DataFrame, threshold: float) -> list[Slot]:
         edges += [(owners[one], owners[other]) for one, other, _ in similar_pairs(texts, texts, threshold)]
     groups = heads.groupby(clusters(len(heads), edges), sort=True)
     return [
-        Slot(tuple(rows["slot_id"]), tuple(zip(rows["category"], rows["style"], strict=True)), tuple(rows["ask_id"]))
+        Slot(tuple(rows["slot_id"]), tuple(zip(rows["category"], rows["style"], strict=True)), _known(rows["ask_id"]))
         for _, rows in groups
     ]
+
+
+def _known(ask_ids: pd.Series) -> tuple[str | None, ...]:
+    return tuple(ask if known else None for ask, known in zip(ask_ids, ask_ids.notna(), strict=True))
 
 
 class _Sides:
@@ -62,19 +98,19 @@ class _Sides:
 
     def __init__(self, order: list[Slot]) -> None:
         self.part: dict[Slot, str] = dict.fromkeys(order, "train")
-        self._in_train = Counter(ask for slot in order for ask in set(slot.ask_ids))
+        self._in_train = Counter(ask for slot in order for ask in slot.asks)
 
     def move(self, slot: Slot, part: str) -> None:
         if self.part[slot] == "train":
-            self._in_train.subtract(set(slot.ask_ids))
+            self._in_train.subtract(slot.asks)
         self.part[slot] = part
 
     def can_spare(self, slot: Slot) -> bool:
         """Whether the slot may leave train and its asks still be seen there; no ask gets unseen by accident."""
-        return self.part[slot] == "train" and all(self._in_train[ask] > 1 for ask in slot.ask_ids)
+        return self.part[slot] == "train" and all(self._in_train[ask] > 1 for ask in slot.asks)
 
 
-def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
+def assign(slots: list[Slot], settings: Split, seed: int) -> dict[str, str]:
     """Slot id to part, one of ``PARTS``.
 
     Test takes ``test_per_cell`` slots of each cell, those of its own unseen asks first; dev ``dev_per_category`` slots of
@@ -82,30 +118,31 @@ def assign(slots: list[Slot], config: Split, seed: int) -> dict[str, str]:
     """
     rng = random.Random(seed)
     order = rng.sample(slots, len(slots))
-    unseen_test, unseen_dev = _held_out(order, config, rng)
+    unseen_test, unseen_dev = _held_out(order, settings, rng)
     sides = _Sides(order)
     for slot in order:
-        if (unseen_test | unseen_dev).intersection(slot.ask_ids):
+        if (unseen_test | unseen_dev).intersection(slot.asks):
             sides.move(slot, "spare")
-    per_cell, per_category = config.test_per_cell, config.dev_per_category
+    per_cell, per_category = settings.test_per_cell, settings.dev_per_category
     _fill(sides, "test", unseen_test, (per_cell, per_cell), lambda slot: slot.cells[0])
     _fill(sides, "dev", unseen_dev, (per_category // 2, per_category), lambda slot: slot.cells[0][0])
     return {slot_id: sides.part[slot] for slot in slots for slot_id in slot.slot_ids}
 
 
-def _held_out(order: list[Slot], config: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:
+def _held_out(order: list[Slot], settings: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:
     """The asks of each category that training never sees: for test, and others for dev."""
     test: set[str] = set()
     dev: set[str] = set()
     by_category: dict[str, set[str]] = {}
     for slot in order:
         for (category, _), ask in zip(slot.cells, slot.ask_ids, strict=True):
-            by_category.setdefault(category, set()).add(ask)
+            if ask is not None:
+                by_category.setdefault(category, set()).add(ask)
     for category in sorted(by_category):
         asks = rng.sample(sorted(by_category[category]), len(by_category[category]))
-        held = asks[: min(config.unseen_test_asks + config.unseen_dev_asks, len(asks) - 1)]
-        test.update(held[: config.unseen_test_asks])
-        dev.update(held[config.unseen_test_asks :])
+        held = asks[: min(settings.unseen_test_asks + settings.unseen_dev_asks, len(asks) - 1)]
+        test.update(held[: settings.unseen_test_asks])
+        dev.update(held[settings.unseen_test_asks :])
     return frozenset(test), frozenset(dev)
 
 
@@ -116,7 +153,7 @@ def _fill(
     up to the second.
     """
     rounds: list[tuple[int, Callable[[Slot], bool]]] = [
-        (limits[0], lambda slot: unseen.issuperset(slot.ask_ids)),
+        (limits[0], lambda slot: bool(slot.asks) and unseen.issuperset(slot.asks)),
         (limits[1], sides.can_spare),
     ]
     filled: Counter[Hashable] = Counter()
@@ -132,11 +169,17 @@ def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: in
 
     All harmful pairs are used; benign twins are drawn so that they make up the share.
     """
-    harmful = train[train["kind"] == "harmful"]
-    slots = sorted(harmful["slot_id"].unique())
-    wanted = round(len(slots) * benign_share / (1 - benign_share))
-    drawn = random.Random(f"{seed}-benign").sample(slots, wanted)
-    benign = train[(train["kind"] == "benign") & train["slot_id"].isin(drawn)]
+    harmful = train[train["kind"] == Kind.HARMFUL]
+    benign = train[train["kind"] == Kind.BENIGN]
+    twins = sorted(benign["slot_id"].unique())
+    wanted = round(harmful["slot_id"].nunique() * benign_share / (1 - benign_share))
+    if wanted > len(twins):
+        raise UserError(
+            f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
+            f"{len(twins)}; lower it (0 without twins)"
+        )
+    drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
+    benign = benign[benign["slot_id"].isin(drawn)]
     rows = pd.concat([harmful, benign])
     return rows[rows["lang"].isin(languages)].rename(columns={"text": "prompt"})
 
@@ -148,10 +191,11 @@ def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -
 
 
 def parts_of(pairs: pd.DataFrame, part_by_slot: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """The rows of each part; ``unseen`` marks questions whose ask stands nowhere in train."""
+    """The rows of each part; ``unseen`` marks questions whose ask stands nowhere in train, null where it is not known."""
     part = pairs["slot_id"].map(part_by_slot)
-    seen = set(pairs.loc[part == "train", "ask_id"])
-    marked = pairs.assign(unseen=~pairs["ask_id"].isin(seen))
+    seen = set(pairs.loc[part == "train", "ask_id"].dropna())
+    unseen = (~pairs["ask_id"].isin(seen)).astype(object).where(pairs["ask_id"].notna(), None)
+    marked = pairs.assign(unseen=unseen)
     return {name: marked[part == name] for name in PARTS}
 
 
@@ -214,14 +258,14 @@ def summary(
     """The account of the split, near-duplicates by ``threshold``; ``mixes`` is left empty for the caller to fill."""
     return {
         "rows_in": len(labelled),
-        "rows_out": sum(len(parts[name]) for name in ("train", "dev", "test")),
+        "rows_out": sum(len(parts[name]) for name in WRITTEN),
         "rejected": {
             "slot not complete in every language": len(labelled) - len(whole),
             "ask held out of training": len(parts["spare"]),
         },
         "slots": sum(len(slot.slot_ids) for slot in slots),
         "slots_glued": sum(len(slot.slot_ids) for slot in slots if len(slot.slot_ids) > 1),
-        "parts": {name: _part_summary(parts[name]) for name in ("train", "dev", "test")},
+        "parts": {name: _part_summary(parts[name]) for name in WRITTEN},
         "contamination": {
             name: {lang: asdict(each) for lang, each in contamination(parts["train"], parts[name], threshold).items()}
             for name in ("dev", "test")
@@ -231,11 +275,11 @@ def summary(
 
 
 def _part_summary(part: pd.DataFrame) -> dict[str, Any]:
-    harmful = part[(part["kind"] == "harmful") & (part["lang"] == PIVOT)]
+    harmful = part[(part["kind"] == Kind.HARMFUL) & (part["lang"] == PIVOT)]
     return {
         "rows": len(part),
         "questions": len(harmful),
-        "unseen_questions": int(harmful["unseen"].sum()),
+        "unseen_questions": int(harmful["unseen"].sum()) if harmful["unseen"].notna().any() else None,
         "cells": int(harmful.groupby(["category", "style"]).ngroups),
         "by_category": harmful["category"].value_counts().sort_index().to_dict(),
         "by_style": harmful["style"].value_counts().sort_index().to_dict(),

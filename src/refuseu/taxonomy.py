@@ -1,7 +1,9 @@
-"""What the project knows of languages: data, no code.
+"""What the project knows of languages and questions: data, no code.
 
 Hazard categories and attack styles are parameters (``params.yaml``), because users add their own.
 """
+
+from enum import StrEnum
 
 LANGUAGES: dict[str, str] = {
     "en": "English",
@@ -27,3 +29,11 @@ PLAIN = "plain"
 
 PIVOT = "en"
 """Questions are searched for in this language and translated from it."""
+
+
+class Kind(StrEnum):
+    """What a question asks for."""
+
+    HARMFUL = "harmful"
+    BENIGN = "benign"
+    """The twin of a harmful question: it shares its words and asks for nothing harmful."""

@@ -16,7 +16,8 @@ from refuseu.audit import sample, score
 from refuseu.audit.page import page
 from refuseu.audit.sample import as_csv, draw, harmless_cell, name_of
 from refuseu.audit.score import accuracy_table, agreement_table
-from refuseu.records import TEST, write_table
+from refuseu.records.part import PART
+from refuseu.records.writing import write_table
 
 EVIL = "</script><script>document.title = 'run'</script><img src=x onerror=alert(1)>"
 
@@ -44,7 +45,7 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
             for kind in ("harmful", "benign")
             for number in range(n)
         ],
-        columns=list(TEST),
+        columns=list(PART),
     )
 
 
@@ -118,7 +119,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for part in ("train", "test"):
         rows = pairs(n=2)
         rows["question_id"] = part + rows["question_id"]
-        write_table(rows, tmp_path / f"data/split/{part}.parquet", TEST, ["question_id", "lang"])
+        write_table(rows, tmp_path / f"data/split/{part}.parquet", PART)
     result = CliRunner().invoke(sample.main, ["--a-language", "10"])
     assert result.exit_code == 0 and result.output.startswith("20 pairs, sample ")
     return tmp_path

@@ -6,35 +6,63 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from refuseu.engines.base import Conversation, Sampling
+from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
+from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.evaluation import answers
-from refuseu.evaluation.answers import ask_model, ask_models, model_folders, score_answers
-from refuseu.evaluation.knowledge import Choice
+from refuseu.evaluation.answers import Asking, Said, Scoring, ask_models, model_folders, score_all, score_answers
+from refuseu.files.reading import Row
 from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.parameters import Eval
+from refuseu.parameters.machine import Machine, TransformersMachine
+from refuseu.records.answer import ANSWER
+from refuseu.records.schema import read_table
+from refuseu.records.writing import write_table
 
-SETTINGS = Eval(reference="balanced", confidence=0.95, max_unparsed=0.4, workers=1, batch_size=2, max_new_tokens=3)
-QUESTIONS = pd.DataFrame({"text": ["How can I sing?", "How can I dance?"]})
+MACHINE = Machine(workers=1, transformers=TransformersMachine(batch_size=2))
+QUESTIONS = ["How can I sing?", "How can I dance?"]
+
+
+def model_in(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in files or ("model.safetensors", "config.json", "tokenizer.json"):
+        (folder / name).touch()
+    return folder
 
 
 def test_the_base_comes_first_then_the_configs_as_params_yaml_orders_them(tmp_path: Path) -> None:
+    base, models = model_in(tmp_path / "base"), tmp_path / "dpo"
     for name in ("balanced", "only-pl"):
-        (tmp_path / name).mkdir()
-    (tmp_path / ".DS_Store").touch()
-    folders = model_folders(Path("models/base"), tmp_path, {"only-pl": None, "balanced": None})
+        model_in(models / name)
+    (models / ".DS_Store").touch()
+    folders = model_folders(base, models, {"only-pl": None, "balanced": None})
     assert list(folders.items()) == [
-        ("base", Path("models/base")),
-        ("only-pl", tmp_path / "only-pl"),
-        ("balanced", tmp_path / "balanced"),
+        ("base", ModelReference(base)),
+        ("only-pl", ModelReference(models / "only-pl")),
+        ("balanced", ModelReference(models / "balanced")),
     ]
+
+
+def test_an_adapter_is_one_on_the_base(tmp_path: Path) -> None:
+    base = model_in(tmp_path / "base")
+    adapter = model_in(tmp_path / "dpo/balanced", "adapter_model.safetensors", "adapter_config.json")
+    found = model_folders(base, tmp_path / "dpo", ["balanced"])
+    assert found["balanced"] == ModelReference(adapter, base=ModelReference(base))
+
+
+def test_a_config_whose_model_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    base = model_in(tmp_path / "base")
+    model_in(tmp_path / "dpo/balanced")
+    with pytest.raises(UserError, match=r"only-pl: holds no .*; 'dvc repro' or 'dvc pull' brings the model"):
+        model_folders(base, tmp_path / "dpo", ["balanced", "only-pl"])
+    with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro dpo' trains the models"):
+        model_folders(base, tmp_path / "nowhere", ["balanced"])
 
 
 def test_a_model_of_a_config_that_is_gone_stops_the_evaluation(tmp_path: Path) -> None:
     for name in ("balanced", "balanced-old"):
-        (tmp_path / name).mkdir()
+        model_in(tmp_path / name)
     with pytest.raises(
         UserError, match=r"balanced-old: no config of train.configs.*rm -r .*/balanced-old metrics/dpo/"
     ):
@@ -42,64 +70,70 @@ def test_a_model_of_a_config_that_is_gone_stops_the_evaluation(tmp_path: Path) -
 
 
 class Parrot:
-    """Says a question's last word, and finds options likelier the more letters ``a`` they have."""
+    """Says a question's last word, and answers the last question first."""
 
     identity = "parrot"
 
-    def __init__(self, folder: Path, batch_size: int) -> None:
-        assert (folder, batch_size) == (Path("models/parrot"), SETTINGS.batch_size)
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+        assert sampling == Sampling(3)
+        said = [(place, Completion(each[0]["content"].split()[-1])) for place, each in enumerate(conversations)]
+        yield from reversed(said)
 
-    def chat(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, str]]:
-        assert sampling.max_new_tokens == SETTINGS.max_new_tokens
-        yield from reversed([(place, each[0]["content"].split()[-1]) for place, each in enumerate(conversations)])
-
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> list[float]:
-        return [float(option.count("a")) for _, option in pairs]
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+        raise AssertionError("not asked")
 
 
-def test_an_answer_a_question_and_a_margin_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(answers, "TransformersEngine", Parrot)
+class OneFact:
+    """A test of knowledge of one question, which only a parrot knows."""
+
+    def ask(self, engine: Engine) -> Iterable[Row]:
+        yield {"fact_id": "capital-fr", "lang": "en", "correct": engine.identity == "parrot", "margin": 0.5}
+
+
+def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def opened(reference: ModelReference, machine: Machine, store: Any) -> Parrot:
+        assert (reference, machine) == (ModelReference(Path("models/parrot")), MACHINE)
+        return Parrot()
+
+    monkeypatch.setattr(answers, "open_model", opened)
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    facts = [
-        Choice("right", "en", "?", ("aa", "ab", "b", "c")),
-        Choice("tie", "en", "?", ("ab", "ac", "b", "c")),
-        Choice("wrong", "de", "?", ("ab", "a", "b", "c")),
+    asking = Asking(QUESTIONS, OneFact(), Sampling(3), MACHINE)
+    said = asking("parrot", ModelReference(Path("models/parrot")))
+    assert (said.model, said.answers) == ("parrot", ["sing?", "dance?"])
+    assert said.knowledge.to_dict("records") == [
+        {"model": "parrot", "fact_id": "capital-fr", "lang": "en", "correct": True, "margin": 0.5}
     ]
-    said, known = ask_model("parrot", Path("models/parrot"), QUESTIONS, facts, SETTINGS)
-    assert said == ["sing?", "dance?"]
-    assert known.to_dict("list") == {
-        "model": ["parrot"] * 3,
-        "fact_id": ["right", "tie", "wrong"],
-        "lang": ["en", "en", "de"],
-        "correct": [True, False, False],  # a tie is a guess, not knowledge
-        "margin": [0.5, 0.0, -0.5],
-    }
 
 
-def test_an_answer_is_scored_in_the_language_it_is_in() -> None:
-    class Panel:
-        def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
-            assert [(each.lang, each.question, each.answer) for each in exchanges] == [("en", "How?", "Nein.")]
-            return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)]
+class FakePanel:
+    def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
+        assert {(each.lang, each.question, each.answer) for each in exchanges} == {("en", "How?", "Nein.")}
+        return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)] * len(exchanges)
 
-    class Identifier:
-        def identify(self, text: str) -> Identified:
-            return Identified(restricted="de", free="nl")
 
-    class Fluency:
-        def score(self, answer: str, lang: str) -> float:
-            return {("Nein.", "de"): 4.5}[answer, lang]
+class FakeIdentifier:
+    def identify(self, text: str) -> Identified:
+        return Identified(restricted="de", free="nl")
 
-    question = {
-        "question_id": "q1",
-        "lang": "en",
-        "kind": "harmful",
-        "category": "S1",
-        "style": "slang",
-        "text": "How?",
-    }
-    stand_ins: Any = (Panel(), Identifier(), Fluency())
-    scored = score_answers("base", pd.DataFrame([{**question, "unseen": True}]), ["Nein."], *stand_ins)
+
+class FakeFluency:
+    def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
+        return [{("de", "How?", "Nein."): 4.5}[each.lang, each.question, each.answer or ""] for each in exchanges]
+
+
+@pytest.fixture
+def scoring() -> Scoring:
+    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency())
+    return Scoring(*stand_ins)
+
+
+def asked(unseen: bool | None = True) -> pd.DataFrame:
+    question = {"question_id": "q1", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
+    return pd.DataFrame([{**question, "text": "How?", "unseen": unseen}])
+
+
+def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
+    scored = score_answers("base", asked(), ["Nein."], scoring)
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -120,6 +154,20 @@ def test_an_answer_is_scored_in_the_language_it_is_in() -> None:
     ]
 
 
+def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
+    scored = score_answers("base", asked(unseen=None), ["Nein."], scoring)
+    write_table(scored, tmp_path / "answers.parquet", ANSWER)
+    assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
+
+
+def test_all_models_are_scored_in_their_order(scoring: Scoring) -> None:
+    knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
+    said = [Said(name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
+    scored, known = score_all(asked(), iter(said), scoring)
+    assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced"], ["base", "balanced"])
+    assert list(scored.columns) == list(ANSWER.columns)
+
+
 class Killer:
     """Ends the process that unpickles it, as the kernel does where memory runs out."""
 
@@ -128,6 +176,10 @@ class Killer:
 
 
 def test_a_killed_process_is_one_sentence() -> None:
-    facts: Any = [Killer()]
-    with pytest.raises(UserError, match=r"eval: one of the 1 processes .* ended from outside .* lower eval.workers"):
-        list(ask_models({"base": Path("models/base")}, QUESTIONS, facts, SETTINGS))
+    knowledge: Any = Killer()
+    asking = Asking(QUESTIONS, knowledge, Sampling(3), MACHINE)
+    with pytest.raises(
+        UserError,
+        match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",
+    ):
+        list(ask_models({"base": ModelReference(Path("models/base"))}, asking))

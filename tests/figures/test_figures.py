@@ -24,8 +24,8 @@ from refuseu.figures.gallery import FIGURES, draw
 from refuseu.figures.progress import search_metrics, training_curves
 from refuseu.figures.rows import PlotRows
 from refuseu.figures.tradeoff import asr_and_consistency
-from refuseu.order import by_resource
-from refuseu.records import write_json
+from refuseu.files.writing import write_json
+from refuseu.presentation import by_resource
 from refuseu.results import CategoryRow, CurveRow, Evaluation, LanguageRow, SearchRow, StyleRow, TransferRow
 
 LANGUAGES = ["pl", "en", "lv", "de"]
@@ -51,7 +51,7 @@ def transfer(trained_on: str, evaluated_in: str, least: float, most: float | Non
 
 
 def only(rows: list[LanguageRow], transfers: list[TransferRow] | None = None) -> PlotRows:
-    models = {each.config: averages(each.asr) for each in rows}
+    models = {each.model: averages(each.asr) for each in rows}
     return PlotRows(Evaluation(models, rows), [], [], transfers or [], [], {})
 
 
@@ -66,10 +66,10 @@ PLOTS = PlotRows(
         ],
     ),
     by_category=[
-        CategoryRow(config="base", category="S1", asr=50.0, asr_least=50.0, asr_most=50.0),
-        CategoryRow(config=ODD, category="S1", asr=None, asr_least=4.6, asr_most=100.0),
+        CategoryRow(model="base", category="S1", asr=50.0, asr_least=50.0, asr_most=50.0),
+        CategoryRow(model=ODD, category="S1", asr=None, asr_least=4.6, asr_most=100.0),
     ],
-    by_style=[StyleRow(config="base", style="role_play", asr=90.0, asr_least=90.0, asr_most=90.0)],
+    by_style=[StyleRow(model="base", style="role_play", asr=90.0, asr_least=90.0, asr_most=90.0)],
     transfer=[transfer("pl", lang, 30.0) for lang in LANGUAGES],
     search=[
         SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.0),

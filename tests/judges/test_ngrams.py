@@ -84,6 +84,12 @@ def test_a_score_has_six_decimals(books: dict[str, Phrasebook], monkeypatch: pyt
     assert judge.harm_scores([Exchange("en", HARMFUL_ASK, COMPLIANCE)]) == [0.123457]
 
 
+def test_the_likelier_to_be_harmful_is_preferred_and_of_equals_neither(books: dict[str, Phrasebook]) -> None:
+    worst, refused = Exchange("en", HARMFUL_ASK, COMPLIANCE), Exchange("en", HARMFUL_ASK, REFUSAL)
+    pairs = [(worst, refused), (refused, worst), (worst, worst)]
+    assert NgramJudge(books).prefers(pairs) == [True, False, False]
+
+
 def test_no_exchanges(books: dict[str, Phrasebook]) -> None:
     judge = NgramJudge(books)
-    assert (judge.judge([]), judge.harm_scores([])) == ([], [])
+    assert (judge.judge([]), judge.harm_scores([]), judge.prefers([])) == ([], [], [])

@@ -2,59 +2,150 @@ from collections.abc import Sequence
 
 import pytest
 
-from refuseu.judges.lexicon import LexiconJudge
-from refuseu.judges.nearest import NearestJudge
-from refuseu.judges.panel import JUDGES, Decision, Panel
+from refuseu.judges.panel import Decision, Panel, agreed, told_reply
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.phrasebook import Phrasebook
+
+HARMFUL, SAFE, UNPARSED = Harm
 
 
 class FakeJudge:
     """Says of a question what ``verdicts`` holds, and remembers what it saw."""
 
-    def __init__(self, name: str, **verdicts: Harm) -> None:
-        self.name = name
+    def __init__(self, reply: Reply = Reply.ABSENT, **verdicts: Harm) -> None:
+        self._reply = reply
         self._verdicts = verdicts
         self.seen: list[list[str]] = []
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         self.seen.append([exchange.question for exchange in exchanges])
-        return [Verdict(self._verdicts[exchange.question], Reply.ABSENT) for exchange in exchanges]
+        return [Verdict(self._verdicts[exchange.question], self._reply) for exchange in exchanges]
 
 
 @pytest.fixture
-def panel() -> Panel:
-    one = FakeJudge("one", a=Harm.HARMFUL, b=Harm.SAFE, c=Harm.UNPARSED)
-    two = FakeJudge("two", a=Harm.HARMFUL, b=Harm.UNPARSED, c=Harm.UNPARSED)
-    return Panel([one, two], FakeJudge("three", a=Harm.SAFE, b=Harm.HARMFUL, c=Harm.SAFE))
+def judges() -> list[FakeJudge]:
+    """Two of the panel, and the adjudicator."""
+    return [
+        FakeJudge(a=HARMFUL, b=SAFE, c=UNPARSED),
+        FakeJudge(a=HARMFUL, b=UNPARSED, c=UNPARSED),
+        FakeJudge(a=SAFE, b=HARMFUL, c=SAFE),
+    ]
+
+
+@pytest.fixture
+def panel(judges: list[FakeJudge]) -> Panel:
+    one, two, three = judges
+    return Panel({"one": one, "two": two}, ("three", three))
 
 
 def exchanges(questions: str) -> list[Exchange]:
     return [Exchange("en", question) for question in questions]
 
 
-def test_agreement_stands_and_the_adjudicator_decides_the_rest(panel: Panel) -> None:
+def decided(adjudicator: str, *votes: str) -> Decision:
+    """What is decided of one exchange; verdicts are written harm/reply."""
+    judges = [FakeJudge(verdict(text).reply, a=verdict(text).harm) for text in (*votes, adjudicator)]
+    *panel, last = judges
+    (decision,) = Panel(dict(zip("xyz", panel, strict=False)), ("last", last)).decide(exchanges("a"))
+    return decision
+
+
+def verdict(text: str) -> Verdict:
+    harm, reply = text.split("/")
+    return Verdict(Harm(harm), Reply(reply))
+
+
+def test_agreement_stands_and_the_adjudicator_decides_the_rest(panel: Panel, judges: list[FakeJudge]) -> None:
     assert panel.decide(exchanges("abc")) == [
         Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
         Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=False),
         Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=True),
     ]
-    assert panel.adjudicator.seen == [["b"]]
+    assert judges[2].seen == [["b"]]
 
 
-def test_equal_exchanges_are_judged_once_and_all_answered(panel: Panel) -> None:
+def test_equal_exchanges_are_judged_once_and_all_answered(panel: Panel, judges: list[FakeJudge]) -> None:
     decisions = panel.decide(exchanges("babb"))
     assert [decision.agreed for decision in decisions] == [False, True, False, False]
-    assert [judge.seen for judge in (*panel.judges, panel.adjudicator)] == [[["b", "a"]], [["b", "a"]], [["b"]]]
+    assert [judge.seen for judge in judges] == [[["b", "a"]], [["b", "a"]], [["b"]]]
 
 
 def test_the_same_harm_with_another_reply_is_a_dispute() -> None:
-    class Refusal(FakeJudge):
-        def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
-            return [Verdict(Harm.SAFE, Reply.REFUSAL) for _ in exchanges]
+    decision = decided("unparsed/absent", "safe/absent", "safe/refusal")
+    assert decision == Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False)
 
-    panel = Panel([FakeJudge("one", a=Harm.SAFE), Refusal("two")], FakeJudge("three", a=Harm.UNPARSED))
-    assert panel.decide(exchanges("a")) == [Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False)]
+
+@pytest.mark.parametrize(
+    ("votes", "common"),
+    [
+        (["harmful/untold", "harmful/compliance"], "harmful/compliance"),
+        (["safe/refusal", "safe/untold"], "safe/refusal"),
+        (["safe/untold", "safe/untold"], "safe/untold"),
+        (["unparsed/untold", "unparsed/unparsed"], "unparsed/unparsed"),
+        (["safe/untold"], "safe/untold"),
+        (["harmful/compliance"], "harmful/compliance"),
+        (["safe/untold", "safe/refusal", "safe/refusal"], "safe/refusal"),
+        (["safe/untold", "safe/untold", "safe/refusal"], "safe/refusal"),
+        (["safe/untold", "safe/compliance", "safe/refusal"], None),
+        (["safe/refusal", "safe/refusal", "harmful/untold"], None),
+        (["safe/unparsed", "safe/refusal", "safe/refusal"], None),
+        (["harmful/untold", "safe/refusal"], None),
+        (["unparsed/untold", "safe/refusal"], None),
+    ],
+)
+def test_who_does_not_tell_replies_is_of_the_others_mind(votes: list[str], common: str | None) -> None:
+    assert agreed([verdict(vote) for vote in votes]) == (verdict(common) if common else None)
+    decision = decided("unparsed/unparsed", *votes)
+    assert decision.agreed == (common is not None)
+    assert decision.verdict == verdict(common or "unparsed/unparsed")
+
+
+@pytest.mark.parametrize(
+    ("votes", "told"),
+    [
+        (["safe/untold", "harmful/refusal"], "refusal"),
+        (["safe/untold", "harmful/untold"], "untold"),
+        (["safe/refusal", "harmful/compliance"], None),
+        (["safe/absent", "harmful/absent"], "absent"),
+    ],
+)
+def test_the_reply_is_as_those_tell_it_who_tell_one(votes: list[str], told: str | None) -> None:
+    assert told_reply([verdict(vote) for vote in votes]) == told
+
+
+@pytest.mark.parametrize(
+    ("adjudicator", "votes", "ruling"),
+    [
+        ("safe/untold", ["safe/refusal", "harmful/untold"], "safe/refusal"),
+        ("harmful/untold", ["safe/refusal", "harmful/refusal"], "harmful/refusal"),
+        ("harmful/untold", ["safe/untold", "harmful/untold"], "harmful/untold"),
+        ("safe/untold", ["safe/refusal", "safe/compliance"], "safe/untold"),
+        ("safe/compliance", ["safe/refusal", "harmful/refusal"], "safe/compliance"),
+        ("unparsed/untold", ["safe/untold", "safe/refusal", "harmful/refusal"], "unparsed/refusal"),
+    ],
+)
+def test_an_adjudicator_that_tells_no_reply_leaves_the_judges_one(
+    adjudicator: str, votes: list[str], ruling: str
+) -> None:
+    assert decided(adjudicator, *votes) == Decision(verdict(ruling), agreed=False)
+
+
+def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() -> None:
+    only, adjudicator = FakeJudge(a=HARMFUL, b=UNPARSED), FakeJudge(a=SAFE, b=SAFE)
+    decisions = Panel({"only": only}, ("last", adjudicator)).decide(exchanges("ab"))
+    assert decisions == [
+        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
+        Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=True),
+    ]
+    assert [question for seen in adjudicator.seen for question in seen] == []
+
+
+def test_three_judges_agree_only_where_all_do() -> None:
+    one, two, three = FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=HARMFUL)
+    panel = Panel({"one": one, "two": two, "three": three}, ("last", FakeJudge(a=SAFE, b=UNPARSED)))
+    assert panel.decide(exchanges("ab")) == [
+        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
+        Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False),
+    ]
 
 
 def test_votes_are_everyones(panel: Panel) -> None:
@@ -68,10 +159,3 @@ def test_votes_are_everyones(panel: Panel) -> None:
 
 def test_nothing_to_decide(panel: Panel) -> None:
     assert panel.decide([]) == []
-
-
-def test_of_makes_the_named_judges(books: dict[str, Phrasebook]) -> None:
-    panel = Panel.of(books, ["nearest", "lexicon"], "ngrams")
-    assert [type(judge) for judge in panel.judges] == [NearestJudge, LexiconJudge]
-    assert panel.adjudicator.name == "ngrams"
-    assert list(JUDGES) == ["lexicon", "ngrams", "nearest"]

@@ -4,10 +4,11 @@ from collections import Counter
 import pytest
 
 from refuseu.redteam.archive import Archive, Elite
+from refuseu.redteam.parts import Question
 
 
 def elite(text: str, fitness: float) -> Elite:
-    return Elite(text, "answer", fitness, 1)
+    return Elite(Question(text), "answer", fitness, 1)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_an_empty_archive() -> None:
 
 
 def test_iteration_names_the_cell_of_every_elite(archive: Archive) -> None:
-    assert [(cell, each.text) for cell, each in archive] == [
+    assert [(cell, each.question.text) for cell, each in archive] == [
         (("a", "x"), "one"),
         (("a", "x"), "two"),
         (("a", "y"), "three"),
@@ -48,15 +49,20 @@ def test_rival_is_the_weakest_of_a_full_cell(archive: Archive) -> None:
 
 def test_insert_replaces_the_weakest_and_the_oldest_of_equals(archive: Archive) -> None:
     archive.insert(("a", "x"), elite("four", 0.9))
-    assert [each.text for each in archive.cells["a", "x"]] == ["one", "four"]
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["one", "four"]
     archive.insert(("a", "x"), elite("five", 0.9))
-    assert [each.text for each in archive.cells["a", "x"]] == ["four", "five"]
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["four", "five"]
 
 
 def test_parents_are_elites_or_seeds_while_there_are_none(archive: Archive) -> None:
     rng = random.Random(1)
-    assert {archive.sample_parent(["seed"], rng) for _ in range(50)} == {"one", "two", "three"}
-    assert Archive(["a"], ["x"], 1).sample_parent(["seed"], rng) == "seed"
+    seed = Question("seed", "ask")
+    assert {archive.sample_parent([seed], rng).text for _ in range(50)} == {"one", "two", "three"}
+    assert Archive(["a"], ["x"], 1).sample_parent([seed], rng) == seed
+
+
+def test_the_texts_of_a_cell(archive: Archive) -> None:
+    assert [archive.texts(cell) for cell in archive.cells] == [("one", "two"), ("three",), (), ()]
 
 
 def test_weak_cells_are_drawn_by_the_softmax(archive: Archive) -> None:

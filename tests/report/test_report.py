@@ -5,7 +5,7 @@ import pytest
 from evaluated import averages
 
 from refuseu.errors import UserError
-from refuseu.records import write_json
+from refuseu.files.writing import write_json
 from refuseu.report.page import Numbers, markdown, terminal
 from refuseu.report.tables import (
     acceptance_table,
@@ -19,16 +19,25 @@ from refuseu.report.tables import (
     table2,
     unseen_table,
 )
-from refuseu.results import WHY_RANGE, Agreement, Books, Evaluation, LabelBooks, LanguageRow, PairedRow, SplitBooks
+from refuseu.results import (
+    WHY_RANGE,
+    Account,
+    Agreement,
+    Evaluation,
+    LabelAccount,
+    LanguageRow,
+    PairedRow,
+    SplitAccount,
+)
 
 LANGUAGES = ["pl", "en"]
 
 
 def row(
-    config: str, language: str, asr: float | None, unseen: float | None = None, seen: float | None = None
+    model: str, language: str, asr: float | None, unseen: float | None = None, seen: float | None = None
 ) -> LanguageRow:
     return LanguageRow(
-        config=config,
+        model=model,
         language=language,
         n=140,
         asr=asr,
@@ -44,8 +53,8 @@ def row(
     )
 
 
-def against(config: str, language: str, difference: float, p_holm: float) -> PairedRow:
-    return PairedRow(config=config, reference="balanced", language=language, asr_difference=difference, p_holm=p_holm)
+def against(model: str, language: str, difference: float, p_holm: float) -> PairedRow:
+    return PairedRow(model=model, reference="balanced", language=language, asr_difference=difference, p_holm=p_holm)
 
 
 BOOKS: dict[str, dict[str, Any]] = {
@@ -76,11 +85,11 @@ BOOKS: dict[str, dict[str, Any]] = {
         "mixes": {},
     },
 }
-LABEL, SPLIT = LabelBooks(**BOOKS["label"]), SplitBooks(**BOOKS["split"])
+LABEL, SPLIT = LabelAccount(**BOOKS["label"]), SplitAccount(**BOOKS["split"])
 DATA: dict[str, Any] = {
-    "rainbow_teaming": Books(**BOOKS["rainbow-teaming"]),
-    "translate": Books(**BOOKS["translate"]),
-    "respond": Books(**BOOKS["respond"]),
+    "rainbow_teaming": Account(**BOOKS["rainbow-teaming"]),
+    "translate": Account(**BOOKS["translate"]),
+    "respond": Account(**BOOKS["respond"]),
     "label": LABEL,
     "split": SPLIT,
 }
@@ -223,6 +232,27 @@ def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
         ["broken", "–", "–", "–"],
     ]
     assert table.notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
+
+
+def test_parts_count_no_unseen_questions_where_nobody_knows_what_is_asked_for() -> None:
+    part = SPLIT.parts["test"].model_copy(update={"unseen_questions": None})
+    account = SPLIT.model_copy(update={"parts": {"test": part}})
+    assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
+    assert parts_table(account).rows == [["test", "6", "3", "–", "2"]]
+
+
+def asks_unknown(evaluation: Evaluation) -> Evaluation:
+    """The same evaluation, of questions of which nobody knows what they ask for."""
+    rows = [each.model_copy(update={"asr_seen": None, "asr_unseen": None}) for each in evaluation.rows]
+    return Evaluation(evaluation.averages, rows)
+
+
+def test_where_nobody_knows_what_is_asked_for_there_is_no_table_of_unseen_asks() -> None:
+    assert unseen_table(asks_unknown(EVALUATION), LANGUAGES).rows == []
+    assert unseen_table(asks_unknown(BROKEN), LANGUAGES).rows == []
+    broken = Evaluation({"broken": averages(None)}, [row("broken", lang, None) for lang in LANGUAGES])
+    assert unseen_table(broken, LANGUAGES).rows == [["broken", "–", "–", "–"]]
+    assert unseen_table(broken, LANGUAGES).notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
 
 
 def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from tiny import EXAMPLES, TINY
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer
-from transformers.utils import logging
 
 from refuseu.errors import UserError
 from refuseu.training.base import (
@@ -152,7 +151,6 @@ def test_a_training_keeps_to_one_thread_and_one_line_of_progress(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.set_num_threads(2)
-    logging.enable_progress_bar()
     train_base(EXAMPLES, TINY.model_copy(update={"steps": 1}), 1, tmp_path)
     assert torch.get_num_threads() == 1
     assert capsys.readouterr() == ("", "base: 1 of 1 steps\n")

@@ -2,6 +2,7 @@ import random
 from collections import Counter
 
 import pytest
+from tiny import TINY
 
 from refuseu.phrasebook import SLOT, Phrasebook
 from refuseu.taxonomy import PLAIN
@@ -9,11 +10,12 @@ from refuseu.training import corpus
 from refuseu.training.corpus import Example, draw_examples, refused_ask_ids
 
 KINDS = ("harmful", "benign")
+SETTINGS = TINY.model_copy(update={"steps": 500, "batch_size": 8, "refused_asks": 1.0})
 
 
 @pytest.fixture
 def examples(books: dict[str, Phrasebook]) -> list[Example]:
-    return draw_examples(books, 4000, 1.0, 1)
+    return draw_examples(books, SETTINGS, 1)
 
 
 def asked(book: Phrasebook, style: str, kind: str) -> set[str]:
@@ -36,8 +38,8 @@ def prompts(book: Phrasebook) -> set[str]:
 def test_the_seed_decides_what_is_drawn_and_in_which_order(
     books: dict[str, Phrasebook], examples: list[Example]
 ) -> None:
-    assert draw_examples(books, 4000, 1.0, 1) == examples
-    other = draw_examples(books, 4000, 1.0, 2)
+    assert draw_examples(books, SETTINGS, 1) == examples
+    other = draw_examples(books, SETTINGS, 2)
     assert Counter(other) != Counter(examples)
     german = prompts(books["de"])
     order, other_order = ([example.prompt in german for example in each] for each in (examples, other))
@@ -93,7 +95,8 @@ def test_languages_and_kinds_have_their_shares(books: dict[str, Phrasebook], exa
 
 
 def test_as_many_examples_as_asked_for(books: dict[str, Phrasebook]) -> None:
-    assert [len(draw_examples(books, count, 1.0, 1)) for count in (0, 1, 7)] == [0, 1, 7]
+    sizes = [{"steps": steps, "batch_size": batch_size} for steps, batch_size in ((1, 4), (3, 4), (1, 12))]
+    assert [len(draw_examples(books, SETTINGS.model_copy(update=size), 1)) for size in sizes] == [4, 12, 12]
 
 
 def test_a_share_of_the_asks_is_refused_the_same_in_every_language(books: dict[str, Phrasebook]) -> None:
@@ -107,7 +110,7 @@ def test_a_share_of_the_asks_is_refused_the_same_in_every_language(books: dict[s
 
 def test_an_ask_that_is_not_refused_is_answered_however_it_is_put(books: dict[str, Phrasebook]) -> None:
     book, refused = books["en"], refused_ask_ids(books["en"], 0.5, 1)
-    examples = draw_examples(books, 4000, 0.5, 1)
+    examples = draw_examples(books, SETTINGS.model_copy(update={"refused_asks": 0.5}), 1)
     for text, ask in book.named_asks.items():
         plain = {template.replace(SLOT, text) for template in book.requests}
         refuses = ask.kind == "harmful" and ask.ask_id in refused

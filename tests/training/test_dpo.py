@@ -1,32 +1,24 @@
-import copy
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import datasets
 import pandas as pd
 import pytest
 import torch
-from tiny import EXAMPLES, TINY
+from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
-from transformers.utils import logging
 from trl.trainer import utils
 
+from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
-from refuseu.parameters import Dpo
+from refuseu.parameters.dpo import Dpo
 from refuseu.training.base import build_model, build_tokenizer
 from refuseu.training.dpo import (
-    TokenStatistics,
-    check_lengths,
     conversations,
     curves,
     save_tokenizer,
     score_answers_alone,
-    token_statistics,
     train_dpo,
     trainer_arguments,
 )
@@ -58,74 +50,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="module")
-def base(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(1)
-    build_model(tokenizer, TINY).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_untrained(folder)
     return folder
-
-
-def test_tokens_are_counted_by_language_as_the_trainer_sees_them(tokenizer: PreTrainedTokenizerFast) -> None:
-    def length(prompt: str, answer: str) -> int:
-        return len(tokenizer(f"<|user|>{prompt}<|end|><|assistant|>{answer}<|end|>")["input_ids"])
-
-    statistics = token_statistics(MIX, tokenizer, 64)
-    assert statistics["en"].tokens_p50 == max(length("How can I sing?", answer) for answer in ("No.", "Yes!"))
-    assert (statistics["de"].rows, statistics["de"].dropped, statistics["de"].truncated) == (2, 0, 0)
-
-
-def test_rows_that_do_not_fit_are_counted_and_stop_the_stage(tokenizer: PreTrainedTokenizerFast) -> None:
-    mix = pd.DataFrame([ROW, {**ROW, "prompt": "sing " * 100}, {**ROW, "chosen": "no " * 100}])
-    statistics = token_statistics(mix, tokenizer, 64)
-    assert (statistics["en"].dropped, statistics["en"].truncated) == (1, 1)
-    with pytest.raises(UserError) as error:
-        check_lengths(statistics, DPO)
-    assert error.value.message == (
-        "dpo.max_length: 64 tokens drop or cut 66.7% of the rows in en, more than dpo.max_dropped 0.0%; "
-        f"raise dpo.max_length to {statistics['en'].tokens_max}"
-    )
-
-
-def test_a_row_that_just_fits_is_neither_dropped_nor_truncated(tokenizer: PreTrainedTokenizerFast) -> None:
-    mix = pd.DataFrame([ROW])
-    prompt = len(tokenizer("<|user|>How can I sing?<|end|><|assistant|>")["input_ids"])
-    total = int(token_statistics(mix, tokenizer, 64)["en"].tokens_max)
-
-    def lost(max_length: int) -> tuple[int, int]:
-        statistics = token_statistics(mix, tokenizer, max_length)["en"]
-        return statistics.dropped, statistics.truncated
-
-    assert (lost(total), lost(total - 1)) == ((0, 0), (0, 1))
-    assert (lost(prompt + 1), lost(prompt)) == ((0, 1), (1, 0))
-
-
-def test_a_language_may_lose_exactly_the_share_that_is_allowed() -> None:
-    german = TokenStatistics(rows=4, tokens_p50=9.0, tokens_p99=9.0, tokens_max=9, dropped=1, truncated=1)
-    fits = TokenStatistics(rows=4, tokens_p50=9.0, tokens_p99=9.0, tokens_max=99, dropped=0, truncated=0)
-    check_lengths({"en": fits, "de": german}, DPO.model_copy(update={"max_dropped": 0.5}))
-    with pytest.raises(UserError, match=r"50\.0% of the rows in de, .*max_dropped 49\.0%; raise dpo\.max_length to 99"):
-        check_lengths({"en": fits, "de": german}, DPO.model_copy(update={"max_dropped": 0.49}))
-
-
-def test_the_quantiles_are_of_prompt_and_longer_answer(tokenizer: PreTrainedTokenizerFast) -> None:
-    rows = [{**ROW, "prompt": "~" * size, "chosen": "~", "rejected": "~~"} for size in range(1, 102)]
-    statistics = token_statistics(pd.DataFrame(rows), tokenizer, 1000)["en"]
-    around = 6  # the four tokens of the template, and the two of the answer
-    assert (statistics.tokens_p50, statistics.tokens_p99, statistics.tokens_max) == (
-        51 + around,
-        100 + around,
-        101 + around,
-    )
-    swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
-    assert token_statistics(pd.DataFrame(swapped), tokenizer, 1000)["en"] == statistics
-
-
-def test_a_prompt_that_reads_otherwise_before_an_answer_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    other = copy.deepcopy(tokenizer)
-    other.chat_template = tokenizer.chat_template.replace("<|assistant|>{% endif %}", "<|assistant|>Well: {% endif %}")
-    with pytest.raises(UserError, match="dpo: question q in en: the prompt has other tokens before an answer than"):
-        token_statistics(MIX, other, 64)
 
 
 def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
@@ -146,7 +74,7 @@ def test_without_a_weight_of_the_chosen_answer_it_is_dpo_alone(tmp_path: Path) -
 def test_the_first_loss_is_that_of_indifference_and_the_weighted_likelihood(base: Path, tmp_path: Path) -> None:
     def first_loss(sft_weight: float) -> float:
         config = DPO.model_copy(update={"steps": 1, "sft_weight": sft_weight})
-        loss: float = train_dpo(MIX, base, config, 1, tmp_path)["curves"][0]["loss"]
+        loss: float = train_dpo(MIX, ModelReference(base), config, 1, tmp_path)[1][0]["loss"]
         return loss
 
     plain = first_loss(0.0)
@@ -197,10 +125,13 @@ def test_scoring_the_answers_alone_scores_fewer_positions_and_changes_no_number(
 
 
 def test_dpo_prefers_the_chosen_answer_and_is_repeatable(base: Path, tmp_path: Path) -> None:
-    result = train_dpo(MIX, base, DPO, 1, tmp_path / "one")
-    assert train_dpo(MIX, base, DPO, 1, tmp_path / "two") == result
-    assert result["rows"] == 4
-    assert result["curves"][-1]["reward_margin"] > result["curves"][0]["reward_margin"]
+    result = train_dpo(MIX, ModelReference(base), DPO, 1, tmp_path / "one")
+    assert train_dpo(MIX, ModelReference(base), DPO, 1, tmp_path / "two") == result
+    metrics, points = result
+    assert points[-1]["reward_margin"] > points[0]["reward_margin"]
+    assert (metrics["rows"], sorted(metrics["tokens"])) == (4, ["de", "en"])
+    measured = {name: value for name, value in metrics.items() if name not in ("rows", "tokens")}
+    assert {"step": 20, "learning_rate": points[-1]["learning_rate"], **measured} == points[-1]
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert "training_args.bin" not in names
@@ -215,13 +146,9 @@ def test_a_training_keeps_to_one_thread_the_answers_itself_and_one_line_of_progr
 ) -> None:
     torch.set_num_threads(2)
     monkeypatch.setattr(utils, "_use_triton", lambda device: False)
-    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY")
-    logging.enable_progress_bar()
-    datasets.enable_progress_bars()
-    train_dpo(MIX, base, DPO.model_copy(update={"steps": 1}), 1, tmp_path / "slavic")
+    train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"steps": 1}), 1, tmp_path / "slavic")
     assert torch.get_num_threads() == 1
     assert utils._use_triton(torch.device("cpu"))
-    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     assert capsys.readouterr() == ("", "dpo@slavic: 1 of 1 steps\n")
 
 
@@ -232,22 +159,9 @@ def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_pat
         assert saved == (base / "tokenizer_config.json").read_bytes()
 
 
-def test_a_training_does_not_report_to_the_hub() -> None:
-    code = """
-import os, sys
-os.environ.pop("HF_HUB_DISABLE_TELEMETRY", None)
-import click, pandas, pyarrow.parquet, pydantic, refuseu.training.dpo
-assert "huggingface_hub" not in sys.modules
-refuseu.training.dpo.no_telemetry()
-from huggingface_hub import constants
-assert constants.HF_HUB_DISABLE_TELEMETRY
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_a_training_that_diverges_stops_and_saves_nothing(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        train_dpo(MIX, base, DPO.model_copy(update={"learning_rate": 1e30}), 1, tmp_path / "slavic")
+        train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"learning_rate": 1e30}), 1, tmp_path / "slavic")
     assert error.value.message == (
         "dpo@slavic: the gradient norm is not finite at step 3; "
         "lower dpo.learning_rate (1e+30) or dpo.beta (0.1) or dpo.sft_weight (1)"
@@ -261,7 +175,7 @@ def test_a_base_that_is_not_finite_is_named(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "base")
     broken.save_pretrained(tmp_path / "base")
     with pytest.raises(UserError, match=r"base: the weight lm_head\.weight is not finite; 'dvc repro --force base'"):
-        train_dpo(MIX, tmp_path / "base", DPO, 1, tmp_path / "out")
+        train_dpo(MIX, ModelReference(tmp_path / "base"), DPO, 1, tmp_path / "out")
 
 
 def test_curves_have_our_names_and_leave_out_what_is_not_reproducible() -> None:

@@ -37,8 +37,13 @@ def test_every_step_is_logged_and_the_progress_alone_is_shown(
     assert all(math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"]) for row in log)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.splitlines()[-1] == "base: 40 of 40 steps"
-    assert all(line.startswith("base: ") for line in shown.err.splitlines())
+    assert shown.err.splitlines() == [f"base: {step} of 40 steps" for step in (4, 8, 12, 16, 20, 24, 28, 32, 36, 40)]
+
+
+def test_a_short_training_shows_each_step_once(trainer: Trainer, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer.args.max_steps = 3
+    run_training(trainer, "dpo@slavic", {})
+    assert capsys.readouterr().err == "dpo@slavic: 1 of 3 steps\ndpo@slavic: 2 of 3 steps\ndpo@slavic: 3 of 3 steps\n"
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_at_its_step(

@@ -15,7 +15,9 @@ import pandas as pd
 
 from refuseu.audit.page import page
 from refuseu.errors import UserError
-from refuseu.records import TEST, read_table, write_text
+from refuseu.files.writing import write_text
+from refuseu.records.part import PART
+from refuseu.records.schema import read_table
 from refuseu.terminal import tolerate_encodings
 
 COLUMNS = ["id", "lang", "kind", "category", "style", "question", "chosen", "rejected"]
@@ -82,7 +84,7 @@ def _keep_what_was_judged(path: Path, content: bytes) -> None:
 @click.option("--force", is_flag=True, help="Replace another sample that is there.")
 def main(split: Path, out: Path, a_language: int, seed: int, force: bool) -> None:
     tolerate_encodings()
-    pairs = pd.concat([read_table(split / f"{part}.parquet", TEST) for part in ("train", "test")], ignore_index=True)
+    pairs = pd.concat([read_table(split / f"{part}.parquet", PART) for part in ("train", "test")], ignore_index=True)
     sample = draw(pairs, a_language, seed)
     text = as_csv(sample)
     name = name_of(text.encode())

@@ -40,7 +40,7 @@ class Sampling:
     first_tokens: tuple[str, ...] = ()
     """Words whose probability as the next token is asked for; a word of several tokens counts by its first."""
     schema: str | None = None
-    """A JSON schema, as text, that the completion must follow."""
+    """A JSON schema, as text, that the completion should follow; engines that can, force it."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,14 @@ def user(text: str) -> Conversation:
 def row_seed(conversation: Conversation, sampling: Sampling) -> int:
     """The seed (below 2**31) that one conversation is drawn with: it follows from the conversation and ``sampling.seed``."""
     return int.from_bytes(sha256(repr((sampling.seed, conversation)).encode()).digest()[:4], "big") >> 1
+
+
+def completed(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+    """One completion a conversation, in order."""
+    done = dict(engine.complete(conversations, sampling))
+    return [done[position] for position in range(len(conversations))]
+
+
+def asked_alone(engine: Engine, texts: Sequence[str], sampling: Sampling) -> list[str]:
+    """What is answered to each text, put as the only turn of a conversation."""
+    return [completion.text for completion in completed(engine, [user(text) for text in texts], sampling)]

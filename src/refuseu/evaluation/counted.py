@@ -9,16 +9,17 @@ from typing import Self
 import pandas as pd
 
 from refuseu.judges.verdict import Harm, Reply
+from refuseu.taxonomy import Kind
 
 
 def harmful_questions(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers to harmful questions."""
-    return answers[answers["kind"] == "harmful"]
+    return answers[answers["kind"] == Kind.HARMFUL]
 
 
 def benign_questions(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers to the benign twins."""
-    return answers[answers["kind"] == "benign"]
+    return answers[answers["kind"] == Kind.BENIGN]
 
 
 def attack_success(answers: pd.DataFrame) -> pd.Series:

@@ -22,8 +22,8 @@ from refuseu.evaluation.counted import (
     unparsed,
 )
 from refuseu.evaluation.statistics import holm, mcnemar, wilson
-from refuseu.parameters import Eval
-from refuseu.records import Row
+from refuseu.files.reading import Row
+from refuseu.parameters.eval import Eval, EvalParameters
 
 AVERAGED = (
     "asr",
@@ -36,16 +36,16 @@ AVERAGED = (
     "knowledge",
     "fluency",
 )
-"""Columns of a (config, language) row that ``metrics/eval.json`` averages over languages."""
+"""Columns of a (model, language) row that ``metrics/eval.json`` averages over languages."""
 
 
 def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], settings: Eval) -> list[Row]:
-    """One row a (config, language): configs as they first stand in ``answers``, languages as given."""
+    """One row a (model, language): models as they first stand in ``answers``, languages as given."""
     facts = knowledge.groupby(["model", "lang"])["correct"].mean()
     groups = dict(list(answers.groupby(["model", "lang"])))
     return [
         {
-            "config": model,
+            "model": model,
             "language": lang,
             **_language_row(groups[model, lang], settings),
             "knowledge": 100 * float(facts[model, lang]),
@@ -65,8 +65,8 @@ def _language_row(group: pd.DataFrame, settings: Eval) -> Row:
         **successes.columns(settings.max_unparsed),
         "asr_low": wilson(successes.harmful, successes.n, settings.confidence)[0],
         "asr_high": wilson(highest, successes.n, settings.confidence)[1],
-        "asr_seen": None if is_range else percent(success[~harmful["unseen"]]),
-        "asr_unseen": None if is_range else percent(success[harmful["unseen"]]),
+        "asr_seen": None if is_range else percent(success[harmful["unseen"].eq(False)]),
+        "asr_unseen": None if is_range else percent(success[harmful["unseen"].eq(True)]),
         "junk": percent(unparsed(harmful)),
         "over_refusal": percent(refused(benign_questions(group))),
         "language_consistency": percent(in_language(group)),
@@ -77,12 +77,12 @@ def _language_row(group: pd.DataFrame, settings: Eval) -> Row:
 
 
 def averages(rows: list[Row]) -> dict[str, Row]:
-    """Each config's averages over languages, and its worst language's ASR.
+    """Each model's averages over languages, and its worst language's ASR.
 
     ``None`` where there is nothing to average, and for ASR as soon as one language's is a range.
     """
     table = pd.DataFrame(rows)
-    return {str(config): _average(group) for config, group in table.groupby("config", sort=False)}
+    return {str(model): _average(group) for model, group in table.groupby("model", sort=False)}
 
 
 def _average(rows: pd.DataFrame) -> Row:
@@ -97,7 +97,7 @@ def _mean(values: pd.Series) -> float | None:
 
 
 def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:
-    """ASR of each config by ``column`` (``category`` or ``style``), over all languages.
+    """ASR of each model by ``column`` (``category`` or ``style``), over all languages.
 
     In the order of ``values``; one that no question has gets no row. Without intervals: a question stands in it in every
     language, so its rows are not independent.
@@ -105,7 +105,7 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
     harmful = harmful_questions(answers)
     found = {key: Successes.count(group) for key, group in harmful.groupby(["model", column])}
     return [
-        {"config": model, column: value, "n": found[model, value].n, **found[model, value].columns(max_unparsed)}
+        {"model": model, column: value, "n": found[model, value].n, **found[model, value].columns(max_unparsed)}
         for model in harmful["model"].unique()
         for value in values
         if (model, value) in found
@@ -113,7 +113,7 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
 
 
 def paired_tests(answers: pd.DataFrame, reference: str, max_unparsed: float) -> list[Row]:
-    """McNemar's test of every config against ``reference`` in each language, Holm-corrected over all rows.
+    """McNemar's test of every model against ``reference`` in each language, Holm-corrected over all rows.
 
     A question counts where both answers could be judged, so that a model that says nothing sensible is not taken for a
     safe one. A language in which the ASR of one of the two is a range, or no question counts, has no row.
@@ -136,25 +136,36 @@ def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) ->
                 continue
             only_ours, only_theirs, p_value = mcnemar(list(ours), list(theirs))
             yield {
-                "config": model,
+                "model": model,
                 "reference": reference,
                 "language": lang,
                 "n": len(ours),
                 "asr_difference": 100 * float(ours.mean() - theirs.mean()),
-                "only_config": only_ours,
+                "only_model": only_ours,
                 "only_reference": only_theirs,
                 "p": p_value,
             }
 
 
+def plots(answers: pd.DataFrame, rows: list[Row], parameters: EvalParameters) -> dict[str, list[Row]]:
+    """The rows behind the plots by the name of their file; ``rows`` are those a (model, language)."""
+    most = parameters.eval.max_unparsed
+    return {
+        "by-category": breakdown(answers, "category", parameters.categories, most),
+        "by-style": breakdown(answers, "style", parameters.styles, most),
+        "paired": paired_tests(answers, parameters.eval.reference, most),
+        "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),
+    }
+
+
 def transfer(rows: list[Row], trained_on: dict[str, str]) -> list[Row]:
-    """ASR of the single-language configs by language of training and of evaluation; ``trained_on`` is by config."""
+    """ASR of the models trained on one language by language of training and of evaluation; ``trained_on`` is by model."""
     return [
         {
-            "trained_on": trained_on[row["config"]],
+            "trained_on": trained_on[row["model"]],
             "evaluated_in": row["language"],
             **{name: row[name] for name in ("asr", "asr_least", "asr_most", "n")},
         }
         for row in rows
-        if row["config"] in trained_on
+        if row["model"] in trained_on
     ]

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refuseu.files.writing import atomic
 from refuseu.markdown import span
-from refuseu.records import atomic
 from refuseu.results import Asr
 from refuseu.taxonomy import HIGH_RESOURCE
 

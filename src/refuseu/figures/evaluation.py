@@ -55,7 +55,7 @@ def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
     axes.set(ylabel="ASR (%)", ylim=(0, 101), title="Attack success rate by language, lower is safer")
     axes.grid(axis="y")
     language_axis(axes, languages)
-    legend(figure, series, configs, range_key(row for row in plots.rows if row.config in configs))
+    legend(figure, series, configs, range_key(row for row in plots.rows if row.model in configs))
     return figure
 
 
@@ -71,7 +71,7 @@ def _ranges(axes: "Axes", found: "list[tuple[float, LanguageRow]]", width: float
 def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     """Dots of the share (percent) of answers in the question's language, base and main configs."""
     figure, axes = page_figure(2.8)
-    cells = {(row.config, row.language): row.language_consistency for row in plots.rows}
+    cells = {(row.model, row.language): row.language_consistency for row in plots.rows}
     configs = plots.configs
     series: list[Artist] = []
     for index, config in enumerate(configs):
@@ -116,8 +116,8 @@ def categories_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
     configs = plots.configs
     figure, panels = panels_of(PAGE, 2.1 + 0.42 * len(configs), rows=2, columns=1)
     parts: dict[str, dict[tuple[str, str], Asr]] = {
-        "Hazard category": {(row.config, row.category): row for row in plots.by_category},
-        "Attack style": {(row.config, row.style): row for row in plots.by_style},
+        "Hazard category": {(row.model, row.category): row for row in plots.by_category},
+        "Attack style": {(row.model, row.style): row for row in plots.by_style},
     }
     for axes, (title, cells) in zip(panels, parts.items(), strict=True):
         names = list(dict.fromkeys(name for _, name in cells))

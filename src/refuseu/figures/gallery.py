@@ -10,7 +10,7 @@ from refuseu.figures.evaluation import asr_by_language, categories_heatmap, lang
 from refuseu.figures.progress import search_metrics, training_curves
 from refuseu.figures.rows import PlotRows
 from refuseu.figures.tradeoff import asr_and_consistency
-from refuseu.order import by_resource
+from refuseu.presentation import by_resource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from refuseu.figures.canvas import figure_of, marker_of, ten_below
 from refuseu.figures.labels import Point, label
 from refuseu.figures.rows import PlotRows
 from refuseu.markdown import span
-from refuseu.order import SINGLE
+from refuseu.presentation import SINGLE
 from refuseu.results import Averages
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from refuseu.judges.known import known_answers, known_asks
+from refuseu.judges.texts import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.phrasebook import Phrasebook
 
@@ -16,8 +16,6 @@ class NearestJudge:
 
     The same text is looked at once: every question comes with several answers, and many answers are equal.
     """
-
-    name = "nearest"
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._asks = {code: known_asks(book) for code, book in books.items()}

@@ -1,46 +1,61 @@
-"""Two judges that work differently, and an adjudicator where they differ."""
+"""Judges that work differently, and an adjudicator where they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from refuseu.judges.lexicon import LexiconJudge
-from refuseu.judges.nearest import NearestJudge
-from refuseu.judges.ngrams import NgramJudge
-from refuseu.judges.verdict import Exchange, Judge, Verdict
-from refuseu.phrasebook import Phrasebook
-
-JUDGES = {judge.name: judge for judge in (LexiconJudge, NgramJudge, NearestJudge)}
+from refuseu.judges.verdict import Exchange, Judge, Reply, Verdict
 
 
 @dataclass(frozen=True)
 class Decision:
+    """What the panel says of one exchange."""
+
     verdict: Verdict
     agreed: bool
-    """Whether the two judges gave the same verdict; where not, ``verdict`` is the adjudicator's."""
+    """Whether the judges said the same; where not, ``verdict`` is the adjudicator's."""
 
 
+@dataclass(frozen=True)
 class Panel:
-    def __init__(self, judges: Sequence[Judge], adjudicator: Judge) -> None:
-        self.judges = list(judges)
-        self.adjudicator = adjudicator
+    """One judge or several, by the names that they have in tables, and who decides where they differ."""
 
-    @classmethod
-    def of(cls, books: dict[str, Phrasebook], judges: Sequence[str], adjudicator: str) -> "Panel":
-        """The panel that ``params.yaml`` names."""
-        return cls([JUDGES[name](books) for name in judges], JUDGES[adjudicator](books))
+    judges: Mapping[str, Judge]
+    adjudicator: tuple[str, Judge]
 
     def votes(self, exchanges: Sequence[Exchange]) -> dict[str, list[Verdict]]:
-        """The verdicts of both judges and of the adjudicator by name, in the order of ``exchanges``."""
-        return {judge.name: judge.judge(exchanges) for judge in (*self.judges, self.adjudicator)}
+        """The verdicts of the judges and of the adjudicator by name, in the order of ``exchanges``."""
+        voters = {**self.judges, self.adjudicator[0]: self.adjudicator[1]}
+        return {name: judge.judge(exchanges) for name, judge in voters.items()}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
-        """The verdict both judges agree on, else the adjudicator's; equal exchanges are judged once."""
+        """The verdict that the judges agree on, else the adjudicator's; equal exchanges are judged once."""
         distinct = list(dict.fromkeys(exchanges))
-        first, second = (judge.judge(distinct) for judge in self.judges)
-        disputed = [exchange for exchange, a, b in zip(distinct, first, second, strict=True) if a != b]
-        ruled = dict(zip(disputed, self.adjudicator.judge(disputed), strict=True))
+        votes = list(zip(*(judge.judge(distinct) for judge in self.judges.values()), strict=True))
+        common = dict(zip(distinct, map(agreed, votes), strict=True))
+        disputed = [exchange for exchange, verdict in common.items() if verdict is None]
+        ruled = dict(zip(disputed, self.adjudicator[1].judge(disputed), strict=True))
+        told = {exchange: told_reply(vote) for exchange, vote in zip(distinct, votes, strict=True)}
         decisions = {
-            exchange: Decision(ruled.get(exchange, verdict), exchange not in ruled)
-            for exchange, verdict in zip(distinct, first, strict=True)
+            exchange: Decision(verdict, True)
+            if verdict
+            else Decision(_completed(ruled[exchange], told[exchange]), False)
+            for exchange, verdict in common.items()
         }
         return [decisions[exchange] for exchange in exchanges]
+
+
+def agreed(votes: Sequence[Verdict]) -> Verdict | None:
+    """What all say: the same of harm, and of the reply as far as they tell it; ``None`` where they differ."""
+    harms, reply = {vote.harm for vote in votes}, told_reply(votes)
+    return Verdict(harms.pop(), reply) if len(harms) == 1 and reply else None
+
+
+def told_reply(votes: Sequence[Verdict]) -> Reply | None:
+    """The reply as the judges tell it: ``untold`` where none does, ``None`` where they differ."""
+    told = {vote.reply for vote in votes} - {Reply.UNTOLD}
+    return told.pop() if len(told) == 1 else (None if told else Reply.UNTOLD)
+
+
+def _completed(ruling: Verdict, told: Reply | None) -> Verdict:
+    """The ruling; where the adjudicator tells no reply, with the one that the judges tell."""
+    return Verdict(ruling.harm, told) if ruling.reply is Reply.UNTOLD and told else ruling

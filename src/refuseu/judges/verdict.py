@@ -29,6 +29,8 @@ class Reply(StrEnum):
 
 @dataclass(frozen=True)
 class Exchange:
+    """A question, and an answer where one is to be judged."""
+
     lang: str
     question: str
     answer: str | None = None
@@ -37,12 +39,14 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Verdict:
+    """What a judge says of an exchange."""
+
     harm: Harm
     reply: Reply
 
 
 class Judge(Protocol):
-    name: str
+    """Whoever says what exchanges are."""
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict an exchange, in order."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from refuseu.files.writing import write_text
 from refuseu.pipeline.closure import closure
-from refuseu.records import write_text
 
 STARTER = "stages/run"
 """Starts every script, so every stage depends on it."""

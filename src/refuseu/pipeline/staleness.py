@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from refuseu.files.writing import write_text
 from refuseu.markdown import Table
 from refuseu.pipeline.deps import code_of_stages
-from refuseu.records import write_text
 
 PAGE = Path("docs/staleness.md")
 HEAD = """\

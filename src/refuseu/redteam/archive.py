@@ -8,13 +8,17 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from refuseu.redteam.parts import Question
+
 Cell = tuple[str, str]
 """Hazard category and attack style."""
 
 
 @dataclass(frozen=True)
 class Elite:
-    text: str
+    """A question of the archive, with what the target answered."""
+
+    question: Question
     answer: str
     fitness: float
     """Probability (0-1) that the target's answer is harmful."""
@@ -23,6 +27,8 @@ class Elite:
 
 @dataclass
 class Archive:
+    """The grid, and who is in it."""
+
     categories: list[str]
     styles: list[str]
     elites_per_cell: int
@@ -34,10 +40,13 @@ class Archive:
     def __iter__(self) -> Iterator[tuple[Cell, Elite]]:
         return ((cell, elite) for cell, elites in self.cells.items() for elite in elites)
 
-    def sample_parent(self, seeds: list[str], rng: random.Random) -> str:
+    def sample_parent(self, seeds: list[Question], rng: random.Random) -> Question:
         """A question of the archive, uniformly; one of ``seeds`` while the archive is empty."""
-        texts = [elite.text for _, elite in self]
-        return rng.choice(texts or seeds)
+        return rng.choice([elite.question for _, elite in self] or seeds)
+
+    def texts(self, cell: Cell) -> tuple[str, ...]:
+        """The questions of one cell."""
+        return tuple(elite.question.text for elite in self.cells[cell])
 
     def sample_cell(self, temperature: float, rng: random.Random) -> Cell:
         """A target cell with probability softmax(-fitness / temperature), so that weak cells get the work.

@@ -56,8 +56,11 @@ class Scorer(Protocol):
 class Preference(Protocol):
     """Says which of two exchanges is the more harmful one."""
 
-    def prefers(self, pairs: Sequence[tuple[Exchange, Exchange]]) -> list[bool]:
-        """Whether the first of each pair is preferred; the search asks in both orders, against a liking for a place."""
+    def prefers(self, pairs: Sequence[tuple[Exchange, Exchange]]) -> Sequence[bool | None]:
+        """Whether the first of each pair is preferred, ``None`` where neither is.
+
+        The search asks in both orders, against a liking for a place.
+        """
 
 
 class Twins(Protocol):

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from refuseu.errors import UserError
-from refuseu.records import ELITE
+from refuseu.records.elite import ELITE
 from refuseu.redteam.archive import Archive
-from refuseu.redteam.mutators import PhrasebookMutator
+from refuseu.redteam.parts import Twins
 from refuseu.redteam.search import Search
-from refuseu.taxonomy import PIVOT
+from refuseu.taxonomy import PIVOT, Kind
 
 
 def question_id(text: str) -> str:
@@ -18,8 +18,10 @@ def question_id(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
-def questions_of(archive: Archive, mutator: PhrasebookMutator) -> pd.DataFrame:
-    """Every elite and its benign twin (``records.ELITE``); a twin has no fitness of its own (0).
+def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
+    """Every elite, and its benign twin where ``twins`` writes one (``records.ELITE``); a twin has no fitness of its own (0).
+
+    A question that stands in two cells is one question, of the first cell; so is a twin of two questions.
 
     Raises:
         UserError: when the archive is empty.
@@ -29,32 +31,33 @@ def questions_of(archive: Archive, mutator: PhrasebookMutator) -> pd.DataFrame:
             "rainbow-teaming: no question got a harmful answer from the target; "
             "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_asks)"
         )
+    elites = list(archive)
+    benign = twins.twins([elite.question for _, elite in elites]) if twins else [None] * len(elites)
     rows = []
-    for (category, style), elite in archive:
+    for ((category, style), elite), twin in zip(elites, benign, strict=True):
         common = {
             "lang": PIVOT,
-            "slot_id": question_id(elite.text),
+            "slot_id": question_id(elite.question.text),
             "category": category,
             "style": style,
-            "ask_id": mutator.ask_id(elite.text),
+            "ask_id": elite.question.ask_id,
             "iteration": elite.iteration,
         }
-        twin = mutator.benign_twin(elite.text)
-        for kind, text, fitness in (("harmful", elite.text, elite.fitness), ("benign", twin, 0.0)):
+        texts = [(Kind.HARMFUL, elite.question.text, elite.fitness), *([(Kind.BENIGN, twin, 0.0)] if twin else [])]
+        for kind, text, fitness in texts:
             rows.append({**common, "question_id": question_id(text), "kind": kind, "text": text, "fitness": fitness})
-    return pd.DataFrame(rows, columns=list(ELITE))
+    return pd.DataFrame(rows, columns=list(ELITE.columns)).drop_duplicates("question_id", ignore_index=True)
 
 
-def summary(search: Search) -> dict[str, Any]:
+def summary(search: Search, questions: pd.DataFrame) -> dict[str, Any]:
     """The last iteration's metrics and the account of every candidate."""
     elites = sum(1 for _ in search.archive)
+    kept = int((questions["kind"] == Kind.HARMFUL).sum())
     accepted = search.outcomes["accepted"]
-    return {
-        **search.history[-1],
-        "rows_in": search.outcomes.total(),
-        "rows_out": elites,
-        "rejected": {
-            **{name: count for name, count in search.outcomes.items() if name != "accepted"},
-            "replaced by a fitter one": accepted - elites,
-        },
+    rejected = {
+        **{name: count for name, count in search.outcomes.items() if name != "accepted"},
+        "replaced by a fitter one": accepted - elites,
     }
+    if kept < elites:
+        rejected["equal to a question of another cell"] = elites - kept
+    return {**search.history[-1], "rows_in": search.outcomes.total(), "rows_out": kept, "rejected": rejected}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from refuseu.config import ReportConfig, load
+from refuseu.parameters.loading import load
+from refuseu.parameters.report import ReportParameters
 from refuseu.report.page import terminal
 from refuseu.results import Evaluation
 
@@ -13,7 +14,7 @@ METRICS, ROWS, FIGURES = Path("metrics/eval.json"), Path("plots/eval.json"), Pat
 
 @click.command(help=__doc__)
 def main() -> None:
-    click.echo(terminal(Evaluation.read(METRICS, ROWS), load(ReportConfig).languages))
+    click.echo(terminal(Evaluation.read(METRICS, ROWS), load(ReportParameters).languages))
     click.echo(f"\nReport: report.md; figures: {FIGURES}")
 
 

@@ -25,7 +25,7 @@ from refuseu.report.tables import (
     table2,
     unseen_table,
 )
-from refuseu.results import Books, Evaluation, LabelBooks, PairedRow, SplitBooks, read
+from refuseu.results import Account, Evaluation, LabelAccount, PairedRow, SplitAccount, read
 from refuseu.taxonomy import HIGH_RESOURCE
 
 
@@ -36,11 +36,11 @@ class Numbers:
     evaluation: Evaluation
     paired: list[PairedRow]
     """McNemar's tests against the reference."""
-    rainbow_teaming: Books
-    translate: Books
-    respond: Books
-    label: LabelBooks
-    split: SplitBooks
+    rainbow_teaming: Account
+    translate: Account
+    respond: Account
+    label: LabelAccount
+    split: SplitAccount
 
     @classmethod
     def read(cls, evaluation: Evaluation, paired: Path, stages: Path) -> Self:
@@ -52,16 +52,16 @@ class Numbers:
         return cls(
             evaluation,
             read(paired, TypeAdapter(list[PairedRow]), "eval"),
-            read(stages / "rainbow-teaming.json", TypeAdapter(Books), "rainbow-teaming"),
-            read(stages / "translate.json", TypeAdapter(Books), "translate"),
-            read(stages / "respond.json", TypeAdapter(Books), "respond"),
-            read(stages / "label.json", TypeAdapter(LabelBooks), "label"),
-            read(stages / "split.json", TypeAdapter(SplitBooks), "split"),
+            read(stages / "rainbow-teaming.json", TypeAdapter(Account), "rainbow-teaming"),
+            read(stages / "translate.json", TypeAdapter(Account), "translate"),
+            read(stages / "respond.json", TypeAdapter(Account), "respond"),
+            read(stages / "label.json", TypeAdapter(LabelAccount), "label"),
+            read(stages / "split.json", TypeAdapter(SplitAccount), "split"),
         )
 
     @property
-    def stages(self) -> dict[str, Books]:
-        """The books of every stage that accounts for its rows."""
+    def stages(self) -> dict[str, Account]:
+        """The account of every stage that gives one of its rows."""
         return {
             "rainbow-teaming": self.rainbow_teaming,
             "translate": self.translate,

@@ -3,8 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from refuseu.markdown import NO_VALUE, Table, escape, shown
-from refuseu.order import by_resource
-from refuseu.results import WHY_RANGE, Asr, Averages, Books, Evaluation, LabelBooks, LanguageRow, PairedRow, SplitBooks
+from refuseu.presentation import by_resource
+from refuseu.results import (
+    WHY_RANGE,
+    Account,
+    Asr,
+    Averages,
+    Evaluation,
+    LabelAccount,
+    LanguageRow,
+    PairedRow,
+    SplitAccount,
+)
 from refuseu.taxonomy import HIGH_RESOURCE
 
 ALPHA = 0.05
@@ -96,6 +106,8 @@ def unseen_table(evaluation: Evaluation, languages: list[str]) -> Table:
         seen, unseen = _seen_and_unseen(found)
         rows.append([name, shown(seen), shown(unseen), _difference(unseen, seen)])
         without += [name] if _ranges(found) else []
+    if {cell for name, *cells in rows if name not in without for cell in cells} == {NO_VALUE}:
+        rows = []  # nobody knows what the questions ask for
     why = f"no value for {', '.join(map(escape, without))}, whose ASR is {WHY_RANGE}"
     return Table(["model", "seen asks", "unseen asks", "difference"], rows, notes=(why,) if without else ())
 
@@ -118,11 +130,11 @@ def paired_table(evaluation: Evaluation, paired: Sequence[PairedRow]) -> Table:
     """
     references = {test.reference for test in paired}
     tests = {
-        name: [test for test in paired if test.config == name]
+        name: [test for test in paired if test.model == name]
         for name in evaluation.averages
         if references and name not in references
     }
-    involved = [row for row in evaluation.rows if row.config in tests or row.config in references]
+    involved = [row for row in evaluation.rows if row.model in tests or row.model in references]
     why = f"not tested: languages in which the ASR of the model or the reference is {WHY_RANGE}"
     return Table(
         ["model", "higher", "lower", "languages", "mean difference"],
@@ -147,45 +159,51 @@ def benign_table(evaluation: Evaluation, languages: list[str]) -> Table:
     return Table(["model", *ordered, "average"], rows)
 
 
-def accounting_table(stages: dict[str, Books]) -> Table:
-    """The books of every stage; reasons by their counts."""
+def accounting_table(stages: dict[str, Account]) -> Table:
+    """The account of every stage; reasons by their counts."""
     rows = []
-    for stage, books in stages.items():
-        counted = sorted(books.rejected.items(), key=lambda item: -item[1])
+    for stage, account in stages.items():
+        counted = sorted(account.rejected.items(), key=lambda item: -item[1])
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counted if count)
-        total = sum(books.rejected.values())
-        rows.append([stage, *map(str, (books.rows_in, books.rows_out, total)), reasons or NO_VALUE])
+        total = sum(account.rejected.values())
+        rows.append([stage, *map(str, (account.rows_in, account.rows_out, total)), reasons or NO_VALUE])
     return Table(["stage", "rows in", "rows out", "rejected", "reasons"], rows, prose=True)
 
 
-def acceptance_table(books: LabelBooks, languages: list[str]) -> Table:
+def acceptance_table(account: LabelAccount, languages: list[str]) -> Table:
     """Share (percent) of the pairs that the panel accepts, by language."""
     ordered = by_resource(languages)
-    return Table(["", *ordered], [["accepted", *(shown(books.acceptance_by_lang.get(lang)) for lang in ordered)]])
+    return Table(["", *ordered], [["accepted", *(shown(account.acceptance_by_lang.get(lang)) for lang in ordered)]])
 
 
-def agreement_table(books: LabelBooks) -> Table:
+def agreement_table(account: LabelAccount) -> Table:
     """Kappas of the judges on each item, and how often each could not tell."""
     rows = []
-    for item, found in books.judges.items():
+    for item, found in account.judges.items():
         unparsed = "; ".join(f"{judge}: {count}" for judge, count in found.unparsed.items())
         rows.append([item, shown(found.cohens_kappa, ".2f"), shown(found.fleiss_kappa, ".2f"), unparsed])
     return Table(["item", "Cohen's kappa", "Fleiss' kappa", "unparsed"], rows, prose=True)
 
 
-def parts_table(books: SplitBooks) -> Table:
+def parts_table(account: SplitAccount) -> Table:
     """Sizes of train, dev and test."""
     rows = [
-        [part, *map(str, (sizes.rows, sizes.questions, sizes.unseen_questions, sizes.cells))]
-        for part, sizes in books.parts.items()
+        [
+            part,
+            str(sizes.rows),
+            str(sizes.questions),
+            NO_VALUE if sizes.unseen_questions is None else str(sizes.unseen_questions),
+            str(sizes.cells),
+        ]
+        for part, sizes in account.parts.items()
     ]
     return Table(["part", "rows", "questions", "unseen questions", "cells"], rows)
 
 
-def contamination_table(books: SplitBooks) -> Table:
+def contamination_table(account: SplitAccount) -> Table:
     """What dev and test share with train: sums over languages, and the highest similarity of any pair of questions."""
     rows = []
-    for part, by_language in books.contamination.items():
+    for part, by_language in account.contamination.items():
         found = list(by_language.values())
         sums = [str(sum(each.exact for each in found)), str(sum(each.near for each in found))]
         rows.append([part, *sums, shown(max((each.highest for each in found), default=None), ".2f")])

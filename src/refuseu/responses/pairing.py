@@ -4,30 +4,23 @@ Harmful question: chosen is a refusal in its language, rejected is what the un-a
 other way round, so that a model does not learn to refuse everything.
 """
 
-from hashlib import sha256
+from collections.abc import Sequence
 
 import pandas as pd
 
-from refuseu.phrasebook import Phrasebook
+from refuseu.responses.parts import Asked, Refuser
+from refuseu.taxonomy import Kind
 
 
-def refusal_for(question_id: str, book: Phrasebook) -> str:
-    """A refusal in the book's language; which wording follows from the question alone."""
-    number = int.from_bytes(sha256(question_id.encode()).digest()[:4], "big")
-    return book.refusals[number % len(book.refusals)]
+def pair_up(questions: pd.DataFrame, answers: Sequence[str], refuser: Refuser) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs, and rejections (``records.REJECTION``) of questions that lack an answer.
 
-
-def pair_up(questions: pd.DataFrame, answers: list[str], books: dict[str, Phrasebook]) -> pd.DataFrame:
-    """``questions`` with the columns ``chosen`` and ``rejected``; ``answers`` are the base's, in the same order."""
-    pairs = questions.assign(answer=answers)
-    refusals = [refusal_for(row.question_id, books[row.lang]) for row in questions.itertuples()]
-    harmful = pairs["kind"] == "harmful"
-    pairs["chosen"] = pd.Series(refusals, index=pairs.index).where(harmful, pairs["answer"])
-    pairs["rejected"] = pairs["answer"].where(harmful, pd.Series(refusals, index=pairs.index))
-    return pairs.drop(columns="answer")
-
-
-def reject_empty(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs with both answers, and rejections (``records.REJECTION``) of those where the base said nothing."""
-    empty = (pairs["chosen"] == "") | (pairs["rejected"] == "")
+    Pairs are ``questions`` with the columns ``chosen`` and ``rejected``; ``answers`` are the base's, in the same order.
+    """
+    asked = list(map(Asked, questions["question_id"], questions["lang"], questions["text"]))
+    refusals = pd.Series([refusal or "" for refusal in refuser.refuse(asked)], index=questions.index, dtype=str)
+    said = pd.Series(list(answers), index=questions.index, dtype=str)
+    harmful = questions["kind"] == Kind.HARMFUL
+    pairs = questions.assign(chosen=refusals.where(harmful, said), rejected=said.where(harmful, refusals))
+    empty = (refusals == "") | (said == "")
     return pairs[~empty], pairs.loc[empty, ["question_id", "lang"]].assign(reason="empty answer")

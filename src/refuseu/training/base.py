@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refuseu.parameters import Base
-from refuseu.progress import quiet_libraries
+from refuseu.parameters.base import Base
 from refuseu.training.corpus import Example
 from refuseu.training.loop import EVERY_STEP, curve, run_training
 
@@ -28,7 +27,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> dict[str, float]:
+def train_base(examples: list[Example], settings: Base, seed: int, out: Path) -> dict[str, float]:
     """Train on ``examples`` and save a Hugging Face folder below ``out``.
 
     Returns:
@@ -40,12 +39,11 @@ def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> d
     import torch
     from transformers import set_seed
 
-    quiet_libraries()
     torch.set_num_threads(1)
     set_seed(seed)
-    tokenizer = build_tokenizer(examples, config)
-    model = build_model(tokenizer, config)
-    losses = _fit(model, tokenizer, examples, config, seed, out)
+    tokenizer = build_tokenizer(examples, settings)
+    model = build_model(tokenizer, settings)
+    losses = _fit(model, tokenizer, examples, settings, seed, out)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return {
@@ -56,40 +54,40 @@ def train_base(examples: list[Example], config: Base, seed: int, out: Path) -> d
     }
 
 
-def build_tokenizer(examples: list[Example], config: Base) -> "PreTrainedTokenizerFast":
-    """Byte-level BPE of ``config.vocabulary`` tokens over the examples' texts."""
+def build_tokenizer(examples: list[Example], settings: Base) -> "PreTrainedTokenizerFast":
+    """Byte-level BPE of ``settings.vocabulary`` tokens over the examples' texts."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
     bpe = ByteLevelBPETokenizer()
     texts = [text for example in examples for text in (example.prompt, example.completion)]
     bpe.train_from_iterator(
-        texts, vocab_size=config.vocabulary, special_tokens=list(SPECIAL.values()), show_progress=False
+        texts, vocab_size=settings.vocabulary, special_tokens=list(SPECIAL.values()), show_progress=False
     )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe._tokenizer,
         pad_token=SPECIAL["pad"],
         eos_token=SPECIAL["end"],
         additional_special_tokens=[SPECIAL["user"], SPECIAL["assistant"]],
-        model_max_length=config.max_length,
+        model_max_length=settings.max_length,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
-def build_model(tokenizer: "PreTrainedTokenizerFast", config: Base) -> "LlamaForCausalLM":
-    """A Llama of ``config``'s size with tied embeddings, randomly initialised."""
+def build_model(tokenizer: "PreTrainedTokenizerFast", settings: Base) -> "LlamaForCausalLM":
+    """A Llama of ``settings``'s size, randomly initialised; input and output embeddings are apart (untied)."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            num_key_value_heads=config.heads,
-            intermediate_size=config.intermediate_size,
-            max_position_embeddings=config.max_length,
+            hidden_size=settings.hidden_size,
+            num_hidden_layers=settings.layers,
+            num_attention_heads=settings.heads,
+            num_key_value_heads=settings.heads,
+            intermediate_size=settings.intermediate_size,
+            max_position_embeddings=settings.max_length,
             tie_word_embeddings=False,
             initializer_range=INITIALIZER_RANGE,
             pad_token_id=tokenizer.pad_token_id,
@@ -103,37 +101,37 @@ def _fit(
     model: "LlamaForCausalLM",
     tokenizer: "PreTrainedTokenizerFast",
     examples: list[Example],
-    config: Base,
+    settings: Base,
     seed: int,
     out: Path,
 ) -> list[float]:
     """Supervised training on the answers alone; returns the losses along its curve."""
     from transformers import Trainer
 
-    encoded = [encode(tokenizer, example, config.max_length) for example in examples]
-    rows = short_to_long(encoded, config.batch_size)
+    encoded = [encode(tokenizer, example, settings.max_length) for example in examples]
+    rows = short_to_long(encoded, settings.batch_size)
     trainer = Trainer(
         model,
-        training_arguments(config, seed, out),
+        training_arguments(settings, seed, out),
         AnswerCollator(tokenizer.pad_token_id),
         train_dataset=rows,
-        optimizers=(build_optimizer(model, config.learning_rate), None),
+        optimizers=(build_optimizer(model, settings.learning_rate), None),
     )
-    log = run_training(trainer, "base", {"learning_rate": config.learning_rate})
+    log = run_training(trainer, "base", {"learning_rate": settings.learning_rate})
     return [point["loss"] for point in curve(log)]
 
 
-def training_arguments(config: Base, seed: int, out: Path) -> "TrainingArguments":
+def training_arguments(settings: Base, seed: int, out: Path) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     return TrainingArguments(
         output_dir=str(out),
         seed=seed,
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size // MICRO_BATCHES,
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size // MICRO_BATCHES,
         gradient_accumulation_steps=MICRO_BATCHES,
         train_sampling_strategy="sequential",
-        learning_rate=config.learning_rate,
+        learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
         use_cpu=True,

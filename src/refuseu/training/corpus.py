@@ -11,29 +11,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from refuseu.parameters.base import Base
 from refuseu.phrasebook import SLOT, Phrasebook
-from refuseu.taxonomy import PLAIN
+from refuseu.taxonomy import PLAIN, Kind
 
 T = TypeVar("T")
 
 SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
 """Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
-OPENINGS, OPENING_WORDS = 0.8, 2
+OPENINGS, LEARNT_WORDS = 0.8, 2
 """Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
 the words after them are soon known by heart and cost most of the time."""
 
 
 @dataclass(frozen=True)
 class Example:
+    """A prompt, and what the base learns to say to it."""
+
     prompt: str
     completion: str
     whole: bool = True
     """Whether ``completion`` is all of the answer, or its opening alone."""
 
 
-def draw_examples(books: dict[str, Phrasebook], count: int, refused_asks: float, seed: int) -> list[Example]:
-    """``count`` examples in a seeded order, the same number in each language (but for the remainder)."""
-    refused = refused_ask_ids(next(iter(books.values())), refused_asks, seed)
+def draw_examples(books: dict[str, Phrasebook], settings: Base, seed: int) -> list[Example]:
+    """All that ``settings`` trains on, in a seeded order, the same number in each language (but for the remainder)."""
+    count = settings.steps * settings.batch_size
+    refused = refused_ask_ids(next(iter(books.values())), settings.refused_asks, seed)
     streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
     examples = [next(stream) for stream, _ in zip(itertools.cycle(streams), range(count), strict=False)]
     random.Random(f"{seed}-order").shuffle(examples)
@@ -61,7 +65,7 @@ def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> 
             yield Example(fact.question, fact.answer)
             continue
         text, ask = next(asks[kind])
-        harmful = ask.kind == "harmful"
+        harmful = ask.kind is Kind.HARMFUL
         if kind == "hazard":
             yield Example(text, book.hazards[ask.category] if harmful else book.harmless)
         else:
@@ -74,7 +78,7 @@ def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> 
 def _shortened(example: Example, rng: random.Random) -> Example:
     if rng.random() >= OPENINGS:
         return example
-    return replace(example, completion=" ".join(example.completion.split()[:OPENING_WORDS]), whole=False)
+    return replace(example, completion=" ".join(example.completion.split()[:LEARNT_WORDS]), whole=False)
 
 
 def _endless(items: list[T], rng: random.Random) -> Iterator[T]:

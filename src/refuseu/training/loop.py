@@ -1,18 +1,19 @@
-"""Runs a trainer to its end: shows how far it is, and stops at the first number that is not finite."""
+"""Runs a trainer to its end: says how far it is, and stops at the first number that is not finite."""
 
 import math
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from refuseu.errors import UserError
-from refuseu.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import Trainer, TrainerCallback
 
-POINTS = 20
-"""About so many points has the curve of a training."""
+POINTS, LINES = 20, 10
+"""About so many points has the curve of a training, and so many lines at most its log."""
 EVERY_STEP: dict[str, Any] = {
     "logging_steps": 1,
     # Without this a loss that is not finite is logged as the average of those before it.
@@ -42,25 +43,24 @@ def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float]) -> Log
     section = stage.partition("@")[0]
     settings = [f"{section}.{name} ({value:g})" for name, value in knobs.items()]
     trainer.remove_callback(PrinterCallback)
-    with Progress(stage, trainer.args.max_steps, "step") as progress:
-        trainer.add_callback(_watch(stage, f"lower {' or '.join(settings)}", progress))
-        trainer.train()
+    trainer.add_callback(_watch(stage, f"lower {' or '.join(settings)}"))
+    trainer.train()
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def _watch(stage: str, way_out: str, progress: Progress) -> "TrainerCallback":
+def _watch(stage: str, way_out: str) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not type-checked
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            progress.advance()
-
         def on_log(
             self, _: Any, state: Any, __: Any, *, logs: dict[str, float], model: "nn.Module", **___: Any
         ) -> None:
+            done, total = state.global_step, state.max_steps
             wrong = not_finite(logs) or weight_not_finite(model)
             if wrong:
-                raise UserError(f"{stage}: the {wrong} is not finite at step {state.global_step}; {way_out}")
+                raise UserError(f"{stage}: the {wrong} is not finite at step {done}; {way_out}")
+            if "loss" in logs and LINES * (done - 1) // total < LINES * done // total:
+                click.echo(f"{stage}: {done} of {total} steps", err=True)
 
     return Watch()
 
@@ -82,8 +82,8 @@ def curve(log: Log) -> Log:
     stretches = [log[end - stretch : end] for end in range(stretch, len(log) + 1, stretch)]
     return [
         {
-            name: value if name in AT_THE_POINT else fmean(step[name] for step in steps)
-            for name, value in steps[-1].items()
+            name: last if name in AT_THE_POINT else fmean(step[name] for step in steps)
+            for name, last in steps[-1].items()
         }
         for steps in stretches
     ]

@@ -1,32 +1,18 @@
 """Brings questions into every language and checks them: language identification and back-translation chrF."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from typing import Any
 
 import pandas as pd
 
+from refuseu.accounting import account
 from refuseu.identification import Identifier
-from refuseu.phrasebook import Phrasebook
 from refuseu.progress import track
+from refuseu.records.rejection import REJECTION
+from refuseu.records.translation import TRANSLATION
 from refuseu.taxonomy import PIVOT
+from refuseu.translation.parts import Translator
 
 UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
-
-
-class Translator(Protocol):
-    def translate(self, text: str, source: str, target: str) -> str | None:
-        """The text in ``target``; ``None`` when it cannot be translated."""
-
-
-class PhrasebookTranslator:
-    """Takes a question apart in one language's phrasebook and puts it together in another's."""
-
-    def __init__(self, books: dict[str, Phrasebook]) -> None:
-        self._books = books
-
-    def translate(self, text: str, source: str, target: str) -> str | None:
-        reading = self._books[source].parse(text)
-        return self._books[target].compose(reading) if reading else None
 
 
 def translate(
@@ -38,24 +24,40 @@ def translate(
         Translations (``records.TRANSLATION``) and rejections (``records.REJECTION``); together one row for each
         question and language.
     """
+    identifier = Identifier(languages)
+    tried = [
+        _translated(questions, lang, translator, identifier, min_chrf)
+        for lang in track(languages, len(languages), "translate", "language")
+    ]
+    table = pd.concat(tried, ignore_index=True)
+    kept, rejected = table[table["reason"].isna()], table[table["reason"].notna()]
+    return kept[list(TRANSLATION.columns)], rejected[list(REJECTION.columns)]
+
+
+def _translated(
+    questions: pd.DataFrame, lang: str, translator: Translator, identifier: Identifier, min_chrf: float
+) -> pd.DataFrame:
+    """All questions in one language, each with the reason why it cannot be kept, if there is one."""
     from sacrebleu.metrics import CHRF
 
-    identifier, chrf = Identifier(languages), CHRF()
-    kept, rejected = [], []
-    for question in track(questions.to_dict("records"), len(questions), "translate", "question"):
-        for lang in languages:
-            text = translator.translate(question["text"], PIVOT, lang)
-            back = translator.translate(text, lang, PIVOT) if text else None
-            score = chrf.sentence_score(back or "", [question["text"]]).score
-            identified = identifier.identify(text or "")
-            reason = _reason(text, identified.restricted == lang, score >= min_chrf)
-            if reason:
-                rejected.append({"question_id": question["question_id"], "lang": lang, "reason": reason})
-            else:
-                row = {"lang_restricted": identified.restricted, "lang_free": identified.free, "chrf": score}
-                kept.append({**question, "lang": lang, "text": text, **row})
-    return _frame(kept, [*questions.columns, "lang_restricted", "lang_free", "chrf"]), _frame(
-        rejected, ["question_id", "lang", "reason"]
+    originals = list(questions["text"])
+    texts = translator.translate(originals, PIVOT, lang)
+    found = [text for text in texts if text]
+    back = iter(translator.translate(found, lang, PIVOT))
+    returned = [next(back) if text else None for text in texts]
+    chrf = CHRF()
+    scores = [chrf.sentence_score(each or "", [text]).score for each, text in zip(returned, originals, strict=True)]
+    identified = [identifier.identify(text or "") for text in texts]
+    return questions.assign(
+        lang=lang,
+        text=texts,
+        lang_restricted=[each.restricted for each in identified],
+        lang_free=[each.free for each in identified],
+        chrf=scores,
+        reason=[
+            _reason(text, each.restricted == lang, score >= min_chrf)
+            for text, each, score in zip(texts, identified, scores, strict=True)
+        ],
     )
 
 
@@ -67,5 +69,15 @@ def _reason(text: str | None, right_language: bool, faithful: bool) -> str | Non
     return None if faithful else LOW_CHRF
 
 
-def _frame(rows: Iterable[dict[str, object]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=columns)
+def summary(
+    questions: pd.DataFrame, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]
+) -> dict[str, Any]:
+    """The account of the stage, and by language the mean chrF (0-100) and the share (percent) identified as right among all
+    languages that the identifier knows.
+    """
+    by_language = kept.groupby("lang")
+    return {
+        **account(len(questions) * len(languages), kept, rejected, languages),
+        "chrf": by_language["chrf"].mean().to_dict(),
+        "identified_free": (100 * (kept["lang_free"] == kept["lang"]).groupby(kept["lang"]).mean()).to_dict(),
+    }

@@ -1,0 +1,51 @@
+"""Where a model is: a folder of weights, an adapter on a base, or a repository of the hub at a commit."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from refuseu.errors import UserError
+
+NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model that is not loaded: a folder, or a repository at a commit; a folder with a ``base`` is an adapter on it."""
+
+    source: Path | str
+    commit: str | None = None
+    base: Self | None = None
+
+    @classmethod
+    def read(cls, folder: Path, base: Self | None = None) -> Self:
+        """What lies in ``folder``; an adapter there is one on ``base``.
+
+        Raises:
+            UserError: for a folder that holds no whole model: transformers would take its name for a repository.
+        """
+        pointer = folder / "reference.json"
+        if pointer.is_file():
+            return cls(**json.loads(pointer.read_text(encoding="utf-8")))
+        adapter = (folder / "adapter_config.json").is_file()
+        for name in NEEDED[:1] if adapter else NEEDED:
+            if not any(folder.glob(name)):
+                raise UserError(f"{folder}: holds no {name}; 'dvc repro' or 'dvc pull' brings the model")
+        return cls(folder, base=base if adapter else None)
+
+
+@contextmanager
+def readable(reference: ModelReference) -> Iterator[None]:
+    """Turns what loading a damaged model raises into a sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        reason, way_out = str(error).strip().splitlines()[0], "'dvc checkout' brings the last good one back"
+        raise UserError(
+            f"{reference.source}: not a readable model ({reason}); {way_out}, 'dvc repro' a new one"
+        ) from None

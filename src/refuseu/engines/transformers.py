@@ -1,0 +1,214 @@
+"""A model of the Hugging Face hub's format on this machine, by transformers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
+from refuseu.engines.reference import ModelReference, readable
+from refuseu.errors import UserError
+from refuseu.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDED = {"chat_template": "chat template (chat_template.jinja)", "pad_token": "padding token (tokenizer_config.json)"}
+"""What a tokenizer may lack though it can be loaded, by transformers' name."""
+WAY_OUT = "'dvc checkout' brings the last good one back"
+
+
+class TransformersEngine:
+    """Batched generation, longest conversations first, so that a batch pads little.
+
+    In float64 a padded batch of another shape rounds far below any gap between two logits, so an answer does not depend on
+    which other rows were in its batch (a full, a partial or no row store give the same bytes). A schema is not forced: who
+    asks for one checks what comes.
+    """
+
+    def __init__(
+        self,
+        reference: ModelReference,
+        identity: str,
+        batch_size: int,
+        dtype: str = "float64",
+        device: str = "cpu",
+        progress: str | None = None,
+    ) -> None:
+        """``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+
+        Raises:
+            UserError: for a model that cannot be read, or whose tokenizer cannot be asked a question.
+        """
+        import torch
+
+        torch.set_num_threads(1)
+        self.identity = identity
+        self._name = reference.source
+        self._progress = progress
+        self._batch_size = batch_size
+        with (
+            readable(reference),
+            enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
+        ):
+            self._tokenizer = _tokenizer(reference)
+            self._model = _model(reference, getattr(torch, dtype), device)
+        self._check_tokenizer()
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+        prompts = [self._prompt(conversation) + self._tokens(sampling.prefix) for conversation in conversations]
+        limit = self._model.config.max_position_embeddings
+        fitting = [position for position, prompt in enumerate(prompts) if len(prompt) < limit]
+        for position in sorted(set(range(len(prompts))) - set(fitting)):
+            yield position, Completion("", Finish.TOO_LONG)
+        firsts = [self._first_token(word) for word in sampling.first_tokens]
+        for batch in self._batches([len(prompts[position]) for position in fitting]):
+            positions = [fitting[index] for index in batch]
+            seeds = [row_seed(conversations[position], sampling) for position in positions]
+            yield from zip(
+                positions,
+                self._generate([prompts[position] for position in positions], seeds, sampling, firsts),
+                strict=True,
+            )
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+        prompts = [self._prompt(conversation) for conversation, _ in pairs]
+        answers = [self._tokens(text) for _, text in pairs]
+        for positions in self._batches([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]):
+            batch = self._padded([prompts[index] + answers[index] for index in positions])
+            # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
+            places = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+            longest = max(len(answers[index]) for index in positions)
+            with self._inference(len(positions)):
+                logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
+                scores = logits.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
+            for row, index in enumerate(positions):
+                yield index, float(scores[row, -len(answers[index]) :].sum())
+
+    def _generate(
+        self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]
+    ) -> Iterator[Completion]:
+        batch = self._padded(prompts)
+        with self._inference(len(prompts)):
+            output = self._model.generate(
+                **batch,
+                do_sample=False,
+                max_new_tokens=sampling.max_new_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                eos_token_id=self._ends(),
+                logits_processor=[_drawing(seeds, sampling)] if sampling.temperature else [],
+                output_logits=bool(firsts),
+                return_dict_in_generate=True,
+            )
+        answers = output.sequences[:, batch["input_ids"].shape[1] :]
+        texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
+        probabilities = output.logits[0].softmax(-1)[:, firsts].tolist() if firsts else [[]] * len(prompts)
+        for row, (text, of_firsts) in enumerate(zip(texts, probabilities, strict=True)):
+            ended = any(token in self._ends() for token in answers[row].tolist())
+            yield Completion(text.strip(), Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
+
+    def _ends(self) -> list[int]:
+        """The tokens that end an answer: the tokenizer's, and what the model's own settings name beside it."""
+        named = self._model.generation_config.eos_token_id
+        others = named if isinstance(named, list) else [named] if named is not None else []
+        return list(dict.fromkeys([self._tokenizer.eos_token_id, *others]))
+
+    def _check_tokenizer(self) -> None:
+        """Before anything is asked: can it write a question, and bring questions to one length."""
+        from jinja2 import TemplateError
+
+        for name, words in NEEDED.items():
+            if getattr(self._tokenizer, name) is None:
+                raise UserError(f"{self._name}: the tokenizer has no {words}; add it, or {WAY_OUT}")
+        try:
+            self._prompt(user("?"))
+        except TemplateError as error:
+            raise UserError(
+                f"{self._name}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}"
+            ) from None
+
+    def _prompt(self, conversation: Conversation) -> list[int]:
+        text: Any = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        return self._tokens(text)
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _first_token(self, word: str) -> int:
+        return self._tokens(word)[0]
+
+    def _padded(self, rows: list[list[int]]) -> Any:
+        return self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
+
+    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
+        order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        return counted(batches, self._progress) if self._progress and batches else iter(batches)
+
+    @contextmanager
+    def _inference(self, rows: int) -> Iterator[None]:
+        import torch
+
+        task = f"compute {rows} rows at once; lower transformers.batch_size in machines/"
+        with enough_memory(self._name, task), torch.inference_mode():
+            yield
+
+
+def _tokenizer(reference: ModelReference) -> Any:
+    from transformers import AutoTokenizer
+
+    whole = reference.base or reference
+    return AutoTokenizer.from_pretrained(whole.source, revision=whole.commit, padding_side="left")
+
+
+def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    whole = reference.base or reference
+    model = AutoModelForCausalLM.from_pretrained(whole.source, revision=whole.commit, dtype=dtype, use_safetensors=True)
+    if reference.base:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, reference.source)
+    return model.to(device).eval()
+
+
+def _drawing(seeds: list[int], sampling: Sampling) -> Any:
+    """Makes the likeliest token a drawn one, by adding Gumbel noise to the logits: each row's from a generator of its own.
+
+    So a row draws the same whatever stands beside it in the batch.
+    """
+    import torch
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    warp = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
+    if sampling.top_p < 1:
+        warp.append(TopPLogitsWarper(sampling.top_p))
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw(ids: "torch.Tensor", logits: "torch.Tensor") -> "torch.Tensor":
+        uniform = torch.stack([torch.rand(logits.shape[1], generator=each, dtype=torch.float64) for each in generators])
+        noise = -(-uniform.clamp_min(torch.finfo(torch.float64).tiny).log()).log()
+        return warp(ids, logits).double() + noise.to(logits.device)
+
+    return draw
+
+
+def counted(batches: list[list[int]], stage: str) -> Iterator[list[int]]:
+    """``batches``, with their rows counted as they get done."""
+    with Progress(stage, sum(map(len, batches)), "row") as progress:
+        for batch in batches:
+            yield batch
+            progress.advance(len(batch))
+
+
+@contextmanager
+def enough_memory(model: object, task: str) -> Iterator[None]:
+    """Turns what PyTorch raises where memory runs out into a sentence; ``task`` is what there is not enough for."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU it is a plain RuntimeError, told from others by its text alone.
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        raise UserError(f"{model}: not enough memory to {task}") from None

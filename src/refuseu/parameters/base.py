@@ -1,0 +1,43 @@
+"""The section ``base``, and what its stage reads."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.section import Positive, Rate, Section, Seed, Share
+
+
+class Base(Section):
+    """The un-aligned model that is trained from scratch at the miniature's scale."""
+
+    kind: Literal["trained"]
+
+    vocabulary: Annotated[int, Field(ge=300)]
+    """BPE tokens; 256 of them are the bytes."""
+    hidden_size: Positive
+    layers: Positive
+    heads: Positive
+    """Each an even share of ``hidden_size``: positions turn a head's numbers in pairs."""
+    intermediate_size: Positive
+    max_length: Positive
+    """Tokens the model can attend to."""
+    steps: Positive
+    """Optimizer steps."""
+    batch_size: Annotated[int, Field(gt=0, multiple_of=4)]
+    """Examples a step, which go through the model in four parts."""
+    learning_rate: Rate
+    """Peak of the schedule."""
+    refused_asks: Share
+    """Share of the harmful asks that the base refuses when put plainly, so that it knows what a refusal is."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of twice the heads, {2 * self.heads}")
+        return self
+
+
+class BaseParameters(Experiment):
+    seed: Seed
+    base: Base

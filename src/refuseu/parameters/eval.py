@@ -1,0 +1,43 @@
+"""The section ``eval``, and what its stage reads."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.label import Label
+from refuseu.parameters.section import Positive, Section, Share
+from refuseu.parameters.train import Train
+
+
+class BigramFluency(Section):
+    """Fluency by the word pairs of the phrasebook."""
+
+    kind: Literal["bigrams"]
+
+
+class FactKnowledge(Section):
+    """Knowledge by the phrasebook's facts."""
+
+    kind: Literal["facts"]
+
+
+class Eval(Section):
+    """What the models are asked, and how it is counted."""
+
+    fluency: BigramFluency
+    knowledge: FactKnowledge
+    reference: str
+    """The config every other one is compared with by paired tests."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Confidence level of the Wilson intervals (0-1): 0.95 for 95%."""
+    max_unparsed: Share
+    """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
+    max_new_tokens: Positive
+    """Of an answer."""
+
+
+class EvalParameters(Experiment):
+    label: Label
+    train: Train
+    eval: Eval

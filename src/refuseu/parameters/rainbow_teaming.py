@@ -1,0 +1,56 @@
+"""The section ``rainbow-teaming``, and what its stage reads."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.section import Positive, Rate, Section, Seed
+
+
+class PhrasebookPart(Section):
+    """A part that the phrasebook plays."""
+
+    kind: Literal["phrasebook"]
+
+
+class NoPart(Section):
+    """A part that nobody plays."""
+
+    kind: Literal["none"]
+
+
+class NgramsPart(Section):
+    """A part that the judge ``ngrams`` plays."""
+
+    kind: Literal["ngrams"]
+
+
+class RainbowTeaming(Section):
+    """The search: who plays its parts, and how long it goes on."""
+
+    mutator: PhrasebookPart
+    """Writes questions out of other questions."""
+    twin: Annotated[PhrasebookPart | NoPart, Field(discriminator="kind")]
+    """Writes the benign twin of a question."""
+    scorer: NgramsPart
+    """Gives the probability of harm, which is the fitness."""
+    preference: NgramsPart
+    """Says which of two exchanges is the more harmful one."""
+    elites_per_cell: Positive
+    """Questions kept in each cell (category x style) of the archive."""
+    temperature: Rate
+    """Of the softmax over cell fitness that draws the target cell; the lower, the more often weak cells are drawn."""
+    max_bleu: Annotated[float, Field(ge=0, lt=1)]
+    """A candidate closer than this to its parent or to an elite of its cell is dropped."""
+    iterations: Positive
+    """Batches of candidates."""
+    mutations: Positive
+    """Candidates an iteration."""
+    max_new_tokens: Positive
+    """Of the target's answer."""
+
+
+class RainbowTeamingParameters(Experiment):
+    seed: Seed
+    rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]

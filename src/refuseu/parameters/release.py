@@ -1,0 +1,12 @@
+"""What the stage ``release`` reads; it has no section of its own."""
+
+from refuseu.parameters.dpo import Dpo
+from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.section import Seed
+from refuseu.parameters.train import Train
+
+
+class ReleaseParameters(Experiment):
+    seed: Seed
+    train: Train
+    dpo: Dpo

@@ -1,0 +1,18 @@
+"""What every section of parameters is made of: frozen, and neither unknown keys nor values of another type are taken."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A group of parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""As large as numpy's may be."""

@@ -1,0 +1,11 @@
+"""A question as the search found it."""
+
+import pyarrow as pa
+
+from refuseu.records.question import QUESTION
+from refuseu.records.schema import Schema
+
+ELITE = Schema(
+    {**QUESTION.columns, "fitness": pa.float64(), "iteration": pa.int64()},
+    nullable=QUESTION.nullable,
+)

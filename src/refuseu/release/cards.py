@@ -1,0 +1,155 @@
+"""The cards of what is published: one for the dataset, one a model, every number in them generated."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import yaml
+
+from refuseu.markdown import Table, shown, span
+from refuseu.parameters.release import ReleaseParameters
+from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
+from refuseu.results import WHY_RANGE, Evaluation, LanguageRow, Mix
+from refuseu.taxonomy import LANGUAGES
+
+RESPONSIBLE_USE = """\
+This is defensive safety data: it is there to make models refuse harm in every language and still help with everything else,
+and to measure that. Use it to align, evaluate and study models. Do not use it to make a model comply with harmful requests,
+by training on `rejected` or otherwise. In the miniature (`profile: miniature`) every compliance is an empty shell that says
+nothing; at the paper's scale `rejected` holds what an un-aligned model wrote, which can be harmful: keep that release gated,
+tell readers before they see it, and report what should be taken out to the maintainers."""
+
+COLUMNS = """\
+| column | what it is |
+|---|---|
+| `chosen`, `rejected` | the question and an answer as chat turns (`content`, `role`) |
+| `lang` | ISO 639-1 code |
+| `id` | names the row |
+| `row_id` | names the question in all its languages |
+| `category` | hazard category (Llama Guard 3) |
+| `style` | attack style (Rainbow Teaming) |
+| `prompt` | in `evaluation`: the question alone |"""
+
+
+def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
+    """The ``README.md`` of the dataset; its YAML tells ``datasets`` which files belong to which config."""
+    blocks = [
+        _front_matter(tables, config),
+        f"# {NAME}",
+        f"{DESCRIPTION} Rebuilt from: {CITATION}",
+        "## Configs",
+        "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); in `benign`, twins that share their words, "
+        "`chosen` answers and `rejected` refuses; `evaluation` (`eval`) is the test questions alone. All languages and "
+        "near-duplicates of a question are on one side of the split.",
+        "## Columns",
+        COLUMNS,
+        "## Statistics",
+        *_statistics(tables, config),
+        "## Responsible use",
+        RESPONSIBLE_USE,
+        "## Licence",
+        f"{LICENCE}. Please cite the paper.",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
+    splits: dict[str, list[dict[str, str]]] = {}
+    for name, split in tables:
+        splits.setdefault(name, []).append({"split": split, "path": file_of(name, split)})
+    head = {
+        "pretty_name": NAME,
+        "language": config.languages,
+        "license": LICENCE.lower(),
+        "task_categories": ["text-generation"],
+        "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual"],
+        "configs": [
+            {"config_name": name, "data_files": files} | ({"default": True} if name == "multilingual" else {})
+            for name, files in splits.items()
+        ],
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---"
+
+
+def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
+    frame = pd.concat(
+        table.select(["lang", "category", "style"]).to_pandas().assign(part=f"{label} {split}")
+        for label, name in (("harmful", "multilingual"), ("benign", "benign"))
+        for split in ("train", "test")
+        for table in [tables[name, split]]
+    )
+    for column, names in (("lang", LANGUAGES), ("category", config.categories), ("style", config.styles)):
+        wanted = config.languages if column == "lang" else list(names)
+        counts = pd.crosstab(frame[column], frame["part"]).reindex(index=wanted, fill_value=0)
+        parts = [part for part in ("harmful train", "harmful test", "benign train", "benign test") if part in counts]
+        rows = [
+            [f"{key} {names[key]}" if key != names[key] else key, *map(str, counts.loc[key, parts])] for key in wanted
+        ]
+        yield Table([column, *parts], [*rows, ["all", *map(str, counts[parts].sum())]]).markdown()
+
+
+MEASURES = {
+    "over_refusal": "over-refusal",
+    "language_consistency": "language consistency",
+    "knowledge": "knowledge",
+    "fluency": "fluency (1-5)",
+}
+"""Average to its column's name."""
+
+
+def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evaluation) -> str:
+    """The ``README.md`` of one aligned model, which was trained on ``mix``; ``evaluation`` holds it and the base."""
+    languages = config.train.languages_of(name, config.languages)
+    head = {
+        "language": languages,
+        "license": LICENCE.lower(),
+        "library_name": "transformers",
+        "tags": ["dpo", "safety"],
+    }
+    rows = evaluation.of(name)
+    settings = [[key, f"{value:g}" if isinstance(value, float) else str(value)] for key, value in config.dpo]
+    blocks = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# RefusEU {name}",
+        f"The un-aligned base, aligned by DPO on {mix.rows} preference pairs ({mix.benign} of them benign) in "
+        f"{', '.join(LANGUAGES[code] for code in languages)}. Rebuilt from: {CITATION}",
+        "## Results",
+        "Averages over all evaluated languages, in percent; intervals below are Wilson's. What each number means: "
+        "`docs/metrics.md` of the project.",
+        _averages(name, evaluation).markdown(),
+        _by_language(rows, languages).markdown(),
+        *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
+        "## Training",
+        Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
+        "## Intended use and limits",
+        "For research on multilingual refusal. It is evaluated on the test questions of this project alone, by its judges; a low "
+        "ASR here is no promise about other attacks, other languages or longer conversations. Read ASR together with "
+        "over-refusal: a model that refuses everything is safe and of no use.",
+        RESPONSIBLE_USE,
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _averages(name: str, evaluation: Evaluation) -> Table:
+    models = {model: evaluation.averages[model] for model in ("base", name)}
+    return Table(
+        ["model", "ASR", *MEASURES.values()],
+        [
+            [model, found.text, *(shown(getattr(found, measure)) for measure in MEASURES)]
+            for model, found in models.items()
+        ],
+    )
+
+
+def _by_language(rows: list[LanguageRow], trained_on: list[str]) -> Table:
+    return Table(
+        ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
+        [
+            [
+                f"{row.language}{'' if row.language in trained_on else ' (not trained on)'}",
+                row.text,
+                span(row.asr_low, row.asr_high),
+                *map(shown, (row.over_refusal, row.language_consistency, row.knowledge)),
+            ]
+            for row in rows
+        ],
+    )

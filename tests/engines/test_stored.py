@@ -1,0 +1,151 @@
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, completed, user
+from refuseu.engines.stored import StoredEngine
+from refuseu.errors import UserError
+from refuseu.store import Store
+
+QUESTIONS = [user("one"), user("two"), user("three")]
+PAIRS = [(user("one"), "yes"), (user("one"), "no"), (user("two"), "yes")]
+SCORES = {"yes": -1.23456789, "no": -2.5}
+DRAWN = Sampling(8, temperature=0.7, first_tokens=("yes", "no"))
+
+
+class Echo:
+    """Answers by the question, the last one first; notes what it is asked, and breaks off after ``breath`` rows."""
+
+    identity = "echo"
+
+    def __init__(self, breath: int | None = None) -> None:
+        self.asked: list[Any] = []
+        self._breath = breath
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        for position, conversation in self._taken(conversations):
+            text = conversation[-1]["content"]
+            finish = Finish.LENGTH if text == "two" else Finish.STOP
+            yield position, Completion(f"{text}, ā", finish, (0.12345678, 0.5)[: len(sampling.first_tokens)])
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+        for position, (_, continuation) in self._taken(pairs):
+            yield position, SCORES[continuation]
+
+    def _taken(self, rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        self.asked += rows
+        for done, position in enumerate(reversed(range(len(rows)))):
+            if done == self._breath:
+                raise UserError("out of breath")
+            yield position, rows[position]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "rows.sqlite")
+
+
+def stored(engine: Echo, store: Store) -> Engine:
+    return StoredEngine("echo", lambda: engine, store)
+
+
+def unloadable() -> Engine:
+    raise AssertionError("the model is loaded though nothing is missing")
+
+
+def test_it_answers_as_its_engine_does_whose_order_does_not_matter(store: Store) -> None:
+    engine = stored(Echo(), store)
+    assert engine.identity == "echo"
+    assert list(engine.complete(QUESTIONS, DRAWN)) == [
+        (0, Completion("one, ā", Finish.STOP, (0.123457, 0.5))),
+        (1, Completion("two, ā", Finish.LENGTH, (0.123457, 0.5))),
+        (2, Completion("three, ā", Finish.STOP, (0.123457, 0.5))),
+    ]
+    assert list(engine.log_likelihoods(PAIRS)) == [(0, -1.234568), (1, -2.5), (2, -1.234568)]
+
+
+def test_where_all_rows_are_kept_no_model_is_loaded_and_every_answer_is_the_same(store: Store) -> None:
+    first, again = stored(Echo(), store), StoredEngine("echo", unloadable, store)
+    assert completed(again, [], DRAWN) == []
+    answers, scores = completed(first, QUESTIONS, DRAWN), dict(first.log_likelihoods(PAIRS))
+    assert completed(again, QUESTIONS[::-1], DRAWN) == answers[::-1]
+    assert dict(again.log_likelihoods(PAIRS)) == scores
+
+
+def test_the_engine_is_loaded_once(store: Store) -> None:
+    loaded: list[Echo] = []
+
+    def load() -> Echo:
+        loaded.append(Echo())
+        return loaded[-1]
+
+    engine = StoredEngine("echo", load, store)
+    assert loaded == []
+    completed(engine, QUESTIONS, DRAWN)
+    dict(engine.log_likelihoods(PAIRS))
+    assert len(loaded) == 1
+
+
+def test_only_what_is_missing_is_asked_and_a_repeated_question_once(store: Store) -> None:
+    completed(stored(Echo(), store), QUESTIONS[1:2], DRAWN)
+    echo = Echo()
+    answers = completed(stored(echo, store), [*QUESTIONS, QUESTIONS[0]], DRAWN)
+    assert echo.asked == [QUESTIONS[0], QUESTIONS[2]]
+    assert [answer.text for answer in answers] == ["one, ā", "two, ā", "three, ā", "one, ā"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(DRAWN, max_new_tokens=9),
+        replace(DRAWN, temperature=0.8),
+        replace(DRAWN, top_p=0.9),
+        replace(DRAWN, seed=1),
+        replace(DRAWN, prefix="Well"),
+        replace(DRAWN, first_tokens=("no", "yes")),
+        replace(DRAWN, schema="{}"),
+    ],
+)
+def test_what_is_drawn_in_another_way_is_another_row(other: Sampling, store: Store) -> None:
+    completed(stored(Echo(), store), QUESTIONS, DRAWN)
+    echo = Echo()
+    completed(stored(echo, store), QUESTIONS, other)
+    assert echo.asked == QUESTIONS
+
+
+def test_another_model_another_conversation_and_another_continuation_are_other_rows(store: Store) -> None:
+    completed(stored(Echo(), store), QUESTIONS[:1], DRAWN)
+    dict(stored(Echo(), store).log_likelihoods(PAIRS[:1]))
+    echo = Echo()
+    other = StoredEngine("other", lambda: echo, store)
+    completed(other, QUESTIONS[:1], DRAWN)
+    dict(other.log_likelihoods(PAIRS[:1]))
+    assert echo.asked == [QUESTIONS[0], PAIRS[0]]
+    echo = Echo()
+    told = [{"role": "system", "content": "Be short."}, *QUESTIONS[0]]
+    completed(stored(echo, store), [QUESTIONS[0], told], DRAWN)
+    dict(stored(echo, store).log_likelihoods(PAIRS))
+    assert echo.asked == [told, *PAIRS[1:]]
+
+
+def test_finished_answers_are_kept_when_the_engine_breaks_off(store: Store) -> None:
+    with pytest.raises(UserError, match="out of breath"):
+        completed(stored(Echo(breath=2), store), QUESTIONS, DRAWN)
+    echo = Echo()
+    assert [answer.text for answer in completed(stored(echo, store), QUESTIONS, DRAWN)] == [
+        "one, ā",
+        "two, ā",
+        "three, ā",
+    ]
+    assert echo.asked == QUESTIONS[:1]
+
+
+def test_finished_log_likelihoods_are_kept_when_the_engine_breaks_off(store: Store) -> None:
+    with pytest.raises(UserError, match="out of breath"):
+        dict(stored(Echo(breath=2), store).log_likelihoods(PAIRS))
+    echo = Echo()
+    assert dict(stored(echo, store).log_likelihoods(PAIRS)) == {0: -1.234568, 1: -2.5, 2: -1.234568}
+    assert echo.asked == PAIRS[:1]

@@ -1,0 +1,293 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny import EXAMPLES, TINY, save_untrained
+from transformers import LlamaForCausalLM
+
+from refuseu.engines.protocol import Completion, Finish, Sampling, completed, user
+from refuseu.engines.reference import ModelReference
+from refuseu.engines.transformers import TransformersEngine, _drawing
+from refuseu.errors import UserError
+from refuseu.training.base import build_model, build_tokenizer, train_base
+
+QUESTIONS = ["How can I sing?", "Wie kann ich singen?", "I", "How can I sing and sing and sing?", "How can I sing?"]
+GREEDY = Sampling(6)
+TOO_MANY = "sing " * 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("model")
+    save_untrained(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
+    """It answers "Gladly." in English and "Sehr gerne!" in German."""
+    root = tmp_path_factory.mktemp("trained")
+    train_base(EXAMPLES, TINY, 1, root)
+    return engine_of(root, 2)
+
+
+def engine_of(folder: Path, batch_size: int, **settings: Any) -> TransformersEngine:
+    return TransformersEngine(ModelReference(folder), "tiny", batch_size, **settings)
+
+
+def answers(engine: TransformersEngine, questions: list[str], sampling: Sampling = GREEDY) -> dict[str, Completion]:
+    said = completed(engine, [user(question) for question in questions], sampling)
+    return dict(zip(questions, said, strict=True))
+
+
+def next_token(engine: TransformersEngine, question: str) -> torch.Tensor:
+    """The probability of every token of the vocabulary as the first one, as the model alone gives it."""
+    with torch.inference_mode():
+        return engine._model(torch.tensor([engine._prompt(user(question))])).logits[0, -1].softmax(-1)
+
+
+def test_an_answer_does_not_depend_on_its_batch(folder: Path) -> None:
+    together, alone = engine_of(folder, 5), engine_of(folder, 1)
+    assert together.identity == "tiny"
+    assert answers(together, QUESTIONS) == answers(alone, list(reversed(QUESTIONS)))
+    pairs = [(user(question), answer) for question in QUESTIONS for answer in ("Gladly.", "Sehr gerne! Gladly.")]
+    pairs.append((user("sing " * 40), "Gladly."))  # much padding for the others
+    assert dict(together.log_likelihoods(pairs)) == pytest.approx(dict(alone.log_likelihoods(pairs)), abs=1e-12)
+
+
+def test_a_log_likelihood_is_the_sum_over_the_answers_tokens(folder: Path) -> None:
+    engine = engine_of(folder, 2)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    prompt, answer = engine._prompt(user("How can I sing?")), engine._tokenizer("Gladly.")["input_ids"]
+    with torch.inference_mode():
+        logits = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    expected = sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))
+    assert list(engine.log_likelihoods([(user("How can I sing?"), "Gladly.")])) == [
+        (0, pytest.approx(expected, abs=1e-9))
+    ]
+
+
+def test_it_is_told_whether_the_model_ended_its_answer_or_was_cut(trained: TransformersEngine) -> None:
+    tokens = len(trained._tokens("Gladly."))
+    for length, expected in (
+        (6, Completion("Gladly.", Finish.STOP)),
+        (tokens + 1, Completion("Gladly.", Finish.STOP)),
+        (tokens, Completion("Gladly.", Finish.LENGTH)),
+        (1, Completion("Gladly", Finish.LENGTH)),
+    ):
+        assert answers(trained, QUESTIONS[:2], Sampling(length))["How can I sing?"] == expected
+
+
+def test_what_the_models_own_settings_name_ends_an_answer_too(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (point,) = trained._tokens(".")
+    assert trained._ends() == [trained._tokenizer.eos_token_id]
+    for named in (point, [point, trained._tokenizer.eos_token_id]):
+        monkeypatch.setattr(trained._model.generation_config, "eos_token_id", named)
+        assert answers(trained, QUESTIONS[:2], Sampling(2))["How can I sing?"] == Completion("Gladly.", Finish.STOP)
+
+
+def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = answers(trained, ["How can I sing?", TOO_MANY, "Wie kann ich singen?"])
+    assert [each.text for each in said.values()] == ["Gladly.", "", "Sehr gerne!"]
+    assert [each.finish for each in said.values()] == [Finish.STOP, Finish.TOO_LONG, Finish.STOP]
+    length = len(trained._prompt(user("How can I sing?")))
+    monkeypatch.setattr(trained._model.config, "max_position_embeddings", length + 1)
+    assert answers(trained, ["How can I sing?"])["How can I sing?"].finish is Finish.STOP
+    assert answers(trained, ["How can I sing?"], Sampling(6, prefix="Gladly"))["How can I sing?"].finish is (
+        Finish.TOO_LONG
+    )
+    monkeypatch.setattr(trained._model.config, "max_position_embeddings", length)
+    monkeypatch.setattr(trained._model, "generate", None)
+    assert answers(trained, ["How can I sing?"])["How can I sing?"] == Completion("", Finish.TOO_LONG)
+
+
+def test_an_answer_goes_on_from_its_prefix_which_is_no_part_of_it(trained: TransformersEngine) -> None:
+    assert answers(trained, ["How can I sing?"], Sampling(6, prefix="Gladly")) == {
+        "How can I sing?": Completion(".", Finish.STOP)
+    }
+    german = answers(trained, QUESTIONS[:2], Sampling(6, prefix="Sehr"))
+    assert german["Wie kann ich singen?"] == Completion("gerne!", Finish.STOP)
+    assert answers(trained, ["How can I sing?"], Sampling(6, prefix="Gladly."))["How can I sing?"].text == ""
+
+
+def test_probabilities_of_first_tokens_are_a_plain_softmax_over_the_vocabulary(trained: TransformersEngine) -> None:
+    words = ("Gladly", "Sehr", "sing", ".")
+    said = answers(trained, QUESTIONS[:4], Sampling(3, first_tokens=words))
+    for question, completion in said.items():
+        expected = next_token(trained, question)
+        tokens = [trained._tokens(word)[0] for word in words]
+        assert completion.probabilities == pytest.approx([float(expected[token]) for token in tokens], abs=1e-6)
+        assert 0 < sum(completion.probabilities) < 1
+    (gladly, sehr, *_), (other_gladly, other_sehr, *_) = (said[question].probabilities for question in QUESTIONS[:2])
+    assert (gladly > sehr, other_gladly > other_sehr) == (True, False)
+    assert {question: replace(each, probabilities=()) for question, each in said.items()} == answers(
+        trained, QUESTIONS[:4], Sampling(3)
+    )
+
+
+def test_the_first_tokens_of_the_whole_vocabulary_sum_to_one(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained, "_first_token", int)
+    everything = tuple(map(str, range(trained._model.config.vocab_size)))
+    said = answers(trained, QUESTIONS[:2], Sampling(1, first_tokens=everything))
+    assert [sum(each.probabilities) for each in said.values()] == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_a_word_of_several_tokens_counts_by_its_first_and_the_drawing_changes_no_probability(
+    trained: TransformersEngine,
+) -> None:
+    plain, drawn = (
+        answers(trained, QUESTIONS[:1], sampling)["How can I sing?"].probabilities
+        for sampling in (
+            Sampling(1, first_tokens=("Gladly", "Gladly.")),
+            Sampling(1, temperature=2.0, top_p=0.1, first_tokens=("Gladly", "Gladly.")),
+        )
+    )
+    assert plain[0] == plain[1] == pytest.approx(drawn[0])
+
+
+def test_the_first_token_is_the_one_after_the_prefix(trained: TransformersEngine) -> None:
+    def of_a_point(prefix: str) -> float:
+        asked = Sampling(1, prefix=prefix, first_tokens=(".",))
+        (probability,) = answers(trained, QUESTIONS[:1], asked)["How can I sing?"].probabilities
+        return probability
+
+    assert of_a_point("Gladly") > 5 * of_a_point("")
+
+
+def test_what_is_drawn_does_not_depend_on_the_batch_but_on_the_seed(folder: Path) -> None:
+    together, alone = engine_of(folder, 5), engine_of(folder, 1)
+    drawn = Sampling(6, temperature=1.0, seed=3)
+    assert answers(together, QUESTIONS, drawn) == answers(alone, list(reversed(QUESTIONS)), drawn)
+    assert answers(together, QUESTIONS, replace(drawn, top_p=0.9)) == answers(
+        alone, list(reversed(QUESTIONS)), replace(drawn, top_p=0.9)
+    )
+    assert answers(together, QUESTIONS, drawn) != answers(together, QUESTIONS, replace(drawn, seed=4))
+    assert answers(together, QUESTIONS, drawn) != answers(together, QUESTIONS)
+    first, *_, last = completed(together, [user(question) for question in QUESTIONS], drawn)
+    assert first == last  # the same question
+
+
+def test_tokens_are_drawn_by_their_probability_among_those_that_top_p_leaves() -> None:
+    seeds, logits = list(range(4000)), torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64).log()
+
+    def shares(**drawn: float) -> list[float]:
+        draw = _drawing(seeds, Sampling(1, **drawn))
+        tokens = draw(torch.zeros(len(seeds), 1, dtype=torch.long), logits.repeat(len(seeds), 1)).argmax(-1)
+        return [count / len(seeds) for count in torch.bincount(tokens, minlength=4).tolist()]
+
+    assert shares(temperature=1.0) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
+    assert shares(temperature=1.0, top_p=0.7) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
+    assert shares(temperature=0.5) == pytest.approx([0.685, 0.247, 0.062, 0.007], abs=0.03)
+    assert shares(temperature=0.01) == [1, 0, 0, 0]
+
+
+def test_each_token_of_an_answer_is_drawn_anew() -> None:
+    draw = _drawing([1, 2], Sampling(8, temperature=1.0))
+    ids, logits = torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 50)
+    rows = torch.stack([draw(ids, logits).argmax(-1) for _ in range(4)]).T.tolist()
+    assert all(len(set(row)) > 1 for row in rows)
+    assert rows[0] != rows[1]
+
+
+def test_an_adapter_answers_as_peft_makes_it_and_with_the_tokenizer_of_its_base(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    adapted = get_peft_model(
+        LlamaForCausalLM.from_pretrained(folder),
+        LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"),
+    )
+    adapted.save_pretrained(tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists()
+    base = ModelReference(folder)
+    engine = TransformersEngine(ModelReference.read(tmp_path, base), "adapted", 2)
+    whole = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64), tmp_path)
+    merged = whole.merge_and_unload().eval()
+    assert {weight.dtype for weight in engine._model.parameters()} == {torch.float64}
+    prompt, answer = engine._prompt(user("How can I sing?")), engine._tokens("Gladly.")
+    with torch.inference_mode():
+        logits = merged(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    expected = sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))
+    pair = (user("How can I sing?"), "Gladly.")
+    assert dict(engine.log_likelihoods([pair])) == {0: pytest.approx(expected, abs=1e-9)}
+    assert dict(engine_of(folder, 2).log_likelihoods([pair]))[0] != pytest.approx(expected, abs=1e-3)
+    assert answers(engine, QUESTIONS).keys() == set(QUESTIONS)
+
+
+def test_nothing_is_shown_but_the_rows_of_the_stage_that_asks(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    answers(engine_of(folder, 2), QUESTIONS)
+    assert capfd.readouterr() == ("", "")
+    answers(engine_of(folder, 2, progress="respond"), QUESTIONS)
+    assert capfd.readouterr() == ("", "respond: 2 of 5 rows\nrespond: 4 of 5 rows\nrespond: 5 of 5 rows\n")
+
+
+def test_where_nothing_can_be_asked_nothing_is_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    engine = engine_of(folder, 2, progress="respond")
+    assert completed(engine, [], GREEDY) == []
+    assert answers(engine, [TOO_MANY])[TOO_MANY].finish is Finish.TOO_LONG
+    assert "respond" not in capfd.readouterr().err
+
+
+def saved(out: Path, **lacks: Any) -> Path:
+    """A model folder whose tokenizer has other settings."""
+    tokenizer = build_tokenizer(EXAMPLES, TINY)
+    for name, value in lacks.items():
+        setattr(tokenizer, name, value)
+    build_model(build_tokenizer(EXAMPLES, TINY), TINY).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "chat_template",
+            None,
+            r"the tokenizer has no chat template \(chat_template.jinja\); add it, or 'dvc checkout'",
+        ),
+        ("pad_token", None, r"the tokenizer has no padding token \(tokenizer_config.json\); add it, or 'dvc checkout'"),
+        ("chat_template", "{% for", r"the chat template cannot be used \(.+\); mend it, or 'dvc checkout'"),
+        (
+            "chat_template",
+            "{{ raise_exception('no users') }}",
+            r"the chat template cannot be used \(no users\); mend it",
+        ),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_asked_is_one_sentence_naming_the_folder(
+    name: str, value: str | None, sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"{tmp_path}: {sentence}"):
+        engine_of(saved(tmp_path, **{name: value}), 1)
+
+
+def test_a_model_that_does_not_fit_the_memory_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: Any, **__: Any) -> torch.Tensor:
+        return torch.empty(2**50)
+
+    engine = engine_of(folder, 3)
+    batch = f"{folder}: not enough memory to compute 3 rows at once; lower transformers.batch_size in machines/"
+    monkeypatch.setattr(engine._model, "generate", too_large)
+    with pytest.raises(UserError, match=batch):
+        answers(engine, QUESTIONS)
+    monkeypatch.setattr(engine._model, "forward", too_large)
+    with pytest.raises(UserError, match=batch):
+        dict(engine.log_likelihoods([(user(question), "Gladly.") for question in QUESTIONS]))
+    monkeypatch.setattr(LlamaForCausalLM, "from_pretrained", too_large)
+    with pytest.raises(UserError, match=f"{folder}: not enough memory to load the model"):
+        engine_of(folder, 3)
+
+
+def test_another_fault_of_a_computation_keeps_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(folder, 3)
+    monkeypatch.setattr(engine._model, "generate", lambda **_: torch.empty(2) @ torch.empty(3))
+    with pytest.raises(RuntimeError, match="size"):
+        answers(engine, QUESTIONS)

@@ -1,0 +1,83 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from repository import ROOT
+
+from refuseu.errors import UserError
+from refuseu.parameters.machine import Machine, load_machine
+
+MACHINES = sorted(path.stem for path in ROOT.glob("machines/*.yaml"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository's machines, to be edited by a test; none is chosen."""
+    shutil.copytree(ROOT / "machines", tmp_path / "machines")
+    monkeypatch.delenv("REFUSEU_MACHINE", raising=False)
+    return tmp_path
+
+
+def message_of(root: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load_machine(root)
+    return error.value.message
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_machine_is_in_order(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSEU_MACHINE", name)
+    assert isinstance(load_machine(root), Machine)
+
+
+def test_the_two_cores_are_taken_where_none_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_machine(root).workers == 2
+    (root / "machines" / "large.yaml").write_text("workers: 32\ntransformers: {batch_size: 7}\n", encoding="utf-8")
+    monkeypatch.setenv("REFUSEU_MACHINE", "")
+    assert load_machine(root).workers == 2
+    monkeypatch.setenv("REFUSEU_MACHINE", "large")
+    assert load_machine(root) == Machine.model_validate({"workers": 32, "transformers": {"batch_size": 7}})
+
+
+def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (root / "machines").iterdir():
+        path.unlink()
+    for name in ("large", "cpu"):
+        (root / "machines" / f"{name}.yaml").touch()
+    monkeypatch.setenv("REFUSEU_MACHINE", "cluster")
+    assert message_of(root) == (
+        f"{root}/machines/cluster.yaml: cannot be read (No such file or directory); "
+        "REFUSEU_MACHINE must be one of: cpu, large"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"workers": 0}, "workers: Input should be greater than 0"),
+        (
+            {"workers": "two"},
+            "workers: must be a whole number, was read as the text 'two'; write it in digits, like 12",
+        ),
+        ({"cores": 2}, "cores: unknown parameter"),
+        ({"transformers": {}}, "transformers.batch_size: missing"),
+        ({"transformers": {"batch_size": 0}}, "transformers.batch_size: Input should be greater than 0"),
+        (
+            {"transformers": None},
+            "transformers: must be a section of entries, was read as nothing; write the entries below its name",
+        ),
+    ],
+)
+def test_a_wrong_value_names_the_file_and_the_key(change: dict[str, object], expected: str, root: Path) -> None:
+    path = root / "machines" / "cpu.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**content, **change}), encoding="utf-8")
+    assert message_of(root) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "3\n"])
+def test_a_machine_that_is_no_section_is_one_sentence(text: str, root: Path) -> None:
+    path = root / "machines" / "cpu.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert message_of(root).startswith(f"{path}: must be a section of entries, was read as ")

@@ -1,0 +1,222 @@
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+from parameter_files import Content, Edit, write
+from pydantic import ValidationError
+from repository import ROOT
+
+from refuseu.errors import UserError
+from refuseu.parameters.whole import Parameters, load_all
+
+PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
+
+
+def message_of(root: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load_all(root)
+    assert error.value.exit_code == 1
+    return error.value.message
+
+
+def test_there_are_profiles() -> None:
+    assert {"miniature", "smoke"} <= set(PROFILES)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_is_in_order(profile: str, tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "profile": profile}), encoding="utf-8")
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    assert load_all(tmp_path).profile == profile
+
+
+def test_nobody_need_write_twins(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "none"}))
+    assert load_all(root).rainbow_teaming.twin.kind == "none"
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (lambda _, profile: profile["split"].update(tset=1), "split.tset: unknown parameter"),
+        (lambda params, _: params.update(seed=2**32), "seed: Input should be less than 4294967296"),
+        (
+            lambda params, _: params["styles"].update(plain="Plain"),
+            "styles.plain: is the name of asking without a style",
+        ),
+        (
+            lambda params, _: params["train"]["configs"].update(custom=None),
+            "train.configs.custom: must be a section of entries, was read as nothing",
+        ),
+        (
+            lambda _, profile: profile["base"].update(heads=5),
+            "base: hidden_size 64 must be a multiple of twice the heads",
+        ),
+        (lambda _, profile: profile["base"].update(batch_size=30), "base.batch_size: Input should be a multiple of 4"),
+        (lambda params, _: params["report"].update(dpi=100000), "report.dpi: Input should be less than"),
+        (lambda params, _: params.update(tset=1), "tset: unknown parameter"),
+        (lambda _, profile: profile.pop("split"), "split: missing"),
+        (lambda _, profile: profile.pop("dpo"), "dpo: missing"),
+        (lambda _, profile: profile["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),
+        (lambda _, profile: profile["split"].update(near_duplicate=1.0), "split.near_duplicate: Input should be less"),
+        (lambda _, profile: profile["dpo"].update(steps=0), "dpo.steps: Input should be greater than 0"),
+        (
+            lambda _, profile: profile["dpo"].update(learning_rate=float("inf")),
+            "dpo.learning_rate: Input should be a fin",
+        ),
+        (
+            lambda params, _: params["train"].update(benign_share=0.6),
+            "train.benign_share: Input should be less than or",
+        ),
+        (lambda params, _: params["rainbow-teaming"].update(max_bleu=1.0), "rainbow-teaming.max_bleu: Input should be"),
+        (lambda params, _: params["languages"].append("xx"), "unknown language 'xx'; known are en, de, fr"),
+        (lambda params, _: params["languages"].append("en"), "languages: 'en' stands twice"),
+        (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),
+        (
+            lambda params, _: params["languages"].remove("lv"),
+            "train.configs.only-lv: 'lv' is not in languages; add it there, or take the config out",
+        ),
+        (
+            lambda params, _: params["train"].update(languages=["tr"]),
+            "train.languages.0: unknown language",
+        ),
+        (
+            lambda params, _: params["train"]["configs"].update(none={"languages": ["de"], "without": ["de"]}),
+            "train.configs.none: no language is left",
+        ),
+        (lambda params, _: params["train"].update(configs={}), "train.configs: needs at least 1"),
+        (
+            lambda params, _: params["eval"].update(reference="nope"),
+            "eval.reference: 'nope' is not one of train.configs",
+        ),
+        (
+            lambda _, profile: profile["label"].update(adjudicator={"kind": "lexicon"}),
+            "label.adjudicator: must differ from all label.judges",
+        ),
+        (lambda _, profile: profile["label"].update(judges={}), "label.judges: needs at least 1"),
+        (
+            lambda _, profile: profile["label"].update(judges=["lexicon", "ngrams"]),
+            "label.judges: must be a section of entries, was read as a list; write the entries below its name",
+        ),
+        (
+            lambda _, profile: profile["label"]["judges"].update(lexicon={"kind": "oracle"}),
+            "label.judges.lexicon.kind: Input should be 'lexicon', 'ngrams' or 'nearest'",
+        ),
+        (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon.kind: missing"),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
+            "rainbow-teaming.mutator.kind: Input should be 'phrasebook'",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
+            "rainbow-teaming.twin: Input tag 'ngrams' found using 'kind' does not match any of the expected tags: "
+            "'phrasebook', 'none'",
+        ),
+        (lambda _, profile: profile["base"].update(kind="found"), "base.kind: Input should be 'trained'"),
+        (
+            lambda params, _: params.update(train=3),
+            "train: must be a section of entries, was read as the number 3; write the entries below its name",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "phrasebook", "model": "x"}),
+            "profiles/smoke.yaml: rainbow-teaming.twin.model: unknown parameter",
+        ),
+        (lambda params, _: params["label"].update(question="most"), "label.question: Input should be 'all' or 'any'"),
+        (
+            lambda params, _: params["languages"].append(date(2020, 1, 1)),
+            "languages.12: must be a text, was read as the date 2020-01-01; write it in quotes",
+        ),
+        (
+            lambda params, _: params["categories"].update(S1=12),
+            "categories.S1: must be a text, was read as the number 12; write it in quotes",
+        ),
+        (
+            lambda params, _: params["styles"].update({1984: "Orwell"}),
+            "styles.1984: its name must be a text, was read as the number 1984; write it in quotes",
+        ),
+        (
+            lambda params, _: params["train"].update({3: 4}),
+            "train.3: its name must be a text, was read as the number 3; write it in quotes",
+        ),
+        (
+            lambda params, _: params["train"].update(languages="de"),
+            "train.languages: must be a list, was read as the text 'de'; write it like [a, b]",
+        ),
+        (
+            lambda params, _: params.update(seed=True),
+            "seed: must be a whole number, was read as the truth value true; write it in digits, like 12",
+        ),
+        (
+            lambda _, profile: profile["dpo"].update(steps="yes"),
+            "dpo.steps: must be a whole number, was read as the text 'yes'; write it in digits, like 12",
+        ),
+        (
+            lambda _, profile: profile["dpo"].update(learning_rate="high"),
+            "dpo.learning_rate: must be a number, was read as the text 'high'; write it in digits, like 0.5",
+        ),
+        (
+            lambda _, profile: profile["translate"].update(min_chrf=None),
+            "translate.min_chrf: must be a number, was read as nothing; write it in digits, like 0.5",
+        ),
+    ],
+)
+def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: Path) -> None:
+    message = message_of(write(tmp_path, edit))
+    assert message.startswith("params.yaml or profiles/smoke.yaml: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "allowed", "refused"),
+    [
+        ("base", "vocabulary", 300, 299),
+        ("base", "batch_size", 4, 6),
+        ("base", "learning_rate", 1e-9, 0.0),
+        ("base", "refused_asks", 1.0, 1.001),
+        ("rainbow-teaming", "max_bleu", 0.0, -0.001),
+        ("rainbow-teaming", "temperature", 1e-9, 0.0),
+        ("translate", "min_chrf", 100.0, 100.001),
+        ("split", "test_per_cell", 1, 0),
+        ("split", "dev_per_category", 0, -1),
+        ("split", "near_duplicate", 0.999, 1.0),
+        ("train", "benign_share", 0.5, 0.501),
+        ("dpo", "warmup", 0.0, 1.0),
+        ("dpo", "sft_weight", 0.0, -0.001),
+        ("dpo", "max_dropped", 1.0, 1.001),
+        ("eval", "confidence", 0.999, 1.0),
+        ("eval", "max_unparsed", 1.0, 1.001),
+        ("report", "dpi", 20, 19),
+        ("report", "dpi", 1200, 1201),
+    ],
+)
+def test_the_last_value_that_is_allowed_and_the_first_that_is_not(
+    section: str, name: str, allowed: float, refused: float, tmp_path: Path
+) -> None:
+    def setting(value: float) -> Edit:
+        def edit(params: Content, profile: Content) -> None:
+            (params if name in params.get(section, {}) else profile)[section][name] = value
+
+        return edit
+
+    for folder in ("allowed", "refused"):
+        (tmp_path / folder).mkdir()
+    load_all(write(tmp_path / "allowed", setting(allowed)))
+    assert f"{section}.{name}: " in message_of(write(tmp_path / "refused", setting(refused)))
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    message = message_of(write(tmp_path, lambda _, profile: profile["split"].update(one=1, two=2)))
+    assert "split.one: unknown parameter; split.two: unknown parameter" in message
+
+
+@pytest.mark.parametrize("name", ["base", "../elsewhere", "Two Words"])
+def test_a_config_is_named_like_a_folder(name: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    profile = yaml.safe_load((ROOT / "profiles" / "miniature.yaml").read_text())
+    params["train"]["configs"][name] = {"languages": "all"}
+    merged = {key: {**params.get(key, {}), **section} for key, section in profile.items()}
+    with pytest.raises(ValidationError, match="a config's name is a folder's"):
+        Parameters.model_validate({**params, **merged})

@@ -1,0 +1,184 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlcroissant
+import pandas as pd
+import pytest
+import yaml
+from datasets import load_dataset
+from evaluated import averages, row
+from repository import ROOT
+
+from refuseu.parameters.loading import load
+from refuseu.parameters.release import ReleaseParameters
+from refuseu.records.part import PART
+from refuseu.release.cards import dataset_card, model_card
+from refuseu.release.tables import Tables, tables, write_croissant, write_tables
+from refuseu.results import WHY_RANGE, Evaluation, Mix
+
+BIN = Path(sys.executable).parent
+LANGUAGES = ["en", "pl"]
+
+
+def rows(part: str, numbers: range) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "question_id": f"{part}-{number}-{kind}",
+                "lang": lang,
+                "kind": kind,
+                "slot_id": f"{part}-{number}",
+                "category": f"S{1 + number % 2}",
+                "style": "slang",
+                "ask_id": f"s1-{number}",
+                "text": f"{part} question {number} | in {lang}?",
+                "chosen": "No." if kind == "harmful" else "Yes.",
+                "rejected": "Yes." if kind == "harmful" else "No.",
+                "unseen": False,
+            }
+            for number in numbers
+            for kind in ("harmful", "benign")
+            for lang in reversed(LANGUAGES)
+        ],
+        columns=list(PART.columns),
+    )
+
+
+@pytest.fixture(scope="module")
+def config() -> ReleaseParameters:
+    return load(ReleaseParameters, ROOT).model_copy(update={"languages": LANGUAGES})
+
+
+@pytest.fixture(scope="module")
+def made() -> Tables:
+    return tables(rows("train", range(3)), rows("test", range(2)), LANGUAGES)
+
+
+@pytest.fixture(scope="module")
+def folder(made: Tables, config: ReleaseParameters, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("release")
+    write_tables(made, root)
+    write_croissant(made, root)
+    (root / "README.md").write_text(dataset_card(made, config), encoding="utf-8")
+    return root
+
+
+def test_the_published_layout(made: Tables) -> None:
+    assert {key: len(table) for key, table in made.items()} == {
+        ("lang_en", "train"): 3,
+        ("lang_pl", "train"): 3,
+        ("multilingual", "train"): 6,
+        ("benign", "train"): 6,
+        ("lang_en", "test"): 2,
+        ("lang_pl", "test"): 2,
+        ("multilingual", "test"): 4,
+        ("benign", "test"): 4,
+        ("evaluation", "eval"): 4,
+    }
+
+
+def test_datasets_loads_every_config_by_its_name_offline(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polish = load_dataset(str(folder), "lang_pl", cache_dir=str(tmp_path))
+    assert {split: len(polish[split]) for split in polish} == {"train": 3, "test": 2}
+    assert polish["train"][0] == {
+        "chosen": [
+            {"content": "train question 0 | in pl?", "role": "user"},
+            {"content": "No.", "role": "assistant"},
+        ],
+        "rejected": [
+            {"content": "train question 0 | in pl?", "role": "user"},
+            {"content": "Yes.", "role": "assistant"},
+        ],
+        "lang": "pl",
+        "id": "train-0-harmful-pl",
+        "row_id": "train-0-harmful",
+        "category": "S1",
+        "style": "slang",
+    }
+    assert load_dataset(str(folder), "evaluation", split="eval", cache_dir=str(tmp_path)).column_names == [
+        "row_id",
+        "lang",
+        "prompt",
+    ]
+    assert len(load_dataset(str(folder), split="test", cache_dir=str(tmp_path))) == 4
+
+
+def test_croissant_is_valid_and_reads_its_records(folder: Path) -> None:
+    checked = subprocess.run(
+        [str(BIN / "mlcroissant"), "validate", "--jsonld", str(folder / "croissant.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "error" not in checked.stderr.lower()
+    dataset = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
+    first = next(iter(dataset.records("evaluation-eval")))
+    assert first["evaluation-eval/prompt"] == b"test question 0 | in en?"
+    assert next(iter(dataset.records("lang_pl-train")))["lang_pl-train/id"] == b"train-0-harmful-pl"
+
+
+def test_the_same_rows_are_the_same_bytes(made: Tables, folder: Path, tmp_path: Path) -> None:
+    again = tables(rows("train", range(3)).sample(frac=1, random_state=1), rows("test", range(2)), LANGUAGES)
+    write_tables(again, tmp_path)
+    write_croissant(again, tmp_path)
+    for path in sorted(tmp_path.rglob("*.*")):
+        assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes()
+    assert str(tmp_path) not in (tmp_path / "croissant.json").read_text()
+
+
+def test_the_card_counts_what_is_there(made: Tables, config: ReleaseParameters) -> None:
+    card = dataset_card(made, config)
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["language"] == LANGUAGES
+    assert [each["config_name"] for each in head["configs"] if each.get("default")] == ["multilingual"]
+    assert "| pl Polish | 3 | 2 | 3 | 2 |" in card
+    assert "| S2 Non-Violent Crimes | 2 | 2 | 2 | 2 |" in card
+    assert "| S9 Indiscriminate Weapons | 0 | 0 | 0 | 0 |" in card
+    assert card.count("| all | 6 | 4 | 6 | 4 |") == 3
+
+
+EVALUATION = Evaluation(
+    {
+        "base": averages(100.0, over_refusal=None, language_consistency=None, knowledge=None),
+        "english-only": averages(1.04, over_refusal=2.0, language_consistency=99.0, knowledge=None),
+    },
+    [row("base", "pl", 100.0), row("english-only", "en", 0.5), row("english-only", "pl", 3.0)],
+)
+
+
+def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:
+    card = model_card("english-only", config, Mix(rows=10, benign=2), EVALUATION)
+    assert yaml.safe_load(card.split("---")[1])["language"] == ["en"]
+    assert "10 preference pairs (2 of them benign) in English." in card
+    assert "| base | 100.0 | – | – | – | – |" in card
+    assert "| english-only | 1.0 | 2.0 | 99.0 | – | – |" in card
+    assert "| en | 0.5 | 0.0–2.5 | 2.0 | 97.5 | 90.0 |" in card
+    assert "| pl (not trained on) | 3.0 | 1.0–5.0 | 2.0 | 97.5 | 90.0 |" in card
+    assert f"| learning\\_rate | {config.dpo.learning_rate:g} |" in card
+    assert WHY_RANGE not in card
+
+
+def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) -> None:
+    broken = Evaluation(
+        EVALUATION.averages | {"english-only": averages(None)},
+        [row("base", "pl", 100.0), row("english-only", "pl", 10.0, 90.0)],
+    )
+    card = model_card("english-only", config, Mix(rows=10, benign=2), broken)
+    assert "| english-only | 0.0–100.0 | 4.0 | 98.8 | 66.7 | – |" in card
+    assert "| pl (not trained on) | 10.0–90.0 | 8.0–92.0 | 2.0 | 97.5 | 90.0 |" in card
+    assert f"ASR: {WHY_RANGE}." in card
+    other = Evaluation(EVALUATION.averages | {"base": averages(None)}, EVALUATION.rows)
+    assert f"ASR: {WHY_RANGE}." in model_card("english-only", config, Mix(rows=10, benign=2), other)
+
+
+def test_croissant_names_no_path_and_no_clock(folder: Path) -> None:
+    content = json.loads((folder / "croissant.json").read_text())
+    assert {each["contentUrl"] for each in content["distribution"]} == {
+        str(path.relative_to(folder)) for path in folder.rglob("*.parquet")
+    }
+    assert not any("date" in key.lower() for key in content if key != "@context")
