@@ -74,7 +74,8 @@ def test_missing_file(folder: Path) -> None:
     (folder / "de.yaml").unlink()
     assert (
         message_of(folder)
-        == f"{folder}/de.yaml: no such file; write it with the entries of the other languages, or drop de from params.yaml"
+        == f"{folder}/de.yaml: cannot be read (No such file or directory); write it with the entries of the other languages, "
+        "or drop de from params.yaml"
     )
 
 

@@ -45,7 +45,7 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
             for kind in ("harmful", "benign")
             for number in range(n)
         ],
-        columns=list(PART),
+        columns=list(PART.columns),
     )
 
 
