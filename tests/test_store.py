@@ -66,6 +66,28 @@ def test_rows_committed_before_a_crash_stay(tmp_path: Path, monkeypatch: pytest.
     assert worker.asked == [[2]]
 
 
+def test_more_keys_than_a_statement_has_variables(tmp_path: Path) -> None:
+    keys = [f"key-{number}" for number in range(40_000)]
+    rows = Store(tmp_path / "rows.sqlite")
+    rows.complete(keys[::2], Worker(keys[::2]))
+    worker = Worker(keys)
+    assert rows.complete(keys, worker) == [key.upper() for key in keys]
+    assert worker.asked == [list(range(1, 40_000, 2))]
+
+
+def test_keys_of_any_text_are_told_apart(tmp_path: Path) -> None:
+    keys = ["", "a", "A", "1", "1.0", "null", '"', "'; --", "ā", "a\u0304", "\\u0061", "a\nb"]
+    rows = Store(tmp_path / "rows.sqlite")
+    values = [f"value of {key}" for key in keys]
+    assert rows.complete(keys, lambda missing: enumerate(values)) == values
+    assert rows.complete(keys[::-1], Worker([])) == values[::-1]
+
+
+def test_a_store_waits_a_minute_for_another_process(tmp_path: Path) -> None:
+    connection = Store(tmp_path / "rows.sqlite")._connection
+    assert connection.execute("PRAGMA busy_timeout").fetchone() == (60_000,)
+
+
 def test_a_row_the_work_leaves_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="a"):
         Store(tmp_path / "rows.sqlite").complete(["a"], lambda _: [])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from refuseu.deduplication import clusters, plain, similar_pairs, similarities
+from refuseu.deduplication import Comparison, clusters, plain
 from refuseu.errors import UserError
 from refuseu.parameters.split import Split
 from refuseu.parameters.train import Train
@@ -61,36 +61,40 @@ def split_up(
 
 def complete_slots(pairs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
     """The rows of slots that are there in every language, for every kind that they have; the harmful question among them."""
-    slots = pairs.groupby("slot_id").agg(
-        rows=("lang", "size"), kinds=("kind", "nunique"), harmful=("kind", _has_harmful)
-    )
-    whole = slots.index[slots["harmful"] & (slots["rows"] == slots["kinds"] * len(languages))]
-    return pairs[pairs["slot_id"].isin(whole)]
-
-
-def _has_harmful(kinds: pd.Series) -> bool:
-    return bool((kinds == Kind.HARMFUL).any())
+    slots = pairs.groupby("slot_id").agg(rows=("lang", "size"), kinds=("kind", "nunique"))
+    whole = slots.index[slots["rows"] == slots["kinds"] * len(languages)]
+    asked = pairs.loc[pairs["kind"] == Kind.HARMFUL, "slot_id"]
+    return pairs[pairs["slot_id"].isin(whole) & pairs["slot_id"].isin(asked)]
 
 
 def glue(pairs: pd.DataFrame, threshold: float) -> list[Slot]:
     """Slots in the order of their ids; slots that share a near-duplicate question, harmful or benign, in any language are one."""
-    harmful = pairs[pairs["kind"] == Kind.HARMFUL]
-    heads = harmful.drop_duplicates("slot_id").sort_values("slot_id").reset_index(drop=True)
-    position = {slot_id: index for index, slot_id in enumerate(heads["slot_id"])}
-    edges = []
-    for _, rows in pairs.sort_values(["lang", "question_id"]).groupby("lang"):
-        owners = [position[slot_id] for slot_id in rows["slot_id"]]
-        texts = list(rows["text"])
-        edges += [(owners[one], owners[other]) for one, other, _ in similar_pairs(texts, texts, threshold)]
-    groups = heads.groupby(clusters(len(heads), edges), sort=True)
+    harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, ["slot_id", "category", "style", "ask_id"]]
+    heads = harmful.drop_duplicates("slot_id").sort_values("slot_id")
+    groups: dict[int, list[Any]] = {}
+    for first, head in zip(_glued(pairs, list(heads["slot_id"]), threshold), heads.itertuples(), strict=True):
+        groups.setdefault(first, []).append(head)
     return [
-        Slot(tuple(rows["slot_id"]), tuple(zip(rows["category"], rows["style"], strict=True)), _known(rows["ask_id"]))
-        for _, rows in groups
+        Slot(
+            tuple(head.slot_id for head in group),
+            tuple((head.category, head.style) for head in group),
+            tuple(None if pd.isna(head.ask_id) else head.ask_id for head in group),
+        )
+        for group in groups.values()
     ]
 
 
-def _known(ask_ids: pd.Series) -> tuple[str | None, ...]:
-    return tuple(ask if known else None for ask, known in zip(ask_ids, ask_ids.notna(), strict=True))
+def _glued(pairs: pd.DataFrame, slot_ids: list[str], threshold: float) -> list[int]:
+    """Of each slot, the position of the first one that it is glued to."""
+    owners = pairs["slot_id"].map({slot_id: position for position, slot_id in enumerate(slot_ids)})
+
+    def edges() -> Iterator[tuple[int, int]]:
+        for _, rows in pairs[["lang", "text"]].assign(owner=owners).groupby("lang"):
+            texts, owner = list(rows["text"]), rows["owner"].to_numpy()
+            for near in Comparison(texts, texts).near(threshold):
+                yield from zip(owner[near.ours].tolist(), owner[near.theirs].tolist(), strict=True)
+
+    return clusters(len(slot_ids), edges())
 
 
 class _Sides:
@@ -169,19 +173,17 @@ def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: in
 
     All harmful pairs are used; benign twins are drawn so that they make up the share.
     """
-    harmful = train[train["kind"] == Kind.HARMFUL]
-    benign = train[train["kind"] == Kind.BENIGN]
-    twins = sorted(benign["slot_id"].unique())
-    wanted = round(harmful["slot_id"].nunique() * benign_share / (1 - benign_share))
+    harmful = train["kind"] == Kind.HARMFUL
+    twins = sorted(train.loc[~harmful, "slot_id"].unique())
+    wanted = round(train.loc[harmful, "slot_id"].nunique() * benign_share / (1 - benign_share))
     if wanted > len(twins):
         raise UserError(
             f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
             f"{len(twins)}; lower it (0 without twins)"
         )
     drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
-    benign = benign[benign["slot_id"].isin(drawn)]
-    rows = pd.concat([harmful, benign])
-    return rows[rows["lang"].isin(languages)].rename(columns={"text": "prompt"})
+    chosen = train["lang"].isin(languages) & (harmful | train["slot_id"].isin(drawn))
+    return train[chosen].rename(columns={"text": "prompt"})
 
 
 def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -214,11 +216,11 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
     result = {}
     for lang in sorted(test["lang"].unique()):
         ours, theirs = (list(part.loc[part["lang"] == lang, "text"]) for part in (train, test))
-        crossing = similarities(ours, theirs).data
+        comparison = Comparison(ours, theirs)
         result[lang] = Contamination(
             exact=len({plain(text) for text in theirs} & {plain(text) for text in ours}),
-            near=int((crossing >= threshold).sum()),
-            highest=float(crossing.max(initial=0.0)),
+            near=sum(len(near.similarity) for near in comparison.near(threshold)),
+            highest=comparison.highest(),
         )
     return result
 
