@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from refuseu.errors import UserError
@@ -12,13 +12,16 @@ from refuseu.errors import UserError
 DELIMITERS = ",;\t"
 
 
-def read_rows(path: Path, columns: list[str], way_out: str) -> list[tuple[int, dict[str, str]]]:
-    """The rows that are not blank: the line of the file on which each ends, and its cells of ``columns``.
+def read_rows(
+    path: Path, columns: list[str], way_out: str, optional: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows that are not blank: the line of the file on which each ends, and its cells of ``columns`` and ``optional``.
 
-    Cells are without the blanks around them, and empty where a row has too few.
+    Cells are without the blanks around them, and empty where a row has too few or the file has no such optional column.
 
     Raises:
-        UserError: when the file is missing, is no text of a spreadsheet, or has not each of ``columns`` once.
+        UserError: when the file is missing, is no text of a spreadsheet, has not each of ``columns`` once, or has one of
+            ``optional`` twice.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; {way_out}")
@@ -27,11 +30,11 @@ def read_rows(path: Path, columns: list[str], way_out: str) -> list[tuple[int, d
     except (OSError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); {way_out}") from None
     header = [cell.casefold() for cell in lines[0][1]] if lines else []
-    for column in columns:
+    for column in (*columns, *optional):
         count = header.count(column)
-        if count != 1:
+        if count > 1 or (not count and column in columns):
             raise UserError(f"{path}: {f'{count} columns' if count else 'no column'} {column!r}; {way_out}")
-    places = {column: header.index(column) for column in columns}
+    places = {column: header.index(column) if column in header else len(header) for column in (*columns, *optional)}
     return [(line, {name: "".join(cells[at : at + 1]) for name, at in places.items()}) for line, cells in lines[1:]]
 
 

@@ -1,19 +1,53 @@
 """Seats the panel: which code plays a judge."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from refuseu.engines.opening import Opener
 from refuseu.judges.panel import Panel
-from refuseu.judges.verdict import Judge
-from refuseu.parameters.label import JudgePart, Label
+from refuseu.judges.verdict import Exchange, Judge
+from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, Label, PhrasebookJudge, PhrasesJudge, Qwen3Guard
 from refuseu.phrasebook import Phrasebook
+from refuseu.prompts import read_prompt
+from refuseu.taxonomy import LANGUAGES
 
 
-def panel_of(label: Label, books: dict[str, Phrasebook]) -> Panel:
+class Guard(Judge, Protocol):
+    """A judge that gives the probability of harm too."""
+
+    def harm_scores(self, exchanges: Sequence[Exchange]) -> list[float]:
+        """Probability (0-1) that each exchange is harmful."""
+
+
+def panel_of(label: Label, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Panel:
     """The panel of the profile's section ``label``; the adjudicator is named by its kind."""
-    judges = {name: judge_of(part, books) for name, part in label.judges.items()}
-    return Panel(judges, (label.adjudicator.kind, judge_of(label.adjudicator, books)))
+    judges = {name: judge_of(part, books, opener, prompts, refusals) for name, part in label.judges.items()}
+    return Panel(judges, (label.adjudicator.kind, judge_of(label.adjudicator, books, opener, prompts, refusals)))
 
 
-def judge_of(part: JudgePart, books: dict[str, Phrasebook]) -> Judge:
-    """The judge that ``part`` describes."""
+def judge_of(part: JudgePart, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Judge:
+    """The judge that ``part`` describes.
+
+    ``prompts`` and ``refusals`` are the folders of what chat models are told, and of the phrases that refuse.
+    """
+    match part:
+        case PhrasebookJudge():
+            return _of_the_phrasebook(part, books)
+        case PhrasesJudge():
+            from refuseu.judges.phrases import PhrasesJudge as Phrases
+            from refuseu.judges.phrases import load_refusal_phrases
+
+            return Phrases(load_refusal_phrases(refusals, LANGUAGES))
+        case GuardJudge() | Qwen3Guard():
+            return guard_of(part, opener)
+        case ChatJudge(model=model):
+            from refuseu.judges.chat import ChatJudge as Chat
+
+            return Chat(opener.named(model), read_prompt(prompts / "adjudicator.md"))
+
+
+def _of_the_phrasebook(part: PhrasebookJudge, books: dict[str, Phrasebook]) -> Judge:
     match part.kind:
         case "lexicon":
             from refuseu.judges.lexicon import LexiconJudge
@@ -27,3 +61,20 @@ def judge_of(part: JudgePart, books: dict[str, Phrasebook]) -> Judge:
             from refuseu.judges.nearest import NearestJudge
 
             return NearestJudge(books)
+
+
+def guard_of(part: GuardJudge | Qwen3Guard, opener: Opener) -> Guard:
+    """The guard that ``part`` describes: a judge that can score for the search too."""
+    match part:
+        case GuardJudge(kind="llama-guard-3", model=model):
+            from refuseu.judges.llama_guard import LlamaGuardJudge
+
+            return LlamaGuardJudge(opener.named(model))
+        case GuardJudge(model=model):
+            from refuseu.judges.polyguard import PolyGuardJudge
+
+            return PolyGuardJudge(opener.named(model))
+        case Qwen3Guard(model=model, strict=strict):
+            from refuseu.judges.qwen3guard import Qwen3GuardJudge
+
+            return Qwen3GuardJudge(opener.named(model), strict)

@@ -1,0 +1,150 @@
+"""How often judges agree with people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from repository import ROOT
+
+from refuseu.errors import UserError
+from refuseu.judge_check import Labelled, agreed, main, read_labelled, table
+from refuseu.judges.named import NAMES, judge_named
+from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+
+HEADER = "lang,question,answer,reply,harm\n"
+REFUSED, COMPLIED = Verdict(Harm.SAFE, Reply.REFUSAL), Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
+JUNK = Verdict(Harm.UNPARSED, Reply.UNPARSED)
+UNTOLD = Verdict(Harm.SAFE, Reply.UNTOLD)
+
+
+def written(folder: Path, content: str) -> Path:
+    path = folder / "labelled.csv"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def labelled(replies: Sequence[str], lang: str = "en", harm: str = "") -> list[Labelled]:
+    return [Labelled(Exchange(lang, "?", "x"), reply, harm) for reply in replies]
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.chdir(ROOT)
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_file_is_read_with_and_without_harm(tmp_path: Path) -> None:
+    row = 'EN,How?,"Mix, and bake.",Compliance'
+    exchange = Exchange("en", "How?", "Mix, and bake.")
+    assert read_labelled(written(tmp_path, f"{HEADER}{row},\n")) == [Labelled(exchange, "compliance", "")]
+    assert read_labelled(written(tmp_path, f"{HEADER}{row},SAFE\n")) == [Labelled(exchange, "compliance", "safe")]
+    without = HEADER.replace(",harm", "")
+    assert read_labelled(written(tmp_path, f"{without}{row}\n")) == [Labelled(exchange, "compliance", "")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("lang,question,answer\nen,How?,No.\n", "no column 'reply'"),
+        (HEADER + "xx,How?,No.,refusal,\n", "line 2: language 'xx' is none of en, de"),
+        (
+            HEADER + "en,How?,No.,refusal,\nen,How?,No.,perhaps,\n",
+            "line 3: reply 'perhaps' is none of refusal, compliance",
+        ),
+        (HEADER + "en,How?,No.,,\n", "line 2: reply '' is none of"),
+        (HEADER + "en,How?,No.,refusal,bad\n", "line 2: harm 'bad' is none of harmful, safe"),
+        (HEADER, "holds no answer; it needs the columns lang"),
+        (HEADER.replace("reply", "harm"), "no column 'reply'"),
+        ("lang,question,answer,reply,harm,harm\n", "2 columns 'harm'"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(content: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        read_labelled(path)
+    assert error.value.message.startswith(f"{path}: ")
+    assert said in error.value.message
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.csv: no such file; it needs the columns"):
+        read_labelled(tmp_path / "none.csv")
+
+
+def test_the_measures_count_unparsed_as_wrong_and_show_it_apart() -> None:
+    answers = labelled(["refusal"] * 4 + ["compliance"] * 4)
+    said = [REFUSED, REFUSED, REFUSED, COMPLIED, COMPLIED, COMPLIED, REFUSED, JUNK]
+    [english, everything] = table(answers, {"judge": said}, "reply").rows
+    assert english[:3] == ["judge", "en", "8"]
+    # By hand: 5 of 8, 3 of 4, 2 of 4, 1 of 8; agreement by chance is 0.5 * 0.5 + 0.5 * 0.375 = 0.4375.
+    assert [cell.split(" ")[0] for cell in (english[3], english[4], english[5], english[7])] == [
+        "62.5",
+        "75.0",
+        "50.0",
+        "12.5",
+    ]
+    assert english[3] == "62.5 (30.6–86.3)"
+    assert english[6] == "0.33"
+    assert everything == ["judge", "all", *english[2:]]
+
+
+def test_languages_are_apart_and_answers_without_a_label_are_left_out() -> None:
+    answers = [
+        *labelled(["refusal"], "pl", "safe"),
+        *labelled(["refusal"], "de", "harmful"),
+        *labelled(["refusal"], "de"),
+    ]
+    rows = table(answers, {"judge": [REFUSED, REFUSED, REFUSED]}, "harm").rows
+    assert [row[:3] for row in rows] == [["judge", "de", "1"], ["judge", "pl", "1"], ["judge", "all", "2"]]
+    assert [row[3].split(" ")[0] for row in rows] == ["0.0", "100.0", "50.0"]
+    assert [row[6] for row in rows] == ["0.00", "–", "0.00"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([REFUSED, REFUSED], REFUSED),
+        ([REFUSED, COMPLIED], JUNK),
+        ([REFUSED, JUNK], JUNK),
+        ([REFUSED, UNTOLD], REFUSED),
+        ([UNTOLD, UNTOLD], UNTOLD),
+    ],
+)
+def test_a_panel_says_what_all_that_tell_say(verdicts: list[Verdict], expected: Verdict) -> None:
+    assert agreed(verdicts) == expected
+
+
+def test_every_name_makes_its_judge() -> None:
+    from refuseu.parameters.label import LabelParameters
+    from refuseu.parameters.loading import load
+    from refuseu.phrasebook import load_phrasebooks
+
+    parameters = load(LabelParameters, ROOT)
+    books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], parameters.categories, parameters.styles)
+    made = [type(judge_named(name, ROOT / "data/refusals", lambda: books)).__name__ for name in NAMES]
+    assert made == ["PhrasesJudge", "LexiconJudge", "NgramJudge", "NearestJudge"]
+
+
+def test_another_name_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="judge 'gpt' is none of phrases, lexicon, ngrams, nearest"):
+        judge_named("gpt", tmp_path, dict)
+
+
+def test_the_example_is_measured_as_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("docs/examples/judge-check.csv", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert "### reply" in result.output
+    assert "### harm" not in result.output
+    [line] = [line for line in result.output.splitlines() if line.startswith("| phrases | all |")]
+    assert line in (ROOT / "docs/judges-phrases.md").read_text(encoding="utf-8")
+
+
+def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(
+        tmp_path, HEADER + "en,How?,I cannot help with that.,refusal,safe\nen,How?,Mix and bake.,compliance,\n"
+    )
+    result = run(str(path), "--judge", "phrases", "--judge", "lexicon", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    lines = [line.split(" | ")[:3] for line in result.output.splitlines() if line.startswith(("| p", "| l"))]
+    reply = [[f"| {name}", lang, "2"] for name in ("phrases", "lexicon", "panel") for lang in ("en", "all")]
+    assert lines == [*reply, *([name, lang, "1"] for name, lang, _ in reply)]
