@@ -1,0 +1,97 @@
+"""An object in a process of its own: all its memory, a GPU's too, comes back when the process is closed."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any, Generic, TypeVar
+
+from refuseu.errors import UserError
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+GRACE = 5
+"""Seconds that a process has to end by itself."""
+
+
+class Child(Generic[T]):
+    """Makes the object in a new Python process that shares nothing with this one, and calls its methods there.
+
+    The process ends with ``close``, and when this process ends, however it does.
+    """
+
+    def __init__(self, make: Callable[[], T], name: str) -> None:
+        """``name`` is what the object is called in error texts.
+
+        Raises:
+            UserError: when the process dies while it makes the object; what ``make`` raises comes through.
+        """
+        self._name = name
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+        try:
+            with self._alive():
+                self.pid = self._pool.submit(_make, make).result()
+        except BaseException:
+            self._pool.shutdown(cancel_futures=True)
+            raise
+
+    def map(self, method: Callable[[T, Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield ``method(object, item)`` for each item, in order; the next one is worked on while one is looked at.
+
+        Raises:
+            UserError: when the process dies; what ``method`` raises comes through.
+        """
+        with self._alive():
+            yield from self._pool.map(_apply, *zip(*((method, item) for item in items), strict=True))
+
+    def close(self) -> None:
+        """End the process, where it is in the middle of its work too; it is gone afterwards."""
+        processes = [process for process in multiprocessing.active_children() if process.pid == self.pid]
+        timers = [threading.Timer(GRACE, process.kill) for process in processes]
+        for timer in timers:
+            timer.start()
+        self._pool.shutdown(cancel_futures=True)
+        for timer in timers:
+            timer.cancel()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenProcessPool:
+            raise UserError(
+                f"{self._name}: the process that held it died, most likely for want of memory; give it more, or less to do "
+                "at once, in machines/"
+            ) from None
+
+
+_made: Any = None
+"""The object, in the process that it was made in."""
+
+
+def _make(make: Callable[[], object]) -> int:
+    global _made
+    _made = make()
+    return os.getpid()
+
+
+def _apply(method: Callable[[Any, Item], Result], item: Item) -> Result:
+    return method(_made, item)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells nobody, and its child would go on holding the memory."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,81 @@
+"""Models of the Hugging Face hub: which commit is meant, and the files on this machine."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from refuseu.engines.reference import NEEDED, ModelReference
+from refuseu.errors import UserError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
+"""What is fetched of a repository: weights as safetensors alone, never pickles or code."""
+
+
+def hub_model(repo: str, revision: str | None) -> ModelReference:
+    """The model of a repository at a commit, or of a folder where ``repo`` begins with ``/`` or ``.``.
+
+    Raises:
+        UserError: when the folder holds no whole model, or the commit of a revision cannot be looked up.
+    """
+    if repo.startswith(("/", ".")):
+        return ModelReference.read(Path(repo))
+    if revision and COMMIT.fullmatch(revision):
+        return ModelReference(repo, revision)
+    return ModelReference(repo, newest_commit(repo, revision))
+
+
+def newest_commit(repo: str, revision: str | None) -> str:
+    """The commit that a branch or tag (the main branch for ``None``) stands at."""
+    from huggingface_hub import HfApi
+
+    with _reachable(repo):
+        return str(HfApi().model_info(repo, revision=revision).sha)
+
+
+def fetched(reference: ModelReference) -> ModelReference:
+    """The model as a folder on this machine; a repository is fetched at its commit, where the hub's cache lacks it.
+
+    Raises:
+        UserError: when it cannot be had: gated, unknown, no such commit, no network, or no safetensors in it.
+    """
+    if isinstance(reference.source, Path):
+        return reference
+    from huggingface_hub import snapshot_download
+
+    with _reachable(reference.source):
+        folder = snapshot_download(reference.source, revision=reference.commit, allow_patterns=FILES)
+    for name in NEEDED:
+        if not any(Path(folder).glob(name)):
+            raise UserError(f"{reference.source}: has no {name} at {reference.commit}; name a repository that has")
+    return ModelReference(Path(folder))
+
+
+@contextmanager
+def _reachable(repo: str) -> Iterator[None]:
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except GatedRepoError:
+        way_out = "ask for access on its page, then log in with 'hf auth login' or set HF_TOKEN"
+        raise UserError(f"{repo}: the repository is gated; {way_out}") from None
+    except RevisionNotFoundError:
+        raise UserError(f"{repo}: has no such revision; name one of its commits in the profile") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise UserError(
+            f"{repo}: the hub knows no such repository, or shows it only to others; mend the profile"
+        ) from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
+        way_out = "check the network, or name a folder that holds the model"
+        raise UserError(f"{repo}: the hub cannot be reached ({type(error).__name__}); {way_out}") from None

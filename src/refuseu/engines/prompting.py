@@ -1,0 +1,44 @@
+"""How a conversation becomes the token ids that a model is asked with, the same for every engine that holds a tokenizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from refuseu.engines.protocol import Conversation
+from refuseu.errors import UserError
+
+
+def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int]:
+    """The conversation in the model's own chat template, and what the answer is made to begin with.
+
+    The prefix is encoded by itself, as if the model had just written it: together with the template's last line break it could
+    become another token.
+
+    Raises:
+        jinja2.TemplateError: for a conversation that the template refuses, such as two user turns in a row.
+    """
+    text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+    return text_tokens(tokenizer, text) + text_tokens(tokenizer, prefix)
+
+
+def text_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of ``text`` alone: templates write the special tokens themselves, and none may stand there twice."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def first_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
+    """The first token of each word.
+
+    Raises:
+        UserError: when two words begin with the same token, so that their probabilities cannot be told apart.
+    """
+    firsts: dict[int, str] = {}
+    for word in words:
+        first = text_tokens(tokenizer, word)[0]
+        if first in firsts:
+            raise UserError(
+                f"the tokenizer begins '{firsts[first]}' and '{word}' with the same token, so the probability of neither can be "
+                "told; ask for words that begin differently"
+            )
+        firsts[first] = word
+    return list(firsts)

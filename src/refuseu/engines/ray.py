@@ -1,0 +1,157 @@
+"""An engine on every worker of a Ray cluster: one machine's cores or GPUs, or many machines'."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
+from refuseu.errors import UserError
+
+Item = TypeVar("Item")
+Row = tuple[int, Any]
+"""A position, and what was made of the row there."""
+
+RETRIES = 3
+"""Times that a batch is asked again after its worker was lost."""
+
+
+class RayEngine:
+    """Shares rows out among workers that each load the model once and keep it; a worker that is lost is started anew.
+
+    Answers are those of one engine: each row carries its position, and its draw follows from the row itself.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        identity: str,
+        workers: int,
+        batch_size: int,
+        gpus_per_worker: int = 0,
+        cpus_per_worker: int = 1,
+        address: str | None = None,
+    ) -> None:
+        """``load`` opens the engine of one worker; it is pickled, and what it reads must lie at the same place on all machines.
+
+        Without an ``address`` a cluster is started on this machine, and ended by ``close``.
+
+        Raises:
+            UserError: when Ray is not installed, nothing answers at ``address``, the cluster is too small, or ``load`` cannot.
+        """
+        if find_spec("ray") is None:
+            raise UserError(
+                "the engine ray takes the package ray, which is not installed; '.venv/bin/uv pip install ray' brings it"
+            )
+        self.identity = identity
+        self._batch_size = batch_size
+        self._workers: list[Any] = []
+        self._joined = _join(address)
+        try:
+            _assert_room(workers, {"CPU": cpus_per_worker, "GPU": gpus_per_worker})
+            self._start(load, workers, num_cpus=cpus_per_worker, num_gpus=gpus_per_worker)
+        except UserError:
+            self.close()
+            raise
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        return self._asked(conversations, lambda worker, batch: worker.complete.remote(batch, sampling))
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+        return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(batch))
+
+    def close(self) -> None:
+        """End the workers, and with them the models; leave the cluster if this engine joined it."""
+        import ray
+
+        for worker in self._workers:
+            ray.kill(worker)
+        if self._joined:
+            ray.shutdown()
+
+    def _start(self, load: Callable[[], Engine], workers: int, **resources: int) -> None:
+        import ray
+
+        start = ray.remote(max_restarts=-1, max_task_retries=RETRIES, **resources)(Worker).remote
+        self._workers = [start(load) for _ in range(workers)]
+        faults = [fault for fault in ray.get([worker.fault.remote() for worker in self._workers]) if fault]
+        if faults:
+            raise UserError(faults[0])
+
+    def _asked(self, rows: Sequence[Item], ask: Callable[[Any, list[tuple[int, Item]]], Any]) -> Iterator[Row]:
+        from ray.exceptions import RayActorError
+        from ray.util import ActorPool
+
+        numbered = list(enumerate(rows))
+        batches = [numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
+        errors: list[str] = []
+        try:
+            for done, error in ActorPool(self._workers).map_unordered(ask, batches):
+                yield from done
+                errors += [error] if error else []
+        except RayActorError:
+            raise UserError(
+                f"Ray: a worker was lost {RETRIES + 1} times with the same batch, most likely for want of memory; lower the "
+                "batch size in machines/"
+            ) from None
+        if errors:
+            raise UserError("; ".join(sorted(errors)))
+
+
+class Worker:
+    """Holds an engine in a process of the cluster."""
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        self._fault = ""
+        try:
+            self._engine = load()
+        except UserError as error:
+            self._fault = error.message
+
+    def fault(self) -> str:
+        """The sentence of the user error that loading ended in, if any; answers when the engine is loaded."""
+        return self._fault
+
+    def complete(self, rows: list[tuple[int, Conversation]], sampling: Sampling) -> tuple[list[Row], str]:
+        """What is done, and the sentence of the user error it ended in, if any."""
+        return _collected([position for position, _ in rows], self._engine.complete([row for _, row in rows], sampling))
+
+    def log_likelihoods(self, rows: list[tuple[int, tuple[Conversation, str]]]) -> tuple[list[Row], str]:
+        return _collected([position for position, _ in rows], self._engine.log_likelihoods([row for _, row in rows]))
+
+
+def _collected(positions: list[int], answers: Iterable[Row]) -> tuple[list[Row], str]:
+    done: list[Row] = []
+    try:
+        for index, answer in answers:
+            done.append((positions[index], answer))
+    except UserError as error:
+        return done, f"{error.message} (counted within rows {positions[0]} to {positions[-1]})"
+    return done, ""
+
+
+def _join(address: str | None) -> bool:
+    """Whether it had to be joined: a process is in one cluster at a time."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    if ray.is_initialized():
+        return False
+    try:
+        options = {"address": address} if address else {"address": "local", "include_dashboard": False}
+        ray.init(**options, log_to_driver=False, logging_level="error")
+    except ConnectionError as error:
+        raise UserError(f"Ray: no cluster answers at {address} ({error}); 'ray start --head' starts one") from None
+    return True
+
+
+def _assert_room(workers: int, each: dict[str, int]) -> None:
+    import ray
+
+    found = ray.cluster_resources()
+    for resource, wanted in each.items():
+        if found.get(resource, 0) < workers * wanted:
+            raise UserError(
+                f"Ray: {workers} workers take {workers * wanted} {resource}s, and the cluster has {found.get(resource, 0):g}; "
+                "ask for fewer workers in machines/, or add machines"
+            )

@@ -1,0 +1,97 @@
+"""A model in vLLM on this machine, in a child process of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self, TypeVar
+
+from refuseu.engines.child import Child
+from refuseu.engines.protocol import Completion, Conversation, Sampling
+from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
+from refuseu.errors import UserError
+from refuseu.progress import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK = 1024
+"""Rows in one call: as many as keep a large GPU busy, and no more than one wants to lose when the stage is killed."""
+
+
+class VllmEngine:
+    """Answers in chunks, so that rows are handed on, and kept, long before the last one is done.
+
+    On a GPU a greedy answer may differ in its last bits with the rows beside it; with ``VLLM_BATCH_INVARIANT=1`` in the
+    environment (compute capability 8.0 or more) it does not.
+    """
+
+    def __init__(
+        self, settings: VllmSettings, identity: str, chunk_size: int = CHUNK, progress: str | None = None
+    ) -> None:
+        """Loads the model. ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+
+        Raises:
+            UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read.
+        """
+        if find_spec("vllm") is None:
+            raise UserError(
+                f"{settings.source}: the engine vllm takes the package vllm, which is not installed; "
+                "'.venv/bin/uv pip install -r requirements-gpu.lock' brings it"
+            )
+        self.identity = identity
+        self._adapter: Path | None = None
+        self._adapters = settings.adapters
+        self._chunk_size = chunk_size
+        self._progress = progress
+        self._child = Child(partial(VllmModel, settings), str(settings.source))
+
+    def adapted(self, folder: Path, identity: str) -> Self:
+        """The same loaded model with the adapter in ``folder``, which must be one of the settings'."""
+        assert folder in self._adapters, f"{folder} is not among the settings' adapters"
+        view = copy(self)
+        view.identity = identity
+        view._adapter = folder
+        return view
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        chunks = [Asked(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
+        return self._answered(VllmModel.complete, chunks, len(conversations), "the chat template refuses them")
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+        chunks = [Scored(chunk, self._adapter) for chunk in self._chunks(pairs)]
+        why = "the chat template refuses them, or they are too long with their answers"
+        return self._answered(VllmModel.score, chunks, len(pairs), why)
+
+    def close(self) -> None:
+        """Give all memory back; neither this engine nor a view of it can be asked any more."""
+        self._child.close()
+
+    def _chunks(self, rows: Sequence[Item]) -> list[Sequence[Item]]:
+        return [rows[start : start + self._chunk_size] for start in range(0, len(rows), self._chunk_size)]
+
+    def _answered(
+        self, method: Callable[[VllmModel, Item], list[Result | None]], chunks: list[Item], rows: int, why: str
+    ) -> Iterator[tuple[int, Result]]:
+        refused: list[int] = []
+        position = 0
+        for answers in self._counted(self._child.map(method, chunks), rows):
+            for answer in answers:
+                if answer is None:
+                    refused.append(position)
+                else:
+                    yield position, answer
+                position += 1
+        if refused:
+            numbers = ", ".join(map(str, refused))
+            raise UserError(f"{self.identity}: conversations {numbers} (from 0) cannot be asked: {why}")
+
+    def _counted(self, chunks: Iterator[list[Result]], rows: int) -> Iterator[list[Result]]:
+        if self._progress is None or not rows:
+            yield from chunks
+            return
+        with Progress(self._progress, rows, "row") as progress:
+            for chunk in chunks:
+                yield chunk
+                progress.advance(len(chunk))

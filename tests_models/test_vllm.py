@@ -1,0 +1,126 @@
+"""vLLM on the CPU says what transformers says, and a row's outcome does not depend on its neighbours."""
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from reference import LENGTH, Reference
+
+from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, user
+from refuseu.engines.vllm import VllmEngine
+from refuseu.engines.vllm_model import VllmSettings
+from refuseu.errors import UserError
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "score": {"type": "integer", "minimum": 1, "maximum": 5},
+        "why": {"type": "string", "maxLength": 20},
+    },
+    "required": ["score", "why"],
+    "additionalProperties": False,
+}
+
+
+def asked(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+    done = dict(engine.complete(conversations, sampling))
+    return [done[position] for position in range(len(conversations))]
+
+
+def texts(engine: Engine, conversations: Sequence[Conversation]) -> list[str]:
+    return [completion.text for completion in asked(engine, conversations, Sampling(24))]
+
+
+def test_greedy_answers_are_those_of_transformers(
+    engine: VllmEngine, conversations: list[Conversation], answers: list[str]
+) -> None:
+    done = asked(engine, conversations, Sampling(24))
+    assert [completion.text for completion in done] == answers
+    assert done[0].finish is Finish.STOP and done[2].finish is Finish.LENGTH
+
+
+def test_adapters_on_one_loaded_model_answer_as_in_peft_and_leave_the_base_as_it_was(
+    engine: VllmEngine, folder: Path, adapters: tuple[Path, Path], conversations: list[Conversation], answers: list[str]
+) -> None:
+    views = [engine.adapted(adapter, adapter.name) for adapter in adapters]
+    said = [texts(view, conversations[:4]) for view in (*views, engine, *reversed(views))]
+    expected = [[Reference(folder, each).answer(asked, 24) for asked in conversations[:4]] for each in adapters]
+    assert said == [*expected, answers[:4], *reversed(expected)]
+    assert expected[0] != expected[1] != answers[:4] != expected[0]
+
+
+def test_probabilities_of_first_tokens(
+    engine: VllmEngine, reference: Reference, conversations: list[Conversation]
+) -> None:
+    words = ("Yes", "No", "The")
+    done = asked(engine, conversations, Sampling(1, first_tokens=words))
+    for conversation, completion in zip(conversations, done, strict=True):
+        expected = [reference.first(conversation, word) for word in words]
+        assert completion.probabilities == pytest.approx(expected, rel=1e-3)
+
+
+def test_words_that_begin_alike_are_an_error(engine: VllmEngine, conversations: list[Conversation]) -> None:
+    with pytest.raises(UserError, match="'Yes' and 'Yes' with the same token"):
+        asked(engine, conversations, Sampling(1, first_tokens=("Yes", "Yes")))
+
+
+def test_log_likelihoods(engine: VllmEngine, reference: Reference, conversations: list[Conversation]) -> None:
+    pairs = [(conversation, "The capital is Paris.") for conversation in conversations]
+    done = dict(engine.log_likelihoods(pairs))
+    expected = [reference.log_likelihood(*pair) for pair in pairs]
+    assert [done[position] for position in range(len(pairs))] == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_answer_goes_on_from_its_prefix(
+    engine: VllmEngine, reference: Reference, conversations: list[Conversation]
+) -> None:
+    [completion] = asked(engine, conversations[:1], Sampling(8, prefix="Well, the city of"))
+    assert completion.text == reference.answer(conversations[0], 8, "Well, the city of")
+
+
+def test_what_does_not_fit_is_that_rows_outcome(engine: VllmEngine, answers: list[str]) -> None:
+    long = user("bread " * LENGTH)
+    done = asked(engine, [long, user("What is the capital of France?")], Sampling(24))
+    assert done == [Completion("", Finish.TOO_LONG), Completion(answers[0])]
+
+
+def test_what_cannot_be_asked_is_named_after_all_others_were_answered(engine: VllmEngine, answers: list[str]) -> None:
+    done = []
+    with pytest.raises(UserError, match=r"smollm2: conversations 0 \(from 0\) cannot be asked"):
+        for position, completion in engine.complete(
+            [[{"role": "user"}], user("What is the capital of France?")], Sampling(24)
+        ):
+            done.append((position, completion.text))
+    assert done == [(1, answers[0])]
+
+
+def test_answers_follow_a_schema(engine: VllmEngine, conversations: list[Conversation]) -> None:
+    for completion in asked(engine, conversations, Sampling(60, schema=json.dumps(SCHEMA))):
+        answer = json.loads(completion.text)
+        assert answer.keys() == {"score", "why"} and 1 <= answer["score"] <= 5
+
+
+def test_a_row_draws_by_itself(engine: VllmEngine, conversations: list[Conversation]) -> None:
+    hot = Sampling(16, temperature=1.0, seed=3)
+    together = asked(engine, conversations, hot)
+    assert [asked(engine, [conversation], hot)[0] for conversation in conversations[:3]] == together[:3]
+    assert asked(engine, conversations, Sampling(16, temperature=1.0, seed=4)) != together
+
+
+def test_a_damaged_model_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match=f"^{damaged}: vLLM cannot load it .*; mend it"):
+        VllmEngine(VllmSettings(damaged, "float32", max_model_len=LENGTH, eager=True), "damaged")
+
+
+def test_closing_ends_the_process_that_holds_the_model(engine: VllmEngine) -> None:
+    children = multiprocessing.active_children()
+    assert len(children) == 1
+    engine.close()
+    assert not multiprocessing.active_children() and not children[0].is_alive()
