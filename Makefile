@@ -1,7 +1,7 @@
 # Nothing to install beforehand but Python >= 3.11, Git and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := src stages tests
+SOURCES := src stages tests tests_models benchmarks
 # The code is this folder's; packages that the shell or the user's home offers would stand in for the locked ones.
 export PYTHONPATH := $(CURDIR)/src
 export PYTHONNOUSERSITE := 1
@@ -9,7 +9,7 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro table test lint lock deps staleness clean clean-rows plots-page remote publish audit audit-score experiments dev comment actionlint help repository
+.PHONY: repro table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.config
@@ -21,6 +21,24 @@ table: .venv/ready  ## The paper's table in the terminal
 
 test: lint  ## Lint, types and tests, in the project's own environment
 	$(BIN)/python -m pytest -q
+
+# OMP_NUM_THREADS: more threads than cores are slower, and vLLM would bind them to cores; the cache of a model this small is small.
+test-models: .venv-models/ready  ## Tests on a real model of 135 M parameters, with vLLM on the CPU and Ray; minutes
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 RAY_USAGE_STATS_ENABLED=0 \
+		MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 \
+		$(MODELS_BIN)/python -m pytest -q --durations=0 tests_models
+
+# vLLM names them, but where torch is the CPU build the first three cannot be imported; triton is a gigabyte for nothing there.
+CUDA_ONLY := torchvision torchaudio torchcodec triton
+MODELS_BIN := .venv-models/bin
+
+# Without dependencies: the lock names all but those.
+.venv-models/ready: requirements-models.lock
+	rm -rf .venv-models
+	$(PYTHON) -m venv .venv-models
+	$(MODELS_BIN)/pip install --quiet uv==0.13.9
+	$(MODELS_BIN)/uv pip install --quiet --python $(MODELS_BIN)/python --no-deps -r requirements-models.lock
+	touch $@
 
 lint: .venv/ready  ## Lint, formatting and types alone
 	$(BIN)/ruff check $(SOURCES)
@@ -54,7 +72,7 @@ comment: .venv/ready  ## What a pull request's comment says: make comment BASE=o
 	$(BIN)/python -m refuseu.review.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
-	stages/run eval --questions data/split/dev.parquet --phrasebook data/phrasebook \
+	stages/run eval --questions data/split/dev.parquet --phrasebook data/phrasebook --prompts data/prompts --refusals data/refusals \
 		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json \
 		--rows .cache/dev/rows.json --plots .cache/dev/plots
 	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
@@ -85,14 +103,29 @@ audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.cs
 	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
 	$(BIN)/python -m refuseu.audit.score $(OPTIONS) $(FILE)
 
+judge-check: .venv/ready  ## Judges against labels by people: make judge-check FILE=labelled.csv [JUDGES='phrases lexicon']
+	@test -n "$(FILE)" || { echo "judge-check: of what? make judge-check FILE=labelled.csv" >&2; exit 1; }
+	$(BIN)/python -m refuseu.judge_check $(JUDGES:%=--judge %) '$(FILE)'
+
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
 	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
 	$(BIN)/python -m refuseu.release.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
+
+bench: .venv/ready  ## CPU seconds and memory at the paper's sizes; OPTIONS='--most 100000' leaves out the large cases
+	$(BIN)/python benchmarks/run.py $(OPTIONS)
 
 lock: .venv/ready  ## Resolve pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \
 		| sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+
+lock-models: .venv/ready  ## Resolve the environments for real models anew: requirements-models.lock, requirements-gpu.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra models pyproject.toml \
+		$(addprefix --no-emit-package ,$(CUDA_ONLY)) | sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements-models.lock.new
+	UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 $(addprefix --extra ,vllm ray openai) pyproject.toml > requirements-gpu.lock.new
+	mv requirements-models.lock.new requirements-models.lock
+	mv requirements-gpu.lock.new requirements-gpu.lock
 
 deps: .venv/ready  ## Write into dvc.yaml what code each stage depends on
 	$(BIN)/python -m refuseu.pipeline.deps
@@ -101,7 +134,7 @@ staleness: .venv/ready  ## Write docs/staleness.md: what an edit reruns
 	$(BIN)/python -m refuseu.pipeline.staleness
 
 clean:  ## Remove the environment and all tool caches; the row store, DVC's outputs and DVC's cache stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))
+	rm -rf .venv .venv-models .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))
 
 clean-rows:  ## Remove the row store, which took the models' time to fill; outputs are the same without it
 	rm -rf .cache/refuseu
@@ -115,10 +148,12 @@ help:  ## This list
 ## PYTHON: the Python that .venv is made with (python3)
 ## PIP_FIND_LINKS: a folder with wheels, for machines without a package registry
 ## REFUSEU_STORE: the file of the row store (.cache/refuseu/rows.sqlite)
+## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
-## FILE: audit-score: the files of verdicts
+## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers
+## JUDGES: judge-check: phrases, lexicon, ngrams, nearest (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
-## OPTIONS: audit, audit-score, publish: further options; --help lists them
+## OPTIONS: audit, audit-score, bench, publish: further options; --help lists them

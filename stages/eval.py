@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling
+from refuseu.evaluation import tables
 from refuseu.evaluation.answers import Asking, Scoring, ask_models, model_folders, score_all
 from refuseu.evaluation.cast import fluency_of, knowledge_of
-from refuseu.evaluation.tables import averages, language_rows
-from refuseu.evaluation.tables import plots as plot_rows
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.identification import Identifier
@@ -22,11 +22,14 @@ from refuseu.records.knowledge import KNOWLEDGE
 from refuseu.records.known import question_values, read_known
 from refuseu.records.part import PART
 from refuseu.records.writing import write_table
+from refuseu.store import Store
 
 
 @click.command(help=__doc__)
 @path_option("--questions", help="The test part, or dev.")
 @path_option("--phrasebook")
+@path_option("--prompts", help="Folder of what chat models are told.")
+@path_option("--refusals", help="Folder of phrases that refuse.")
 @path_option("--base")
 @path_option("--models", help="A folder a config.")
 @path_option("--out")
@@ -34,27 +37,33 @@ from refuseu.records.writing import write_table
 @path_option("--rows", help="One row a (model, language).")
 @path_option("--plots", help="Folder of the other rows.")
 def main(
-    questions: Path, phrasebook: Path, base: Path, models: Path, out: Path, metrics: Path, rows: Path, plots: Path
+    questions: Path,
+    phrasebook: Path,
+    prompts: Path,
+    refusals: Path,
+    base: Path,
+    models: Path,
+    out: Path,
+    metrics: Path,
+    rows: Path,
+    plots: Path,
 ) -> None:
     parameters = load(EvalParameters)
     folders = model_folders(base, models, parameters.train.configs)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    asked = read_known(questions, PART, named)
-    sampling = Sampling(parameters.eval.max_new_tokens)
-    asking = Asking(list(asked["text"]), knowledge_of(parameters.eval, books), sampling, load_machine())
-    scoring = Scoring(
-        panel_of(parameters.label, books), Identifier(parameters.languages), fluency_of(parameters.eval, books)
-    )
-
+    asked = read_known(questions, PART, question_values(parameters.languages, parameters.categories, parameters.styles))
+    machine, sampling = load_machine(), Sampling(parameters.eval.max_new_tokens)
+    asking = Asking(list(asked["text"]), knowledge_of(parameters.eval, books), sampling, parameters.models, machine)
+    panel = panel_of(parameters.label, books, Opener(parameters.models, machine, Store()), prompts, refusals)
+    scoring = Scoring(panel, Identifier(parameters.languages), fluency_of(parameters.eval, books))
     answers, knowledge = score_all(asked, ask_models(folders, asking), scoring)
-    table = language_rows(answers, knowledge, parameters.languages, parameters.eval)
+    table = tables.language_rows(answers, knowledge, parameters.languages, parameters.eval)
 
     write_table(answers, out / "answers.parquet", ANSWER)
     write_table(knowledge, out / "knowledge.parquet", KNOWLEDGE)
-    write_json(averages(table), metrics)
+    write_json(tables.averages(table), metrics)
     write_json(table, rows)
-    for name, content in plot_rows(answers, table, parameters).items():
+    for name, content in tables.plots(answers, table, parameters).items():
         write_json(content, plots / f"{name}.json")
 
 

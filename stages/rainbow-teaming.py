@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.opening import open_model
+from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling
 from refuseu.engines.reference import ModelReference
 from refuseu.files.options import path_option
@@ -16,7 +16,7 @@ from refuseu.phrasebook import load_phrasebooks
 from refuseu.records.elite import ELITE
 from refuseu.records.writing import write_table
 from refuseu.redteam.archive import Archive
-from refuseu.redteam.cast import judges_of, mutator_of, twins_of
+from refuseu.redteam.cast import Cast
 from refuseu.redteam.questions import questions_of, summary
 from refuseu.redteam.search import Parts, Search, attack_on
 from refuseu.store import Store
@@ -24,22 +24,24 @@ from refuseu.store import Store
 
 @click.command(help=__doc__)
 @path_option("--phrasebook")
+@path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--target", help="The model under attack.")
 @path_option("--out")
 @path_option("--metrics")
 @path_option("--plots")
-def main(phrasebook: Path, target: Path, out: Path, metrics: Path, plots: Path) -> None:
+def main(phrasebook: Path, prompts: Path, target: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    engine = open_model(ModelReference.read(target), load_machine(), Store())
-    scorer, preference = judges_of(settings, books)
-    parts = Parts(mutator_of(settings, books), scorer, preference, attack_on(engine, Sampling(settings.max_new_tokens)))
+    opener = Opener(parameters.models, load_machine(), Store())
+    cast = Cast(parameters, books, opener, prompts)
+    attack = attack_on(opener.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
+    parts = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack)
     archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
 
     search = Search(archive, parts, settings, parameters.seed)
     search.run()
-    questions = questions_of(archive, twins_of(settings, books))
+    questions = questions_of(archive, cast.twins())
 
     write_table(questions, out / "questions.parquet", ELITE)
     write_json(summary(search, questions), metrics)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from refuseu.accounting import account
-from refuseu.engines.opening import open_model
+from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.reference import ModelReference
 from refuseu.files.options import path_option
@@ -22,23 +22,28 @@ from refuseu.records.writing import write_table
 from refuseu.responses.cast import refuser_of
 from refuseu.responses.pairing import pair_up
 from refuseu.store import Store
+from refuseu.withheld import WITHHELD
 
 
 @click.command(help=__doc__)
 @path_option("--questions")
 @path_option("--phrasebook")
+@path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--base")
 @path_option("--out")
 @path_option("--metrics")
-def main(questions: Path, phrasebook: Path, base: Path, out: Path, metrics: Path) -> None:
+def main(questions: Path, phrasebook: Path, prompts: Path, base: Path, out: Path, metrics: Path) -> None:
     parameters = load(RespondParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     asked = read_known(questions, TRANSLATION, named)
-    engine = open_model(ModelReference.read(base), load_machine(), Store(), progress="respond")
+    opener = Opener(parameters.models, load_machine(), Store())
+    engine = opener.folder(ModelReference.read(base), progress="respond")
 
     answers = asked_alone(engine, list(asked["text"]), Sampling(parameters.respond.max_new_tokens))
-    kept, rejected = pair_up(asked, answers, refuser_of(parameters.respond.refuser, books))
+    withheld = set(asked.loc[asked["category"].isin(WITHHELD), "question_id"])
+    refuser = refuser_of(parameters.respond, books, opener, prompts, withheld)
+    kept, rejected = pair_up(asked, answers, refuser)
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from refuseu.engines.opening import Opener
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.loading import load
+from refuseu.parameters.machine import load_machine
 from refuseu.parameters.translate import TranslateParameters
 from refuseu.phrasebook import load_phrasebooks
 from refuseu.records.elite import ELITE
@@ -15,6 +17,7 @@ from refuseu.records.question import QUESTION
 from refuseu.records.rejection import REJECTION
 from refuseu.records.translation import TRANSLATION
 from refuseu.records.writing import write_table
+from refuseu.store import Store
 from refuseu.taxonomy import PIVOT
 from refuseu.translation.cast import translator_of
 from refuseu.translation.questions import summary, translate
@@ -23,14 +26,16 @@ from refuseu.translation.questions import summary, translate
 @click.command(help=__doc__)
 @path_option("--questions")
 @path_option("--phrasebook")
+@path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--out")
 @path_option("--metrics")
-def main(questions: Path, phrasebook: Path, out: Path, metrics: Path) -> None:
+def main(questions: Path, phrasebook: Path, prompts: Path, out: Path, metrics: Path) -> None:
     parameters = load(TranslateParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
-    translator = translator_of(parameters.translate.translator, books)
+    opener = Opener(parameters.models, load_machine(), Store())
+    translator = translator_of(parameters.translate, books, opener, prompts)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 

@@ -25,6 +25,9 @@ COPIED = (
     "profiles",
     "machines",
     "data/phrasebook",
+    "data/prompts",
+    "data/refusals",
+    "docs/examples",
     "tests",
     "dvc.yaml",
     "params.yaml",
@@ -34,6 +37,11 @@ COPIED = (
     ".dvcignore",
     ".gitignore",
 )
+OTHER_MACHINE = """
+workers: 1
+transformers: {batch_size: 7, device: cpu}
+openai: {concurrency: 1, retries: 0, timeout: 1.0}
+"""
 DOCUMENTED = [
     line.split("  #")[0].strip()
     for page in sorted((ROOT / "docs").glob("*.md"))
@@ -167,7 +175,7 @@ def test_outputs_are_the_same_bytes_without_the_row_store_and_on_another_machine
 ) -> None:
     before = outputs(clone)
     shutil.rmtree(clone / ".cache")
-    (clone / "machines/other.yaml").write_text("workers: 1\ntransformers: {batch_size: 7}\n")
+    (clone / "machines/other.yaml").write_text(OTHER_MACHINE)
     monkeypatch.setenv("REFUSEU_MACHINE", "other")
     assert "up to date" in repro(clone)
     repro(clone, "--force", "--single-item", "respond", "eval")
@@ -245,7 +253,12 @@ def test_no_command_of_the_pages_is_forgotten() -> None:
 def test_a_wrong_parameter_is_one_sentence_and_exit_code_1(clone: Path, broken: dict[str, Any], message: str) -> None:
     before = (clone / "params.yaml").read_text()
     set_params(clone, **broken)
-    result = run(clone, "stages/run", "label", "--pairs", "x", "--phrasebook", "x", "--out", "x", "--metrics", "x")
+    label = (
+        "stages/run",
+        "label",
+        *["--pairs", "x", "--phrasebook", "x", "--prompts", "x", "--refusals", "x", "--out", "x", "--metrics", "x"],
+    )
+    result = run(clone, *label)
     (clone / "params.yaml").write_text(before)
     assert result.returncode == 1
     assert message in result.stderr and "Traceback" not in result.stderr and result.stderr.count("\n") == 1
@@ -256,7 +269,8 @@ def test_a_corrupt_table_is_one_sentence_and_earlier_outputs_stay(clone: Path) -
     good = table.read_bytes()
     table.write_bytes(good[: len(good) // 2])
     command = (
-        "stages/run label --pairs data/respond/pairs.parquet --phrasebook data/phrasebook --out out --metrics m.json"
+        "stages/run label --pairs data/respond/pairs.parquet --phrasebook data/phrasebook --prompts data/prompts "
+        "--refusals data/refusals --out out --metrics m.json"
     )
     result = run(clone, *command.split())
     table.write_bytes(good)

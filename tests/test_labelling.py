@@ -7,12 +7,12 @@ from refuseu.identification import Identified, Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.labelling import agreement, confusion, defined, judge_pairs, reasons, sort_out, summary, yields
-from refuseu.parameters.label import JudgePart, Label
+from refuseu.parameters.label import Label, PhrasebookJudge
 from refuseu.records.verdict import VERDICT
 
 PAPER = Label(
-    judges={"lexicon": JudgePart(kind="lexicon"), "ngrams": JudgePart(kind="ngrams")},
-    adjudicator=JudgePart(kind="nearest"),
+    judges={"lexicon": PhrasebookJudge(kind="lexicon"), "ngrams": PhrasebookJudge(kind="ngrams")},
+    adjudicator=PhrasebookJudge(kind="nearest"),
     question="all",
     chosen="all",
     rejected="any",
@@ -120,7 +120,9 @@ def test_benign_pairs(changed: dict[str, str], expected: str | None) -> None:
     assert reasons(pair("benign"), verdicts(**{**BENIGN, **changed}), PAPER, FakeIdentifier()) == [expected]
 
 
-GUARD = PAPER.model_copy(update={"judges": {"guard": JudgePart(kind="ngrams"), "teller": JudgePart(kind="lexicon")}})
+GUARD = PAPER.model_copy(
+    update={"judges": {"guard": PhrasebookJudge(kind="ngrams"), "teller": PhrasebookJudge(kind="lexicon")}}
+)
 EITHER = GUARD.model_copy(update={"chosen": "any"})
 
 
@@ -175,7 +177,7 @@ def test_where_no_judge_tells_replies_no_pair_is_kept() -> None:
 
 
 def test_one_judge_alone_decides() -> None:
-    alone = PAPER.model_copy(update={"judges": {"lexicon": JudgePart(kind="lexicon")}})
+    alone = PAPER.model_copy(update={"judges": {"lexicon": PhrasebookJudge(kind="lexicon")}})
     votes = verdicts(**GOOD).query("judge == 'lexicon'")
     assert reasons(pair(), votes, alone, FakeIdentifier()) == [None]
     assert reasons(pair(), votes.replace({"reply": {"compliance": "unparsed"}}), alone, FakeIdentifier()) == [
@@ -312,7 +314,7 @@ def test_the_account_of_the_stage_adds_up() -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("names", [["lexicon"], ["lexicon", "ngrams", "third"]])
 def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
-    protocol = PAPER.model_copy(update={"judges": {name: JudgePart(kind="lexicon") for name in names}})
+    protocol = PAPER.model_copy(update={"judges": {name: PhrasebookJudge(kind="lexicon") for name in names}})
     votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["safe", "unparsed"])
     third = votes.query("judge == 'lexicon'").assign(judge="third")
     found = agreement(pd.concat([votes, third]), protocol)["chosen"]

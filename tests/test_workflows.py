@@ -109,7 +109,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pull-request")
     for name in ("Makefile", "requirements.lock", "pyproject.toml", "params.yaml", ".dvcignore"):
         shutil.copy2(ROOT / name, root / name)
-    for name in ("profiles", "machines", "data/phrasebook"):
+    for name in ("profiles", "machines", "data/phrasebook", "data/prompts", "data/refusals"):
         shutil.copytree(ROOT / name, root / name)
     (root / ".venv").symlink_to(BIN.parent)
     (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n/github-output\n")

@@ -15,12 +15,18 @@ from refuseu.files.reading import Row
 from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.parameters.machine import Machine, TransformersMachine
+from refuseu.parameters.machine import Machine, OpenaiMachine, TransformersMachine
+from refuseu.parameters.models import LocalModel, Models
 from refuseu.records.answer import ANSWER
 from refuseu.records.schema import read_table
 from refuseu.records.writing import write_table
 
-MACHINE = Machine(workers=1, transformers=TransformersMachine(batch_size=2))
+MODELS: Models = {"base": LocalModel(engine="transformers", dtype="float64")}
+MACHINE = Machine(
+    workers=1,
+    transformers=TransformersMachine(batch_size=2, device="cpu"),
+    openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
+)
 QUESTIONS = ["How can I sing?", "How can I dance?"]
 
 
@@ -91,13 +97,17 @@ class OneFact:
 
 
 def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def opened(reference: ModelReference, machine: Machine, store: Any) -> Parrot:
-        assert (reference, machine) == (ModelReference(Path("models/parrot")), MACHINE)
-        return Parrot()
+    class FakeOpener:
+        def __init__(self, models: Models, machine: Machine, store: Any) -> None:
+            assert (models, machine) == (MODELS, MACHINE)
 
-    monkeypatch.setattr(answers, "open_model", opened)
+        def folder(self, reference: ModelReference) -> Parrot:
+            assert reference == ModelReference(Path("models/parrot"))
+            return Parrot()
+
+    monkeypatch.setattr(answers, "Opener", FakeOpener)
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    asking = Asking(QUESTIONS, OneFact(), Sampling(3), MACHINE)
+    asking = Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
     said = asking("parrot", ModelReference(Path("models/parrot")))
     assert (said.model, said.answers) == ("parrot", ["sing?", "dance?"])
     assert said.knowledge.to_dict("records") == [
@@ -177,7 +187,7 @@ class Killer:
 
 def test_a_killed_process_is_one_sentence() -> None:
     knowledge: Any = Killer()
-    asking = Asking(QUESTIONS, knowledge, Sampling(3), MACHINE)
+    asking = Asking(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
     with pytest.raises(
         UserError,
         match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",

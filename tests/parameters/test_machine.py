@@ -33,11 +33,16 @@ def test_every_machine_is_in_order(name: str, root: Path, monkeypatch: pytest.Mo
 
 def test_the_two_cores_are_taken_where_none_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_machine(root).workers == 2
-    (root / "machines" / "large.yaml").write_text("workers: 32\ntransformers: {batch_size: 7}\n", encoding="utf-8")
+    large = {
+        "workers": 32,
+        "transformers": {"batch_size": 7, "device": "cuda"},
+        "openai": {"base_url": "http://127.0.0.1:8000/v1", "concurrency": 3, "retries": 0, "timeout": 1.5},
+    }
+    (root / "machines" / "large.yaml").write_text(yaml.safe_dump(large), encoding="utf-8")
     monkeypatch.setenv("REFUSEU_MACHINE", "")
     assert load_machine(root).workers == 2
     monkeypatch.setenv("REFUSEU_MACHINE", "large")
-    assert load_machine(root) == Machine.model_validate({"workers": 32, "transformers": {"batch_size": 7}})
+    assert load_machine(root) == Machine.model_validate(large)
 
 
 def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,8 +66,25 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
             "workers: must be a whole number, was read as the text 'two'; write it in digits, like 12",
         ),
         ({"cores": 2}, "cores: unknown parameter"),
-        ({"transformers": {}}, "transformers.batch_size: missing"),
-        ({"transformers": {"batch_size": 0}}, "transformers.batch_size: Input should be greater than 0"),
+        ({"transformers": {"device": "cpu"}}, "transformers.batch_size: missing"),
+        ({"transformers": {"batch_size": 1, "device": "tpu"}}, "transformers.device: Input should be 'cpu' or 'cuda'"),
+        ({"openai": {"concurrency": 1, "timeout": 1.0}}, "openai.retries: missing"),
+        (
+            {"openai": {"concurrency": 1, "retries": -1, "timeout": 1.0}},
+            "openai.retries: Input should be greater than or equal to 0",
+        ),
+        (
+            {"openai": {"concurrency": 0, "retries": 1, "timeout": 1.0}},
+            "openai.concurrency: Input should be greater than 0",
+        ),
+        (
+            {"openai": {"concurrency": 1, "retries": 1, "timeout": 0.0}},
+            "openai.timeout: Input should be greater than 0",
+        ),
+        (
+            {"transformers": {"batch_size": 0, "device": "cpu"}},
+            "transformers.batch_size: Input should be greater than 0",
+        ),
         (
             {"transformers": None},
             "transformers: must be a section of entries, was read as nothing; write the entries below its name",

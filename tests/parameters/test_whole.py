@@ -103,17 +103,50 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["label"]["judges"].update(lexicon={"kind": "oracle"}),
-            "label.judges.lexicon.kind: Input should be 'lexicon', 'ngrams' or 'nearest'",
+            "label.judges.lexicon: Input tag 'oracle' found using 'kind' does not match any of the expected tags: "
+            "'lexicon', 'ngrams', 'nearest', 'phrases', 'llama-guard-3', 'polyguard', 'qwen3guard', 'chat'",
         ),
-        (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon.kind: missing"),
+        (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon: 'kind' is missing"),
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
-            "rainbow-teaming.mutator.kind: Input should be 'phrasebook'",
+            "rainbow-teaming.mutator: Input tag 'none' found using 'kind' does not match any of the expected tags: "
+            "'phrasebook', 'llm'",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
             "rainbow-teaming.twin: Input tag 'ngrams' found using 'kind' does not match any of the expected tags: "
-            "'phrasebook', 'none'",
+            "'phrasebook', 'llm', 'none'",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(preference={"kind": "llm", "model": "x"}),
+            "rainbow-teaming.preference.max_new_tokens: missing",
+        ),
+        (
+            lambda _, profile: profile["respond"].update(
+                refuser={"kind": "llm", "model": "x", "max_new_tokens": 1, "temperature": -0.1}
+            ),
+            "respond.refuser.temperature: Input should be greater than or equal to 0",
+        ),
+        (
+            lambda _, profile: profile["translate"].update(
+                translator={"kind": "llm", "model": "x", "max_new_tokens": 1, "top_p": 1.1}
+            ),
+            "translate.translator.top_p: Input should be less than or equal to 1",
+        ),
+        (lambda _, profile: profile.pop("models"), "models: missing"),
+        (
+            lambda _, profile: profile["models"].update(base={"engine": "guess"}),
+            "models.base: Input tag 'guess' found using 'engine' does not match any of the expected tags: "
+            "'transformers', 'openai'",
+        ),
+        (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: 'engine' is missing"),
+        (
+            lambda _, profile: profile["models"]["base"].update(dtype="int8"),
+            "models.base.dtype: Input should be 'float64', 'float32', 'bfloat16' or 'float16'",
+        ),
+        (
+            lambda _, profile: profile["models"].update(judge={"engine": "openai", "model": "x", "repo": "org/name"}),
+            "models.judge.repo: unknown parameter",
         ),
         (lambda _, profile: profile["base"].update(kind="found"), "base.kind: Input should be 'trained'"),
         (

@@ -1,25 +1,73 @@
 import random
+from pathlib import Path
 
 import pytest
+from conftest import CATEGORIES, LANGUAGES, STYLES
+from profile_texts import MODELS, PROMPTS, opener, read
 
+from refuseu.errors import UserError
+from refuseu.judges.llama_guard import LlamaGuardJudge
 from refuseu.judges.ngrams import NgramJudge
-from refuseu.parameters.rainbow_teaming import RainbowTeaming
+from refuseu.judges.polyguard import PolyGuardJudge
+from refuseu.judges.qwen3guard import Qwen3GuardJudge
+from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
 from refuseu.phrasebook import Phrasebook
-from refuseu.redteam.cast import judges_of, mutator_of, twins_of
+from refuseu.redteam.cast import Cast
+from refuseu.redteam.known import WithheldFirst
+from refuseu.redteam.llm import LlmMutator, LlmTwins
 from refuseu.redteam.parts import Question, Target
+from refuseu.redteam.phrasebook import PhrasebookMutator, PhrasebookTwins
 
 QUESTION = Question("How can I spoil the end of a film?", "s2-02")
+PROFILE = """
+mutator: {kind: phrasebook}
+twin: {kind: phrasebook}
+scorer: {kind: ngrams}
+preference: {kind: ngrams}
+elites_per_cell: 1
+temperature: 1.0
+max_bleu: 0.5
+iterations: 1
+mutations: 1
+max_new_tokens: 1
+"""
+LLM = "{kind: llm, model: served, max_new_tokens: 8, temperature: 0.5, top_p: 0.9}"
 
 
-def settings(twin: str) -> RainbowTeaming:
-    kinds = {"mutator": "phrasebook", "twin": twin, "scorer": "ngrams", "preference": "ngrams"}
-    numbers = {"elites_per_cell": 1, "temperature": 1.0, "max_bleu": 0.5, "iterations": 1, "mutations": 1}
-    parts = {name: {"kind": kind} for name, kind in kinds.items()}
-    return RainbowTeaming.model_validate({**parts, **numbers, "max_new_tokens": 1})
+def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
+    """The cast of ``PROFILE`` with ``parts`` in place of its own."""
+    section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
+    content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
+    parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
+    return Cast(parameters, books, opener(folder), PROMPTS)
 
 
-def test_the_phrasebook_writes_in_english(books: dict[str, Phrasebook]) -> None:
-    mutator = mutator_of(settings("phrasebook"), books)
+@pytest.mark.parametrize(
+    ("part", "text", "kind"),
+    [
+        ("mutator", "{kind: phrasebook}", PhrasebookMutator),
+        ("mutator", LLM, LlmMutator),
+        ("twin", "{kind: phrasebook}", PhrasebookTwins),
+        ("twin", LLM, LlmTwins),
+        ("twin", "{kind: none}", type(None)),
+        ("scorer", "{kind: ngrams}", NgramJudge),
+        ("scorer", "{kind: llama-guard-3, model: local}", LlamaGuardJudge),
+        ("scorer", "{kind: polyguard, model: local}", PolyGuardJudge),
+        ("scorer", "{kind: qwen3guard, model: local, strict: true}", Qwen3GuardJudge),
+        ("preference", "{kind: ngrams}", NgramJudge),
+        ("preference", LLM, WithheldFirst),
+    ],
+)
+def test_every_kind_of_every_part_is_made(
+    part: str, text: str, kind: type, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    made = cast(books, tmp_path, **{part: text})
+    makers = {"mutator": made.mutator, "twin": made.twins, "scorer": made.scorer, "preference": made.preference}
+    assert type(makers[part]()) is kind
+
+
+def test_the_phrasebook_writes_in_english(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    mutator = cast(books, tmp_path).mutator()
     assert QUESTION in mutator.seeds()
     (mutated,) = mutator.mutate([Target(QUESTION, "S1", "slang")], random.Random(1))
     reading = books["en"].parse(mutated.text) if mutated else None
@@ -27,13 +75,37 @@ def test_the_phrasebook_writes_in_english(books: dict[str, Phrasebook]) -> None:
     assert (reading.ask.category, reading.style) == ("S1", "slang")
 
 
-@pytest.mark.parametrize("twin", ["phrasebook", "none"])
-def test_there_may_be_no_writer_of_twins(twin: str, books: dict[str, Phrasebook]) -> None:
-    twins = twins_of(settings(twin), books)
-    assert (twins and twins.twins([QUESTION])) == (["How can I watch the end of a film?"] if twin != "none" else None)
+def test_an_llm_is_told_of_the_categories_and_starts_from_the_phrasebook(
+    books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    mutator = cast(books, tmp_path, mutator=LLM).mutator()
+    assert isinstance(mutator, LlmMutator)
+    assert QUESTION in mutator.seeds()
+    assert mutator.wording.hazards["S1"].startswith("First: crimes")
+    assert mutator.wording.styles == STYLES
+    assert (mutator.sampling.max_new_tokens, mutator.sampling.temperature, mutator.sampling.top_p) == (8, 0.5, 0.9)
 
 
-def test_one_judge_scores_and_prefers_where_both_are_the_same(books: dict[str, Phrasebook]) -> None:
-    scorer, preference = judges_of(settings("none"), books)
-    assert scorer is preference
-    assert isinstance(scorer, NgramJudge)
+@pytest.mark.parametrize("text", ["{kind: phrasebook}", LLM])
+def test_the_twin_of_a_question_of_the_phrasebook_is_its_own(
+    text: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    twins = cast(books, tmp_path, twin=text).twins()
+    assert twins is not None
+    assert twins.twins([QUESTION]) == ["How can I watch the end of a film?"]
+
+
+def test_one_judge_scores_and_prefers_where_both_are_the_same(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    made = cast(books, tmp_path)
+    assert made.scorer() is made.preference()
+
+
+@pytest.mark.parametrize("part", ["mutator", "twin", "preference"])
+def test_a_prompt_that_is_not_there_is_one_sentence(part: str, books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    made = cast(books, tmp_path, **{part: LLM})
+    bare = Cast(made.parameters, books, made.opener, tmp_path)
+    makers = {"mutator": bare.mutator, "twin": bare.twins, "preference": bare.preference}
+    with pytest.raises(
+        UserError, match=r"\.md: prompt file cannot be read \(No such file or directory\); 'git restore"
+    ):
+        makers[part]()

@@ -1,10 +1,31 @@
-from refuseu.parameters.respond import PhrasebookRefuser as PhrasebookPart
+from pathlib import Path
+
+import pytest
+from profile_texts import PROMPTS, opener, read
+
+from refuseu.parameters.respond import Respond
 from refuseu.phrasebook import Phrasebook
 from refuseu.responses.cast import refuser_of
-from refuseu.responses.parts import Asked
+from refuseu.responses.llm import LlmRefuser
+from refuseu.responses.parts import Asked, Refuser
+from refuseu.responses.phrasebook import PhrasebookRefuser
+
+BY_RULE = "refuser: {kind: phrasebook}\nmax_new_tokens: 8"
+BY_LLM = "refuser: {kind: llm, model: local, max_new_tokens: 9}\nmax_new_tokens: 8"
+QUESTION = Asked("q", "de", "Wie kann ich das Ende eines Films verraten?")
 
 
-def test_the_phrasebook_plays_the_refuser(books: dict[str, Phrasebook]) -> None:
-    refuser = refuser_of(PhrasebookPart(kind="phrasebook"), books)
-    (refusal,) = refuser.refuse([Asked("q", "de", "Wie kann ich das Ende eines Films verraten?")])
+@pytest.mark.parametrize(("text", "kind"), [(BY_RULE, PhrasebookRefuser), (BY_LLM, LlmRefuser)])
+def test_every_kind_refuses_what_is_withheld_by_the_phrasebook(
+    text: str, kind: type[Refuser], books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    refuser = refuser_of(Respond.model_validate(read(text)), books, opener(tmp_path), PROMPTS, {"q"})
+    assert type(refuser) is kind
+    (refusal,) = refuser.refuse([QUESTION])
     assert refusal in books["de"].refusals
+
+
+def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    refuser = refuser_of(Respond.model_validate(read(BY_LLM)), books, opener(tmp_path), PROMPTS, ())
+    assert isinstance(refuser, LlmRefuser)
+    assert (refuser.sampling.max_new_tokens, refuser.sampling.temperature, refuser.sampling.top_p) == (9, 0.0, 1.0)

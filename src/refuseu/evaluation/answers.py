@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from refuseu.engines.identity import assert_configured
-from refuseu.engines.opening import open_model
+from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
@@ -20,6 +20,7 @@ from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters.machine import Machine
+from refuseu.parameters.models import Models
 from refuseu.progress import track
 from refuseu.records.answer import ANSWER
 from refuseu.records.knowledge import KNOWLEDGE
@@ -45,11 +46,12 @@ class Asking:
     questions: list[str]
     knowledge: KnowledgeTest
     sampling: Sampling
+    models: Models
     machine: Machine
 
     def __call__(self, name: str, reference: ModelReference) -> Said:
         """What one model says; rows that the row store holds are not computed again."""
-        engine = open_model(reference, self.machine, Store())
+        engine = Opener(self.models, self.machine, Store()).folder(reference)
         answers = asked_alone(engine, self.questions, self.sampling)
         chosen = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name)
         return Said(name, answers, chosen[list(KNOWLEDGE.columns)])

@@ -34,6 +34,8 @@ def fault(problem: Any) -> str:
     kind, value = problem["type"], problem["input"]
     if kind == "too_short":
         return f"needs at least {problem['ctx']['min_length']}"
+    if kind == "union_tag_not_found":
+        return f"{problem['ctx']['discriminator']} is missing"
     if kind in EXPECTED:
         wanted, way_out = EXPECTED[kind]
         subject = "its name " if kind == "invalid_key" or "[key]" in problem["loc"] else ""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
+from refuseu.parameters.models import Models
 from refuseu.parameters.section import Positive, Section, Share
 from refuseu.parameters.train import Train
 
@@ -38,6 +39,7 @@ class Eval(Section):
 
 
 class EvalParameters(Experiment):
+    models: Models
     label: Label
     train: Train
     eval: Eval

@@ -5,15 +5,50 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.models import Models
 from refuseu.parameters.section import Section
 
 Quorum = Literal["all", "any"]
 
 
-class JudgePart(Section):
+class PhrasebookJudge(Section):
     """A judge of the miniature: it knows the phrasebook and needs no model."""
 
     kind: Literal["lexicon", "ngrams", "nearest"]
+
+
+class PhrasesJudge(Section):
+    """Refusals by lists of phrases, in any text and without a model; it takes every question for harmful."""
+
+    kind: Literal["phrases"]
+
+
+class GuardJudge(Section):
+    """A guard model, asked in its own format."""
+
+    kind: Literal["llama-guard-3", "polyguard"]
+    model: str
+    """One of the profile's ``models``."""
+
+
+class Qwen3Guard(Section):
+    """Qwen3Guard, whose third verdict, controversial, counts as unsafe where it is read strictly."""
+
+    kind: Literal["qwen3guard"]
+    model: str
+    """One of the profile's ``models``."""
+    strict: bool
+
+
+class ChatJudge(Section):
+    """A chat model that is told the task in words."""
+
+    kind: Literal["chat"]
+    model: str
+    """One of the profile's ``models``."""
+
+
+JudgePart = Annotated[PhrasebookJudge | PhrasesJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")]
 
 
 class Label(Section):
@@ -32,4 +67,5 @@ class Label(Section):
 
 
 class LabelParameters(Experiment):
+    models: Models
     label: Label

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from refuseu.errors import UserError
 from refuseu.files.faults import explained
 from refuseu.files.yaml import read_yaml
-from refuseu.parameters.section import Positive, Section
+from refuseu.parameters.section import Positive, Rate, Section
 
 DEFAULT = "cpu"
 
@@ -18,6 +19,20 @@ class TransformersMachine(Section):
 
     batch_size: Positive
     """Conversations a forward pass."""
+    device: Literal["cpu", "cuda"]
+
+
+class OpenaiMachine(Section):
+    """Where the engine ``openai`` finds its models, and how it asks them."""
+
+    base_url: str | None = None
+    """Of the endpoint, as ``http://127.0.0.1:8000/v1``; nothing for OpenAI's own."""
+    concurrency: Positive
+    """Requests that are under way at once."""
+    retries: Annotated[int, Field(ge=0)]
+    """How often a request is sent again that the endpoint was too busy for."""
+    timeout: Rate
+    """Seconds that an answer may take."""
 
 
 class Machine(Section):
@@ -26,6 +41,7 @@ class Machine(Section):
     workers: Positive
     """Processes that share the evaluated models out; a core each."""
     transformers: TransformersMachine
+    openai: OpenaiMachine
 
 
 def load_machine(root: Path = Path()) -> Machine:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.label import GuardJudge, Qwen3Guard
+from refuseu.parameters.models import Asked, Models
 from refuseu.parameters.section import Positive, Rate, Section, Seed
 
 
@@ -20,6 +22,12 @@ class NoPart(Section):
     kind: Literal["none"]
 
 
+class LlmPart(Asked):
+    """A part that a chat model plays; its prompts are in ``data/prompts``."""
+
+    kind: Literal["llm"]
+
+
 class NgramsPart(Section):
     """A part that the judge ``ngrams`` plays."""
 
@@ -29,13 +37,13 @@ class NgramsPart(Section):
 class RainbowTeaming(Section):
     """The search: who plays its parts, and how long it goes on."""
 
-    mutator: PhrasebookPart
+    mutator: Annotated[PhrasebookPart | LlmPart, Field(discriminator="kind")]
     """Writes questions out of other questions."""
-    twin: Annotated[PhrasebookPart | NoPart, Field(discriminator="kind")]
+    twin: Annotated[PhrasebookPart | LlmPart | NoPart, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
-    scorer: NgramsPart
+    scorer: Annotated[NgramsPart | GuardJudge | Qwen3Guard, Field(discriminator="kind")]
     """Gives the probability of harm, which is the fitness."""
-    preference: NgramsPart
+    preference: Annotated[NgramsPart | LlmPart, Field(discriminator="kind")]
     """Says which of two exchanges is the more harmful one."""
     elites_per_cell: Positive
     """Questions kept in each cell (category x style) of the archive."""
@@ -53,4 +61,5 @@ class RainbowTeaming(Section):
 
 class RainbowTeamingParameters(Experiment):
     seed: Seed
+    models: Models
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]

@@ -14,6 +14,7 @@ from refuseu.parameters.eval import Eval
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
 from refuseu.parameters.loading import merged_sections
+from refuseu.parameters.models import Models
 from refuseu.parameters.rainbow_teaming import RainbowTeaming
 from refuseu.parameters.report import Report
 from refuseu.parameters.respond import Respond
@@ -29,6 +30,7 @@ class Parameters(Experiment):
 
     profile: str
     seed: Seed
+    models: Models
     base: Base
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
     translate: Translate

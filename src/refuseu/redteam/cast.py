@@ -1,36 +1,100 @@
 """Who plays the parts of the search."""
 
-from refuseu.parameters.rainbow_teaming import RainbowTeaming
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refuseu.engines.opening import Opener
+from refuseu.engines.protocol import Sampling
+from refuseu.identification import Identifier
+from refuseu.judges.seating import guard_of
+from refuseu.parameters.label import GuardJudge, Qwen3Guard
+from refuseu.parameters.rainbow_teaming import LlmPart, NgramsPart, NoPart, PhrasebookPart, RainbowTeamingParameters
 from refuseu.phrasebook import Phrasebook
+from refuseu.prompts import Prompt
 from refuseu.redteam.parts import Mutator, Preference, Scorer, Twins
+from refuseu.redteam.phrasebook import PhrasebookMutator, PhrasebookTwins
 from refuseu.taxonomy import PIVOT
 
-
-def mutator_of(settings: RainbowTeaming, books: dict[str, Phrasebook]) -> Mutator:
-    """Who writes questions out of other questions."""
-    match settings.mutator.kind:
-        case "phrasebook":
-            from refuseu.redteam.phrasebook import PhrasebookMutator
-
-            return PhrasebookMutator(books[PIVOT])
+if TYPE_CHECKING:
+    from refuseu.judges.ngrams import NgramJudge
 
 
-def twins_of(settings: RainbowTeaming, books: dict[str, Phrasebook]) -> Twins | None:
-    """Who writes the benign twins; ``None`` where there shall be none, as in the paper."""
-    match settings.twin.kind:
-        case "phrasebook":
-            from refuseu.redteam.phrasebook import PhrasebookTwins
+@dataclass(frozen=True)
+class Cast:
+    """Makes the parts that the profile names."""
 
-            return PhrasebookTwins(books[PIVOT])
-        case "none":
-            return None
+    parameters: RainbowTeamingParameters
+    books: dict[str, Phrasebook]
+    opener: Opener
+    prompts: Path
+    """Folder of what LLMs are told."""
+
+    def mutator(self) -> Mutator:
+        """Who writes questions out of other questions."""
+        by_rule = PhrasebookMutator(self.books[PIVOT])
+        match self.parameters.rainbow_teaming.mutator:
+            case PhrasebookPart():
+                return by_rule
+            case LlmPart() as part:
+                from refuseu.redteam import llm
+                from refuseu.redteam.hazards import read_hazards
+
+                wording = llm.Wording(
+                    Prompt.read(self.prompts / "category.md", llm.CATEGORY_PLACEHOLDERS),
+                    Prompt.read(self.prompts / "style.md", llm.STYLE_PLACEHOLDERS),
+                    read_hazards(self.prompts / "hazards.yaml", self.parameters.categories),
+                    self.parameters.styles,
+                )
+                engine, seeds = self.opener.named(part.model), by_rule.seed_set()
+                return llm.LlmMutator(engine, _sampling(part), wording, seeds, self._identifier(), by_rule)
+
+    def twins(self) -> Twins | None:
+        """Who writes the benign twins; ``None`` where there shall be none, as in the paper."""
+        by_rule = PhrasebookTwins(self.books[PIVOT])
+        match self.parameters.rainbow_teaming.twin:
+            case PhrasebookPart():
+                return by_rule
+            case LlmPart() as part:
+                from refuseu.redteam.llm import TWIN_PLACEHOLDERS, LlmTwins
+
+                prompt = Prompt.read(self.prompts / "twin.md", TWIN_PLACEHOLDERS)
+                return LlmTwins(self.opener.named(part.model), _sampling(part), prompt, self._identifier(), by_rule)
+            case NoPart():
+                return None
+
+    def scorer(self) -> Scorer:
+        """Who gives the probability of harm."""
+        match self.parameters.rainbow_teaming.scorer:
+            case NgramsPart():
+                return self._ngrams
+            case GuardJudge() | Qwen3Guard() as part:
+                return guard_of(part, self.opener)
+
+    def preference(self) -> Preference:
+        """Who says which of two exchanges is the more harmful one."""
+        match self.parameters.rainbow_teaming.preference:
+            case NgramsPart():
+                return self._ngrams
+            case LlmPart() as part:
+                from refuseu.redteam.known import WithheldFirst
+                from refuseu.redteam.llm import PREFERENCE_PLACEHOLDERS, LlmPreference
+
+                prompt = Prompt.read(self.prompts / "preference.md", PREFERENCE_PLACEHOLDERS)
+                by_llm = LlmPreference(self.opener.named(part.model), prompt)
+                return WithheldFirst(self._ngrams, by_llm, self.books[PIVOT])
+
+    @cached_property
+    def _ngrams(self) -> "NgramJudge":
+        """One for all parts: it is trained at start."""
+        from refuseu.judges.ngrams import NgramJudge
+
+        return NgramJudge(self.books)
+
+    def _identifier(self) -> Identifier:
+        return Identifier(self.parameters.languages)
 
 
-def judges_of(settings: RainbowTeaming, books: dict[str, Phrasebook]) -> tuple[Scorer, Preference]:
-    """Who scores and who prefers; one judge where both are the same."""
-    match settings.scorer.kind, settings.preference.kind:
-        case "ngrams", "ngrams":
-            from refuseu.judges.ngrams import NgramJudge
-
-            judge = NgramJudge(books)
-            return judge, judge
+def _sampling(part: LlmPart) -> Sampling:
+    return Sampling(part.max_new_tokens, part.temperature, part.top_p)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from refuseu.phrasebook import Ask, Phrasebook, Reading
 from refuseu.redteam.parts import Question, Target
+from refuseu.redteam.seeds import Seed
 from refuseu.taxonomy import PLAIN, Kind
 
 
@@ -16,8 +17,12 @@ class PhrasebookMutator:
 
     def seeds(self) -> list[Question]:
         """Every harmful ask, put plainly."""
+        return [seed.question for seed in self.seed_set()]
+
+    def seed_set(self) -> list[Seed]:
+        """The seeds with their categories."""
         return [
-            self._question(PLAIN, 0, Ask(category, ask_id, Kind.HARMFUL))
+            Seed(self._question(PLAIN, 0, Ask(category, ask_id, Kind.HARMFUL)), category)
             for category, pairs in self._book.asks.items()
             for ask_id in pairs
         ]

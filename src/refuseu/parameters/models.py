@@ -1,0 +1,50 @@
+"""The section ``models`` of a profile: the models that play parts, by the names that the parts call them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refuseu.parameters.section import Section
+
+Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+
+
+class LocalModel(Section):
+    """A model in the format of the Hugging Face hub that runs on this machine."""
+
+    engine: Literal["transformers"]
+    repo: str | None = None
+    """A repository of the hub (``org/name``), or a folder that begins with ``/`` or ``.``; nothing for a base that is trained."""
+    revision: str | None = None
+    """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
+    dtype: Dtype
+    """The numbers that it computes in; they decide its answers."""
+    license: str | None = None
+    """Of the weights, for model cards."""
+
+
+class ServedModel(Section):
+    """A model behind an OpenAI-compatible endpoint; where that is, the machine says."""
+
+    engine: Literal["openai"]
+    model: str
+    """What the endpoint calls it."""
+    key: str | None = None
+    """Name of the environment variable that holds the key; the key itself stands in no file."""
+
+
+Model = Annotated[LocalModel | ServedModel, Field(discriminator="engine")]
+Models = dict[str, Model]
+BASE = "base"
+"""The model of this name is the un-aligned base; its engine and its numbers are those of all aligned models too."""
+
+
+class Asked(Section):
+    """A part that a model plays: which one, and how its words are drawn."""
+
+    model: str
+    """One of the profile's ``models``."""
+    max_new_tokens: Annotated[int, Field(gt=0)]
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """0 takes the likeliest token each time."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0

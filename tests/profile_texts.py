@@ -1,0 +1,37 @@
+"""Parts as a profile writes them, and models of which none is there: nothing is loaded or asked before a first row."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from repository import ROOT
+
+from refuseu.engines.opening import Opener
+from refuseu.parameters.machine import Machine
+from refuseu.store import Store
+
+PROMPTS = ROOT / "data/prompts"
+MACHINE = Machine.model_validate(
+    {
+        "workers": 1,
+        "transformers": {"batch_size": 2, "device": "cpu"},
+        "openai": {"base_url": "http://127.0.0.1:9/v1", "concurrency": 2, "retries": 0, "timeout": 5.0},
+    }
+)
+MODELS = """
+base: {engine: transformers, dtype: float64}
+local: {engine: transformers, dtype: float32, repo: org/name, revision: 0123456789012345678901234567890123456789}
+served: {engine: openai, model: a-model}
+"""
+
+
+def read(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def opener(folder: Path, models: str = MODELS) -> Opener:
+    from pydantic import TypeAdapter
+
+    from refuseu.parameters.models import Models
+
+    return Opener(TypeAdapter(Models).validate_python(read(models)), MACHINE, Store(folder / "rows.sqlite"))
