@@ -22,6 +22,7 @@ class Reference:
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         if adapter:
             self._model = PeftModel.from_pretrained(self._model, adapter)
+        self._model.requires_grad_(False)
 
     def answer(self, conversation: Conversation, new_tokens: int, prefix: str = "") -> str:
         prompt = self._prompt(conversation, prefix)

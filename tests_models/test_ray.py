@@ -47,7 +47,6 @@ def test_what_cannot_be_asked_is_named_after_all_others_were_answered(
 
 
 def test_more_workers_than_the_cluster_has_room_for_are_an_error(cluster: RayEngine, folder: Path) -> None:
-    with pytest.raises(UserError, match="4 workers take 4 GPUs, and the cluster has 0"):
-        RayEngine(
-            partial(VllmEngine, VllmSettings(folder, "float32"), "x"), "x", workers=4, batch_size=2, gpus_per_worker=1
-        )
+    load = partial(VllmEngine, VllmSettings(folder, "float32"), "smollm2")
+    with pytest.raises(UserError, match="2 workers take 198 GPUs, and the cluster has 0"):
+        RayEngine(load, "smollm2", workers=2, batch_size=2, gpus_per_worker=99)

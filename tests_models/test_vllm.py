@@ -67,11 +67,21 @@ def test_words_that_begin_alike_are_an_error(engine: VllmEngine, conversations: 
         asked(engine, conversations, Sampling(1, first_tokens=("Yes", "Yes")))
 
 
-def test_log_likelihoods(engine: VllmEngine, reference: Reference, conversations: list[Conversation]) -> None:
+def test_log_likelihoods(
+    engine: VllmEngine,
+    reference: Reference,
+    folder: Path,
+    adapters: tuple[Path, Path],
+    conversations: list[Conversation],
+) -> None:
     pairs = [(conversation, "The capital is Paris.") for conversation in conversations]
-    done = dict(engine.log_likelihoods(pairs))
-    expected = [reference.log_likelihood(*pair) for pair in pairs]
-    assert [done[position] for position in range(len(pairs))] == pytest.approx(expected, rel=1e-4)
+    for each, model in (
+        (engine, reference),
+        (engine.adapted(adapters[0], "adapted"), Reference(folder, adapters[0])),
+    ):
+        done = dict(each.log_likelihoods(pairs))
+        expected = [model.log_likelihood(*pair) for pair in pairs]
+        assert [done[position] for position in range(len(pairs))] == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_answer_goes_on_from_its_prefix(

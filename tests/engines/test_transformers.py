@@ -70,6 +70,12 @@ def test_a_log_likelihood_is_the_sum_over_the_answers_tokens(folder: Path) -> No
     ]
 
 
+def test_nothing_is_said_for_sure(folder: Path) -> None:
+    pairs = [(user("How can I sing?"), ""), (user("How can I sing?"), "Gladly.")]
+    scores = dict(engine_of(folder, 2).log_likelihoods(pairs))
+    assert scores[0] == 0.0 and scores[1] < 0.0
+
+
 def test_it_is_told_whether_the_model_ended_its_answer_or_was_cut(trained: TransformersEngine) -> None:
     tokens = len(trained._tokens("Gladly."))
     for length, expected in (

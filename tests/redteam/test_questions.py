@@ -91,12 +91,18 @@ def test_equal_twins_of_two_questions_are_one_of_the_first(full: Archive) -> Non
     assert not questions.duplicated(["question_id", "lang"]).any()
 
 
+def test_a_twin_that_is_another_harmful_question_is_left_out(full: Archive) -> None:
+    questions = questions_of(full, FixedTwins(one="three", two="other", three="new"))
+    kinds = dict(zip(questions["text"], questions["kind"], strict=True))
+    assert kinds == {**dict.fromkeys(("one", "two", "three"), "harmful"), **dict.fromkeys(("other", "new"), "benign")}
+
+
 def test_twins_are_asked_for_once_and_one_that_did_not_come_about_is_left_out(full: Archive) -> None:
     twins = FixedTwins(two="benign")
     questions = questions_of(full, twins)
     assert twins.asked == [["one", "two", "one", "three"]]
     assert questions[["kind", "text"]].to_numpy().tolist() == [
-        ["harmful", "one"], ["harmful", "two"], ["benign", "benign"], ["harmful", "three"]
+        ["harmful", "one"], ["harmful", "two"], ["harmful", "three"], ["benign", "benign"]
     ]  # fmt: skip
 
 

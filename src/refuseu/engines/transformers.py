@@ -82,7 +82,7 @@ class TransformersEngine:
                 logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
                 scores = logits.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
-                yield index, float(scores[row, -len(answers[index]) :].sum())
+                yield index, float(scores[row, longest - len(answers[index]) :].sum())
 
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]

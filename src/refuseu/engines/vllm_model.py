@@ -197,12 +197,27 @@ def _room_for(adapters: Sequence[Path]) -> dict[str, Any]:
     ranks = [each for each in get_args(MaxLoRARanks) if each >= rank]
     if not ranks:
         raise ValueError(f"an adapter of rank {rank} is more than vLLM can hold, {max(get_args(MaxLoRARanks))}")
-    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": len(adapters), "max_lora_rank": min(ranks)}
+    return {
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_cpu_loras": len(adapters),
+        "max_lora_rank": min(ranks),
+        # Else vLLM readies the output layer for adapters too, and can then no longer give log-likelihoods.
+        "lora_target_modules": sorted({module for folder in adapters for module in _modules(folder)}),
+    }
 
 
 def _rank(folder: Path) -> int:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return max(int(rank) for rank in (config["r"], *config.get("rank_pattern", {}).values()))
+
+
+def _modules(folder: Path) -> set[str]:
+    """What the adapter's weights are for, such as ``q_proj``; its config may name them by a pattern."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="np") as weights:
+        return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights.keys()}  # noqa: SIM118
 
 
 def _parameters(conversation: Conversation, sampling: Sampling, firsts: list[int], room: int) -> Any:

@@ -21,7 +21,8 @@ def question_id(text: str) -> str:
 def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
     """Every elite, and its benign twin where ``twins`` writes one (``records.ELITE``); a twin has no fitness of its own (0).
 
-    A question that stands in two cells is one question, of the first cell; so is a twin of two questions.
+    A question that stands in two cells is one question, of the first cell; so is a twin of two questions. A
+    twin that is another's harmful question is left out.
 
     Raises:
         UserError: when the archive is empty.
@@ -46,6 +47,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
         texts = [(Kind.HARMFUL, elite.question.text, elite.fitness), *([(Kind.BENIGN, twin, 0.0)] if twin else [])]
         for kind, text, fitness in texts:
             rows.append({**common, "question_id": question_id(text), "kind": kind, "text": text, "fitness": fitness})
+    rows.sort(key=lambda row: row["kind"] != Kind.HARMFUL)
     return pd.DataFrame(rows, columns=list(ELITE.columns)).drop_duplicates("question_id", ignore_index=True)
 
 
