@@ -16,6 +16,7 @@ from refuseu.audit.table import read_rows
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import wilson
 from refuseu.judges.named import judge_named
+from refuseu.judges.panel import told_reply
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.markdown import NO_VALUE, Table, shown, span
 from refuseu.parameters.label import LabelParameters
@@ -77,10 +78,7 @@ def _problem(row: dict[str, str]) -> str | None:
 def agreed(verdicts: Sequence[Verdict]) -> Verdict:
     """What all judges that tell say of one exchange; unparsed where they differ."""
     harms = {each.harm for each in verdicts}
-    replies = {each.reply for each in verdicts} - {Reply.UNTOLD} or {Reply.UNTOLD}
-    return Verdict(
-        harms.pop() if len(harms) == 1 else Harm.UNPARSED, replies.pop() if len(replies) == 1 else Reply.UNPARSED
-    )
+    return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, told_reply(verdicts) or Reply.UNPARSED)
 
 
 def table(labelled: Sequence[Labelled], said: dict[str, list[Verdict]], column: str) -> Table:

@@ -8,6 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import EXAMPLES, TINY, save_untrained
 from transformers import LlamaForCausalLM
 
+from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Finish, Sampling, completed, user
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.transformers import TransformersEngine, _drawing
@@ -46,7 +47,7 @@ def answers(engine: TransformersEngine, questions: list[str], sampling: Sampling
 def next_token(engine: TransformersEngine, question: str) -> torch.Tensor:
     """The probability of every token of the vocabulary as the first one, as the model alone gives it."""
     with torch.inference_mode():
-        return engine._model(torch.tensor([engine._prompt(user(question))])).logits[0, -1].softmax(-1)
+        return engine._model(torch.tensor([prompt_tokens(engine._tokenizer, user(question))])).logits[0, -1].softmax(-1)
 
 
 def test_an_answer_does_not_depend_on_its_batch(folder: Path) -> None:
@@ -61,7 +62,10 @@ def test_an_answer_does_not_depend_on_its_batch(folder: Path) -> None:
 def test_a_log_likelihood_is_the_sum_over_the_answers_tokens(folder: Path) -> None:
     engine = engine_of(folder, 2)
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
-    prompt, answer = engine._prompt(user("How can I sing?")), engine._tokenizer("Gladly.")["input_ids"]
+    prompt, answer = (
+        prompt_tokens(engine._tokenizer, user("How can I sing?")),
+        engine._tokenizer("Gladly.")["input_ids"],
+    )
     with torch.inference_mode():
         logits = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
     expected = sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))
@@ -77,7 +81,7 @@ def test_nothing_is_said_for_sure(folder: Path) -> None:
 
 
 def test_it_is_told_whether_the_model_ended_its_answer_or_was_cut(trained: TransformersEngine) -> None:
-    tokens = len(trained._tokens("Gladly."))
+    tokens = len(text_tokens(trained._tokenizer, "Gladly."))
     for length, expected in (
         (6, Completion("Gladly.", Finish.STOP)),
         (tokens + 1, Completion("Gladly.", Finish.STOP)),
@@ -90,7 +94,7 @@ def test_it_is_told_whether_the_model_ended_its_answer_or_was_cut(trained: Trans
 def test_what_the_models_own_settings_name_ends_an_answer_too(
     trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (point,) = trained._tokens(".")
+    (point,) = text_tokens(trained._tokenizer, ".")
     assert trained._ends() == [trained._tokenizer.eos_token_id]
     for named in (point, [point, trained._tokenizer.eos_token_id]):
         monkeypatch.setattr(trained._model.generation_config, "eos_token_id", named)
@@ -103,7 +107,7 @@ def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(
     said = answers(trained, ["How can I sing?", TOO_MANY, "Wie kann ich singen?"])
     assert [each.text for each in said.values()] == ["Gladly.", "", "Sehr gerne!"]
     assert [each.finish for each in said.values()] == [Finish.STOP, Finish.TOO_LONG, Finish.STOP]
-    length = len(trained._prompt(user("How can I sing?")))
+    length = len(prompt_tokens(trained._tokenizer, user("How can I sing?")))
     monkeypatch.setattr(trained._model.config, "max_position_embeddings", length + 1)
     assert answers(trained, ["How can I sing?"])["How can I sing?"].finish is Finish.STOP
     assert answers(trained, ["How can I sing?"], Sampling(6, prefix="Gladly"))["How can I sing?"].finish is (
@@ -128,7 +132,7 @@ def test_probabilities_of_first_tokens_are_a_plain_softmax_over_the_vocabulary(t
     said = answers(trained, QUESTIONS[:4], Sampling(3, first_tokens=words))
     for question, completion in said.items():
         expected = next_token(trained, question)
-        tokens = [trained._tokens(word)[0] for word in words]
+        tokens = [text_tokens(trained._tokenizer, word)[0] for word in words]
         assert completion.probabilities == pytest.approx([float(expected[token]) for token in tokens], abs=1e-6)
         assert 0 < sum(completion.probabilities) < 1
     (gladly, sehr, *_), (other_gladly, other_sehr, *_) = (said[question].probabilities for question in QUESTIONS[:2])
@@ -217,7 +221,10 @@ def test_an_adapter_answers_as_peft_makes_it_and_with_the_tokenizer_of_its_base(
     whole = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64), tmp_path)
     merged = whole.merge_and_unload().eval()
     assert {weight.dtype for weight in engine._model.parameters()} == {torch.float64}
-    prompt, answer = engine._prompt(user("How can I sing?")), engine._tokens("Gladly.")
+    prompt, answer = (
+        prompt_tokens(engine._tokenizer, user("How can I sing?")),
+        text_tokens(engine._tokenizer, "Gladly."),
+    )
     with torch.inference_mode():
         logits = merged(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
     expected = sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
@@ -55,7 +56,7 @@ class TransformersEngine:
         self._check_tokenizer()
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
-        prompts = [self._prompt(conversation) + self._tokens(sampling.prefix) for conversation in conversations]
+        prompts = [prompt_tokens(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
         limit = self._model.config.max_position_embeddings
         fitting = [position for position, prompt in enumerate(prompts) if len(prompt) < limit]
         for position in sorted(set(range(len(prompts))) - set(fitting)):
@@ -71,8 +72,8 @@ class TransformersEngine:
             )
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
-        prompts = [self._prompt(conversation) for conversation, _ in pairs]
-        answers = [self._tokens(text) for _, text in pairs]
+        prompts = [prompt_tokens(self._tokenizer, conversation) for conversation, _ in pairs]
+        answers = [text_tokens(self._tokenizer, text) for _, text in pairs]
         for positions in self._batches([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]):
             batch = self._padded([prompts[index] + answers[index] for index in positions])
             # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
@@ -120,22 +121,14 @@ class TransformersEngine:
             if getattr(self._tokenizer, name) is None:
                 raise UserError(f"{self._name}: the tokenizer has no {words}; add it, or {WAY_OUT}")
         try:
-            self._prompt(user("?"))
+            prompt_tokens(self._tokenizer, user("?"))
         except TemplateError as error:
             raise UserError(
                 f"{self._name}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}"
             ) from None
 
-    def _prompt(self, conversation: Conversation) -> list[int]:
-        text: Any = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        return self._tokens(text)
-
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
     def _first_token(self, word: str) -> int:
-        return self._tokens(word)[0]
+        return text_tokens(self._tokenizer, word)[0]
 
     def _padded(self, rows: list[list[int]]) -> Any:
         return self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)

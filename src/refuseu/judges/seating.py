@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from refuseu.engines.opening import Opener
+from refuseu.judges.named import judge_named
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Judge
 from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, Label, PhrasebookJudge, PhrasesJudge, Qwen3Guard
 from refuseu.phrasebook import Phrasebook
 from refuseu.prompts import read_prompt
-from refuseu.taxonomy import LANGUAGES
 
 
 class Guard(Judge, Protocol):
@@ -32,35 +32,14 @@ def judge_of(part: JudgePart, books: dict[str, Phrasebook], opener: Opener, prom
     ``prompts`` and ``refusals`` are the folders of what chat models are told, and of the phrases that refuse.
     """
     match part:
-        case PhrasebookJudge():
-            return _of_the_phrasebook(part, books)
-        case PhrasesJudge():
-            from refuseu.judges.phrases import PhrasesJudge as Phrases
-            from refuseu.judges.phrases import load_refusal_phrases
-
-            return Phrases(load_refusal_phrases(refusals, LANGUAGES))
+        case PhrasebookJudge(kind=kind) | PhrasesJudge(kind=kind):
+            return judge_named(kind, refusals, lambda: books)
         case GuardJudge() | Qwen3Guard():
             return guard_of(part, opener)
         case ChatJudge(model=model):
             from refuseu.judges.chat import ChatJudge as Chat
 
             return Chat(opener.named(model), read_prompt(prompts / "adjudicator.md"))
-
-
-def _of_the_phrasebook(part: PhrasebookJudge, books: dict[str, Phrasebook]) -> Judge:
-    match part.kind:
-        case "lexicon":
-            from refuseu.judges.lexicon import LexiconJudge
-
-            return LexiconJudge(books)
-        case "ngrams":
-            from refuseu.judges.ngrams import NgramJudge
-
-            return NgramJudge(books)
-        case "nearest":
-            from refuseu.judges.nearest import NearestJudge
-
-            return NearestJudge(books)
 
 
 def guard_of(part: GuardJudge | Qwen3Guard, opener: Opener) -> Guard:
