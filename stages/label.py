@@ -34,7 +34,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     answered = read_known(pairs, PAIR, named)
-    opener = Opener(parameters.models, load_machine(), Store())
+    opener = Opener(parameters.models, load_machine(), Store(), "label")
 
     verdicts = judge_pairs(answered, panel_of(parameters.label, books, opener, prompts, refusals))
     kept, rejected = sort_out(answered, verdicts, parameters.label, Identifier(parameters.languages))
@@ -42,7 +42,8 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_table(verdicts, out / "verdicts.parquet", VERDICT)
-    write_json(summary(answered, kept, rejected, verdicts, parameters.label, parameters.languages), metrics)
+    counted = summary(answered, kept, rejected, verdicts, parameters.label, parameters.languages)
+    write_json({**counted, "models": opener.identities()}, metrics)
 
 
 if __name__ == "__main__":

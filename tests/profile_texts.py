@@ -14,6 +14,7 @@ PROMPTS = ROOT / "data/prompts"
 MACHINE = Machine.model_validate(
     {
         "workers": 1,
+        "loaded": 2,
         "transformers": {"batch_size": 2, "device": "cpu"},
         "openai": {"base_url": "http://127.0.0.1:9/v1", "concurrency": 2, "retries": 0, "timeout": 5.0},
     }

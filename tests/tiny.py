@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from refuseu.parameters.base import Base
+from refuseu.parameters.base import TrainedBase
 from refuseu.training.corpus import Example
 
-TINY = Base(
+TINY = TrainedBase(
     kind="trained",
     vocabulary=300,
     hidden_size=16,

@@ -35,6 +35,7 @@ def test_the_two_cores_are_taken_where_none_is_named(root: Path, monkeypatch: py
     assert load_machine(root).workers == 2
     large = {
         "workers": 32,
+        "loaded": 3,
         "transformers": {"batch_size": 7, "device": "cuda"},
         "openai": {"base_url": "http://127.0.0.1:8000/v1", "concurrency": 3, "retries": 0, "timeout": 1.5},
     }

@@ -10,7 +10,14 @@ from refuseu.engines.protocol import Sampling
 from refuseu.identification import Identifier
 from refuseu.judges.seating import guard_of
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
-from refuseu.parameters.rainbow_teaming import LlmPart, NgramsPart, NoPart, PhrasebookPart, RainbowTeamingParameters
+from refuseu.parameters.rainbow_teaming import (
+    LlmMutator,
+    LlmPart,
+    NgramsPart,
+    NoPart,
+    PhrasebookPart,
+    RainbowTeamingParameters,
+)
 from refuseu.phrasebook import Phrasebook
 from refuseu.prompts import Prompt
 from refuseu.redteam.parts import Mutator, Preference, Scorer, Twins
@@ -30,6 +37,8 @@ class Cast:
     opener: Opener
     prompts: Path
     """Folder of what LLMs are told."""
+    seeds: Path
+    """Folder of seed sets."""
 
     def mutator(self) -> Mutator:
         """Who writes questions out of other questions."""
@@ -37,9 +46,10 @@ class Cast:
         match self.parameters.rainbow_teaming.mutator:
             case PhrasebookPart():
                 return by_rule
-            case LlmPart() as part:
+            case LlmMutator() as part:
                 from refuseu.redteam import llm
                 from refuseu.redteam.hazards import read_hazards
+                from refuseu.redteam.seeds import read_seeds
 
                 wording = llm.Wording(
                     Prompt.read(self.prompts / "category.md", llm.CATEGORY_PLACEHOLDERS),
@@ -47,7 +57,8 @@ class Cast:
                     read_hazards(self.prompts / "hazards.yaml", self.parameters.categories),
                     self.parameters.styles,
                 )
-                engine, seeds = self.opener.named(part.model), by_rule.seed_set()
+                categories, engine = self.parameters.categories, self.opener.named(part.model)
+                seeds = read_seeds(part.seeds, self.seeds, categories) if part.seeds else by_rule.seed_set()
                 return llm.LlmMutator(engine, _sampling(part), wording, seeds, self._identifier(), by_rule)
 
     def twins(self) -> Twins | None:
