@@ -206,7 +206,7 @@ def test_no_pairs_no_reasons() -> None:
 
 
 def test_judge_pairs_asks_every_judge_about_every_item() -> None:
-    panel = Panel({"one": FakeJudge(), "two": FakeJudge()}, ("three", FakeJudge()))
+    panel = Panel({"one": FakeJudge(), "two": FakeJudge()}, {"three": FakeJudge()})
     rows = judge_pairs(pair(chosen="refusal", rejected="unparsed"), panel)
     assert list(rows.columns) == list(VERDICT.columns)
     common = {"question_id": "q", "lang": "en"}
