@@ -72,8 +72,8 @@ comment: .venv/ready  ## What a pull request's comment says: make comment BASE=o
 	$(BIN)/python -m refuseu.review.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
-	stages/run eval --questions data/split/dev.parquet --phrasebook data/phrasebook --prompts data/prompts --refusals data/refusals \
-		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json \
+	stages/run eval --questions data/split/dev.parquet --train data/split/train.parquet --sets data/sets --phrasebook data/phrasebook --prompts data/prompts --refusals data/refusals \
+		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json --evaluated .cache/dev/evaluated.json \
 		--rows .cache/dev/rows.json --plots .cache/dev/plots
 	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
 

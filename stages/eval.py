@@ -1,4 +1,4 @@
-"""Evaluate the base and every aligned model on the test questions."""
+"""Evaluate the base, every aligned model and those of others on the test questions."""
 
 from pathlib import Path
 
@@ -6,38 +6,40 @@ import click
 
 from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling
-from refuseu.evaluation import tables
-from refuseu.evaluation.answers import Asking, Scoring, ask_models, model_folders, score_all
-from refuseu.evaluation.cast import fluency_of, knowledge_of
+from refuseu.evaluation.answers import Asking, ask_models, score_all
+from refuseu.evaluation.cast import knowledge_of, scoring_of
+from refuseu.evaluation.contestants import contestants
+from refuseu.evaluation.sets import beside, read_sets, set_accounts
+from refuseu.evaluation.writing import write_results
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
-from refuseu.identification import Identifier
-from refuseu.judges.seating import panel_of
 from refuseu.parameters.eval import EvalParameters
 from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.phrasebook import load_phrasebooks
-from refuseu.records.answer import ANSWER
-from refuseu.records.knowledge import KNOWLEDGE
 from refuseu.records.known import question_values, read_known
 from refuseu.records.part import PART
-from refuseu.records.writing import write_table
 from refuseu.store import Store
 
 
 @click.command(help=__doc__)
 @path_option("--questions", help="The test part, or dev.")
+@path_option("--train", help="The train part.")
+@path_option("--sets", help="Folder of test sets that others made.")
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--refusals", help="Folder of phrases that refuse.")
 @path_option("--base")
 @path_option("--models", help="A folder a config.")
 @path_option("--out")
-@path_option("--metrics")
+@path_option("--metrics", help="Averages of every model.")
+@path_option("--evaluated", help="Which models and judges were asked, and the account of every set.")
 @path_option("--rows", help="One row a (model, language).")
 @path_option("--plots", help="Folder of the other rows.")
 def main(
     questions: Path,
+    train: Path,
+    sets: Path,
     phrasebook: Path,
     prompts: Path,
     refusals: Path,
@@ -45,26 +47,24 @@ def main(
     models: Path,
     out: Path,
     metrics: Path,
+    evaluated: Path,
     rows: Path,
     plots: Path,
 ) -> None:
-    parameters = load(EvalParameters)
-    folders = model_folders(base, models, parameters.train.configs)
+    parameters, machine = load(EvalParameters), load_machine()
+    opener = Opener(parameters.models, machine, Store(), "eval")
+    asked = contestants(base, models, parameters, opener)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    asked = read_known(questions, PART, question_values(parameters.languages, parameters.categories, parameters.styles))
-    machine, sampling = load_machine(), Sampling(parameters.eval.max_new_tokens)
-    asking = Asking(list(asked["text"]), knowledge_of(parameters.eval, books), sampling, parameters.models, machine)
-    panel = panel_of(parameters.label, books, Opener(parameters.models, machine, Store()), prompts, refusals)
-    scoring = Scoring(panel, Identifier(parameters.languages), fluency_of(parameters.eval, books))
-    answers, knowledge = score_all(asked, ask_models(folders, asking), scoring)
-    table = tables.language_rows(answers, knowledge, parameters.languages, parameters.eval)
+    named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    foreign, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
+    everything = beside(read_known(questions, PART, named), foreign)
+    knowledge, sampling = knowledge_of(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
 
-    write_table(answers, out / "answers.parquet", ANSWER)
-    write_table(knowledge, out / "knowledge.parquet", KNOWLEDGE)
-    write_json(tables.averages(table), metrics)
-    write_json(table, rows)
-    for name, content in tables.plots(answers, table, parameters).items():
-        write_json(content, plots / f"{name}.json")
+    said = ask_models(asked, Asking(list(everything["text"]), knowledge, sampling, parameters.models, machine))
+    answers, chosen = score_all(everything, said, scoring_of(parameters, books, opener, prompts, refusals))
+    write_results(answers, chosen, parameters, out, metrics, rows, plots)
+    identities = {"models": {each.model: each.identity for each in said}, "judges": opener.identities()}
+    write_json({**identities, "sets": set_accounts(accounts, answers, parameters)}, evaluated)
 
 
 if __name__ == "__main__":

@@ -21,3 +21,8 @@ class LoadedModels:
             engine = load()
         self._engines[name] = engine  # at the end: a dict keeps its order
         return engine
+
+    def close(self) -> None:
+        """All models give their memory back; who asks for one later has it loaded anew."""
+        while self._engines:
+            self._engines.popitem()[1].close()

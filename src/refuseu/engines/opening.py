@@ -1,6 +1,6 @@
 """Opens the models of a profile: which engine runs a model on this machine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from refuseu.errors import UserError
 from refuseu.parameters.machine import Machine, VllmMachine
 from refuseu.parameters.models import BASE, LocalModel, Models, ServedModel, TransformersModel, VllmModel
 from refuseu.store import Store
+
+Weights = tuple[ModelReference, LocalModel]
+"""Where weights are, and what computes with them."""
 
 
 class Opener:
@@ -48,7 +51,7 @@ class Opener:
         """What each model is that was opened by name: repository and commit, engine, numbers. For a stage's metrics."""
         return {name: engine.identity for name, engine in sorted(self._named.items())}
 
-    def weights(self, name: str) -> tuple[ModelReference, LocalModel]:
+    def weights(self, name: str) -> Weights:
         """Where the weights of one of the profile's models are; nothing is fetched.
 
         Raises:
@@ -71,13 +74,33 @@ class Opener:
         Raises:
             UserError: when the profile's ``models`` has no base with weights.
         """
+        return self.sharing({name: (reference, self.base_model()) for name, reference in references.items()})
+
+    def base_model(self) -> LocalModel:
+        """What computes with the weights of the base, and of all models that were aligned from it.
+
+        Raises:
+            UserError: when the profile's ``models`` has no base with weights.
+        """
         model = self._models.get(BASE)
         if not isinstance(model, LocalModel):
             raise UserError(f"models.{BASE}: must be a model with weights, for it is trained further")
+        return model
+
+    def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
+        """Models by the same names; adapters share the weights of their base."""
+        adapters: dict[Hashable, list[Path]] = {}
+        for reference, model in models.values():
+            if reference.base:
+                adapters.setdefault(shared(reference, model), []).append(Path(reference.source))
         return {
-            name: self._local(reference, model, _adapters_on(reference.base or reference, references.values()))
-            for name, reference in references.items()
+            name: self._local(reference, model, tuple(adapters.get(shared(reference, model), ())))
+            for name, (reference, model) in models.items()
         }
+
+    def close(self) -> None:
+        """All models that were loaded give their memory back."""
+        self._loaded.close()
 
     def _open(self, name: str) -> Engine:
         model = self._models.get(name)
@@ -106,12 +129,17 @@ class Opener:
 
 def described(reference: ModelReference, model: LocalModel) -> str:
     """All that decides what a model says: its weights, what computes with them, and in which numbers."""
+    return f"{identity(reference)} {_numbers(model)}"
+
+
+def shared(reference: ModelReference, model: LocalModel) -> Hashable:
+    """What models have in common whose weights lie in memory once: adapters and their base."""
+    return reference.base or reference, _numbers(model)
+
+
+def _numbers(model: LocalModel) -> str:
     length = f" {model.max_model_len}" if isinstance(model, VllmModel) and model.max_model_len else ""
-    return f"{identity(reference)} {model.engine} {model.dtype}{length}"
-
-
-def _adapters_on(base: ModelReference, references: Iterable[ModelReference]) -> tuple[Path, ...]:
-    return tuple(Path(each.source) for each in references if each.base == base)
+    return f"{model.engine} {model.dtype}{length}"
 
 
 def _load(

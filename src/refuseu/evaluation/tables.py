@@ -48,7 +48,7 @@ def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: lis
             "model": model,
             "language": lang,
             **_language_row(groups[model, lang], settings),
-            "knowledge": 100 * float(facts[model, lang]),
+            "knowledge": 100 * float(facts[model, lang]) if (model, lang) in facts.index else None,
         }
         for model in answers["model"].unique()
         for lang in languages

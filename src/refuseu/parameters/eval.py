@@ -1,14 +1,20 @@
 """The section ``eval``, and what its stage reads."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.experiment import Experiment, Language
+from refuseu.parameters.foreign import Foreign
 from refuseu.parameters.label import Label
-from refuseu.parameters.models import Models
+from refuseu.parameters.models import BASE, Models
 from refuseu.parameters.section import Positive, Section, Share
 from refuseu.parameters.train import Train
+from refuseu.taxonomy import Kind
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What models and test sets may be called: a config's name is a folder's."""
 
 
 class BigramFluency(Section):
@@ -21,6 +27,57 @@ class FactKnowledge(Section):
     """Knowledge by the phrasebook's facts."""
 
     kind: Literal["facts"]
+
+
+class AskedModel(Section):
+    """A model that is evaluated beside our own; exactly one of ``repo``, ``folder`` and ``model`` says which."""
+
+    repo: str | None = None
+    """A repository of the hub (``org/name``)."""
+    folder: str | None = None
+    """A folder with a model in the format of the hub, or with an adapter in peft's format on our base."""
+    model: str | None = None
+    """One of the profile's ``models``."""
+    revision: str | None = None
+    """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
+    engine: Literal["transformers", "vllm"] | None = None
+    """Nothing for the base's."""
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
+    """The numbers that it computes in; nothing for the base's."""
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> Self:
+        named = [name for name in ("repo", "folder", "model") if getattr(self, name)]
+        if len(named) != 1:
+            raise ValueError(f"must name one of repo, folder and model; it names {' and '.join(named) or 'none'}")
+        if self.revision and not self.repo:
+            raise ValueError("revision: only a repo has one")
+        if self.model and (self.engine or self.dtype):
+            raise ValueError("engine, dtype: stand with the model in the profile's models; take them out here")
+        return self
+
+
+class AskedSet(Foreign):
+    """Questions of others that all models are asked beside our own, and in which columns they are; none is trained on."""
+
+    called: ClassVar[str] = "test set"
+
+    lang: str | None = None
+    """Column of the language, by its code (``de``) or its English name."""
+    every_lang: Language | None = None
+    """The language of all rows, where no column tells it."""
+    kind: str | None = None
+    """Column that tells harmful questions from benign ones."""
+    every_kind: Literal["harmful", "benign"] = Kind.HARMFUL.value
+    """What all questions are, where no column tells it."""
+
+    @model_validator(mode="after")
+    def _has_a_language(self) -> Self:
+        if (self.lang is None) == (self.every_lang is None):
+            raise ValueError(
+                "must name one of lang, the column of the language, and every_lang, the language of all rows"
+            )
+        return self
 
 
 class Eval(Section):
@@ -36,6 +93,27 @@ class Eval(Section):
     """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     max_new_tokens: Positive
     """Of an answer."""
+    models: dict[str, AskedModel] = Field(default_factory=dict)
+    """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
+    sets: dict[str, AskedSet] = Field(default_factory=dict)
+    """Test sets beside our own, by the names that tables give them."""
+
+
+def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
+    """``evaluation``, where its models and sets have names that a table can show beside our own; ``train`` is known.
+
+    Raises:
+        ValueError: for the first that has not.
+    """
+    for section in ("models", "sets"):
+        for name in getattr(evaluation, section):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{section}: {name!r} is no name; use a-z, 0-9 and '-'")
+    train = fields.data.get("train")
+    for name in evaluation.models:
+        if name == BASE or (train and name in train.configs):
+            raise ValueError(f"models.{name}: is the name of one of our own models; take another")
+    return evaluation
 
 
 class EvalParameters(Experiment):
@@ -43,3 +121,7 @@ class EvalParameters(Experiment):
     label: Label
     train: Train
     eval: Eval
+    near_duplicate: Annotated[float, Field(alias="split.near_duplicate")]
+    """As the split keeps test questions from being near-duplicates of training questions."""
+
+    _named = field_validator("eval")(well_named)

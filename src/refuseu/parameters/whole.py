@@ -1,17 +1,16 @@
 """All of ``params.yaml`` and of one profile, and what must hold between their sections."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from refuseu.errors import UserError
 from refuseu.files.faults import explained
 from refuseu.parameters.base import Base, HubBase
 from refuseu.parameters.dpo import Dpo
-from refuseu.parameters.eval import Eval
+from refuseu.parameters.eval import NAME, Eval, well_named
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
 from refuseu.parameters.loading import merged_sections
@@ -43,6 +42,8 @@ class Parameters(Experiment):
     eval: Eval
     report: Report
 
+    _named = field_validator("eval")(well_named)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if PIVOT not in self.languages:
@@ -53,7 +54,7 @@ class Parameters(Experiment):
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         self._check_models()
         for name, config in self.train.configs.items():
-            if name == "base" or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            if name == BASE or not NAME.fullmatch(name):
                 raise ValueError(
                     f"train.configs.{name}: a config's name is a folder's; use a-z, 0-9 and '-', but not 'base'"
                 )
@@ -85,7 +86,7 @@ def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
     entries = dict(part) if isinstance(part, Section | dict) else {}
     for name, value in entries.items():
         key = f"{place}.{name}"
-        if name == "model":
+        if name == "model" and isinstance(value, str):
             yield key, value
         yield from _played(value, key)
 
