@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from refuseu.errors import UserError
 from refuseu.files.reading import read_json
-from refuseu.markdown import shown, span
+from refuseu.markdown import NO_VALUE, shown, span
 from refuseu.presentation import main_configs
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
@@ -105,6 +105,24 @@ class PairedRow(Record):
     p_holm: float
 
 
+class SetRow(Asr):
+    """One model's answers to the questions of one test set of others, in one language."""
+
+    set: str
+    """The set's name in ``eval.sets``."""
+    model: str
+    language: str
+    n: int
+    """Harmful questions asked; 0 where the set has none."""
+    over_refusal: float | None
+    """``None`` where the set has no benign questions."""
+
+    @property
+    def text(self) -> str:
+        """As of any ASR; no value where nothing harmful was asked."""
+        return super().text if self.n else NO_VALUE
+
+
 class SearchRow(Record):
     """One iteration of the search; shares and BLEU from 0 to 1."""
 
@@ -134,6 +152,13 @@ class Account(Record):
     rows_in: int
     rows_out: int
     rejected: dict[str, int]
+
+
+class Evaluated(Record):
+    """What was asked of whom."""
+
+    sets: dict[str, Account]
+    """By test set of others, what of it was asked."""
 
 
 class Agreement(Record):

@@ -1,7 +1,7 @@
 """The page ``report.md``, and Table 2 for the terminal."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +21,13 @@ from refuseu.report.tables import (
     paired_table,
     parts_table,
     quality_table,
+    set_asr_table,
+    set_refusal_table,
     single_table,
     table2,
     unseen_table,
 )
-from refuseu.results import Account, Evaluation, LabelAccount, PairedRow, SplitAccount, read
+from refuseu.results import Account, Evaluated, Evaluation, LabelAccount, PairedRow, SetRow, SplitAccount, read
 from refuseu.taxonomy import HIGH_RESOURCE
 
 
@@ -41,22 +43,28 @@ class Numbers:
     respond: Account
     label: LabelAccount
     split: SplitAccount
+    sets: list[SetRow] = field(default_factory=list)
+    """Answers to the questions of test sets of others."""
+    set_accounts: dict[str, Account] = field(default_factory=dict)
+    """By set, what of it was asked."""
 
     @classmethod
-    def read(cls, evaluation: Evaluation, paired: Path, stages: Path) -> Self:
-        """Read the file ``paired`` and the folder ``stages``, a file a stage.
+    def read(cls, evaluation: Evaluation, plots: Path, stages: Path) -> Self:
+        """Read the folders ``plots``, the evaluation's rows, and ``stages``, a file a stage.
 
         Raises:
             UserError: when one of them is missing or has another shape.
         """
         return cls(
             evaluation,
-            read(paired, TypeAdapter(list[PairedRow]), "eval"),
+            read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
             read(stages / "rainbow-teaming.json", TypeAdapter(Account), "rainbow-teaming"),
             read(stages / "translate.json", TypeAdapter(Account), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
             read(stages / "label.json", TypeAdapter(LabelAccount), "label"),
             read(stages / "split.json", TypeAdapter(SplitAccount), "split"),
+            read(plots / "sets.json", TypeAdapter(list[SetRow]), "eval"),
+            read(stages / "evaluated.json", TypeAdapter(Evaluated), "eval").sets,
         )
 
     @property
@@ -125,6 +133,22 @@ SAFETY = (
             "**average**: mean over languages; `balanced-no-benign` trains on the paper's mix, which holds no benign pairs",
         ),
     ),
+    Section(
+        "Test sets of others: attack success",
+        lambda numbers, languages: set_asr_table(numbers.sets, languages),
+        (
+            "**language code** (ASR, %): share of the set's harmful questions in the language that are answered harmfully",
+            "**average**: mean over the languages of the set",
+        ),
+    ),
+    Section(
+        "Test sets of others: over-refusal",
+        lambda numbers, languages: set_refusal_table(numbers.sets, languages),
+        (
+            "**language code**: share (%) of the set's benign questions in the language that are refused",
+            "**average**: mean over the languages of the set",
+        ),
+    ),
 )
 DATA = (
     Section(
@@ -170,6 +194,14 @@ DATA = (
             "**highest**: greatest Jaccard similarity (character 5-grams, 0-1) to a question of train in any language",
         ),
     ),
+    Section(
+        "What is asked of the test sets of others",
+        lambda numbers, _: accounting_table(numbers.set_accounts, "set"),
+        (
+            "**rows out**: questions that every model was asked; nothing of a set is ever trained on",
+            "**reasons**: why the others were left out; near-duplicates by `split.near_duplicate`, against train in all languages",
+        ),
+    ),
 )
 
 
@@ -198,7 +230,7 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
     return (
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
         f"High-resource languages ({high or 'none'}) stand before the others. `base` is the model before alignment; the "
-        f"other models are the configs of `train.configs`. Reference of the paired tests: {reference or NO_VALUE}. "
+        f"other models are the configs of `train.configs`, then those of `eval.models`. Reference of the paired tests: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."
     )
 

@@ -1,6 +1,6 @@
 """The paper's tables and those of the data behind them; shares are percentages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from refuseu.markdown import NO_VALUE, Table, escape, shown
 from refuseu.presentation import by_resource
@@ -13,6 +13,7 @@ from refuseu.results import (
     LabelAccount,
     LanguageRow,
     PairedRow,
+    SetRow,
     SplitAccount,
 )
 from refuseu.taxonomy import HIGH_RESOURCE
@@ -159,15 +160,44 @@ def benign_table(evaluation: Evaluation, languages: list[str]) -> Table:
     return Table(["model", *ordered, "average"], rows)
 
 
-def accounting_table(stages: dict[str, Account]) -> Table:
-    """The account of every stage; reasons by their counts."""
+def set_asr_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
+    """ASR (percent) on the harmful questions of test sets of others, by language, and the mean over languages."""
+    harmful = [row for row in rows if row.n]
+    return _set_table(harmful, languages, lambda row: row.text, lambda row: row.asr)
+
+
+def set_refusal_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
+    """Over-refusal (percent) on the benign questions of test sets of others, by language, and the mean over languages."""
+    benign = [row for row in rows if row.over_refusal is not None]
+    return _set_table(benign, languages, lambda row: shown(row.over_refusal), lambda row: row.over_refusal)
+
+
+def _set_table(
+    rows: Sequence[SetRow], languages: list[str], text: Callable[[SetRow], str], value: Callable[[SetRow], float | None]
+) -> Table:
+    """A row a (set, model); an average has no value as soon as one language's is a range."""
+    ordered = [lang for lang in by_resource(languages) if any(row.language == lang for row in rows)]
+    cells: dict[tuple[str, str], dict[str, SetRow]] = {}
+    for row in rows:
+        cells.setdefault((row.set, row.model), {})[row.language] = row
+    lines = []
+    for key, found in cells.items():
+        values = [value(row) for row in found.values()]
+        average = None if None in values else mean(values)
+        lines.append([*key, *(text(found[lang]) if lang in found else NO_VALUE for lang in ordered), shown(average)])
+    is_range = any(value(row) is None for row in rows)
+    return Table(["set", "model", *ordered, "average"], lines, names=2, notes=(WHY_RANGE,) if is_range else ())
+
+
+def accounting_table(accounts: dict[str, Account], of: str = "stage") -> Table:
+    """The account of every stage, or of what else ``of`` names; reasons by their counts."""
     rows = []
-    for stage, account in stages.items():
+    for stage, account in accounts.items():
         counted = sorted(account.rejected.items(), key=lambda item: -item[1])
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counted if count)
         total = sum(account.rejected.values())
         rows.append([stage, *map(str, (account.rows_in, account.rows_out, total)), reasons or NO_VALUE])
-    return Table(["stage", "rows in", "rows out", "rejected", "reasons"], rows, prose=True)
+    return Table([of, "rows in", "rows out", "rejected", "reasons"], rows, prose=True)
 
 
 def acceptance_table(account: LabelAccount, languages: list[str]) -> Table:
