@@ -1,80 +1,39 @@
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 from tiny import ONE_CORE
 
+from refuseu.engines.opening import Weights
 from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.evaluation import answers
-from refuseu.evaluation.answers import Asking, Said, Scoring, ask_models, model_folders, score_all, score_answers
+from refuseu.evaluation.answers import Asking, Said, Scoring, ask_models, grouped, score_all, score_answers
+from refuseu.evaluation.contestants import Contestant, Served
 from refuseu.files.reading import Row
 from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.parameters.machine import Machine, OpenaiMachine, TransformersMachine
-from refuseu.parameters.models import LocalModel, Models
+from refuseu.parameters.machine import Machine, OpenaiMachine, RayMachine, TransformersMachine
+from refuseu.parameters.models import Models, TransformersModel, VllmModel
 from refuseu.records.answer import ANSWER
 from refuseu.records.schema import read_table
 from refuseu.records.writing import write_table
+from refuseu.store import Store
 
-MODELS: Models = {"base": LocalModel(engine="transformers", dtype="float64")}
+MODELS = {"base": TransformersModel(engine="transformers", dtype="float64")}
 MACHINE = Machine(
     workers=1,
+    loaded=1,
     transformers=TransformersMachine(batch_size=2, device="cpu"),
     openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
     training=ONE_CORE,
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
-
-
-def model_in(folder: Path, *files: str) -> Path:
-    folder.mkdir(parents=True)
-    for name in files or ("model.safetensors", "config.json", "tokenizer.json"):
-        (folder / name).touch()
-    return folder
-
-
-def test_the_base_comes_first_then_the_configs_as_params_yaml_orders_them(tmp_path: Path) -> None:
-    base, models = model_in(tmp_path / "base"), tmp_path / "dpo"
-    for name in ("balanced", "only-pl"):
-        model_in(models / name)
-    (models / ".DS_Store").touch()
-    folders = model_folders(base, models, {"only-pl": None, "balanced": None})
-    assert list(folders.items()) == [
-        ("base", ModelReference(base)),
-        ("only-pl", ModelReference(models / "only-pl")),
-        ("balanced", ModelReference(models / "balanced")),
-    ]
-
-
-def test_an_adapter_is_one_on_the_base(tmp_path: Path) -> None:
-    base = model_in(tmp_path / "base")
-    adapter = model_in(tmp_path / "dpo/balanced", "adapter_model.safetensors", "adapter_config.json")
-    found = model_folders(base, tmp_path / "dpo", ["balanced"])
-    assert found["balanced"] == ModelReference(adapter, base=ModelReference(base))
-
-
-def test_a_config_whose_model_is_missing_is_one_sentence(tmp_path: Path) -> None:
-    base = model_in(tmp_path / "base")
-    model_in(tmp_path / "dpo/balanced")
-    with pytest.raises(UserError, match=r"only-pl: holds no .*; 'dvc repro' or 'dvc pull' brings the model"):
-        model_folders(base, tmp_path / "dpo", ["balanced", "only-pl"])
-    with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro dpo' trains the models"):
-        model_folders(base, tmp_path / "nowhere", ["balanced"])
-
-
-def test_a_model_of_a_config_that_is_gone_stops_the_evaluation(tmp_path: Path) -> None:
-    for name in ("balanced", "balanced-old"):
-        model_in(tmp_path / name)
-    with pytest.raises(
-        UserError, match=r"balanced-old: no config of train.configs.*rm -r .*/balanced-old metrics/dpo/"
-    ):
-        model_folders(Path("models/base"), tmp_path, {"balanced": None})
 
 
 class Parrot:
@@ -98,27 +57,94 @@ class OneFact:
         yield {"fact_id": "capital-fr", "lang": "en", "correct": engine.identity == "parrot", "margin": 0.5}
 
 
-def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class FakeOpener:
-        def __init__(self, models: Models, machine: Machine, store: Any) -> None:
-            assert (models, machine) == (MODELS, MACHINE)
+PARROT: Weights = (ModelReference(Path("models/parrot")), MODELS["base"])
 
-        def folder(self, reference: ModelReference) -> Parrot:
-            assert reference == ModelReference(Path("models/parrot"))
-            return Parrot()
 
+class FakeOpener:
+    """Knows parrots, and remembers that it was closed."""
+
+    closed = 0
+
+    def __init__(self, models: Models, machine: Machine, store: Store, progress: str | None) -> None:
+        assert (models, machine, progress) == (MODELS, MACHINE, None)
+
+    def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
+        assert set(models.values()) <= {PARROT}
+        return {name: Parrot() for name in models}
+
+    def named(self, name: str) -> Engine:
+        assert name == "gpt"
+        return Parrot()
+
+    def close(self) -> None:
+        FakeOpener.closed += 1
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asking:
     monkeypatch.setattr(answers, "Opener", FakeOpener)
+    monkeypatch.setattr(FakeOpener, "closed", 0)
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    asking = Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
-    said = asking("parrot", ModelReference(Path("models/parrot")))
-    assert (said.model, said.answers) == ("parrot", ["sing?", "dance?"])
+    return Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
+
+
+def test_an_answer_a_question_and_a_row_a_fact(asking: Asking) -> None:
+    said, other = asking({"parrot": PARROT, "other": PARROT})
+    assert (said.model, said.identity, said.answers) == ("parrot", "parrot", ["sing?", "dance?"])
+    assert said.knowledge is not None
     assert said.knowledge.to_dict("records") == [
         {"model": "parrot", "fact_id": "capital-fr", "lang": "en", "correct": True, "margin": 0.5}
     ]
+    assert (other.model, other.answers, FakeOpener.closed) == ("other", said.answers, 1)
+
+
+def test_a_served_model_sits_no_test_of_knowledge(asking: Asking) -> None:
+    (said,) = asking({"mine": Served("gpt")})
+    assert (said.model, said.answers, said.knowledge) == ("mine", ["sing?", "dance?"], None)
+
+
+BASE = ModelReference(Path("models/base"))
+LOCAL = MODELS["base"]
+CONTESTANTS: dict[str, Contestant] = {
+    "base": (BASE, LOCAL),
+    "whole": (ModelReference(Path("models/whole")), LOCAL),
+    "adapter": (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
+    "finer": (BASE, TransformersModel(engine="transformers", dtype="float32")),
+    "mine": Served("gpt"),
+}
+
+
+def test_a_base_is_asked_with_its_adapters_and_all_others_apart() -> None:
+    groups = grouped(CONTESTANTS, MACHINE)
+    assert list(map(list, groups)) == [["base", "adapter"], ["whole"], ["finer"], ["mine"]]
+    assert groups[0] == {name: CONTESTANTS[name] for name in ("base", "adapter")}
+
+
+def on_a_gpu() -> Machine:
+    return MACHINE.model_copy(update={"transformers": TransformersMachine(batch_size=2, device="cuda")})
+
+
+def on_a_cluster() -> Machine:
+    ray = RayMachine(workers=2, batch_size=1, cpus_per_worker=1, gpus_per_worker=0)
+    return MACHINE.model_copy(update={"ray": ray})
+
+
+@pytest.mark.parametrize("machine", [on_a_gpu(), on_a_cluster()])
+def test_one_process_asks_all_where_gpus_or_other_machines_compute(machine: Machine) -> None:
+    assert list(map(list, grouped(CONTESTANTS, machine))) == [["base", "adapter", "whole", "finer", "mine"]]
+
+
+def test_one_process_asks_all_where_vllm_computes() -> None:
+    by_vllm = VllmModel(engine="vllm", dtype="bfloat16")
+    groups = grouped({**CONTESTANTS, "fast": (BASE, by_vllm)}, MACHINE)
+    assert list(map(list, groups)) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
 
 
 class FakePanel:
+    batches: ClassVar[list[int]] = []
+
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
+        self.batches.append(len(exchanges))
         assert {(each.lang, each.question, each.answer) for each in exchanges} == {("en", "How?", "Nein.")}
         return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)] * len(exchanges)
 
@@ -135,6 +161,7 @@ class FakeFluency:
 
 @pytest.fixture
 def scoring() -> Scoring:
+    FakePanel.batches.clear()
     stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency())
     return Scoring(*stand_ins)
 
@@ -145,7 +172,7 @@ def asked(unseen: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
-    scored = score_answers("base", asked(), ["Nein."], scoring)
+    scored = score_answers(asked().assign(model="base", answer="Nein."), scoring)[list(ANSWER.columns)]
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -167,17 +194,17 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
 
 
 def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(unseen=None), ["Nein."], scoring)
+    scored = score_answers(asked(unseen=None).assign(model="base", answer="Nein."), scoring)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
 
 
-def test_all_models_are_scored_in_their_order(scoring: Scoring) -> None:
+def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring) -> None:
     knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
-    said = [Said(name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
-    scored, known = score_all(asked(), iter(said), scoring)
-    assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced"], ["base", "balanced"])
-    assert list(scored.columns) == list(ANSWER.columns)
+    said = [Said(name, name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
+    scored, known = score_all(asked(), [*said, Said("mine", "openai:gpt", ["Nein."], None)], scoring)
+    assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced", "mine"], ["base", "balanced"])
+    assert (set(ANSWER.columns) <= set(scored.columns), FakePanel.batches) == (True, [3])
 
 
 class Killer:
@@ -194,4 +221,4 @@ def test_a_killed_process_is_one_sentence() -> None:
         UserError,
         match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",
     ):
-        list(ask_models({"base": ModelReference(Path("models/base"))}, asking))
+        ask_models({"base": (BASE, LOCAL)}, asking)

@@ -199,7 +199,7 @@ DATA = (
         lambda numbers, _: accounting_table(numbers.set_accounts, "set"),
         (
             "**rows out**: questions that every model was asked; nothing of a set is ever trained on",
-            "**reasons**: why the others were left out; near-duplicates by `split.near_duplicate`, against train in all languages",
+            "**reasons**: why the others were left out; near-duplicates, by `split.near_duplicate`, of train in any language",
         ),
     ),
 )
@@ -230,7 +230,8 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
     return (
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
         f"High-resource languages ({high or 'none'}) stand before the others. `base` is the model before alignment; the "
-        f"other models are the configs of `train.configs`, then those of `eval.models`. Reference of the paired tests: {reference or NO_VALUE}. "
+        f"other models are the configs of `train.configs`, then those of `eval.models`. "
+        f"Reference of the paired tests: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."
     )
 
