@@ -15,6 +15,8 @@ from refuseu.report.tables import (
     contamination_table,
     paired_table,
     parts_table,
+    set_asr_table,
+    set_refusal_table,
     single_table,
     table2,
     unseen_table,
@@ -27,6 +29,7 @@ from refuseu.results import (
     LabelAccount,
     LanguageRow,
     PairedRow,
+    SetRow,
     SplitAccount,
 )
 
@@ -316,12 +319,14 @@ def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any
 def write_numbers(root: Path) -> None:
     for stage, books in BOOKS.items():
         write_json(books, root / f"metrics/{stage}.json")
-    write_json([each.model_dump() for each in PAIRED], root / "paired.json")
+    write_json([each.model_dump() for each in PAIRED], root / "plots/paired.json")
+    write_json([], root / "plots/sets.json")
+    write_json({"sets": {}}, root / "metrics/evaluated.json")
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_numbers(tmp_path)
-    numbers = Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
+    numbers = Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
     assert numbers == Numbers(EVALUATION, PAIRED, **DATA)
     assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
     assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
@@ -333,8 +338,61 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
     path = tmp_path / f"metrics/{stage}.json"
     write_json({**BOOKS[stage], "rejected": []}, path)
     with pytest.raises(UserError) as caught:
-        Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
+        Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
     assert caught.value.message.startswith(
         f"{path}: rejected: must be a mapping of keys to values; 'git restore {path}'"
     )
     assert f"'dvc repro {stage}'" in caught.value.message
+
+
+def of_set(model: str, language: str, asr: float | None, over_refusal: float | None, n: int = 10) -> SetRow:
+    return SetRow(
+        set="theirs",
+        model=model,
+        language=language,
+        n=n,
+        asr=asr,
+        asr_least=0.0 if asr is None else asr,
+        asr_most=100.0 if asr is None else asr,
+        over_refusal=over_refusal,
+    )
+
+
+SETS = [
+    of_set("base", "pl", 60.0, None),
+    of_set("base", "en", 40.0, 10.0),
+    of_set("mine", "pl", None, None),
+    of_set("mine", "en", None, 20.0, n=0),
+]
+
+
+def test_sets_of_others_have_rows_of_their_own() -> None:
+    table = set_asr_table(SETS, LANGUAGES)
+    assert table.header == ["set", "model", "en", "pl", "average"]
+    assert table.rows == [["theirs", "base", "40.0", "60.0", "50.0"], ["theirs", "mine", "–", "0.0–100.0", "–"]]
+    assert table.notes == (WHY_RANGE,)
+    assert SETS[3].text == "–"
+
+
+def test_over_refusal_is_shown_of_the_languages_with_benign_questions() -> None:
+    table = set_refusal_table(SETS, LANGUAGES)
+    assert (table.header, table.notes) == (["set", "model", "en", "average"], ())
+    assert table.rows == [["theirs", "base", "10.0", "10.0"], ["theirs", "mine", "20.0", "20.0"]]
+
+
+def test_the_report_shows_sets_where_there_are_some() -> None:
+    title, asked = "### Test sets of others: attack success", "### What is asked of the test sets of others"
+    account = Account(rows_in=5, rows_out=3, rejected={"equal to a training question": 2})
+    text = markdown(
+        Numbers(EVALUATION, PAIRED, **DATA, sets=SETS, set_accounts={"theirs": account}), LANGUAGES, [], "figures"
+    )
+    assert title in text
+    assert "| theirs | 5 | 3 | 2 | equal to a training question: 2 |" in text.partition(asked)[2]
+    without = markdown(Numbers(EVALUATION, PAIRED, **DATA), LANGUAGES, [], "figures")
+    assert (title in without, asked in without) == (False, False)
+
+
+def test_a_model_that_sat_no_test_of_knowledge_has_a_dash_there() -> None:
+    evaluation = Evaluation({"mine": averages(8.0, knowledge=None)}, [row("mine", "en", 8.0)])
+    table = table2(evaluation, LANGUAGES)
+    assert dict(zip(table.header, table.rows[0], strict=True))["knowledge"] == "–"
