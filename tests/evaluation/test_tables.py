@@ -89,6 +89,12 @@ def test_a_row_a_config_and_language(answers: pd.DataFrame, knowledge: pd.DataFr
     assert rows[2]["language_consistency"] == 0.0
 
 
+def test_a_model_that_sat_no_test_has_no_knowledge(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
+    rows = language_rows(answers, knowledge[knowledge["model"] == "base"], ["de", "en"], SETTINGS)
+    assert [row["knowledge"] for row in rows] == [50.0, 100.0, None, None]
+    assert {model: row["knowledge"] for model, row in averages(rows).items()} == {"base": 75.0, "aligned": None}
+
+
 def test_shares_of_nothing_are_none(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
     harmful_seen = answers[(answers["kind"] == "harmful") & ~answers["unseen"]]
     row = language_rows(harmful_seen, knowledge, ["en"], SETTINGS)[0]

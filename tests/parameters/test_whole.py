@@ -33,6 +33,11 @@ def test_every_profile_is_in_order(profile: str, tmp_path: Path) -> None:
     assert load_all(tmp_path).profile == profile
 
 
+def test_a_model_of_others_may_be_called_model(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda params, _: params["eval"].update(models={"model": {"folder": "/a/folder"}}))
+    assert load_all(root).eval.models["model"].folder == "/a/folder"
+
+
 def test_nobody_need_write_twins(tmp_path: Path) -> None:
     root = write(tmp_path, lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "none"}))
     assert load_all(root).rainbow_teaming.twin.kind == "none"
@@ -58,6 +63,26 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda _, profile: profile["base"].update(batch_size=30), "base.batch_size: Input should be a multiple of 4"),
         (lambda params, _: params["report"].update(dpi=100000), "report.dpi: Input should be less than"),
         (lambda params, _: params.update(tset=1), "tset: unknown parameter"),
+        (
+            lambda params, _: params["eval"].update(models={"mine": {"model": "nobody"}}),
+            "eval.models.mine.model: 'nobody' is none of models, which are",
+        ),
+        (
+            lambda params, _: params["eval"].update(models={"balanced": {"folder": "/a"}}),
+            "eval: models.balanced: is the name of one of our own models; take another",
+        ),
+        (
+            lambda params, _: params["eval"].update(
+                sets={"My set": {"source": "a.csv", "text": "t", "every_lang": "en"}}
+            ),
+            "eval: sets: 'My set' is no name; use a-z, 0-9 and '-'",
+        ),
+        (
+            lambda params, _: params["eval"].update(
+                sets={"mine": {"source": "a.csv", "text": "t", "every_lang": "xx"}}
+            ),
+            "eval.sets.mine.every_lang: unknown language 'xx'",
+        ),
         (lambda _, profile: profile.pop("split"), "split: missing"),
         (lambda _, profile: profile.pop("dpo"), "dpo: missing"),
         (lambda _, profile: profile["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),
