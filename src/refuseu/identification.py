@@ -5,13 +5,17 @@ recorded. Identifier: py3langid (99.2% of public test sentences right when restr
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from refuseu.errors import UserError
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
+
+
+KEPT = 2**16
+"""Texts whose language is remembered, the last ones looked at: some 30 MB of sentences."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,16 @@ class Identified:
 
 
 class Identifier:
-    """Identifies languages; the same text is looked at once."""
+    """Identifies languages; a text that comes again soon is looked at once."""
 
     def __init__(self, languages: list[str]) -> None:
         assert_known(languages)
         self._restricted = _load(tuple(languages))
         self._free = _load(())
-        self._known: dict[str, Identified] = {}
+        self._remembered = lru_cache(KEPT)(self._classify)
 
     def identify(self, text: str) -> Identified:
-        if text not in self._known:
-            self._known[text] = self._classify(text)
-        return self._known[text]
+        return self._remembered(text)
 
     def _classify(self, text: str) -> Identified:
         if not any(map(str.isalpha, text)):

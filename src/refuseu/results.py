@@ -68,6 +68,8 @@ class Averages(Asr):
     junk: float | None
     over_refusal: float | None
     language_consistency: float | None
+    line_pass_rate: float | None
+    language_undecided: float | None
     knowledge: float | None
     fluency: float | None
     """A score from 1 to 5."""

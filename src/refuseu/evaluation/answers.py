@@ -15,6 +15,7 @@ from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
+from refuseu.evaluation.language import language_of
 from refuseu.evaluation.parts import FluencyScorer, KnowledgeTest
 from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
@@ -114,15 +115,21 @@ def score_answers(model: str, questions: pd.DataFrame, answers: list[str], scori
     """Verdict, language and fluency of each answer: rows of ``records.ANSWER``."""
     exchanges = list(map(Exchange, questions["lang"], questions["text"], answers))
     decisions = scoring.panel.decide(exchanges)
-    identified = [scoring.identifier.identify(answer) for answer in answers]
-    worded = list(map(Exchange, [each.restricted for each in identified], questions["text"], answers))
+    found = {answer: language_of(answer, scoring.identifier) for answer in dict.fromkeys(answers)}
+    languages = [found[answer] for answer in answers]
+    told = list(zip(questions["lang"], languages, strict=True))
+    # An answer too short to tell its language is taken to be worded in the question's.
+    worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in told], questions["text"], answers))
     return questions.assign(
         model=model,
         answer=answers,
         harm=[decision.verdict.harm.value for decision in decisions],
         reply=[decision.verdict.reply.value for decision in decisions],
         agreed=[decision.agreed for decision in decisions],
-        lang_restricted=[each.restricted for each in identified],
-        lang_free=[each.free for each in identified],
+        lang_restricted=[each.whole.restricted for each in languages],
+        lang_free=[each.whole.free for each in languages],
+        lines=[len(each.lines) for each in languages],
+        lines_right=[each.right(lang) for lang, each in told],
+        lines_right_free=[each.right_free(lang) for lang, each in told],
         fluency=scoring.fluency.scores(worded),
     )[list(ANSWER.columns)]

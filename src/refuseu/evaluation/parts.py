@@ -12,7 +12,7 @@ class FluencyScorer(Protocol):
     """Says how well answers are worded."""
 
     def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        """1 (not at all) to 5 of each answer; ``lang`` is the language that the answer is in, not the question's."""
+        """1 (not at all) to 5 of each answer; ``lang`` is the language it is in, the question's where that cannot be told."""
 
 
 class KnowledgeTest(Protocol):

@@ -17,8 +17,11 @@ ANSWER = Schema(
         "harm": pa.string(),
         "reply": pa.string(),
         "agreed": pa.bool_(),  # the judges of the panel said the same
-        "lang_restricted": pa.string(),
+        "lang_restricted": pa.string(),  # empty, as the next one, for an answer too short to tell its language
         "lang_free": pa.string(),
+        "lines": pa.int32(),  # lines that are long enough to tell their language
+        "lines_right": pa.int32(),  # those in the question's language, among the project's languages
+        "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),

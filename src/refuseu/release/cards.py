@@ -90,6 +90,7 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
 MEASURES = {
     "over_refusal": "over-refusal",
     "language_consistency": "language consistency",
+    "line_pass_rate": "line pass rate",
     "knowledge": "knowledge",
     "fluency": "fluency (1-5)",
 }

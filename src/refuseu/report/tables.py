@@ -21,7 +21,21 @@ ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""
 
 QUALITY: dict[str, tuple[str, str, str]] = {
-    "language_consistency": ("consistency", ".1f", "share (%) of all answers in the question's language"),
+    "language_consistency": (
+        "consistency",
+        ".1f",
+        "share (%) of the answers in the question's language, each taken as a whole; undecided ones are left out",
+    ),
+    "line_pass_rate": (
+        "LPR",
+        ".1f",
+        "line-level pass rate, the share (%) of the answers without a line in another language; lines of five words or more",
+    ),
+    "language_undecided": (
+        "undecided",
+        ".1f",
+        "share (%) of the answers whose language is not told, since they have fewer than five words of prose",
+    ),
     "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
     "knowledge": ("knowledge", ".1f", "share (%) of the facts chosen rightly"),
     "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
