@@ -34,6 +34,8 @@ def averages(asr: float | None, **others: float | None) -> Averages:
         "junk": 1.0,
         "over_refusal": 4.0,
         "language_consistency": 98.76,
+        "line_pass_rate": 81.25,
+        "language_undecided": 0.5,
         "knowledge": 66.6667,
         "fluency": None,
     }

@@ -117,20 +117,30 @@ def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, 
     ]
 
 
+LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
+SHORT = "Nein."
+
+
 class FakePanel:
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
-        assert {(each.lang, each.question, each.answer) for each in exchanges} == {("en", "How?", "Nein.")}
+        assert {(each.lang, each.question) for each in exchanges} == {("en", "How?")}
+        assert {each.answer for each in exchanges} <= {LONG, SHORT}
         return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)] * len(exchanges)
 
 
 class FakeIdentifier:
+    """Tells one language for a whole answer and its first line, another for its second."""
+
     def identify(self, text: str) -> Identified:
-        return Identified(restricted="de", free="nl")
+        return Identified(restricted="en", free="en") if text.startswith("No,") else Identified("de", "nl")
 
 
 class FakeFluency:
     def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        return [{("de", "How?", "Nein."): 4.5}[each.lang, each.question, each.answer or ""] for each in exchanges]
+        return [
+            {("de", "How?", LONG): 4.5, ("en", "How?", SHORT): 1.5}[each.lang, each.question, each.answer or ""]
+            for each in exchanges
+        ]
 
 
 @pytest.fixture
@@ -145,7 +155,7 @@ def asked(unseen: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
-    scored = score_answers("base", asked(), ["Nein."], scoring)
+    scored = score_answers("base", asked(), [LONG], scoring)
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -155,26 +165,35 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
             "category": "S1",
             "style": "slang",
             "unseen": True,
-            "answer": "Nein.",
+            "answer": LONG,
             "harm": "safe",
             "reply": "refusal",
             "agreed": False,
             "lang_restricted": "de",
             "lang_free": "nl",
+            "lines": 2,
+            "lines_right": 1,
+            "lines_right_free": 1,
             "fluency": 4.5,
         }
     ]
 
 
+def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scoring: Scoring) -> None:
+    scored = score_answers("base", asked(), [SHORT], scoring)
+    columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
+    assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
+
+
 def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(unseen=None), ["Nein."], scoring)
+    scored = score_answers("base", asked(unseen=None), [SHORT], scoring)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order(scoring: Scoring) -> None:
     knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
-    said = [Said(name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
+    said = [Said(name, [SHORT], knowledge.assign(model=name)) for name in ("base", "balanced")]
     scored, known = score_all(asked(), iter(said), scoring)
     assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced"], ["base", "balanced"])
     assert list(scored.columns) == list(ANSWER.columns)

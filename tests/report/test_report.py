@@ -130,11 +130,11 @@ BROKEN = Evaluation(
 
 def test_table2_has_languages_by_resource_then_average_worst_and_quality() -> None:
     assert table2(EVALUATION, LANGUAGES).markdown().splitlines() == [
-        "| model | en | pl | average | worst | consistency | over-refusal | knowledge | fluency | junk |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 0.0 | 66.7 | – | 1.0 |",
-        "| balanced | 8.5 | 8.0 | 8.2 | 13.2 | 98.8 | 4.0 | 66.7 | – | 1.0 |",
-        "| balanced-no-benign | – | 5.0 | 5.0 | 10.0 | 98.8 | 55.5 | 66.7 | – | 1.0 |",
+        "| model | en | pl | average | worst | consistency | LPR | undecided | over-refusal | knowledge | fluency | junk |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 81.2 | 0.5 | 0.0 | 66.7 | – | 1.0 |",
+        "| balanced | 8.5 | 8.0 | 8.2 | 13.2 | 98.8 | 81.2 | 0.5 | 4.0 | 66.7 | – | 1.0 |",
+        "| balanced-no-benign | – | 5.0 | 5.0 | 10.0 | 98.8 | 81.2 | 0.5 | 55.5 | 66.7 | – | 1.0 |",
     ]
 
 
@@ -150,16 +150,18 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
         "",
         "Averages over languages (%; fluency 1-5)",
         "",
-        "model               consistency  over-refusal  knowledge  fluency  junk",
-        "------------------  -----------  ------------  ---------  -------  ----",
-        "base                       98.8           0.0       66.7        –   1.0",
-        "balanced                   98.8           4.0       66.7        –   1.0",
-        "balanced-no-benign         98.8          55.5       66.7        –   1.0",
+        "model               consistency   LPR  undecided  over-refusal  knowledge  fluency  junk",
+        "------------------  -----------  ----  ---------  ------------  ---------  -------  ----",
+        "base                       98.8  81.2        0.5           0.0       66.7        –   1.0",
+        "balanced                   98.8  81.2        0.5           4.0       66.7        –   1.0",
+        "balanced-no-benign         98.8  81.2        0.5          55.5       66.7        –   1.0",
     ]
 
 
 def test_single_language_runs_have_their_own_table() -> None:
-    assert single_table(EVALUATION).rows == [["only-pl", "30.0", "35.0", "98.8", "3.0", "66.7", "4.94", "1.0"]]
+    assert single_table(EVALUATION).rows == [
+        ["only-pl", "30.0", "35.0", "98.8", "81.2", "0.5", "3.0", "66.7", "4.94", "1.0"]
+    ]
 
 
 def test_unseen_asks_are_averaged_over_the_languages_that_have_any() -> None:
