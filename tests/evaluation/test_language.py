@@ -82,7 +82,9 @@ def test_prose(answer: str, lines: list[str]) -> None:
 
 def test_the_phrasebooks_answers_are_one_line_each_and_long_enough(identifier: Identifier) -> None:
     """So none of what the miniature's models are to say is undecided."""
-    books = load_phrasebooks(ROOT / "data" / "phrasebook", list(LANGUAGES), {"S1": "Violent Crimes"}, {"slang": "slang"})
+    books = load_phrasebooks(
+        ROOT / "data" / "phrasebook", list(LANGUAGES), {"S1": "Violent Crimes"}, {"slang": "slang"}
+    )
     answers = [text for book in books.values() for text in [*book.refusals, *book.compliances.texts]]
     found = [language_of(text, identifier) for text in answers]
     assert all(each.lines == (each.whole,) and each.whole != UNDECIDED for each in found)
