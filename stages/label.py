@@ -36,14 +36,16 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     answered = read_known(pairs, PAIR, named)
     opener = Opener(parameters.models, load_machine(), Store(), "label")
 
-    verdicts = judge_pairs(answered, panel_of(parameters.label, books, opener, prompts, refusals))
+    panel = panel_of(parameters.label, books, opener, prompts, refusals)
+    verdicts = judge_pairs(answered, panel)
     kept, rejected = sort_out(answered, verdicts, parameters.label, Identifier(parameters.languages))
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_table(verdicts, out / "verdicts.parquet", VERDICT)
     counted = summary(answered, kept, rejected, verdicts, parameters.label, parameters.languages)
-    write_json({**counted, "models": opener.identities()}, metrics)
+    told = {"uncovered": panel.uncovered(parameters.languages), "models": opener.identities()}
+    write_json({**counted, **told}, metrics)
 
 
 if __name__ == "__main__":

@@ -101,8 +101,8 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     """How the judges, the adjudicator among them, agree on the same items.
 
     Returns:
-        Per item: Fleiss' kappa of all, how often each could not tell (``unparsed``), and where the panel is two judges their
-        Cohen's kappa and confusion counts.
+        Per item: Fleiss' kappa of all, where the panel is two judges their Cohen's kappa and confusion counts, and how often
+        each said what (``verdicts``); other readings of a judge are counted there, but are nobody to agree with.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
@@ -111,7 +111,8 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
     for item in ITEMS:
         votes = verdicts[verdicts["item"] == item].pivot(index=key, columns="judge", values="harm")
         two = [votes[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
-        counts, _ = aggregate_raters(votes.to_numpy())
+        voters = [name for name in votes if name in (*protocol.judges, protocol.adjudicator.kind)]
+        counts, _ = aggregate_raters(votes[voters].to_numpy())
         with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
             cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
             fleiss = fleiss_kappa(counts)
@@ -119,7 +120,9 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
             "cohens_kappa": defined(cohen),
             "fleiss_kappa": defined(fleiss),
             "confusion": _counts(confusion(*two)) if two else {},
-            "unparsed": {name: int((votes[name] == Harm.UNPARSED).sum()) for name in sorted(votes)},
+            "verdicts": {
+                name: {harm.value: int((votes[name] == harm).sum()) for harm in Harm} for name in sorted(votes)
+            },
         }
     return result
 
