@@ -5,10 +5,10 @@ and ``asr_most`` are the range that these leave open. Junk: share of the harmful
 often because the answer neither refuses nor complies. Over-refusal: share of the benign twins that are refused. Language
 consistency: share of the answers that are in the question's language as a whole; line pass rate: of those without a line in
 another; both over the answers that are long enough to tell. Knowledge: share of the facts chosen rightly. Fluency: mean score,
-1-5.
+1-5; rated fluency and correctness: mean marks of an LLM judge, 1-5, over the answers whose rating could be read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ from refuseu.evaluation.counted import (
 from refuseu.evaluation.statistics import holm, mcnemar, wilson
 from refuseu.files.reading import Row
 from refuseu.parameters.eval import Eval, EvalParameters
+from refuseu.records.schema import QUESTION_AND_LANGUAGE
 
 AVERAGED = (
     "asr",
@@ -41,6 +42,8 @@ AVERAGED = (
     "language_undecided",
     "knowledge",
     "fluency",
+    "rated_fluency",
+    "rated_correctness",
 )
 """Columns of a (model, language) row that ``metrics/eval.json`` averages over languages."""
 
@@ -76,7 +79,11 @@ def _language_row(group: pd.DataFrame, settings: Eval) -> Row:
         "junk": percent(unparsed(harmful)),
         "over_refusal": percent(refused(benign_questions(group))),
         **_language_columns(group),
-        "fluency": float(group["fluency"].mean()),
+        "fluency": _mean(group["fluency"]),
+        "rated": int(group["rated"].eq(True).sum()),
+        "rated_unparsed": int(group["rated"].eq(False).sum()),
+        "rated_fluency": _mean(group["rated_fluency"]),
+        "rated_correctness": _mean(group["rated_correctness"]),
         "judges_agree": percent(group["agreed"]),
     }
 
@@ -92,6 +99,14 @@ def _language_columns(group: pd.DataFrame) -> Row:
         "line_pass_rate_free": percent(lines_pass(lines, "lines_right_free")),
         "lines_undecided": percent(without_lines(group)),
     }
+
+
+def with_coverage(rows: list[Row], uncovered: Mapping[str, list[str]]) -> list[Row]:
+    """``rows`` with the judges that are not officially made for the row's language; ``uncovered`` is by judge."""
+    return [
+        {**row, "uncovered_by": [judge for judge, langs in uncovered.items() if row["language"] in langs]}
+        for row in rows
+    ]
 
 
 def averages(rows: list[Row]) -> dict[str, Row]:
@@ -130,6 +145,20 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
     ]
 
 
+def by_judge(answers: pd.DataFrame, votes: pd.DataFrame, languages: list[str], max_unparsed: float) -> list[Row]:
+    """ASR of each model in each language if one judge alone decided; judges in the order of their votes."""
+    key = ["model", *QUESTION_AND_LANGUAGE]
+    harmful = harmful_questions(votes.merge(answers[[*key, "kind"]], on=key))
+    found = {group: Successes.count(own) for group, own in harmful.groupby(["model", "lang", "judge"])}
+    return [
+        {"model": model, "language": lang, "judge": judge, "n": counted.n, **counted.columns(max_unparsed)}
+        for model in harmful["model"].unique()
+        for lang in languages
+        for judge in harmful["judge"].unique()
+        if (counted := found.get((model, lang, judge)))
+    ]
+
+
 def paired_tests(answers: pd.DataFrame, reference: str, max_unparsed: float) -> list[Row]:
     """McNemar's test of every model against ``reference`` in each language, Holm-corrected over all rows.
 
@@ -165,12 +194,15 @@ def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) ->
             }
 
 
-def plots(answers: pd.DataFrame, rows: list[Row], parameters: EvalParameters) -> dict[str, list[Row]]:
+def plots(
+    answers: pd.DataFrame, votes: pd.DataFrame, rows: list[Row], parameters: EvalParameters
+) -> dict[str, list[Row]]:
     """The rows behind the plots by the name of their file; ``rows`` are those a (model, language)."""
     most = parameters.eval.max_unparsed
     return {
         "by-category": breakdown(answers, "category", parameters.categories, most),
         "by-style": breakdown(answers, "style", parameters.styles, most),
+        "by-judge": by_judge(answers, votes, parameters.languages, most),
         "paired": paired_tests(answers, parameters.eval.reference, most),
         "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),
     }

@@ -23,7 +23,10 @@ ANSWER = Schema(
         "lines_right": pa.int32(),  # those in the question's language, among the project's languages
         "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
+        "rated": pa.bool_(),  # the LLM judge's rating could be read; nothing where it was not asked for one
+        "rated_fluency": pa.float64(),
+        "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"unseen"}),
+    frozenset({"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
 )
