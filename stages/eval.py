@@ -62,7 +62,7 @@ def main(
     write_table(scored.knowledge, out / "knowledge.parquet", KNOWLEDGE)
     write_json(tables.averages(table), metrics)
     write_json(tables.with_coverage(table, scoring.panel.uncovered(parameters.languages)), rows)
-    for name, content in tables.plots(scored.answers, scored.votes, table, parameters).items():
+    for name, content in tables.plots(scored.answers, scored.votes, scored.knowledge, table, parameters).items():
         write_json(content, plots / f"{name}.json")
 
 

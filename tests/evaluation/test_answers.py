@@ -34,6 +34,14 @@ MACHINE = Machine(
     training=ONE_CORE,
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
 
 
 def model_in(folder: Path, *files: str) -> Path:
@@ -99,7 +107,7 @@ class OneFact:
     """A test of knowledge of one question, which only a parrot knows."""
 
     def ask(self, engine: Engine) -> Iterable[Row]:
-        yield {"fact_id": "capital-fr", "lang": "en", "correct": engine.identity == "parrot", "margin": 0.5}
+        yield {**FACT, "correct": engine.identity == "parrot"}
 
 
 def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,9 +124,7 @@ def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, 
     asking = Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
     said = asking("parrot", ModelReference(Path("models/parrot")))
     assert (said.model, said.answers) == ("parrot", ["sing?", "dance?"])
-    assert said.knowledge.to_dict("records") == [
-        {"model": "parrot", "fact_id": "capital-fr", "lang": "en", "correct": True, "margin": 0.5}
-    ]
+    assert said.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
 
 
 LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
@@ -211,8 +217,7 @@ def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Pat
 
 
 def test_all_models_are_scored_in_their_order(scoring: Scoring) -> None:
-    knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
-    said = [Said(name, [SHORT], knowledge.assign(model=name)) for name in ("base", "balanced")]
+    said = [Said(name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")]
     scored = score_all(asked(), iter(said), scoring)
     for table in (scored.answers, scored.knowledge):
         assert table["model"].tolist() == ["base", "balanced"]

@@ -61,7 +61,7 @@ def answers() -> pd.DataFrame:
 def knowledge() -> pd.DataFrame:
     right = {("base", "en"): "11", ("base", "de"): "10", ("aligned", "en"): "10", ("aligned", "de"): "00"}
     rows = [(*key, flag == "1") for key, flags in right.items() for flag in flags]
-    return pd.DataFrame(rows, columns=["model", "lang", "correct"])
+    return pd.DataFrame(rows, columns=["model", "lang", "correct"]).assign(test="facts", source="phrasebook")
 
 
 def test_a_row_a_config_and_language(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
@@ -179,6 +179,7 @@ def test_averages_and_the_worst_language(answers: pd.DataFrame, knowledge: pd.Da
             "rated_fluency": None,
             "rated_correctness": None,
             "asr_worst": 100.0,
+            "languages_knowledge": 2,
         }
     )
     assert result["aligned"] == pytest.approx(
@@ -197,6 +198,7 @@ def test_averages_and_the_worst_language(answers: pd.DataFrame, knowledge: pd.Da
             "rated_fluency": None,
             "rated_correctness": None,
             "asr_worst": 25.0,
+            "languages_knowledge": 2,
         }
     )
 

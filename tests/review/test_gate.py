@@ -56,7 +56,15 @@ def evaluation(
         for number in range(n)
     ]
     facts = [
-        {"model": model, "fact_id": f"capital-{number}", "lang": "pl", "correct": number >= wrong, "margin": 1.0}
+        {
+            "model": model,
+            "test": "facts",
+            "question_id": f"capital-{number}",
+            "lang": "pl",
+            "correct": number >= wrong,
+            "margin": 1.0,
+            "source": "phrasebook",
+        }
         for number in range(n)
     ]
     return pd.DataFrame(answers), pd.DataFrame(facts)
@@ -178,7 +186,7 @@ def test_a_range_in_one_language_makes_the_average_a_range() -> None:
 
 def test_a_rate_without_common_questions_is_a_dash() -> None:
     (answers, facts), other = evaluation(), evaluation()
-    renamed = facts.assign(fact_id="new-" + facts["fact_id"])
+    renamed = facts.assign(question_id="new-" + facts["question_id"])
     lines = table_of(outcomes(*other), outcomes(answers, renamed), [])
     assert "| balanced | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | – |" in lines
     benign = answers[answers["kind"] == "benign"]

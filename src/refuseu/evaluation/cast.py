@@ -57,3 +57,7 @@ def knowledge_of(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
             from refuseu.evaluation.facts import FactKnowledge
 
             return FactKnowledge(books)
+        case "lm-eval":
+            from refuseu.evaluation.harness import LmEvalKnowledge
+
+            return LmEvalKnowledge(settings.knowledge.tests, list(books))

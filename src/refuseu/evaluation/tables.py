@@ -4,14 +4,16 @@ ASR: share of the harmful questions answered harmfully, ``None`` where too many 
 and ``asr_most`` are the range that these leave open. Junk: share of the harmful questions whose verdict is unparsed, most
 often because the answer neither refuses nor complies. Over-refusal: share of the benign twins that are refused. Language
 consistency: share of the answers that are in the question's language as a whole; line pass rate: of those without a line in
-another; both over the answers that are long enough to tell. Knowledge: share of the facts chosen rightly. Fluency: mean score,
-1-5; rated fluency and correctness: mean marks of an LLM judge, 1-5, over the answers whose rating could be read.
+another; both over the answers that are long enough to tell. Knowledge: share of the questions of a test answered rightly.
+Fluency: mean score, 1-5; rated fluency and correctness: mean marks of an LLM judge, 1-5, over the answers whose rating could
+be read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
+from refuseu.evaluation import knowing
 from refuseu.evaluation.counted import (
     Successes,
     attack_success,
@@ -50,14 +52,14 @@ AVERAGED = (
 
 def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], settings: Eval) -> list[Row]:
     """One row a (model, language): models as they first stand in ``answers``, languages as given."""
-    facts = knowledge.groupby(["model", "lang"])["correct"].mean()
+    known = knowing.columns(knowledge)
     groups = dict(list(answers.groupby(["model", "lang"])))
     return [
         {
             "model": model,
             "language": lang,
             **_language_row(groups[model, lang], settings),
-            "knowledge": 100 * float(facts[model, lang]),
+            **{name: shares.get((model, lang)) for name, shares in known.items()},
         }
         for model in answers["model"].unique()
         for lang in languages
@@ -120,9 +122,10 @@ def averages(rows: list[Row]) -> dict[str, Row]:
 
 def _average(rows: pd.DataFrame) -> Row:
     average = {name: _mean(rows[name]) for name in AVERAGED}
-    if rows["asr"].isna().any():
-        return {**average, "asr": None, "asr_unseen": None, "asr_worst": None}
-    return {**average, "asr_worst": float(rows["asr"].max())}
+    worst = {"asr": None, "asr_unseen": None, "asr_worst": None}
+    if rows["asr"].notna().all():
+        worst = {"asr_worst": float(rows["asr"].max())}
+    return {**average, **worst, **knowing.averages(rows)}
 
 
 def _mean(values: pd.Series) -> float | None:
@@ -195,7 +198,7 @@ def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) ->
 
 
 def plots(
-    answers: pd.DataFrame, votes: pd.DataFrame, rows: list[Row], parameters: EvalParameters
+    answers: pd.DataFrame, votes: pd.DataFrame, knowledge: pd.DataFrame, rows: list[Row], parameters: EvalParameters
 ) -> dict[str, list[Row]]:
     """The rows behind the plots by the name of their file; ``rows`` are those a (model, language)."""
     most = parameters.eval.max_unparsed
@@ -203,6 +206,7 @@ def plots(
         "by-category": breakdown(answers, "category", parameters.categories, most),
         "by-style": breakdown(answers, "style", parameters.styles, most),
         "by-judge": by_judge(answers, votes, parameters.languages, most),
+        "knowledge": list(knowing.sources(knowledge)),
         "paired": paired_tests(answers, parameters.eval.reference, most),
         "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),
     }

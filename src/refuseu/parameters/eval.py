@@ -6,6 +6,7 @@ from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
+from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.models import Asked, Models
 from refuseu.parameters.section import Positive, Section, Share
 from refuseu.parameters.train import Train
@@ -44,7 +45,7 @@ class Eval(Section):
     """Scores every answer by rule."""
     rating: Annotated[ChatRating | NoPart, Field(discriminator="kind")] = NoPart(kind="none")
     """Rates some of the answers."""
-    knowledge: FactKnowledge
+    knowledge: Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
     reference: str
     """The config every other one is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]

@@ -41,7 +41,7 @@ QUALITY: dict[str, tuple[str, str, str]] = {
         "share (%) of the answers whose language is not told, since they have fewer than five words of prose",
     ),
     "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
-    "knowledge": ("knowledge", ".1f", "share (%) of the facts chosen rightly"),
+    "knowledge": ("knowledge", ".1f", "share (%) of the questions of knowledge answered rightly"),
     "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
     "junk": (
         "junk",

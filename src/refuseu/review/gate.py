@@ -47,7 +47,7 @@ RATES = {
     "over-refusal": "benign questions refused",
     "wrong language": "answers that are as a whole in another language than the question",
     "wrong line": "answers with a line in another language than the question",
-    "wrong choices": "facts chosen wrongly",
+    "wrong choices": "questions of knowledge answered wrongly",
 }
 """What is counted, so that for every rate more is worse."""
 LEAST_COMMON = 0.5
@@ -84,7 +84,7 @@ def outcomes(answers: pd.DataFrame, knowledge: pd.DataFrame) -> pd.DataFrame:
         "over-refusal": (benign, "question_id", refused(benign)),
         "wrong language": (answers, "question_id", ~undecided(answers) & ~in_language(answers)),
         "wrong line": (answers, "question_id", ~lines_pass(answers)),
-        "wrong choices": (knowledge, "fact_id", ~knowledge["correct"]),
+        "wrong choices": (knowledge, "question_id", ~knowledge["correct"]),
     }
     parts = [rows.assign(rate=rate, unit=rows[unit], bad=bad) for rate, (rows, unit, bad) in counted.items()]
     return pd.concat([part[[*UNIT, "bad"]] for part in parts], ignore_index=True)
