@@ -361,3 +361,19 @@ def test_a_broken_model_is_not_called_safer(broken: pd.DataFrame) -> None:
     assert (english["n"], english["asr_difference"], english["only_reference"], english["p"]) == (1, 0.0, 0, 1.0)
     unjudged = broken[broken["question_id"] != "q4"]
     assert [row["language"] for row in paired_tests(unjudged, "base", 1.0)] == ["de"]
+
+
+def test_a_language_that_a_test_does_not_have_is_none_and_stands_in_no_average(
+    answers: pd.DataFrame, knowledge: pd.DataFrame
+) -> None:
+    english = knowledge[knowledge["lang"] == "en"].assign(test="global-mmlu")
+    rows = language_rows(answers, pd.concat([knowledge, english]), ["de", "en"], SETTINGS)
+    found = [
+        (row["language"], row["knowledge"], row["knowledge_global-mmlu"]) for row in rows if row["model"] == "aligned"
+    ]
+    assert found == [("de", 0.0, None), ("en", 50.0, 50.0)]
+    average = averages(rows)["aligned"]
+    assert (average["knowledge"], average["languages_knowledge"]) == (25.0, 2)
+    assert (average["knowledge_global-mmlu"], average["languages_knowledge_global-mmlu"]) == (50.0, 1)
+    only_english = averages(language_rows(answers, english, ["de", "en"], SETTINGS))["base"]
+    assert (only_english["knowledge"], only_english["languages_knowledge"]) == (100.0, 1)
