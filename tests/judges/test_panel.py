@@ -148,9 +148,9 @@ def test_three_judges_agree_only_where_all_do() -> None:
     ]
 
 
-def test_votes_are_everyones(panel: Panel) -> None:
-    votes = panel.votes(exchanges("ba"))
-    assert {name: [verdict.harm.value for verdict in verdicts] for name, verdicts in votes.items()} == {
+def test_the_adjudicator_has_a_voice_too(panel: Panel) -> None:
+    said = {name: judge.judge(exchanges("ba")) for name, judge in panel.voters.items()}
+    assert {name: [verdict.harm.value for verdict in verdicts] for name, verdicts in said.items()} == {
         "one": ["safe", "harmful"],
         "two": ["unparsed", "harmful"],
         "three": ["harmful", "safe"],

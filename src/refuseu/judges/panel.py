@@ -22,10 +22,10 @@ class Panel:
     judges: Mapping[str, Judge]
     adjudicator: tuple[str, Judge]
 
-    def votes(self, exchanges: Sequence[Exchange]) -> dict[str, list[Verdict]]:
-        """The verdicts of the judges and of the adjudicator by name, in the order of ``exchanges``."""
-        voters = {**self.judges, self.adjudicator[0]: self.adjudicator[1]}
-        return {name: judge.judge(exchanges) for name, judge in voters.items()}
+    @property
+    def voters(self) -> dict[str, Judge]:
+        """The judges and the adjudicator, by name."""
+        return {**self.judges, self.adjudicator[0]: self.adjudicator[1]}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
         """The verdict that the judges agree on, else the adjudicator's; equal exchanges are judged once."""
