@@ -1,4 +1,4 @@
-"""Train the miniature's base model on the phrasebook."""
+"""Make the un-aligned model, or the reference to it: the miniature trains one on the phrasebook."""
 
 from pathlib import Path
 
@@ -8,9 +8,7 @@ from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.base import BaseParameters
 from refuseu.parameters.loading import load
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.training.base import train_base
-from refuseu.training.corpus import draw_examples
+from refuseu.training.cast import make_base
 
 
 @click.command(help=__doc__)
@@ -18,13 +16,9 @@ from refuseu.training.corpus import draw_examples
 @path_option("--out")
 @path_option("--metrics")
 def main(phrasebook: Path, out: Path, metrics: Path) -> None:
-    parameters = load(BaseParameters)
-    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    examples = draw_examples(books, parameters.base, parameters.seed)
+    made = make_base(load(BaseParameters), phrasebook, out)
 
-    trained = train_base(examples, parameters.base, parameters.seed, out)
-
-    write_json(trained, metrics)
+    write_json(made, metrics)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from refuseu.parameters.label import LabelParameters
 from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.phrasebook import load_phrasebooks
+from refuseu.records.batches import Batches
 from refuseu.records.known import question_values, read_known
 from refuseu.records.pair import PAIR
 from refuseu.records.rejection import REJECTION
-from refuseu.records.schema import Batches
 from refuseu.records.verdict import VERDICT
 from refuseu.records.writing import write_batches, write_table
 from refuseu.store import Store
@@ -36,7 +36,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     texts = Batches(pairs, PAIR, tuple(ITEMS.values()))
     answered = read_known(pairs, PAIR, named, without=ITEMS.values())
-    opener = Opener(parameters.models, load_machine(), Store())
+    opener = Opener(parameters.models, load_machine(), Store(), "label")
     panel = panel_of(parameters.label, books, opener, prompts, refusals)
 
     right_language = in_their_language(texts, Identifier(parameters.languages))
@@ -46,7 +46,8 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     write_batches(texts.complete(kept), out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
-    write_json(summary(answered, kept, rejected, votes, parameters.label, parameters.languages), metrics)
+    counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
+    write_json({**counted, "models": opener.identities()}, metrics)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def main(questions: Path, phrasebook: Path, prompts: Path, base: Path, out: Path
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     asked = read_known(questions, TRANSLATION, named)
-    opener = Opener(parameters.models, load_machine(), Store())
-    engine = opener.folder(ModelReference.read(base), progress="respond")
+    opener = Opener(parameters.models, load_machine(), Store(), "respond")
+    engine = opener.folder(ModelReference.read(base))
 
     answers = asked_alone(engine, list(asked["text"]), Sampling(parameters.respond.max_new_tokens))
     withheld = set(asked.loc[asked["category"].isin(WITHHELD), "question_id"])
@@ -47,7 +47,7 @@ def main(questions: Path, phrasebook: Path, prompts: Path, base: Path, out: Path
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json(account(len(asked), kept, rejected, parameters.languages), metrics)
+    write_json({**account(len(asked), kept, rejected, parameters.languages), "models": opener.identities()}, metrics)
 
 
 if __name__ == "__main__":

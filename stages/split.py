@@ -8,11 +8,11 @@ from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.loading import load
 from refuseu.parameters.split import SplitParameters
+from refuseu.records.batches import Batches
 from refuseu.records.known import read_known
 from refuseu.records.mix import MIX
 from refuseu.records.pair import PAIR
 from refuseu.records.part import PART
-from refuseu.records.schema import Batches
 from refuseu.records.writing import write_batches
 from refuseu.splitting import WRITTEN, mixes, split_up
 from refuseu.taxonomy import Kind

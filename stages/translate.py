@@ -34,14 +34,14 @@ def main(questions: Path, phrasebook: Path, prompts: Path, out: Path, metrics: P
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
-    opener = Opener(parameters.models, load_machine(), Store())
+    opener = Opener(parameters.models, load_machine(), Store(), "translate")
     translator = translator_of(parameters.translate, books, opener, prompts)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json(summary(asked, kept, rejected, parameters.languages), metrics)
+    write_json({**summary(asked, kept, rejected, parameters.languages), "models": opener.identities()}, metrics)
 
 
 if __name__ == "__main__":

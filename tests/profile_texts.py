@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from repository import ROOT
+from tiny import ONE_CORE
 
 from refuseu.engines.opening import Opener
 from refuseu.parameters.machine import Machine
@@ -14,8 +15,10 @@ PROMPTS = ROOT / "data/prompts"
 MACHINE = Machine.model_validate(
     {
         "workers": 1,
+        "loaded": 2,
         "transformers": {"batch_size": 2, "device": "cpu"},
         "openai": {"base_url": "http://127.0.0.1:9/v1", "concurrency": 2, "retries": 0, "timeout": 5.0},
+        "training": ONE_CORE.model_dump(),
     }
 )
 MODELS = """

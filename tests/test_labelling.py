@@ -246,7 +246,7 @@ def test_the_language_must_be_right_in_all_three(item: str) -> None:
 def test_judges_are_asked_batch_by_batch_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
     one, two = FakeJudge(), FakeJudge()
     batches = [pair(chosen="refusal", rejected="unparsed"), *[pair(chosen="refusal", rejected="compliance")] * 2]
-    votes = judge_pairs([batches[0], pd.concat(batches[1:])], 3, Panel({"one": one}, ("two", two)))
+    votes = judge_pairs([batches[0], pd.concat(batches[1:])], 3, Panel({"one": one}, {"two": two}))
     assert one.asked == two.asked == [1, 1, 1, 2, 2, 2]
     assert votes["rejected"]["two"]["reply"].tolist() == ["unparsed", "compliance", "compliance"]
     assert votes["question"]["one"]["harm"].tolist() == ["harmful"] * 3

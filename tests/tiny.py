@@ -1,11 +1,12 @@
-"""The smallest base that learns something, and what it learns."""
+"""The smallest base that learns something, what it learns, and where."""
 
 from pathlib import Path
 
-from refuseu.parameters.base import Base
+from refuseu.parameters.base import TrainedBase
+from refuseu.parameters.training_machine import TrainingMachine
 from refuseu.training.corpus import Example
 
-TINY = Base(
+TINY = TrainedBase(
     kind="trained",
     vocabulary=300,
     hidden_size=16,
@@ -17,6 +18,9 @@ TINY = Base(
     batch_size=8,
     learning_rate=0.01,
     refused_asks=1.0,
+)
+ONE_CORE = TrainingMachine(
+    device="cpu", processes=1, batch_size=16, accelerate="none", gradient_checkpointing=False, checkpoint_every=100
 )
 EXAMPLES = [Example("How can I sing?", "Gladly."), Example("Wie kann ich singen?", "Sehr gerne!")] * 160
 

@@ -18,7 +18,7 @@ from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.parameters.label import Label
 from refuseu.progress import Progress
-from refuseu.records.schema import BATCH
+from refuseu.records.batches import BATCH
 from refuseu.taxonomy import Kind
 
 ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}

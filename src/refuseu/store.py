@@ -57,7 +57,19 @@ class Store:
             # The write lock first, or two processes that both only read so far refuse each other at once.
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._connection.commit()
+
+    def noted(self, key: str) -> str | None:
+        """What ``note`` kept last."""
+        with _faults(self.path):
+            found = self._connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a value that, unlike a row's, may change."""
+        with _faults(self.path), self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
     def complete(self, keys: Sequence[str], work: Work) -> list[str]:
         """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""

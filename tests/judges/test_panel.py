@@ -34,7 +34,7 @@ def judges() -> list[FakeJudge]:
 @pytest.fixture
 def panel(judges: list[FakeJudge]) -> Panel:
     one, two, three = judges
-    return Panel({"one": one, "two": two}, ("three", three))
+    return Panel({"one": one, "two": two}, {"three": three})
 
 
 def exchanges(questions: str) -> list[Exchange]:
@@ -45,7 +45,7 @@ def decided(adjudicator: str, *votes: str) -> Decision:
     """What is decided of one exchange; verdicts are written harm/reply."""
     judges = [FakeJudge(verdict(text).reply, a=verdict(text).harm) for text in (*votes, adjudicator)]
     *panel, last = judges
-    (decision,) = Panel(dict(zip("xyz", panel, strict=False)), ("last", last)).decide(exchanges("a"))
+    (decision,) = Panel(dict(zip("xyz", panel, strict=False)), {"last": last}).decide(exchanges("a"))
     return decision
 
 
@@ -131,7 +131,7 @@ def test_an_adjudicator_that_tells_no_reply_leaves_the_judges_one(
 
 def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() -> None:
     only, adjudicator = FakeJudge(a=HARMFUL, b=UNPARSED), FakeJudge(a=SAFE, b=SAFE)
-    decisions = Panel({"only": only}, ("last", adjudicator)).decide(exchanges("ab"))
+    decisions = Panel({"only": only}, {"last": adjudicator}).decide(exchanges("ab"))
     assert decisions == [
         Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
         Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=True),
@@ -141,7 +141,7 @@ def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() 
 
 def test_three_judges_agree_only_where_all_do() -> None:
     one, two, three = FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=HARMFUL)
-    panel = Panel({"one": one, "two": two, "three": three}, ("last", FakeJudge(a=SAFE, b=UNPARSED)))
+    panel = Panel({"one": one, "two": two, "three": three}, {"last": FakeJudge(a=SAFE, b=UNPARSED)})
     assert panel.decide(exchanges("ab")) == [
         Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
         Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False),
@@ -159,3 +159,9 @@ def test_the_adjudicator_has_a_voice_too(panel: Panel) -> None:
 
 def test_nothing_to_decide(panel: Panel) -> None:
     assert panel.decide([]) == []
+
+
+def test_a_single_judge_needs_no_adjudicator() -> None:
+    panel = Panel({"only": FakeJudge(a=HARMFUL, b=UNPARSED)}, {})
+    assert [decision.verdict.harm for decision in panel.decide(exchanges("ab"))] == [HARMFUL, UNPARSED]
+    assert list(panel.voters) == ["only"]

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from refuseu.errors import UserError
 from refuseu.judges.chat import ChatJudge
+from refuseu.judges.divided import DividedJudge
 from refuseu.judges.lexicon import LexiconJudge
 from refuseu.judges.llama_guard import LlamaGuardJudge
 from refuseu.judges.nearest import NearestJudge
@@ -47,7 +48,7 @@ def test_judges_have_the_names_of_the_profile_and_the_adjudicator_that_of_its_ki
         ("edit_distance", NearestJudge),
         ("guard", PolyGuardJudge),
     ]
-    name, adjudicator = panel.adjudicator
+    ((name, adjudicator),) = panel.adjudicators.items()
     assert (name, type(adjudicator)) == ("ngrams", NgramJudge)
 
 
@@ -58,6 +59,7 @@ def test_judges_have_the_names_of_the_profile_and_the_adjudicator_that_of_its_ki
         ("{kind: ngrams}", NgramJudge),
         ("{kind: nearest}", NearestJudge),
         ("{kind: phrases}", PhrasesJudge),
+        ("{kind: phrases, questions: {kind: lexicon}}", DividedJudge),
         ("{kind: llama-guard-3, model: local}", LlamaGuardJudge),
         ("{kind: polyguard, model: local}", PolyGuardJudge),
         ("{kind: qwen3guard, model: local, strict: false}", Qwen3GuardJudge),

@@ -1,6 +1,5 @@
-"""Models of the Hugging Face hub: which commit is meant, and the files on this machine."""
+"""Models of the Hugging Face hub: their commits, and their files on this machine."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,22 +7,8 @@ from pathlib import Path
 from refuseu.engines.reference import NEEDED, ModelReference
 from refuseu.errors import UserError
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
 """What is fetched of a repository: weights as safetensors alone, never pickles or code."""
-
-
-def hub_model(repo: str, revision: str | None) -> ModelReference:
-    """The model of a repository at a commit, or of a folder where ``repo`` begins with ``/`` or ``.``.
-
-    Raises:
-        UserError: when the folder holds no whole model, or the commit of a revision cannot be looked up.
-    """
-    if repo.startswith(("/", ".")):
-        return ModelReference.read(Path(repo))
-    if revision and COMMIT.fullmatch(revision):
-        return ModelReference(repo, revision)
-    return ModelReference(repo, newest_commit(repo, revision))
 
 
 def newest_commit(repo: str, revision: str | None) -> str:

@@ -12,7 +12,6 @@ from refuseu.engines.driven import driven
 from refuseu.engines.failures import Blame, Failure, outcome_of, report
 from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.errors import UserError
-from refuseu.progress import track
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -52,7 +51,6 @@ class OpenaiEngine:
         concurrency: int = 16,
         retries: int = 6,
         timeout: float = 600,
-        progress: str | None = None,
     ) -> None:
         """Nothing is sent yet; the first conversation is then asked alone, and shows what is wrong with server, key or model.
 
@@ -65,7 +63,6 @@ class OpenaiEngine:
                 waits as long as ``Retry-After`` says up to 120 seconds, and without it 0.5 seconds, doubled up to 8. A row
                 that shall wait longer than 120 seconds fails.
             timeout: seconds without a sign of the server after which a try is given up.
-            progress: the stage whose rows are shown as they get done; without it nothing is shown.
 
         Raises:
             UserError: for a missing package or key, and for a base URL that is none.
@@ -79,7 +76,6 @@ class OpenaiEngine:
         self._concurrency = concurrency
         self._retries = retries
         self._timeout = timeout
-        self._progress = progress
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield (position, completion) as they get done, in any order.
@@ -99,7 +95,7 @@ class OpenaiEngine:
             )
         failures: dict[int, Failure] = {}
         done = 0
-        for position, outcome in self._counted(driven(self._outcomes(conversations, sampling)), len(conversations)):
+        for position, outcome in driven(self._outcomes(conversations, sampling)):
             if isinstance(outcome, Failure):
                 failures[position] = outcome
             else:
@@ -163,9 +159,6 @@ class OpenaiEngine:
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=self._retries, timeout=self._timeout)
-
-    def _counted(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
-        return outcomes if self._progress is None else track(outcomes, total, self._progress, "row")
 
     def _address(self) -> str:
         """Of the server, without a user and password that a URL may hold."""

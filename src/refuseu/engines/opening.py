@@ -1,29 +1,38 @@
 """Opens the models of a profile: which engine runs a model on this machine."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
 
-from refuseu.engines.hub import fetched, hub_model
+from refuseu.engines.hub import fetched
 from refuseu.engines.identity import identity
+from refuseu.engines.loaded import LoadedModels
 from refuseu.engines.openai import OpenaiEngine, served_identity
-from refuseu.engines.protocol import Engine
+from refuseu.engines.protocol import Engine, LoadedEngine
+from refuseu.engines.ray import RayEngine
 from refuseu.engines.reference import ModelReference
+from refuseu.engines.revisions import hub_model
 from refuseu.engines.stored import StoredEngine
 from refuseu.engines.transformers import TransformersEngine
+from refuseu.engines.vllm import VllmEngine
+from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
-from refuseu.parameters.machine import Machine
-from refuseu.parameters.models import BASE, LocalModel, Models, ServedModel
+from refuseu.parameters.machine import Machine, VllmMachine
+from refuseu.parameters.models import BASE, LocalModel, Models, ServedModel, TransformersModel, VllmModel
 from refuseu.store import Store
 
 
 class Opener:
-    """Opens models by name; each is loaded when the first of its rows is missing from the store, and once."""
+    """Opens models by name; each is loaded when the first of its rows is missing from the store."""
 
-    def __init__(self, models: Models, machine: Machine, store: Store) -> None:
+    def __init__(self, models: Models, machine: Machine, store: Store, progress: str | None = None) -> None:
+        """``progress`` is the stage whose rows are shown as they get done; without it nothing is shown."""
+        self.machine = machine
+        self.store = store
         self._models = models
-        self._machine = machine
-        self._store = store
-        self._open: dict[str, Engine] = {}
+        self._progress = progress
+        self._loaded = LoadedModels(machine.loaded)
+        self._named: dict[str, Engine] = {}
 
     def named(self, name: str) -> Engine:
         """One of the profile's models.
@@ -31,42 +40,106 @@ class Opener:
         Raises:
             UserError: when the profile has no such model, or it cannot be had on this machine.
         """
-        if name not in self._open:
-            self._open[name] = self._named(name)
-        return self._open[name]
+        if name not in self._named:
+            self._named[name] = self._open(name)
+        return self._named[name]
 
-    def _named(self, name: str) -> Engine:
+    def identities(self) -> dict[str, str]:
+        """What each model is that was opened by name: repository and commit, engine, numbers. For a stage's metrics."""
+        return {name: engine.identity for name, engine in sorted(self._named.items())}
+
+    def weights(self, name: str) -> tuple[ModelReference, LocalModel]:
+        """Where the weights of one of the profile's models are; nothing is fetched.
+
+        Raises:
+            UserError: when the profile has no such model, or none with a repository.
+        """
         match self._models.get(name):
-            case LocalModel(repo=str(repo), revision=revision) as model:
-                return self._local(hub_model(repo, revision), model, None)
-            case ServedModel() as model:
-                return StoredEngine(served_identity(model.model), partial(self._served, model), self._store)
+            case TransformersModel(repo=str(repo)) | VllmModel(repo=str(repo)) as model:
+                return hub_model(repo, model.revision, self.store), model
             case _:
                 known = ", ".join(self._models) or "none"
                 raise UserError(f"models.{name}: the profile has no such model with a repo; it has {known}")
 
-    def folder(self, reference: ModelReference, progress: str | None = None) -> Engine:
-        """The base or a model aligned from it; ``progress`` is the stage whose rows are shown as they get done."""
+    def folder(self, reference: ModelReference) -> Engine:
+        """The base, or a model that was aligned from it."""
+        return self.folders({"": reference})[""]
+
+    def folders(self, references: Mapping[str, ModelReference]) -> dict[str, Engine]:
+        """The base and models that were aligned from it, by the same names; adapters share the weights of their base.
+
+        Raises:
+            UserError: when the profile's ``models`` has no base with weights.
+        """
         model = self._models.get(BASE)
         if not isinstance(model, LocalModel):
             raise UserError(f"models.{BASE}: must be a model with weights, for it is trained further")
-        return self._local(reference, model, progress)
+        return {
+            name: self._local(reference, model, _adapters_on(reference.base or reference, references.values()))
+            for name, reference in references.items()
+        }
 
-    def _local(self, reference: ModelReference, model: LocalModel, progress: str | None) -> Engine:
-        name = f"{identity(reference)} {model.engine} {model.dtype}"
-        return StoredEngine(name, self._loader(reference, name, model, progress), self._store)
+    def _open(self, name: str) -> Engine:
+        model = self._models.get(name)
+        return self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
 
-    def _loader(
-        self, reference: ModelReference, name: str, model: LocalModel, progress: str | None
-    ) -> Callable[[], Engine]:
-        machine = self._machine
+    def _local(self, reference: ModelReference, model: LocalModel, adapters: tuple[Path, ...]) -> Engine:
+        name, whole = described(reference, model), reference.base or reference
+        load = partial(_load, whole, model, described(whole, model), self.machine, adapters)
 
-        def load() -> Engine:
+        def engine() -> Engine:
+            loaded = self._loaded.get(described(whole, model), load)
+            return loaded.adapted(Path(reference.source), name) if reference.base else loaded
+
+        return StoredEngine(name, engine, self.store, self._progress)
+
+    def _served(self, name: str, model: ServedModel) -> StoredEngine:
+        own = self.machine.openai
+        url = own.base_urls.get(name, own.base_url)
+
+        @cache
+        def engine() -> Engine:
+            return OpenaiEngine(model.model, url, model.key, own.concurrency, own.retries, own.timeout)
+
+        return StoredEngine(served_identity(model.model), engine, self.store, self._progress)
+
+
+def described(reference: ModelReference, model: LocalModel) -> str:
+    """All that decides what a model says: its weights, what computes with them, and in which numbers."""
+    length = f" {model.max_model_len}" if isinstance(model, VllmModel) and model.max_model_len else ""
+    return f"{identity(reference)} {model.engine} {model.dtype}{length}"
+
+
+def _adapters_on(base: ModelReference, references: Iterable[ModelReference]) -> tuple[Path, ...]:
+    return tuple(Path(each.source) for each in references if each.base == base)
+
+
+def _load(
+    reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
+) -> LoadedEngine:
+    """The model on this machine, or on the workers of its Ray cluster."""
+    load = partial(_load_here, reference, model, name, machine, adapters)
+    if machine.ray is None:
+        return load()
+    own = machine.ray
+    return RayEngine(load, name, own.workers, own.batch_size, own.gpus_per_worker, own.cpus_per_worker, own.address)
+
+
+def _load_here(
+    reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
+) -> LoadedEngine:
+    match model, machine.vllm:
+        case TransformersModel(dtype=dtype), _:
             own = machine.transformers
-            return TransformersEngine(fetched(reference), name, own.batch_size, model.dtype, own.device, progress)
-
-        return load
-
-    def _served(self, model: ServedModel) -> Engine:
-        own = self._machine.openai
-        return OpenaiEngine(model.model, own.base_url, model.key, own.concurrency, own.retries, own.timeout)
+            return TransformersEngine(fetched(reference), name, own.batch_size, dtype, own.device)
+        case VllmModel(dtype=dtype, max_model_len=length), VllmMachine() as own:
+            folder = Path(fetched(reference).source)
+            settings = VllmSettings(
+                folder, dtype, length, adapters, own.tensor_parallel, own.memory_fraction, own.eager
+            )
+            return VllmEngine(settings, name, own.chunk_size)
+        case _:
+            raise UserError(
+                f"{reference.source}: the engine vllm needs a section vllm in machines/; name a machine that has one by "
+                "REFUSEU_MACHINE"
+            )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 
 Message = dict[str, str]
@@ -70,6 +71,16 @@ class Engine(Protocol):
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
         """Yield (position, natural-log likelihood of the continuation as the answer, summed over its tokens)."""
+
+
+class LoadedEngine(Engine, Protocol):
+    """A model that takes memory."""
+
+    def adapted(self, folder: Path, identity: str) -> Engine:
+        """The same loaded model with the LoRA adapter in ``folder``, in peft's format; the model itself stays as it is."""
+
+    def close(self) -> None:
+        """Give all memory back; neither this engine nor one that was adapted from it can be asked any more."""
 
 
 def user(text: str) -> Conversation:

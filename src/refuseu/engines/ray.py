@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
-from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
+from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling
 from refuseu.errors import UserError
 
 Item = TypeVar("Item")
 Row = tuple[int, Any]
 """A position, and what was made of the row there."""
+Adapter = tuple[Path, str]
+"""Its folder, and the identity of the model with it."""
 
 RETRIES = 3
 """Times that a batch is asked again after its worker was lost."""
@@ -24,7 +28,7 @@ class RayEngine:
 
     def __init__(
         self,
-        load: Callable[[], Engine],
+        load: Callable[[], LoadedEngine],
         identity: str,
         workers: int,
         batch_size: int,
@@ -44,6 +48,7 @@ class RayEngine:
                 "the engine ray takes the package ray, which is not installed; '.venv/bin/uv pip install ray' brings it"
             )
         self.identity = identity
+        self._adapter: Adapter | None = None
         self._batch_size = batch_size
         self._workers: list[Any] = []
         self._joined = _join(address)
@@ -54,14 +59,22 @@ class RayEngine:
             self.close()
             raise
 
+    def adapted(self, folder: Path, identity: str) -> Self:
+        """``folder`` must lie at the same place on all machines."""
+        view = copy(self)
+        view.identity, view._adapter = identity, (folder, identity)
+        return view
+
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        return self._asked(conversations, lambda worker, batch: worker.complete.remote(batch, sampling))
+        adapter = self._adapter
+        return self._asked(conversations, lambda worker, batch: worker.complete.remote(adapter, batch, sampling))
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
-        return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(batch))
+        adapter = self._adapter
+        return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(adapter, batch))
 
     def close(self) -> None:
-        """End the workers, and with them the models; leave the cluster if this engine joined it."""
+        """Ends the workers, and leaves the cluster if this engine joined it."""
         import ray
 
         for worker in self._workers:
@@ -69,7 +82,7 @@ class RayEngine:
         if self._joined:
             ray.shutdown()
 
-    def _start(self, load: Callable[[], Engine], workers: int, **resources: int) -> None:
+    def _start(self, load: Callable[[], LoadedEngine], workers: int, **resources: int) -> None:
         import ray
 
         start = ray.remote(max_restarts=-1, max_task_retries=RETRIES, **resources)(Worker).remote
@@ -101,7 +114,7 @@ class RayEngine:
 class Worker:
     """Holds an engine in a process of the cluster."""
 
-    def __init__(self, load: Callable[[], Engine]) -> None:
+    def __init__(self, load: Callable[[], LoadedEngine]) -> None:
         self._fault = ""
         try:
             self._engine = load()
@@ -112,21 +125,28 @@ class Worker:
         """The sentence of the user error that loading ended in, if any; answers when the engine is loaded."""
         return self._fault
 
-    def complete(self, rows: list[tuple[int, Conversation]], sampling: Sampling) -> tuple[list[Row], str]:
+    def complete(
+        self, adapter: Adapter | None, rows: list[tuple[int, Conversation]], sampling: Sampling
+    ) -> tuple[list[Row], str]:
         """What is done, and the sentence of the user error it ended in, if any."""
-        return _collected([position for position, _ in rows], self._engine.complete([row for _, row in rows], sampling))
+        return _collected(rows, lambda asked: self._adapted(adapter).complete(asked, sampling))
 
-    def log_likelihoods(self, rows: list[tuple[int, tuple[Conversation, str]]]) -> tuple[list[Row], str]:
-        return _collected([position for position, _ in rows], self._engine.log_likelihoods([row for _, row in rows]))
+    def log_likelihoods(
+        self, adapter: Adapter | None, rows: list[tuple[int, tuple[Conversation, str]]]
+    ) -> tuple[list[Row], str]:
+        return _collected(rows, self._adapted(adapter).log_likelihoods)
+
+    def _adapted(self, adapter: Adapter | None) -> Engine:
+        return self._engine.adapted(*adapter) if adapter else self._engine
 
 
-def _collected(positions: list[int], answers: Iterable[Row]) -> tuple[list[Row], str]:
+def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterable[Row]]) -> tuple[list[Row], str]:
     done: list[Row] = []
     try:
-        for index, answer in answers:
-            done.append((positions[index], answer))
+        for index, answer in ask([row for _, row in rows]):
+            done.append((rows[index][0], answer))
     except UserError as error:
-        return done, f"{error.message} (counted within rows {positions[0]} to {positions[-1]})"
+        return done, f"{error.message} (counted within rows {rows[0][0]} to {rows[-1][0]})"
     return done, ""
 
 

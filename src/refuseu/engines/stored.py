@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from typing import TypeVar
 
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling
+from refuseu.progress import track
 from refuseu.store import Store, row_key
+
+T = TypeVar("T")
 
 DIGITS = 6
 """Decimals of a number that are kept: noise between batch shapes lies far below."""
@@ -15,24 +18,25 @@ VERSION = 3
 
 
 class StoredEngine:
-    """Loads its engine when the first row is asked for that the store does not hold."""
+    """Asks its engine for the rows that the store does not hold, and for its engine when there are such rows."""
 
-    def __init__(self, identity: str, load: Callable[[], Engine], store: Store) -> None:
+    def __init__(self, identity: str, engine: Callable[[], Engine], store: Store, progress: str | None = None) -> None:
+        """``engine`` is called whenever rows are missing; it loads the model where that is not in memory.
+
+        ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+        """
         self.identity = identity
-        self._load = load
+        self._engine = engine
         self._store = store
-
-    @cached_property
-    def _engine(self) -> Engine:
-        return self._load()
+        self._progress = progress
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         drawn = asdict(sampling)
         keys = [self._key(messages=conversation, sampling=drawn) for conversation in conversations]
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
-            asked = [conversations[position] for position in missing]
-            for position, completion in self._engine.complete(asked, sampling):
+            done = self._engine().complete([conversations[position] for position in missing], sampling)
+            for position, completion in self._shown(done, len(missing)):
                 yield missing[position], _written(completion)
 
         return enumerate(map(_read, self._store.complete(keys, work)))
@@ -41,10 +45,14 @@ class StoredEngine:
         keys = [self._key(messages=conversation, continuation=text) for conversation, text in pairs]
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
-            for position, score in self._engine.log_likelihoods([pairs[position] for position in missing]):
+            done = self._engine().log_likelihoods([pairs[position] for position in missing])
+            for position, score in self._shown(done, len(missing)):
                 yield missing[position], repr(round(score, DIGITS))
 
         return enumerate(map(float, self._store.complete(keys, work)))
+
+    def _shown(self, done: Iterable[T], total: int) -> Iterable[T]:
+        return track(done, total, self._progress, "row") if self._progress else done
 
     def _key(self, **asked: object) -> str:
         return row_key(version=VERSION, model=self.identity, **asked)

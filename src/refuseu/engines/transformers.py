@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
-from refuseu.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +34,8 @@ class TransformersEngine:
         batch_size: int,
         dtype: str = "float64",
         device: str = "cpu",
-        progress: str | None = None,
     ) -> None:
-        """``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+        """``reference`` is a model on this machine.
 
         Raises:
             UserError: for a model that cannot be read, or whose tokenizer cannot be asked a question.
@@ -45,7 +45,8 @@ class TransformersEngine:
         torch.set_num_threads(1)
         self.identity = identity
         self._name = reference.source
-        self._progress = progress
+        self._adapter: Path | None = None
+        self._adapters: dict[Path, str] = {}
         self._batch_size = batch_size
         with (
             readable(reference),
@@ -54,6 +55,23 @@ class TransformersEngine:
             self._tokenizer = _tokenizer(reference)
             self._model = _model(reference, getattr(torch, dtype), device)
         self._check_tokenizer()
+
+    def adapted(self, folder: Path, identity: str) -> Self:
+        """
+        Raises:
+            UserError: for an adapter that cannot be read, or that fits another model.
+        """
+        if folder not in self._adapters:
+            name = f"adapter-{len(self._adapters)}"
+            with readable(ModelReference(folder)):
+                self._model.load_adapter(str(folder), adapter_name=name)
+            self._adapters[folder] = name
+        view = copy(self)
+        view.identity, view._name, view._adapter = identity, folder, folder
+        return view
+
+    def close(self) -> None:
+        del self._model
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         prompts = [prompt_tokens(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
@@ -135,13 +153,21 @@ class TransformersEngine:
 
     def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
         order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        return counted(batches, self._progress) if self._progress and batches else iter(batches)
+        return (order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size))
+
+    def _select_adapter(self) -> None:
+        """Of those that lie beside the model's weights, the one that answers now; none for the model itself."""
+        if self._adapter:
+            self._model.enable_adapters()
+            self._model.set_adapter(self._adapters[self._adapter])
+        elif self._adapters:
+            self._model.disable_adapters()
 
     @contextmanager
     def _inference(self, rows: int) -> Iterator[None]:
         import torch
 
+        self._select_adapter()
         task = f"compute {rows} rows at once; lower transformers.batch_size in machines/"
         with enough_memory(self._name, task), torch.inference_mode():
             yield
@@ -150,19 +176,13 @@ class TransformersEngine:
 def _tokenizer(reference: ModelReference) -> Any:
     from transformers import AutoTokenizer
 
-    whole = reference.base or reference
-    return AutoTokenizer.from_pretrained(whole.source, revision=whole.commit, padding_side="left")
+    return AutoTokenizer.from_pretrained(reference.source, padding_side="left")
 
 
 def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
-    whole = reference.base or reference
-    model = AutoModelForCausalLM.from_pretrained(whole.source, revision=whole.commit, dtype=dtype, use_safetensors=True)
-    if reference.base:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, reference.source)
+    model = AutoModelForCausalLM.from_pretrained(reference.source, dtype=dtype, use_safetensors=True)
     return model.to(device).eval()
 
 
@@ -185,14 +205,6 @@ def _drawing(seeds: list[int], sampling: Sampling) -> Any:
         return warp(ids, logits).double() + noise.to(logits.device)
 
     return draw
-
-
-def counted(batches: list[list[int]], stage: str) -> Iterator[list[int]]:
-    """``batches``, with their rows counted as they get done."""
-    with Progress(stage, sum(map(len, batches)), "row") as progress:
-        for batch in batches:
-            yield batch
-            progress.advance(len(batch))
 
 
 @contextmanager

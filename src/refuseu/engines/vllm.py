@@ -11,7 +11,6 @@ from refuseu.engines.child import Child
 from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
 from refuseu.errors import UserError
-from refuseu.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,10 +26,8 @@ class VllmEngine:
     environment (compute capability 8.0 or more) it does not.
     """
 
-    def __init__(
-        self, settings: VllmSettings, identity: str, chunk_size: int = CHUNK, progress: str | None = None
-    ) -> None:
-        """Loads the model. ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+    def __init__(self, settings: VllmSettings, identity: str, chunk_size: int = CHUNK) -> None:
+        """Loads the model.
 
         Raises:
             UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read.
@@ -44,11 +41,10 @@ class VllmEngine:
         self._adapter: Path | None = None
         self._adapters = settings.adapters
         self._chunk_size = chunk_size
-        self._progress = progress
         self._child = Child(partial(VllmModel, settings), str(settings.source))
 
     def adapted(self, folder: Path, identity: str) -> Self:
-        """The same loaded model with the adapter in ``folder``, which must be one of the settings'."""
+        """``folder`` must be one of the settings' adapters."""
         assert folder in self._adapters, f"{folder} is not among the settings' adapters"
         view = copy(self)
         view.identity = identity
@@ -57,26 +53,25 @@ class VllmEngine:
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         chunks = [Asked(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
-        return self._answered(VllmModel.complete, chunks, len(conversations), "the chat template refuses them")
+        return self._answered(VllmModel.complete, chunks, "the chat template refuses them")
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
         chunks = [Scored(chunk, self._adapter) for chunk in self._chunks(pairs)]
         why = "the chat template refuses them, or they are too long with their answers"
-        return self._answered(VllmModel.score, chunks, len(pairs), why)
+        return self._answered(VllmModel.score, chunks, why)
 
     def close(self) -> None:
-        """Give all memory back; neither this engine nor a view of it can be asked any more."""
         self._child.close()
 
     def _chunks(self, rows: Sequence[Item]) -> list[Sequence[Item]]:
         return [rows[start : start + self._chunk_size] for start in range(0, len(rows), self._chunk_size)]
 
     def _answered(
-        self, method: Callable[[VllmModel, Item], list[Result | None]], chunks: list[Item], rows: int, why: str
+        self, method: Callable[[VllmModel, Item], list[Result | None]], chunks: list[Item], why: str
     ) -> Iterator[tuple[int, Result]]:
         refused: list[int] = []
         position = 0
-        for answers in self._counted(self._child.map(method, chunks), rows):
+        for answers in self._child.map(method, chunks):
             for answer in answers:
                 if answer is None:
                     refused.append(position)
@@ -86,12 +81,3 @@ class VllmEngine:
         if refused:
             numbers = ", ".join(map(str, refused))
             raise UserError(f"{self.identity}: conversations {numbers} (from 0) cannot be asked: {why}")
-
-    def _counted(self, chunks: Iterator[list[Result]], rows: int) -> Iterator[list[Result]]:
-        if self._progress is None or not rows:
-            yield from chunks
-            return
-        with Progress(self._progress, rows, "row") as progress:
-            for chunk in chunks:
-                yield chunk
-                progress.advance(len(chunk))

@@ -28,12 +28,10 @@ ENVIRONMENT = {
 class VllmSettings:
     """Which model, and how vLLM holds it."""
 
-    source: Path | str
-    """A model folder, or a repository of the hub."""
+    source: Path
+    """A model folder."""
     dtype: str
-    """``bfloat16`` or ``float32``; it decides what the model says."""
-    revision: str | None = None
-    """Commit of a repository."""
+    """``bfloat16``, ``float16`` or ``float32``; it decides what the model says."""
     max_model_len: int | None = None
     """Tokens that a conversation and its answer may have together; None: as many as the model can attend to."""
     adapters: tuple[Path, ...] = ()
@@ -168,8 +166,6 @@ def _load(settings: VllmSettings) -> Any:
 
     return LLM(
         str(settings.source),
-        revision=settings.revision,
-        tokenizer_revision=settings.revision,
         dtype=settings.dtype,
         seed=0,
         max_model_len=settings.max_model_len,
@@ -252,7 +248,7 @@ def _scoring() -> Any:
 
 
 @contextmanager
-def _readable(source: Path | str) -> Iterator[None]:
+def _readable(source: Path) -> Iterator[None]:
     """Turns what loading a damaged model raises into a sentence, and what it raises where a GPU's memory does not hold it."""
     from safetensors import SafetensorError
 

@@ -45,6 +45,10 @@ class NgramJudge:
         replies = self._classify("reply", [each.answer or "" for each in exchanges])
         return [round(harm * compliance, DIGITS) for (_, harm), (_, compliance) in zip(harms, replies, strict=True)]
 
+    def question_scores(self, questions: Sequence[str]) -> list[float]:
+        """Probability (0-1) that each question is harmful, whatever is answered; rounded as ``harm_scores`` are."""
+        return [round(harm, DIGITS) for _, harm in self._classify("question", list(questions))]
+
     def prefers(self, pairs: Sequence[tuple[Exchange, Exchange]]) -> list[bool]:
         """Whether the first of each pair is the likelier to be harmful."""
         scores = iter(self.harm_scores([exchange for pair in pairs for exchange in pair]))

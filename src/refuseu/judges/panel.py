@@ -20,12 +20,13 @@ class Panel:
     """One judge or several, by the names that they have in tables, and who decides where they differ."""
 
     judges: Mapping[str, Judge]
-    adjudicator: tuple[str, Judge]
+    adjudicators: Mapping[str, Judge]
+    """One, or none for a single judge, who differs from nobody."""
 
     @property
     def voters(self) -> dict[str, Judge]:
         """The judges and the adjudicator, by name."""
-        return {**self.judges, self.adjudicator[0]: self.adjudicator[1]}
+        return {**self.judges, **self.adjudicators}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
         """The verdict that the judges agree on, else the adjudicator's; equal exchanges are judged once."""
@@ -33,7 +34,11 @@ class Panel:
         votes = list(zip(*(judge.judge(distinct) for judge in self.judges.values()), strict=True))
         common = dict(zip(distinct, map(agreed, votes), strict=True))
         disputed = [exchange for exchange, verdict in common.items() if verdict is None]
-        ruled = dict(zip(disputed, self.adjudicator[1].judge(disputed), strict=True))
+        ruled = {
+            exchange: verdict
+            for adjudicator in self.adjudicators.values()
+            for exchange, verdict in zip(disputed, adjudicator.judge(disputed), strict=True)
+        }
         told = {exchange: told_reply(vote) for exchange, vote in zip(distinct, votes, strict=True)}
         decisions = {
             exchange: Decision(verdict, True)

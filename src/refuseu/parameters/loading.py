@@ -13,7 +13,9 @@ Read = TypeVar("Read", bound=Section)
 
 
 def load(stage: type[Read], root: Path = Path()) -> Read:
-    """The parameters that ``stage`` reads: its fields are top-level keys, the stage's ``params`` in ``dvc.yaml``.
+    """The parameters that ``stage`` reads: its fields are the keys that are the stage's ``params`` in ``dvc.yaml``.
+
+    A key is a section, or a part of one with a dot between, like ``models.base``.
 
     Raises:
         UserError: for a file that is missing or not YAML, and for every key of these that is unknown, missing or wrong.
@@ -21,12 +23,18 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
     merged, where = merged_sections(root)
     names = [field.alias or name for name, field in stage.model_fields.items()]
     try:
-        return stage.model_validate({name: merged[name] for name in names if name in merged})
+        return stage.model_validate({name: found for name in names if (found := _at(merged, name)) is not None})
     except ValidationError as error:
         said = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
         )
         raise UserError(f"{where}: {said}; 'python -m refuseu.config' checks all parameters") from None
+
+
+def _at(sections: dict[str, Any], key: str) -> Any:
+    """What stands at a key; ``None`` where nothing does."""
+    section, _, part = key.partition(".")
+    return sections.get(section, {}).get(part) if part else sections.get(key)
 
 
 def merged_sections(root: Path) -> tuple[dict[str, Any], str]:

@@ -1,17 +1,15 @@
 """Where the work runs: ``machines/<name>.yaml``. No output depends on it, so DVC does not track it."""
 
-import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from refuseu.errors import UserError
 from refuseu.files.faults import explained
-from refuseu.files.yaml import read_yaml
+from refuseu.parameters.machine_file import machine_file
 from refuseu.parameters.section import Positive, Rate, Section
-
-DEFAULT = "cpu"
+from refuseu.parameters.training_machine import TrainingMachine
 
 
 class TransformersMachine(Section):
@@ -22,11 +20,40 @@ class TransformersMachine(Section):
     device: Literal["cpu", "cuda"]
 
 
+class VllmMachine(Section):
+    """How the engine ``vllm`` runs."""
+
+    tensor_parallel: Positive
+    """GPUs that share a model's weights."""
+    memory_fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share (0-1) of each GPU's memory that one model takes, its cache among it."""
+    chunk_size: Positive
+    """Rows that are handed over, and kept, together: enough to keep the GPUs busy, and no more than one wants to lose."""
+    eager: bool = False
+    """Starts in seconds and answers more slowly: nothing is compiled."""
+
+
+class RayMachine(Section):
+    """How the models of ``transformers`` and ``vllm`` are spread over a Ray cluster."""
+
+    workers: Positive
+    """Processes that each hold every model they are asked for."""
+    batch_size: Positive
+    """Rows that a worker is given at once."""
+    cpus_per_worker: Positive
+    gpus_per_worker: Annotated[int, Field(ge=0)]
+    """With vLLM as many as ``vllm.tensor_parallel``."""
+    address: str | None = None
+    """Of a cluster that runs (``host:6379``); nothing for one that is started on this machine and ended with the stage."""
+
+
 class OpenaiMachine(Section):
     """Where the engine ``openai`` finds its models, and how it asks them."""
 
     base_url: str | None = None
     """Of the endpoint, as ``http://127.0.0.1:8000/v1``; nothing for OpenAI's own."""
+    base_urls: dict[str, str | None] = Field(default_factory=dict)
+    """Of those models that lie elsewhere, by their name in the profile; nothing again for OpenAI's own."""
     concurrency: Positive
     """Requests that are under way at once."""
     retries: Annotated[int, Field(ge=0)]
@@ -40,8 +67,24 @@ class Machine(Section):
 
     workers: Positive
     """Processes that share the evaluated models out; a core each."""
+    loaded: Positive
+    """Models that lie in memory at the same time; the one asked longest ago makes room for the next."""
     transformers: TransformersMachine
     openai: OpenaiMachine
+    training: TrainingMachine
+    vllm: VllmMachine | None = None
+    """Nothing for a machine that vLLM shall not run on."""
+    ray: RayMachine | None = None
+    """Nothing for a machine that works alone."""
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Self:
+        if self.vllm and self.vllm.memory_fraction * self.loaded > 1:
+            raise ValueError(
+                f"vllm.memory_fraction: {self.loaded} models (loaded) do not fit together when each takes "
+                f"{self.vllm.memory_fraction} of a GPU's memory; lower one of the two"
+            )
+        return self
 
 
 def load_machine(root: Path = Path()) -> Machine:
@@ -50,10 +93,7 @@ def load_machine(root: Path = Path()) -> Machine:
     Raises:
         UserError: for a machine that has no file, and for every key that is unknown, missing or out of range.
     """
-    name = os.environ.get("REFUSEU_MACHINE") or DEFAULT
-    path = root / "machines" / f"{name}.yaml"
-    known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
-    content = read_yaml(path, f"REFUSEU_MACHINE must be one of: {known}")
+    path, content = machine_file(root)
     try:
         return Machine.model_validate(content)
     except ValidationError as error:

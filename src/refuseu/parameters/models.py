@@ -4,23 +4,36 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refuseu.parameters.section import Section
-
-Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+from refuseu.parameters.section import Positive, Section
 
 
-class LocalModel(Section):
-    """A model in the format of the Hugging Face hub that runs on this machine."""
+class _Weights(Section):
+    """A model in the format of the Hugging Face hub that runs where the work runs."""
 
-    engine: Literal["transformers"]
     repo: str | None = None
-    """A repository of the hub (``org/name``), or a folder that begins with ``/`` or ``.``; nothing for a base that is trained."""
+    """A repository of the hub (``org/name``), or a folder that begins with ``/`` or ``.``; nothing for a base made here."""
     revision: str | None = None
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
-    dtype: Dtype
-    """The numbers that it computes in; they decide its answers."""
     license: str | None = None
     """Of the weights, for model cards."""
+
+
+class TransformersModel(_Weights):
+    """A model that transformers runs."""
+
+    engine: Literal["transformers"]
+    dtype: Literal["float64", "float32", "bfloat16", "float16"]
+    """The numbers that it computes in; they decide its answers."""
+
+
+class VllmModel(_Weights):
+    """A model that vLLM runs."""
+
+    engine: Literal["vllm"]
+    dtype: Literal["float32", "bfloat16", "float16"]
+    """The numbers that it computes in; they decide its answers."""
+    max_model_len: Positive | None = None
+    """Tokens that a conversation and its answer may have together; nothing for as many as the model can attend to."""
 
 
 class ServedModel(Section):
@@ -33,7 +46,8 @@ class ServedModel(Section):
     """Name of the environment variable that holds the key; the key itself stands in no file."""
 
 
-Model = Annotated[LocalModel | ServedModel, Field(discriminator="engine")]
+LocalModel = TransformersModel | VllmModel
+Model = Annotated[TransformersModel | VllmModel | ServedModel, Field(discriminator="engine")]
 Models = dict[str, Model]
 BASE = "base"
 """The model of this name is the un-aligned base; its engine and its numbers are those of all aligned models too."""
@@ -44,7 +58,7 @@ class Asked(Section):
 
     model: str
     """One of the profile's ``models``."""
-    max_new_tokens: Annotated[int, Field(gt=0)]
+    max_new_tokens: Positive
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0 takes the likeliest token each time."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0

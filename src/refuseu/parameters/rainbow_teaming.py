@@ -28,16 +28,42 @@ class LlmPart(Asked):
     kind: Literal["llm"]
 
 
+class SeedSet(Section):
+    """Questions of others that a search starts from: where they are, and in which columns."""
+
+    source: str
+    """A file in ``data/seeds`` that ends in ``.csv``, ``.jsonl`` or ``.parquet``, or a dataset of the hub (``org/name``)."""
+    text: str
+    """Column of the question."""
+    category: str | None = None
+    """Column of the hazard category, by its key or its name; an empty entry is none."""
+    revision: str | None = None
+    """Commit of the hub's dataset."""
+    config: str | None = None
+    """Config of the hub's dataset, where it has several."""
+    split: str = "train"
+    """Split of the hub's dataset."""
+
+
+class LlmMutator(LlmPart):
+    """Rewrites questions by a chat model, the first of them from a seed set."""
+
+    seeds: SeedSet | None = None
+    """Nothing for the phrasebook's asks."""
+
+
 class NgramsPart(Section):
     """A part that the judge ``ngrams`` plays."""
 
     kind: Literal["ngrams"]
+    replies: Literal["phrases"] | None = None
+    """Who tells whether the target complied; nothing for the n-grams themselves, which know the phrasebook's answers alone."""
 
 
 class RainbowTeaming(Section):
     """The search: who plays its parts, and how long it goes on."""
 
-    mutator: Annotated[PhrasebookPart | LlmPart, Field(discriminator="kind")]
+    mutator: Annotated[PhrasebookPart | LlmMutator, Field(discriminator="kind")]
     """Writes questions out of other questions."""
     twin: Annotated[PhrasebookPart | LlmPart | NoPart, Field(discriminator="kind")]
     """Writes the benign twin of a question."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.models import Asked, Models
-from refuseu.parameters.section import Section
+from refuseu.parameters.section import Positive, Section
 
 
 class ByPhrasebook(Section):
@@ -21,10 +21,20 @@ class LlmTranslator(Asked):
     kind: Literal["llm"]
 
 
+class Seq2SeqTranslator(Section):
+    """A translation model that is no LLM, NLLB or MADLAD-400, by transformers."""
+
+    kind: Literal["seq2seq"]
+    model: str
+    """One of the profile's ``models``, with the engine transformers."""
+    max_tokens: Positive
+    """Of a text, before and after."""
+
+
 class Translate(Section):
     """Who translates, and what is kept."""
 
-    translator: Annotated[ByPhrasebook | LlmTranslator, Field(discriminator="kind")]
+    translator: Annotated[ByPhrasebook | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
     min_chrf: Annotated[float, Field(ge=0, le=100)]
     """Least chrF (0-100) of the back-translation against the English question."""
 

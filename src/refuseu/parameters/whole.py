@@ -1,6 +1,7 @@
 """All of ``params.yaml`` and of one profile, and what must hold between their sections."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -8,17 +9,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from refuseu.errors import UserError
 from refuseu.files.faults import explained
-from refuseu.parameters.base import Base
+from refuseu.parameters.base import Base, HubBase
 from refuseu.parameters.dpo import Dpo
 from refuseu.parameters.eval import Eval
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
 from refuseu.parameters.loading import merged_sections
-from refuseu.parameters.models import Models
+from refuseu.parameters.models import BASE, Models
 from refuseu.parameters.rainbow_teaming import RainbowTeaming
 from refuseu.parameters.report import Report
 from refuseu.parameters.respond import Respond
-from refuseu.parameters.section import Seed
+from refuseu.parameters.section import Section, Seed
 from refuseu.parameters.split import Split
 from refuseu.parameters.train import Train
 from refuseu.parameters.translate import Translate
@@ -50,8 +51,7 @@ class Parameters(Experiment):
             raise ValueError(f"styles.{PLAIN}: is the name of asking without a style; take another")
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
-        if self.label.adjudicator in self.label.judges.values():
-            raise ValueError("label.adjudicator: must differ from all label.judges")
+        self._check_models()
         for name, config in self.train.configs.items():
             if name == "base" or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
                 raise ValueError(
@@ -65,6 +65,29 @@ class Parameters(Experiment):
             if not self.train.languages_of(name, self.languages):
                 raise ValueError(f"train.configs.{name}: no language is left")
         return self
+
+    def _check_models(self) -> None:
+        if BASE not in self.models:
+            raise ValueError(f"models.{BASE}: missing; it says what runs the un-aligned model, and in which numbers")
+        if isinstance(self.base, HubBase) and not getattr(self.models[BASE], "repo", None):
+            raise ValueError(f"models.{BASE}.repo: missing; a base of kind hub is the model of this repository")
+        for key, name in self.played():
+            if name not in self.models:
+                raise ValueError(f"{key}: {name!r} is none of models, which are {', '.join(self.models)}")
+
+    def played(self) -> Iterator[tuple[str, str]]:
+        """Every part that one of ``models`` plays: its key, as ``translate.translator.model``, and the model's name."""
+        for section in ("rainbow-teaming", "translate", "respond", "label", "eval"):
+            yield from _played(getattr(self, section.replace("-", "_")), section)
+
+
+def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
+    entries = dict(part) if isinstance(part, Section | dict) else {}
+    for name, value in entries.items():
+        key = f"{place}.{name}"
+        if name == "model":
+            yield key, value
+        yield from _played(value, key)
 
 
 def load_all(root: Path = Path()) -> Parameters:

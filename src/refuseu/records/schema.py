@@ -1,4 +1,4 @@
-"""What a table is: its columns, its key, and how it is read back, as a whole or a batch of rows at a time."""
+"""What a table is: its columns, its key, and how it is read back."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,8 +13,6 @@ from refuseu.errors import UserError
 
 QUESTION_AND_LANGUAGE = ("question_id", "lang")
 """The key of every table of questions."""
-BATCH = 65_536
-"""Rows that are held at once where a table is gone through in batches; with long answers about 150 MB."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pd.
     Raises:
         UserError: for a file that is missing or no parquet, other columns than the schema's, no rows, or a missing value.
     """
-    with _opened(path, schema) as file:
+    with opened(path, schema) as file:
         rows = file.read([name for name in schema.columns if name not in without]).to_pandas()
     gap = schema.gap(rows) if len(rows) else "holds no rows; metrics/*.json say what was rejected, and why"
     if gap:
@@ -51,45 +49,8 @@ def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pd.
     return rows
 
 
-@dataclass(frozen=True)
-class Batches:
-    """A table that an earlier stage wrote, ``BATCH`` rows at a time, for texts that do not fit into memory as a whole.
-
-    It can be gone through again and again. The index of a row is its position in the table.
-    """
-
-    path: Path
-    schema: Schema
-    columns: tuple[str, ...]
-    """Those that are read, beside the key."""
-
-    def __iter__(self) -> Iterator[pd.DataFrame]:
-        """The rows in their order.
-
-        Raises:
-            UserError: as ``read_table``, but for a table without rows.
-        """
-        start = 0
-        columns = [*self.schema.key, *self.columns]
-        with _opened(self.path, self.schema) as file:
-            for batch in file.iter_batches(BATCH, columns=columns):
-                rows = batch.to_pandas()
-                rows.index += start
-                gap = self.schema.gap(rows)
-                if gap:
-                    raise UserError(f"{self.path}: {gap}; {WAY_OUT}")
-                yield rows
-                start += len(rows)
-
-    def complete(self, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """``rows`` of this table, by their index and in its order, with the columns that they lack; a batch at a time."""
-        for batch in self:
-            here = rows.loc[batch.index[0] : batch.index[-1]]
-            yield here.join(batch[batch.columns.difference(here.columns)])
-
-
 @contextmanager
-def _opened(path: Path, schema: Schema) -> Iterator[pq.ParquetFile]:
+def opened(path: Path, schema: Schema) -> Iterator[pq.ParquetFile]:
     """The file, whose columns are the schema's; whatever Arrow says against it, while it is read too, is one sentence."""
     try:
         with pq.ParquetFile(path) as file:

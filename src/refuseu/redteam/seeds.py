@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.errors import UserError
+from refuseu.parameters.rainbow_teaming import SeedSet
 from refuseu.redteam.parts import Question
 
 Rows = Iterable[Mapping[str, Any]]
@@ -26,26 +27,8 @@ class Seed:
     """Key of its hazard category; ``None`` where the set does not tell."""
 
 
-@dataclass(frozen=True)
-class SeedSet:
-    """Where the seeds are, and in which columns."""
-
-    source: str
-    """A path that ends in ``.csv``, ``.jsonl`` or ``.parquet``, or the name of a dataset of the hub (``org/name``)."""
-    text: str
-    """Column of the question."""
-    category: str | None = None
-    """Column of the hazard category, by its key or its name; an empty entry is none."""
-    revision: str | None = None
-    """Commit of the hub's dataset."""
-    config: str | None = None
-    """Config of the hub's dataset, where it has several."""
-    split: str = "train"
-    """Split of the hub's dataset."""
-
-
-def read_seeds(seed_set: SeedSet, categories: Mapping[str, str]) -> list[Seed]:
-    """All seeds, in the order of the set; ``categories`` is key to name.
+def read_seeds(seed_set: SeedSet, folder: Path, categories: Mapping[str, str]) -> list[Seed]:
+    """All seeds, in the order of the set; files lie in ``folder``, ``categories`` is key to name.
 
     Raises:
         UserError: for a set that cannot be read, is empty or lacks a column, and for a row without a question or of no known
@@ -53,7 +36,7 @@ def read_seeds(seed_set: SeedSet, categories: Mapping[str, str]) -> list[Seed]:
             columns.
     """
     keys = {spelling.casefold(): key for key, name in categories.items() for spelling in (key, name)}
-    seeds = [_seed(seed_set, number, row, keys) for number, row in enumerate(_rows(seed_set), 1)]
+    seeds = [_seed(seed_set, number, row, keys) for number, row in enumerate(_rows(seed_set, folder), 1)]
     if not seeds:
         raise UserError(f"{seed_set.source}: holds no row; name a seed set with questions")
     return seeds
@@ -81,9 +64,9 @@ def _entry(place: str, row: Mapping[str, Any], column: str) -> str:
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
-def _rows(seed_set: SeedSet) -> Rows:
+def _rows(seed_set: SeedSet, folder: Path) -> Rows:
     readers: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-    path = Path(seed_set.source)
+    path = folder / seed_set.source
     if path.suffix not in readers:
         return _hub(seed_set)
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refuseu.parameters.base import Base
+from refuseu.parameters.base import TrainedBase
 from refuseu.training.corpus import Example
 from refuseu.training.loop import EVERY_STEP, curve, run_training
 
@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_base(examples: list[Example], settings: Base, seed: int, out: Path) -> dict[str, float]:
+def train_base(examples: list[Example], settings: TrainedBase, seed: int, out: Path) -> dict[str, float]:
     """Train on ``examples`` and save a Hugging Face folder below ``out``.
 
     Returns:
@@ -54,7 +54,7 @@ def train_base(examples: list[Example], settings: Base, seed: int, out: Path) ->
     }
 
 
-def build_tokenizer(examples: list[Example], settings: Base) -> "PreTrainedTokenizerFast":
+def build_tokenizer(examples: list[Example], settings: TrainedBase) -> "PreTrainedTokenizerFast":
     """Byte-level BPE of ``settings.vocabulary`` tokens over the examples' texts."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
@@ -75,7 +75,7 @@ def build_tokenizer(examples: list[Example], settings: Base) -> "PreTrainedToken
     return tokenizer
 
 
-def build_model(tokenizer: "PreTrainedTokenizerFast", settings: Base) -> "LlamaForCausalLM":
+def build_model(tokenizer: "PreTrainedTokenizerFast", settings: TrainedBase) -> "LlamaForCausalLM":
     """A Llama of ``settings``'s size, randomly initialised; input and output embeddings are apart (untied)."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -101,7 +101,7 @@ def _fit(
     model: "LlamaForCausalLM",
     tokenizer: "PreTrainedTokenizerFast",
     examples: list[Example],
-    settings: Base,
+    settings: TrainedBase,
     seed: int,
     out: Path,
 ) -> list[float]:
@@ -121,7 +121,7 @@ def _fit(
     return [point["loss"] for point in curve(log)]
 
 
-def training_arguments(settings: Base, seed: int, out: Path) -> "TrainingArguments":
+def training_arguments(settings: TrainedBase, seed: int, out: Path) -> "TrainingArguments":
     from transformers import TrainingArguments
 
     return TrainingArguments(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from refuseu.parameters.base import Base
+from refuseu.parameters.base import TrainedBase
 from refuseu.phrasebook import SLOT, Phrasebook
 from refuseu.taxonomy import PLAIN, Kind
 
@@ -34,7 +34,7 @@ class Example:
     """Whether ``completion`` is all of the answer, or its opening alone."""
 
 
-def draw_examples(books: dict[str, Phrasebook], settings: Base, seed: int) -> list[Example]:
+def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int) -> list[Example]:
     """All that ``settings`` trains on, in a seeded order, the same number in each language (but for the remainder)."""
     count = settings.steps * settings.batch_size
     refused = refused_ask_ids(next(iter(books.values())), settings.refused_asks, seed)

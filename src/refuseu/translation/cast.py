@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from refuseu.engines.opening import Opener
+from refuseu.engines.opening import Opener, described
 from refuseu.engines.protocol import Sampling
-from refuseu.parameters.translate import ByPhrasebook, LlmTranslator, Translate
+from refuseu.parameters.translate import ByPhrasebook, LlmTranslator, Seq2SeqTranslator, Translate
 from refuseu.phrasebook import Phrasebook
+from refuseu.translation.known import KnownFirst
 from refuseu.translation.parts import Translator
 from refuseu.translation.phrasebook import PhrasebookTranslator
 
@@ -19,8 +20,22 @@ def translator_of(settings: Translate, books: dict[str, Phrasebook], opener: Ope
         case LlmTranslator() as part:
             from refuseu.prompts import Prompt
             from refuseu.translation import llm
-            from refuseu.translation.known import KnownFirst
 
             prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
             sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
             return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt))
+        case Seq2SeqTranslator() as part:
+            return KnownFirst(by_rule, _seq2seq(part, opener))
+
+
+def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
+    from refuseu.engines.hub import fetched
+    from refuseu.translation import seq2seq
+
+    reference, model = opener.weights(part.model)
+    own, dtype = opener.machine.transformers, model.dtype
+
+    def load() -> seq2seq.Seq2SeqModel:
+        return seq2seq.Seq2SeqModel(fetched(reference), part.max_tokens, own.batch_size, dtype, own.device)
+
+    return seq2seq.Seq2SeqTranslator(described(reference, model), part.max_tokens, load, opener.store)

@@ -37,7 +37,7 @@ class Seq2SeqModel:
     def __init__(
         self, reference: ModelReference, max_tokens: int, batch_size: int, dtype: str = "float32", device: str = "cpu"
     ) -> None:
-        """``max_tokens`` is the most that a text may have, before and after.
+        """``reference`` is a model on this machine; ``max_tokens`` the most that a text may have, before and after.
 
         Raises:
             UserError: for a model that cannot be read, or is of neither family.
@@ -51,9 +51,9 @@ class Seq2SeqModel:
             readable(reference),
             enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
         ):
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source, revision=reference.commit)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source)
             model = AutoModelForSeq2SeqLM.from_pretrained(
-                reference.source, revision=reference.commit, dtype=getattr(torch, dtype), use_safetensors=True
+                reference.source, dtype=getattr(torch, dtype), use_safetensors=True
             )
         self._model: Any = model.to(device).eval()
         self._model.generation_config.forced_eos_token_id = None  # it would hide that a translation was cut
