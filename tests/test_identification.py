@@ -42,6 +42,29 @@ def test_restricted_to_one_language_there_is_no_other() -> None:
     assert Identifier(["lv"]).identify("Unfortunately I have to decline this request.") == Identified("lv", "en")
 
 
+@pytest.mark.parametrize("text", ["Leider muss ich diese Anfrage ablehnen.", "Мне очень жаль.", "123 !", ""])
+def test_the_restricted_question_alone_has_the_same_answer(text: str) -> None:
+    identifier = Identifier(["en", "de"])
+    assert identifier.restricted(text) == identifier.identify(text).restricted
+
+
+def test_a_text_that_comes_again_is_looked_at_once_and_not_all_texts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identification, "KEPT", 2)
+    looked_at: list[str] = []
+
+    class FakeModel:
+        labels = ("en",)
+
+        def classify(self, text: str) -> tuple[str, float]:
+            looked_at.append(text)
+            return "en", 0.0
+
+    monkeypatch.setattr(identification, "_load", lambda languages: FakeModel())
+    identifier = Identifier(["en"])
+    assert {identifier.restricted(text) for text in "aabbaacab"} == {"en"}
+    assert looked_at == list("abcb")
+
+
 def test_a_language_that_the_identifier_cannot_tell_is_named() -> None:
     with pytest.raises(UserError, match=r"py3langid has no language 'nb', .* use a code of its 140: ace, af, am, "):
         Identifier(["en", "nb"])

@@ -27,20 +27,22 @@ class Panel:
     beside: Mapping[str, Judge] = field(default_factory=dict)
     """Other readings of what the judges say, by names of their own; they are counted and have no vote."""
 
-    def votes(self, exchanges: Sequence[Exchange]) -> dict[str, list[Verdict]]:
-        """The verdicts of the judges, the adjudicator and those beside by name, in the order of ``exchanges``."""
-        return {name: judge.judge(exchanges) for name, judge in {**self._voters, **self.beside}.items()}
+    @property
+    def everyone(self) -> dict[str, Judge]:
+        """The judges, the adjudicator and those beside, by name."""
+        return {**self.voters, **self.beside}
 
     def uncovered(self, languages: Sequence[str]) -> dict[str, list[str]]:
         """By judge, the adjudicator among them: those of ``languages`` that it is not officially made for, if any."""
-        lists = {name: judge.languages for name, judge in self._voters.items()}
+        lists = {name: judge.languages for name, judge in self.voters.items()}
         missing = {
             name: [lang for lang in languages if lang not in own] for name, own in lists.items() if own is not None
         }
         return {name: found for name, found in missing.items() if found}
 
     @property
-    def _voters(self) -> dict[str, Judge]:
+    def voters(self) -> dict[str, Judge]:
+        """The judges and the adjudicator, by name."""
         return {**self.judges, **self.adjudicators}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
