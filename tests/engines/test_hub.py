@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 from refuseu.engines.hub import fetched, hub_model, newest_commit
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
+from refuseu.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = ModelReference("org/name", COMMIT)
@@ -32,6 +33,11 @@ def model_in(folder: Path, *files: str) -> Path:
     for name in files:
         (folder / name).touch()
     return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "rows.sqlite")
 
 
 @pytest.fixture
@@ -61,24 +67,26 @@ def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     return asked
 
 
-def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[Any]) -> None:
+def test_a_folder_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[Any], store: Store
+) -> None:
     folder = model_in(tmp_path / "model", *WHOLE)
-    assert hub_model(str(folder), None) == ModelReference(folder)
+    assert hub_model(str(folder), None, store) == ModelReference(folder)
     monkeypatch.chdir(tmp_path)
-    assert hub_model("./model", None) == ModelReference(Path("model"))
+    assert hub_model("./model", None, store) == ModelReference(Path("model"))
     with pytest.raises(UserError, match=r"nowhere: holds no \*.safetensors"):
-        hub_model("./nowhere", None)
+        hub_model("./nowhere", None, store)
     assert looked_up == []
 
 
-def test_a_commit_is_not_looked_up(looked_up: list[Any]) -> None:
-    assert hub_model("org/name", COMMIT) == REPO
+def test_a_commit_is_not_looked_up(looked_up: list[Any], store: Store) -> None:
+    assert hub_model("org/name", COMMIT, store) == REPO
     assert looked_up == []
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:7], COMMIT.upper(), f"{COMMIT}0"])
-def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any]) -> None:
-    assert hub_model("org/name", revision) == REPO
+def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any], store: Store) -> None:
+    assert hub_model("org/name", revision, store) == REPO
     assert looked_up == [("org/name", revision)]
 
 

@@ -27,12 +27,12 @@ def test_a_model_is_loaded_for_its_first_missing_row_and_not_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     questions = [user("one"), user("two"), user("three")]
-    first = opener(tmp_path).folder(ModelReference(folder), "respond")
+    first = opener(tmp_path, progress="respond").folder(ModelReference(folder))
     assert first.identity == f"{weights_hash(folder)} transformers float64"
     said = completed(first, questions, Sampling(6))
-    assert capfd.readouterr().err == "respond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
+    assert capfd.readouterr().err == "respond: 1 of 3 rows\nrespond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
     monkeypatch.setattr(opening, "TransformersEngine", None)
-    again = opener(tmp_path).folder(ModelReference(folder), "respond")
+    again = opener(tmp_path, progress="respond").folder(ModelReference(folder))
     assert completed(again, questions, Sampling(6)) == said
     with pytest.raises(TypeError):
         completed(again, questions, Sampling(7))

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,22 @@ def test_a_damaged_file_is_one_sentence(name: str, kept: float, folder: Path) ->
     (folder / name).write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UserError, match=r"not a readable model \(.+\); 'dvc checkout' brings the last good one back"):
         TransformersEngine(ModelReference.read(folder), "tiny", 1)
+
+
+def test_weights_of_another_shape_are_one_sentence(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        TransformersEngine(ModelReference.read(folder), "tiny", 1)
+    assert error.value.message == (
+        f"{folder}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_another_fault_keeps_its_name() -> None:
+    with pytest.raises(RuntimeError, match="another"), readable(BASE):
+        raise RuntimeError("another")
 
 
 def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path) -> None:

@@ -53,7 +53,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["base"].update(heads=5),
-            "base: hidden_size 64 must be a multiple of twice the heads",
+            " base: hidden_size 64 must be a multiple of twice the heads",
         ),
         (lambda _, profile: profile["base"].update(batch_size=30), "base.batch_size: Input should be a multiple of 4"),
         (lambda params, _: params["report"].update(dpi=100000), "report.dpi: Input should be less than"),
@@ -137,7 +137,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (
             lambda _, profile: profile["models"].update(base={"engine": "guess"}),
             "models.base: Input tag 'guess' found using 'engine' does not match any of the expected tags: "
-            "'transformers', 'openai'",
+            "'transformers', 'vllm', 'openai'",
         ),
         (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: 'engine' is missing"),
         (
@@ -148,7 +148,11 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             lambda _, profile: profile["models"].update(judge={"engine": "openai", "model": "x", "repo": "org/name"}),
             "models.judge.repo: unknown parameter",
         ),
-        (lambda _, profile: profile["base"].update(kind="found"), "base.kind: Input should be 'trained'"),
+        (
+            lambda _, profile: profile["base"].update(kind="found"),
+            "base: Input tag 'found' found using 'kind' does not match any of the expected tags: 'trained', 'hub', 'gguf'",
+        ),
+        (lambda _, profile: profile.update(base={"kind": "hub", "steps": 1}), "base.steps: unknown parameter"),
         (
             lambda params, _: params.update(train=3),
             "train: must be a section of entries, was read as the number 3; write the entries below its name",

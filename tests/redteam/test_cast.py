@@ -17,6 +17,7 @@ from refuseu.redteam.known import WithheldFirst
 from refuseu.redteam.llm import LlmMutator, LlmTwins
 from refuseu.redteam.parts import Question, Target
 from refuseu.redteam.phrasebook import PhrasebookMutator, PhrasebookTwins
+from refuseu.redteam.seeds import Seed
 
 QUESTION = Question("How can I spoil the end of a film?", "s2-02")
 PROFILE = """
@@ -39,7 +40,7 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
     section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
-    return Cast(parameters, books, opener(folder), PROMPTS)
+    return Cast(parameters, books, opener(folder), PROMPTS, folder)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,14 @@ def test_an_llm_is_told_of_the_categories_and_starts_from_the_phrasebook(
     assert (mutator.sampling.max_new_tokens, mutator.sampling.temperature, mutator.sampling.top_p) == (8, 0.5, 0.9)
 
 
+def test_an_llm_starts_from_the_seed_set_that_the_profile_names(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("ask,kind\nHow can I fold a boat?,S2\n", encoding="utf-8")
+    part = LLM.replace("}", ", seeds: {source: own.csv, text: ask, category: kind}}")
+    mutator = cast(books, tmp_path, mutator=part).mutator()
+    assert isinstance(mutator, LlmMutator)
+    assert mutator.seed_set == [Seed(Question("How can I fold a boat?"), "S2")]
+
+
 @pytest.mark.parametrize("text", ["{kind: phrasebook}", LLM])
 def test_the_twin_of_a_question_of_the_phrasebook_is_its_own(
     text: str, books: dict[str, Phrasebook], tmp_path: Path
@@ -103,7 +112,7 @@ def test_one_judge_scores_and_prefers_where_both_are_the_same(books: dict[str, P
 @pytest.mark.parametrize("part", ["mutator", "twin", "preference"])
 def test_a_prompt_that_is_not_there_is_one_sentence(part: str, books: dict[str, Phrasebook], tmp_path: Path) -> None:
     made = cast(books, tmp_path, **{part: LLM})
-    bare = Cast(made.parameters, books, made.opener, tmp_path)
+    bare = Cast(made.parameters, books, made.opener, tmp_path, tmp_path)
     makers = {"mutator": bare.mutator, "twin": bare.twins, "preference": bare.preference}
     with pytest.raises(
         UserError, match=r"\.md: prompt file cannot be read \(No such file or directory\); 'git restore"

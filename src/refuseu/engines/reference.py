@@ -45,7 +45,13 @@ def readable(reference: ModelReference) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        reason, way_out = str(error).strip().splitlines()[0], "'dvc checkout' brings the last good one back"
-        raise UserError(
-            f"{reference.source}: not a readable model ({reason}); {way_out}, 'dvc repro' a new one"
-        ) from None
+        reason = str(error).strip().splitlines()[0]
+    except RuntimeError as error:
+        # What transformers raises here bears no name of its own.
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        reason = "its weights have other shapes than its configuration, or its base, asks for"
+    else:
+        return
+    way_out = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    raise UserError(f"{reference.source}: not a readable model ({reason}); {way_out}")
