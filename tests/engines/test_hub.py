@@ -25,6 +25,7 @@ from refuseu.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = ModelReference("org/name", COMMIT)
+NETWORK = "check the network, or name a folder that holds the model"
 WHOLE = ("model-00001-of-00002.safetensors", "config.json", "tokenizer.json")
 
 
@@ -90,6 +91,71 @@ def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any], 
     assert looked_up == [("org/name", revision)]
 
 
+MOVED, OTHER = "a" * 40, "b" * 40
+ADVICE = "its rows are asked anew; name a commit in the profile to keep to one"
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Sets the commit that each branch of the hub stands at; ``None`` for a hub that cannot be reached."""
+
+    def stand(commit: str | None) -> None:
+        def model_info(repo: str, revision: str | None) -> SimpleNamespace:
+            if commit is None:
+                raise ConnectError("no route")
+            return SimpleNamespace(sha=commit)
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(model_info=model_info))
+
+    return stand
+
+
+def test_a_branch_that_moved_is_told_once(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for commit in (COMMIT, COMMIT, MOVED, MOVED):
+        at(commit)
+        assert hub_model("org/name", None, store) == ModelReference("org/name", commit)
+        lines.append(capfd.readouterr().err)
+    told = f"Note: org/name: the main branch is at {MOVED} now and was at {COMMIT}; {ADVICE}\n"
+    assert lines == ["", "", told, ""]
+
+
+def test_each_branch_of_each_repository_is_noted_apart(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for commit, repo, revision in ((COMMIT, "org/name", None), (MOVED, "org/name", "v1"), (OTHER, "org/other", "v1")):
+        at(commit)
+        assert hub_model(repo, revision, store).commit == commit
+    assert capfd.readouterr().err == ""
+    at(OTHER)
+    hub_model("org/name", "v1", store)
+    assert capfd.readouterr().err == f"Note: org/name: v1 is at {OTHER} now and was at {MOVED}; {ADVICE}\n"
+
+
+def test_where_the_hub_cannot_be_reached_the_noted_commit_is_taken_and_told(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    at(COMMIT)
+    hub_model("org/name", None, store)
+    at(None)
+    assert hub_model("org/name", None, store) == REPO
+    assert capfd.readouterr().err == (
+        f"Note: org/name: the hub cannot be reached (ConnectError); {NETWORK}; "
+        f"taken is the commit of the last time, {COMMIT}\n"
+    )
+
+
+def test_a_first_time_without_the_hub_is_an_error(at: Callable[[str | None], None], store: Store) -> None:
+    at(None)
+    with pytest.raises(UserError) as error:
+        hub_model("org/name", None, store)
+    assert error.value.message == f"org/name: the hub cannot be reached (ConnectError); {NETWORK}"
+    at(COMMIT)
+    assert hub_model("org/name", None, store) == REPO
+
+
 def test_a_folder_needs_no_fetching(tmp_path: Path, downloaded: list[Any]) -> None:
     assert fetched(ModelReference(tmp_path)) == ModelReference(tmp_path)
     assert downloaded == []
@@ -126,7 +192,6 @@ def answered(kind: Callable[..., HfHubHTTPError], status: int) -> HfHubHTTPError
 
 
 UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend the profile"
-NETWORK = "check the network, or name a folder that holds the model"
 FAULTS = [
     (
         answered(GatedRepoError, 403),

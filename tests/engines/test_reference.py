@@ -28,6 +28,31 @@ def test_a_pointer_names_a_repository_and_its_commit(tmp_path: Path) -> None:
     assert ModelReference.read(tmp_path) == BASE
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"source": "owner/name"}',
+        b'{"commit": "c0ffee"}',
+        b'{"source": "owner/name", "commit": null}',
+        b'{"source": "", "commit": "c0ffee"}',
+        b'{"source": ["owner/name"], "commit": "c0ffee"}',
+    ],
+)
+def test_a_damaged_pointer_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        ModelReference.read(tmp_path)
+    assert error.value.message == (
+        f"{tmp_path}/reference.json: names no repository at a commit; "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
 def test_an_adapter_is_one_on_the_base_and_needs_weights_alone(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"holds no \*\.safetensors; 'dvc repro' or 'dvc pull' brings the model"):
