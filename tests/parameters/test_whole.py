@@ -96,6 +96,10 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             lambda _, profile: profile["label"].update(adjudicator={"kind": "lexicon"}),
             "label: adjudicator: must differ from all judges",
         ),
+        (
+            lambda _, profile: profile["label"].update(judges={"nearest": {"kind": "lexicon"}}),
+            "label: judges.nearest: is the adjudicator's name in tables; take another",
+        ),
         (lambda _, profile: profile["label"].update(judges={}), "label.judges: needs at least 1"),
         (
             lambda _, profile: profile["label"].update(judges=["lexicon", "ngrams"]),
