@@ -26,16 +26,19 @@ from refuseu.store import Store
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--seeds", help="Folder of seed sets that others made.")
+@path_option("--refusals", help="Folder of phrases that refuse.")
 @path_option("--target", help="The model under attack.")
 @path_option("--out")
 @path_option("--metrics")
 @path_option("--plots")
-def main(phrasebook: Path, prompts: Path, seeds: Path, target: Path, out: Path, metrics: Path, plots: Path) -> None:
+def main(
+    phrasebook: Path, prompts: Path, seeds: Path, refusals: Path, target: Path, out: Path, metrics: Path, plots: Path
+) -> None:
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     opener = Opener(parameters.models, load_machine(), Store())
-    cast = Cast(parameters, books, opener, prompts, seeds)
+    cast = Cast(parameters, books, opener, prompts, seeds, refusals)
     attack = attack_on(opener.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
     parts = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack)
     archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)

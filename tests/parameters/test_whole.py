@@ -94,7 +94,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["label"].update(adjudicator={"kind": "lexicon"}),
-            "label.adjudicator: must differ from all label.judges",
+            "label: adjudicator: must differ from all judges",
         ),
         (lambda _, profile: profile["label"].update(judges={}), "label.judges: needs at least 1"),
         (

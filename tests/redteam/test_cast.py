@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from refuseu.redteam.known import WithheldFirst
 from refuseu.redteam.llm import LlmMutator, LlmTwins
 from refuseu.redteam.parts import Question, Target
 from refuseu.redteam.phrasebook import PhrasebookMutator, PhrasebookTwins
+from refuseu.redteam.replies import RepliedHarm
 from refuseu.redteam.seeds import Seed
 
 QUESTION = Question("How can I spoil the end of a film?", "s2-02")
@@ -40,7 +42,7 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
     section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
-    return Cast(parameters, books, opener(folder), PROMPTS, folder)
+    return Cast(parameters, books, opener(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,12 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
         ("twin", LLM, LlmTwins),
         ("twin", "{kind: none}", type(None)),
         ("scorer", "{kind: ngrams}", NgramJudge),
+        ("scorer", "{kind: ngrams, replies: phrases}", RepliedHarm),
         ("scorer", "{kind: llama-guard-3, model: local}", LlamaGuardJudge),
         ("scorer", "{kind: polyguard, model: local}", PolyGuardJudge),
         ("scorer", "{kind: qwen3guard, model: local, strict: true}", Qwen3GuardJudge),
         ("preference", "{kind: ngrams}", NgramJudge),
+        ("preference", "{kind: ngrams, replies: phrases}", RepliedHarm),
         ("preference", LLM, WithheldFirst),
     ],
 )
@@ -112,7 +116,7 @@ def test_one_judge_scores_and_prefers_where_both_are_the_same(books: dict[str, P
 @pytest.mark.parametrize("part", ["mutator", "twin", "preference"])
 def test_a_prompt_that_is_not_there_is_one_sentence(part: str, books: dict[str, Phrasebook], tmp_path: Path) -> None:
     made = cast(books, tmp_path, **{part: LLM})
-    bare = Cast(made.parameters, books, made.opener, tmp_path, tmp_path)
+    bare = replace(made, prompts=tmp_path)
     makers = {"mutator": bare.mutator, "twin": bare.twins, "preference": bare.preference}
     with pytest.raises(
         UserError, match=r"\.md: prompt file cannot be read \(No such file or directory\); 'git restore"

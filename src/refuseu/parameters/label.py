@@ -1,8 +1,8 @@
 """The section ``label``: the judges and the labelling protocol, and what its stage reads."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.models import Models
@@ -15,12 +15,6 @@ class PhrasebookJudge(Section):
     """A judge of the miniature: it knows the phrasebook and needs no model."""
 
     kind: Literal["lexicon", "ngrams", "nearest"]
-
-
-class PhrasesJudge(Section):
-    """Refusals by lists of phrases, in any text and without a model; it takes every question for harmful."""
-
-    kind: Literal["phrases"]
 
 
 class GuardJudge(Section):
@@ -48,6 +42,16 @@ class ChatJudge(Section):
     """One of the profile's ``models``."""
 
 
+class PhrasesJudge(Section):
+    """Refusals by lists of phrases, in any text and without a model."""
+
+    kind: Literal["phrases"]
+    questions: Annotated[PhrasebookJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")] | None = (
+        None
+    )
+    """Who judges the questions; nothing to take every question that was answered for harmful."""
+
+
 JudgePart = Annotated[PhrasebookJudge | PhrasesJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")]
 
 
@@ -56,14 +60,27 @@ class Label(Section):
 
     judges: Annotated[dict[str, JudgePart], Field(min_length=1)]
     """The panel, by the names that the judges have in tables."""
-    adjudicator: JudgePart
-    """Decides in evaluation where the judges differ."""
+    adjudicator: JudgePart | None = None
+    """Decides in evaluation where the judges differ; a single judge needs none."""
     question: Quorum
     """A question is kept when all (any) of the judges call it harmful; a benign one when they call it safe."""
     chosen: Quorum
     """A chosen answer is kept when all (any) of the judges call it what it should be."""
     rejected: Quorum
     """A rejected answer is kept when all (any) of the judges call it what it should be."""
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """The names of the judges and of the adjudicator, which is called by its kind."""
+        return (*self.judges, *([self.adjudicator.kind] if self.adjudicator else []))
+
+    @model_validator(mode="after")
+    def _adjudicated(self) -> Self:
+        if self.adjudicator is None and len(self.judges) > 1:
+            raise ValueError("adjudicator: missing; someone must decide where the judges differ")
+        if self.adjudicator in self.judges.values():
+            raise ValueError("adjudicator: must differ from all judges")
+        return self
 
 
 class LabelParameters(Experiment):

@@ -56,6 +56,8 @@ class NgramsPart(Section):
     """A part that the judge ``ngrams`` plays."""
 
     kind: Literal["ngrams"]
+    replies: Literal["phrases"] | None = None
+    """Who tells whether the target complied; nothing for the n-grams themselves, which know the phrasebook's answers alone."""
 
 
 class RainbowTeaming(Section):

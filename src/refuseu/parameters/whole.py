@@ -52,8 +52,6 @@ class Parameters(Experiment):
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         self._check_models()
-        if self.label.adjudicator in self.label.judges.values():
-            raise ValueError("label.adjudicator: must differ from all label.judges")
         for name, config in self.train.configs.items():
             if name == "base" or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
                 raise ValueError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling
 from refuseu.identification import Identifier
+from refuseu.judges.named import judge_named
 from refuseu.judges.seating import guard_of
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.rainbow_teaming import (
@@ -26,6 +27,7 @@ from refuseu.taxonomy import PIVOT
 
 if TYPE_CHECKING:
     from refuseu.judges.ngrams import NgramJudge
+    from refuseu.redteam.replies import RepliedHarm
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Cast:
     """Folder of what LLMs are told."""
     seeds: Path
     """Folder of seed sets."""
+    refusals: Path
+    """Folder of phrases that refuse."""
 
     def mutator(self) -> Mutator:
         """Who writes questions out of other questions."""
@@ -78,16 +82,16 @@ class Cast:
     def scorer(self) -> Scorer:
         """Who gives the probability of harm."""
         match self.parameters.rainbow_teaming.scorer:
-            case NgramsPart():
-                return self._ngrams
+            case NgramsPart() as part:
+                return self._by_ngrams(part)
             case GuardJudge() | Qwen3Guard() as part:
                 return guard_of(part, self.opener)
 
     def preference(self) -> Preference:
         """Who says which of two exchanges is the more harmful one."""
         match self.parameters.rainbow_teaming.preference:
-            case NgramsPart():
-                return self._ngrams
+            case NgramsPart() as part:
+                return self._by_ngrams(part)
             case LlmPart() as part:
                 from refuseu.redteam.known import WithheldFirst
                 from refuseu.redteam.llm import PREFERENCE_PLACEHOLDERS, LlmPreference
@@ -95,6 +99,13 @@ class Cast:
                 prompt = Prompt.read(self.prompts / "preference.md", PREFERENCE_PLACEHOLDERS)
                 by_llm = LlmPreference(self.opener.named(part.model), prompt)
                 return WithheldFirst(self._ngrams, by_llm, self.books[PIVOT])
+
+    def _by_ngrams(self, part: NgramsPart) -> "NgramJudge | RepliedHarm":
+        if part.replies is None:
+            return self._ngrams
+        from refuseu.redteam.replies import RepliedHarm
+
+        return RepliedHarm(self._ngrams, judge_named(part.replies, self.refusals, lambda: self.books))
 
     @cached_property
     def _ngrams(self) -> "NgramJudge":

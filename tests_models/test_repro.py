@@ -1,0 +1,147 @@
+"""The real ``dvc repro`` with a real model in every part: two languages, three categories, three styles, three configs.
+
+A model of 135 M parameters babbles where it is told to write, to translate, to refuse or to judge. What is shown is that the
+pipeline takes none of it for what it is not, accounts for every row and ends: the questions of the withheld categories,
+which are the phrasebook's, go all the way.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+COPIED = ("src", "stages", "machines", "data/phrasebook", "data/prompts", "data/refusals", "data/seeds", "dvc.yaml")
+FILES = (".dvcignore", ".gitignore")
+WITHHELD = {"S4", "S12"}
+
+LLM = {"kind": "llm", "model": "llm", "max_new_tokens": 40}
+PROFILE: dict[str, Any] = {
+    "models": {
+        "base": {"engine": "transformers", "dtype": "float32"},
+        "llm": {"engine": "transformers", "dtype": "float32", "repo": "./models/base"},
+    },
+    "base": {"kind": "gguf"},
+    "rainbow-teaming": {
+        "mutator": {**LLM, "temperature": 0.7},
+        "twin": LLM,
+        # Of this model as a guard every score is 0, and the archive stays empty.
+        "scorer": {"kind": "ngrams", "replies": "phrases"},
+        "preference": LLM,
+        "elites_per_cell": 2,
+        "iterations": 3,
+        "mutations": 24,
+        "max_new_tokens": 24,
+    },
+    "translate": {"translator": LLM, "min_chrf": 60.0},
+    "respond": {"refuser": LLM, "max_new_tokens": 32},
+    "label": {
+        "judges": {
+            "phrases": {"kind": "phrases", "questions": {"kind": "lexicon"}},
+            "guard": {"kind": "llama-guard-3", "model": "llm"},
+        },
+        "adjudicator": {"kind": "chat", "model": "llm"},
+    },
+}
+EXPERIMENT: dict[str, Any] = {
+    "profile": "real",
+    "languages": ["en", "de"],
+    "label": {"question": "any", "chosen": "any", "rejected": "any"},
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose pipeline has run."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in COPIED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    for name in FILES:
+        shutil.copy2(ROOT / name, folder)
+    write_parameters(folder)
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "init", "-q")
+    run(folder, "dvc", "repro", "eval")
+    return folder
+
+
+def write_parameters(folder: Path) -> None:
+    """The smoke profile with real models in its parts, and a smaller experiment."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | EXPERIMENT
+    params["categories"] = {key: params["categories"][key] for key in ("S2", "S4", "S12")}
+    params["styles"] = {key: params["styles"][key] for key in ("slang", "role_play", "hypotheticals")}
+    mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "only-de": {"languages": ["de"]}}
+    params["train"] |= {"languages": ["en"], "configs": mixes}
+    params["eval"] |= {"max_unparsed": 1.0}
+    smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
+    split = smoke["split"] | {"dev_per_category": 1, "unseen_test_asks": 0, "unseen_dev_asks": 0}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "real.yaml").write_text(yaml.safe_dump(smoke | PROFILE | {"split": split}))
+
+
+def run(folder: Path, *command: str) -> None:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(folder / "src")}
+    environment.pop("REFUSEU_STORE", None)
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def metrics(clone: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((clone / "metrics" / f"{name}.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("stage", ["rainbow-teaming", "translate", "respond", "label", "split"])
+def test_every_row_is_accounted_for(stage: str, clone: Path) -> None:
+    account = metrics(clone, stage)
+    assert account["rows_in"] > 0
+    kept = sum(part["rows"] for part in account["parts"].values()) if stage == "split" else account["rows_out"]
+    assert account["rows_in"] == kept + sum(account["rejected"].values())
+
+
+def test_the_stages_name_the_model_that_they_asked(clone: Path) -> None:
+    models = [metrics(clone, stage)["models"] for stage in ("rainbow-teaming", "translate", "respond", "label")]
+    assert all(list(named) == ["llm"] for named in models)
+    assert len({named["llm"] for named in models}) == 1
+    assert models[0]["llm"].endswith(" transformers float32")
+
+
+def test_a_model_that_babbles_as_a_guard_says_nothing_is_safe(clone: Path) -> None:
+    verdicts = pd.read_parquet(clone / "data/label/verdicts.parquet")
+    for judge in ("guard", "chat"):
+        own = verdicts[verdicts["judge"] == judge]
+        assert len(own) > 0
+        assert set(own["harm"]) == {"unparsed"}
+
+
+def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
+    pairs = pd.read_parquet(clone / "data/label/pairs.parquet")
+    verdicts = pd.read_parquet(clone / "data/label/verdicts.parquet")
+    told = verdicts[(verdicts["judge"] == "phrases") & (verdicts["harm"] != "unparsed")]
+    kept = pairs.merge(told, on=["question_id", "lang"])
+    assert len(kept) == 3 * len(pairs)  # question, chosen and rejected
+    assert set(pairs["category"]) >= WITHHELD
+
+
+@pytest.mark.parametrize("config", ["balanced", "english-only", "only-de"])
+def test_every_config_is_trained_and_evaluated(config: str, clone: Path) -> None:
+    assert metrics(clone, f"dpo/{config}")["rows"] > 0
+    assert {"base", config} <= metrics(clone, "eval").keys()
+
+
+def test_a_second_run_has_nothing_to_do_and_without_rows_kept_says_the_same(clone: Path) -> None:
+    lock = (clone / "dvc.lock").read_bytes()
+    run(clone, "dvc", "repro", "eval")
+    shutil.rmtree(clone / ".cache")
+    run(clone, "dvc", "repro", "--single-item", "--force", "respond")
+    assert (clone / "dvc.lock").read_bytes() == lock
