@@ -43,6 +43,8 @@ workers: 1
 loaded: 1
 transformers: {batch_size: 7, device: cpu}
 openai: {concurrency: 1, retries: 0, timeout: 1.0}
+training:
+  {device: cpu, processes: 1, batch_size: 16, accelerate: none, gradient_checkpointing: false, checkpoint_every: 50}
 """
 DOCUMENTED = [
     line.split("  #")[0].strip()

@@ -1,14 +1,12 @@
 import json
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 from click.testing import CliRunner
 from conftest import CATEGORIES, LANGUAGES, STYLES
-from repository import ROOT
+from scripts import stage
 from tiny import TINY, save_untrained
 
 from refuseu.engines import gguf
@@ -106,16 +104,6 @@ def test_a_base_of_a_gguf_file_is_converted(
     assert converted == [(Path(source), tmp_path / "out")]
 
 
-def stage() -> click.Command:
-    """The script that makes the base."""
-    spec = spec_from_file_location("stage_base", ROOT / "stages/base.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    command: click.Command = module.main
-    return command
-
-
 def test_the_stage_writes_the_reference_and_its_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     params = {"profile": "own", "seed": 3, "languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES}
@@ -124,12 +112,12 @@ def test_the_stage_writes_the_reference_and_its_metrics(tmp_path: Path, monkeypa
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
     options = ["--phrasebook", "phrasebook", "--out", "models/base", "--metrics", "metrics/base.json"]
-    result = CliRunner().invoke(stage(), options)
+    result = CliRunner().invoke(stage("base"), options)
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads(Path("metrics/base.json").read_text(encoding="utf-8")) == {"source": "org/name", "commit": COMMIT}
     assert ModelReference.read(Path("models/base")) == ModelReference("org/name", COMMIT)
     profile["base"] = {"kind": "hub", "steps": 3}
     Path("profiles/own.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
-    result = CliRunner().invoke(stage(), options)
+    result = CliRunner().invoke(stage("base"), options)
     assert result.exit_code == 1
     assert result.output.startswith("Error: params.yaml or profiles/own.yaml: base.hub.steps: Extra inputs are not")

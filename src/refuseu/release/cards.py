@@ -18,6 +18,11 @@ by training on `rejected` or otherwise. In the miniature (`profile: miniature`) 
 nothing; at the paper's scale `rejected` holds what an un-aligned model wrote, which can be harmful: keep that release gated,
 tell readers before they see it, and report what should be taken out to the maintainers."""
 
+WARNING = """\
+> **Warning: what you read in this dataset may be harmful.** The questions ask for harm, and `rejected` holds what a model
+> without safeguards answered. Read it only if you have agreed to, and show it to nobody unwarned."""
+NOT_FOR_ALL = "not-for-all-audiences"
+"""The hub's tag for data that it shows after a warning alone."""
 COLUMNS = """\
 | column | what it is |
 |---|---|
@@ -35,6 +40,7 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
     blocks = [
         _front_matter(tables, config),
         f"# {NAME}",
+        WARNING,
         f"{DESCRIPTION} Rebuilt from: {CITATION}",
         "## Configs",
         "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); in `benign`, twins that share their words, "
@@ -61,7 +67,7 @@ def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
         "language": config.languages,
         "license": LICENCE.lower(),
         "task_categories": ["text-generation"],
-        "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual"],
+        "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual", NOT_FOR_ALL],
         "configs": [
             {"config_name": name, "data_files": files} | ({"default": True} if name == "multilingual" else {})
             for name, files in splits.items()
