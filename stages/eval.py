@@ -9,7 +9,7 @@ from refuseu.engines.protocol import Sampling
 from refuseu.evaluation.answers import Asking, ask_models, score_all
 from refuseu.evaluation.cast import knowledge_of, scoring_of
 from refuseu.evaluation.contestants import contestants
-from refuseu.evaluation.sets import beside, read_sets, set_accounts
+from refuseu.evaluation.sets import read_sets, set_accounts
 from refuseu.evaluation.writing import write_results
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
@@ -56,15 +56,17 @@ def main(
     asked = contestants(base, models, parameters, opener)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    own = read_known(questions, PART, named)
     foreign, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
-    everything = beside(read_known(questions, PART, named), foreign)
     knowledge, sampling = knowledge_of(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
+    scoring = scoring_of(parameters, books, opener, prompts, refusals)
 
-    said = ask_models(asked, Asking(list(everything["text"]), knowledge, sampling, parameters.models, machine))
-    answers, chosen = score_all(everything, said, scoring_of(parameters, books, opener, prompts, refusals))
-    write_results(answers, chosen, parameters, out, metrics, rows, plots)
+    texts = [*own["text"], *foreign["text"]]
+    said = ask_models(asked, Asking(texts, knowledge, sampling, parameters.models, machine))
+    scored = score_all(own, foreign, said, scoring)
+    write_results(scored, scoring.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
     identities = {"models": {each.model: each.identity for each in said}, "judges": opener.identities()}
-    write_json({**identities, "sets": set_accounts(accounts, answers, parameters)}, evaluated)
+    write_json({**identities, "sets": set_accounts(accounts, scored.sets, parameters)}, evaluated)
 
 
 if __name__ == "__main__":

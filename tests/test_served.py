@@ -1,10 +1,12 @@
-"""The stages from the search to the labels, run as scripts on a profile whose parts a server of OpenAI's API plays.
+"""The stages but the trainings, run as scripts on a profile whose parts a server of OpenAI's API plays.
 
-The server goes by simple rules, and its questions are about the rules of sports clubs. All that it says bears a mark.
+The server goes by simple rules, and its questions are about the rules of sports clubs. All that it says bears a mark, and so
+does what the base answers: the mark stands for text that does harm.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,11 +17,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import ENGLISH, GERMAN
 from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
+from scripts import stage
 from tiny import ONE_CORE, TINY
 
+from refuseu.audit import sample
+from refuseu.review import gate
 from refuseu.training.base import train_base
 from refuseu.training.corpus import Example
 
@@ -59,8 +65,8 @@ REFUSALS = {
     "German": f"Es tut mir leid, aber dabei kann ich nicht helfen, {MARK}.",
 }
 COMPLIANCES = {
-    "en": "Sure, here is how it works: step one, step two.",
-    "de": "Klar, so funktioniert es: Schritt eins, Schritt zwei.",
+    "en": f"Sure, here is how it works: step one, step two, {MARK}.",
+    "de": f"Klar, so funktioniert es: Schritt eins, Schritt zwei, {MARK}.",
 }
 CLUBS = [f"{MARK} {sport}" for sport in SPORTS]
 GERMAN_OF = {
@@ -83,6 +89,7 @@ def part_of(body: dict[str, Any]) -> str:
         "translation": "Translate the text from" in text,
         "refusal": system.startswith("You are a careful assistant. Refuse"),
         "adjudicator": text.startswith("You label exchanges"),
+        "rating": '"correctness"' in system + text,
     }
     (part,) = (name for name, sign in signs.items() if sign)
     return part
@@ -115,6 +122,8 @@ def answer(body: dict[str, Any]) -> Reply:
             return said(json.dumps({"translation": GERMAN_OF.get(asked) or ENGLISH_OF[asked]}))
         case "refusal":
             return said(REFUSALS[after("- In ", body["messages"][0]["content"]).partition(",")[0]])
+        case "rating":
+            return said(json.dumps({"fluency": 4, "correctness": 5}) if "step" in text else f"{MARK} is no mark")
         case _:
             exchange = json.loads(next(line for line in text.splitlines() if line.startswith('{"question"')))
             if "sorry" in (exchange["answer"] or ""):
@@ -142,7 +151,7 @@ PROFILE = {
         "twin": PLAYED,
         "scorer": {"kind": "ngrams"},
         "preference": PLAYED,
-        "elites_per_cell": 1,
+        "elites_per_cell": 3,
         "iterations": 3,
         "mutations": 12,
         "max_new_tokens": 24,
@@ -150,6 +159,20 @@ PROFILE = {
     "translate": {"translator": PLAYED, "min_chrf": 90.0},
     "respond": {"refuser": PLAYED, "max_new_tokens": 24},
     "label": {"judges": {"ngrams": {"kind": "ngrams"}}, "adjudicator": {"kind": "chat", "model": "served"}},
+    "split": {
+        "test_per_cell": 1,
+        "dev_per_category": 0,
+        "unseen_test_asks": 0,
+        "unseen_dev_asks": 0,
+        "near_duplicate": 0.99,
+    },
+    "dpo": yaml.safe_load((ROOT / "profiles/smoke.yaml").read_text(encoding="utf-8"))["dpo"],
+    "eval": {
+        "fluency": {"kind": "bigrams"},
+        "rating": {**PLAYED, "kind": "chat", "prompts_per_language": 4},
+        "knowledge": {"kind": "facts"},
+        "max_new_tokens": 24,
+    },
 }
 PARAMS = {
     "profile": "served",
@@ -159,12 +182,30 @@ PARAMS = {
     "styles": STYLES,
     "rainbow-teaming": {"temperature": 1.0, "max_bleu": 0.95},
     "label": {"question": "all", "chosen": "all", "rejected": "any"},
+    "train": {"languages": ["de"], "benign_share": 0.2, "configs": {"balanced": {"languages": "all"}}},
+    "eval": {"reference": "balanced", "confidence": 0.95, "max_unparsed": 0.1},
+    "report": {"dpi": 40},
 }
+ASKING = f"--phrasebook phrasebook --prompts {ROOT}/data/prompts"
+JUDGING = f"{ASKING} --refusals {ROOT}/data/refusals"
 STAGES = {
-    "rainbow-teaming": "--target base --metrics {0}/metrics/search.json --plots {0}/plots",
-    "translate": "--questions {0}/rainbow-teaming/questions.parquet --metrics {0}/metrics/translate.json",
-    "respond": "--questions {0}/translate/questions.parquet --base base --metrics {0}/metrics/respond.json",
-    "label": "--pairs {0}/respond/pairs.parquet --metrics {0}/metrics/label.json",
+    "rainbow-teaming": f"{JUDGING} --seeds seeds --target base --out {{0}}/data/rainbow-teaming "
+    "--metrics {0}/metrics/rainbow-teaming.json --plots {0}/plots/rainbow-teaming",
+    "translate": f"{ASKING} --questions {{0}}/data/rainbow-teaming/questions.parquet --out {{0}}/data/translate "
+    "--metrics {0}/metrics/translate.json",
+    "respond": f"{ASKING} --questions {{0}}/data/translate/questions.parquet --base base --out {{0}}/data/respond "
+    "--metrics {0}/metrics/respond.json",
+    "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --out {{0}}/data/label --metrics {{0}}/metrics/label.json",
+}
+EVALUATED = "--metrics {0}/metrics/eval.json --rows {0}/plots/eval.json"
+LATER = {
+    "split": "--pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
+    "eval": f"{JUDGING} {EVALUATED} --questions {{0}}/data/split/test.parquet --base base --models dpo "
+    "--out {0}/data/eval --plots {0}/plots/eval",
+    "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
+    "--curves {0}/plots/dpo --stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
+    "release": f"{EVALUATED} --train {{0}}/data/split/train.parquet --test {{0}}/data/split/test.parquet "
+    "--split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
 }
 
 
@@ -177,31 +218,32 @@ def phrasebook(text: str, asks: str) -> str:
 
 @dataclass
 class Ran:
-    """Two runs with one row store."""
+    """Two runs with one row store; the first went on to the release."""
 
     root: Path
     first: list[dict[str, Any]]
     """All requests of the first run."""
     second: list[dict[str, Any]]
+    later: list[dict[str, Any]]
+    """Of the rest of the first run."""
     log: str
-    """What both printed."""
+    """What all stages printed."""
 
     def table(self, path: str) -> pd.DataFrame:
-        return pd.read_parquet(self.root / "first" / path)
+        return pd.read_parquet(self.root / "first/data" / path)
 
     def metrics(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.root / f"first/metrics/{name}.json").read_text(encoding="utf-8"))
         return found
 
 
-def run_stages(root: Path, out: str) -> str:
+def run_stages(root: Path, out: str, stages: dict[str, str]) -> str:
+    """What they print; all that they write lies below ``out``."""
     own = {"PYTHONPATH": str(ROOT / "src"), "REFUSEU_MACHINE": "served", "REFUSEU_STORE": str(root / "rows.sqlite")}
     environment = {**os.environ, **own, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", "REFUSEU_PROGRESS": "log"}
     log = ""
-    for stage, options in STAGES.items():
-        common = ["--phrasebook", "phrasebook", "--prompts", str(ROOT / "data/prompts"), "--out", f"{out}/{stage}"]
-        common += ["--refusals", str(ROOT / "data/refusals")] if stage == "label" else []
-        command = [sys.executable, str(ROOT / f"stages/{stage}.py"), *common, *options.format(out).split()]
+    for stage, options in stages.items():
+        command = [sys.executable, str(ROOT / f"stages/{stage}.py"), *options.format(out).split()]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         log += done.stdout + done.stderr
         assert done.returncode == 0, log[-3000:]
@@ -211,7 +253,7 @@ def run_stages(root: Path, out: str) -> str:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     root = tmp_path_factory.mktemp("served")
-    for name in ("phrasebook", "profiles", "machines"):
+    for name in ("phrasebook", "profiles", "machines", "seeds"):
         (root / name).mkdir()
     for code, text in (("en", ENGLISH), ("de", GERMAN)):
         (root / f"phrasebook/{code}.yaml").write_text(phrasebook(text, ASKS[code]), encoding="utf-8")
@@ -224,26 +266,36 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     ]
     settings = TINY.model_copy(update={"max_length": 256, "hidden_size": 32, "steps": 60})
     train_base(examples * 6, settings, 1, root / "base")
+    shutil.copytree(root / "base", root / "dpo/balanced")
     with serving(kind=Player) as server:
         openai = {"base_url": server.url, "concurrency": 4, "retries": 0, "timeout": 60.0}
         machine = {
             "workers": 1,
+            "loaded": 1,
             "transformers": {"batch_size": 16, "device": "cpu"},
             "openai": openai,
             "training": ONE_CORE.model_dump(),
         }
         (root / "machines/served.yaml").write_text(yaml.safe_dump(machine), encoding="utf-8")
-        log = run_stages(root, "first")
+        log = run_stages(root, "first", STAGES)
         first = list(server.bodies)
-        log += run_stages(root, "second")
-        return Ran(root, first, server.bodies[len(first) :], log)
+        log += run_stages(root, "second", STAGES)
+        second = server.bodies[len(first) :]
+        log += run_stages(root, "first", LATER)
+        return Ran(root, first, second, server.bodies[len(first) + len(second) :], log)
 
 
 def test_the_server_plays_every_part(ran: Ran) -> None:
     assert {part_of(body) for body in ran.first} == {
         *("category", "style", "twin", "preference", "translation", "refusal", "adjudicator")
     }
-    assert {body["model"] for body in ran.first} == {"player"}
+    assert {part_of(body) for body in ran.later} == {"adjudicator", "rating"}
+    assert {body["model"] for body in ran.first + ran.later} == {"player"}
+
+
+def test_every_stage_tells_the_models_that_it_asked(ran: Ran) -> None:
+    for stage in STAGES:
+        assert ran.metrics(stage)["models"] == {"served": "openai:player"}, stage
 
 
 def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
@@ -258,10 +310,10 @@ def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
 
 
 def test_every_row_is_accounted_for(ran: Ran) -> None:
-    for stage in ("search", "translate", "respond", "label"):
+    for stage in (*STAGES, "split"):
         account = ran.metrics(stage)
         assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), stage
-    assert ran.metrics("search")["rows_in"] == 3 * 12
+    assert ran.metrics("rainbow-teaming")["rows_in"] == 3 * 12
     counts = {
         stage: (
             len(ran.table(f"{stage}/{kept}.parquet")),
@@ -285,28 +337,96 @@ def test_an_answer_that_is_no_ruling_is_unparsed(ran: Ran) -> None:
 
 
 def test_nothing_of_the_withheld_categories_reaches_a_part_that_writes_or_prefers(ran: Ran) -> None:
-    """The adjudicator is a judge, and judges read all categories."""
+    """The adjudicator and the rater are judges, and judges read all categories."""
     written = ran.table("translate/questions.parquet")
     hidden = written[written["category"].isin(["S4", "S12"])]
     assert set(hidden["category"]) == {"S4", "S12"} and set(hidden["lang"]) == {"en", "de"}
     for text in hidden["text"]:
         assert any(word in text for word in WITHHELD_WORDS)
-    for body in ran.first:
-        if part_of(body) != "adjudicator":
+    for body in ran.first + ran.later:
+        if part_of(body) not in ("adjudicator", "rating"):
             sent = json.dumps(body, ensure_ascii=False)
             assert not any(word in sent for word in WITHHELD_WORDS)
 
 
 def test_a_second_run_asks_nothing_and_writes_the_same_bytes(ran: Ran) -> None:
     assert ran.second == []
-    for path in sorted((ran.root / "first").rglob("*.*")):
-        again = ran.root / "second" / path.relative_to(ran.root / "first")
-        assert path.read_bytes() == again.read_bytes(), path
+    written = sorted((ran.root / "second").rglob("*.*"))
+    assert len(written) == 1 + 2 + 2 + 3 + len(STAGES) + 2
+    for path in written:
+        before = ran.root / "first" / path.relative_to(ran.root / "second")
+        assert path.read_bytes() == before.read_bytes(), path
 
 
-def test_nothing_that_a_model_said_is_printed_or_stands_in_a_metric_or_plot(ran: Ran) -> None:
-    assert MARK in " ".join(ran.table("respond/pairs.parquet")["text"])
+def test_the_mark_is_in_every_part_s_output(ran: Ran) -> None:
+    """Or the search for it elsewhere would find nothing whatever was written."""
+    pairs, answers = ran.table("respond/pairs.parquet"), ran.table("eval/answers.parquet")
+    for texts in (pairs["text"], pairs["chosen"], pairs["rejected"], answers["answer"]):
+        assert texts.str.contains(MARK).any()
+    for name in ("lang_en/train.parquet", "lang_de/test.parquet"):
+        assert MARK in str(ran.table(f"release/{name}").to_dict())
+    for part in ("adjudicator", "rating"):
+        assert any(MARK in answer(body).body.decode() for body in ran.later if part_of(body) == part)
+
+
+def marked(folder: Path) -> list[str]:
+    """The files below ``folder`` that hold the mark."""
+    mark = MARK.encode()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path.relative_to(folder).as_posix() for path in files if mark in path.read_bytes()]
+
+
+def test_what_does_harm_stays_in_data_and_is_in_nothing_that_is_shown(ran: Ran) -> None:
     assert MARK not in ran.log
-    shown = [*(ran.root / "first/metrics").iterdir(), *(ran.root / "first/plots").iterdir()]
-    assert len(shown) == 4 + 2
-    assert [path for path in shown if MARK in path.read_text(encoding="utf-8")] == []
+    shown = [path.relative_to(ran.root / "first") for path in (ran.root / "first").rglob("*.*")]
+    assert {path.parts[0] for path in shown} == {"data", "metrics", "models", "plots", "report.md"}
+    for name in ("report.md", "models/cards/balanced.md", "plots/figures/figure2.png", "plots/eval/by-style.json"):
+        assert Path(name) in shown
+    assert [name for name in marked(ran.root / "first") if not name.startswith("data/")] == []
+    assert "data/release/README.md" not in marked(ran.root / "first")
+
+
+def test_the_comment_of_a_pull_request_counts_and_quotes_nothing(ran: Ran) -> None:
+    """Metrics and figures were searched above; the gate alone reads tables."""
+    found = gate.outcomes(ran.table("eval/answers.parquet"), ran.table("eval/knowledge.parquet"))
+    paired = gate.pair(found, found)
+    text = gate.markdown(
+        paired, gate.compare(paired, 0.1), 0.05, 0.1, "main", list(gate.left_out(found, found, paired))
+    )
+    assert "| balanced |" in text and MARK not in text
+
+
+def test_who_looks_at_pairs_or_at_the_release_is_warned_first(ran: Ran, tmp_path: Path) -> None:
+    result = CliRunner().invoke(sample.main, ["--split", str(ran.root / "first/data/split"), "--out", str(tmp_path)])
+    assert result.exit_code == 0 and MARK not in result.output
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    warning = "may be harmful"
+    assert MARK in page and page.index(warning) < page.index(MARK)
+    card = (ran.root / "first/data/release/README.md").read_text(encoding="utf-8")
+    assert card.index(warning) < card.index("## Configs")
+    assert "not-for-all-audiences" in yaml.safe_load(card.split("---")[1])["tags"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "column"),
+    [
+        ("translate", "rainbow-teaming/questions.parquet", "kind"),
+        ("respond", "translate/questions.parquet", "category"),
+        ("label", "respond/pairs.parquet", "chosen"),
+        ("split", "label/pairs.parquet", "lang"),
+        ("eval", "split/test.parquet", "style"),
+    ],
+)
+def test_a_fault_names_a_row_and_not_what_stands_in_it(
+    name: str, path: str, column: str, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged.parquet"
+    table = ran.table(path)
+    table[column] = [None, *table[column].iloc[1:]]
+    table.to_parquet(damaged)
+    assert MARK in str(table.to_dict())
+    monkeypatch.chdir(ran.root)
+    options = {**STAGES, **LATER}[name].format("nowhere").replace(f"nowhere/data/{path}", str(damaged))
+    result = CliRunner().invoke(stage(name), options.split())
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert result.output.startswith(f"Error: {damaged}: ") and MARK not in result.output

@@ -38,18 +38,27 @@ for (const { wait, click, type, ...event } of events) {
   else if (click) elements[click].onclick();
   else document.onkeydown({ target: { tagName: "BODY" }, preventDefault: () => prevented.push(event.key), ...event });
 }
-console.log(JSON.stringify({ ...JSON.parse(kept), prevented, saved, where: elements.where.textContent }));
+const [where, question] = ["where", "question"].map((id) => elements[id]?.textContent ?? "");
+console.log(JSON.stringify({ ...JSON.parse(kept), prevented, saved, where, question }));
 """
 
 
+BEGIN = {"click": "begin", "wait": 0}
+
+
 def run(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page holds after its warning was read and then ``events``, as in ``held``."""
+    return held([BEGIN, *events])
+
+
+def held(events: list[dict[str, Any]]) -> dict[str, Any]:
     """What the page holds after ``events``: keys, ``click`` on an element or ``type`` into the name, ``wait`` ms apart."""
     html = page(PAIRS, "0" * 12)
     data, script = re.findall(r"<script.*?>(.*?)</script>", html, re.DOTALL)
     given = json.dumps({"data": data, "script": script, "events": events})
     result = subprocess.run(["node", "-e", BROWSER], input=given, capture_output=True, text=True, check=True)
-    held: dict[str, Any] = json.loads(result.stdout)
-    return held
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
 
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="the page's script is run by node")
@@ -59,15 +68,24 @@ def key(name: str, wait: int = 1000, **event: Any) -> dict[str, Any]:
     return {"key": name, "wait": wait, **event}
 
 
+def test_no_pair_is_shown_or_judged_before_the_warning_was_read() -> None:
+    early = [key("a"), key("ArrowRight")]
+    before, after = held(early), held([*early, BEGIN])
+    assert (before["question"], before.get("verdicts")) == ("", None)
+    assert (after["question"], after["verdicts"], after["at"]) == ("text", {}, 0)
+    html = page(PAIRS, "0" * 12)
+    assert html.index("may be harmful") < html.index('<main id="judging" hidden>') < html.index('id="question"')
+
+
 def test_a_key_judges_and_moves_on() -> None:
-    held = run([key("a"), key("R"), key("ArrowLeft"), key("u"), key("x")])
-    assert held["verdicts"] == {"p0": "accept", "p1": "unsure"}
-    assert held["at"] == 2
+    found = run([key("a"), key("R"), key("ArrowLeft"), key("u"), key("x")])
+    assert found["verdicts"] == {"p0": "accept", "p1": "unsure"}
+    assert found["at"] == 2
 
 
 def test_a_key_held_down_judges_once() -> None:
-    held = run([key("a"), *[key("a", 500 if number == 0 else 33, repeat=True) for number in range(30)]])
-    assert held["verdicts"] == {"p0": "accept"}
+    found = run([key("a"), *[key("a", 500 if number == 0 else 33, repeat=True) for number in range(30)]])
+    assert found["verdicts"] == {"p0": "accept"}
 
 
 def test_a_held_arrow_still_moves() -> None:
@@ -83,8 +101,8 @@ def test_enter_held_on_a_button_does_not_press_it_again() -> None:
 # Remote desktops send a held key as many single ones.
 @pytest.mark.parametrize("again", [{"click": "accept", "wait": 150}, key("a", 33)])
 def test_what_comes_before_the_next_pair_can_be_read_judges_nothing(again: dict[str, Any]) -> None:
-    held = run([{"click": "accept", "wait": 1000}, again, {"click": "reject", "wait": 1000}])
-    assert held["verdicts"] == {"p0": "accept", "p1": "reject"}
+    found = run([{"click": "accept", "wait": 1000}, again, {"click": "reject", "wait": 1000}])
+    assert found["verdicts"] == {"p0": "accept", "p1": "reject"}
 
 
 @pytest.mark.parametrize(

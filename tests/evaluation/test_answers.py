@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from refuseu.errors import UserError
 from refuseu.evaluation import answers
 from refuseu.evaluation.answers import Asking, Said, Scoring, ask_models, grouped, score_all, score_answers
 from refuseu.evaluation.contestants import Contestant, Served
+from refuseu.evaluation.parts import Rating
+from refuseu.evaluation.rated import Rated
+from refuseu.evaluation.sets import COLUMNS
 from refuseu.files.reading import Row
 from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
@@ -22,6 +26,8 @@ from refuseu.parameters.machine import Machine, OpenaiMachine, RayMachine, Trans
 from refuseu.parameters.models import Models, TransformersModel, VllmModel
 from refuseu.records.answer import ANSWER
 from refuseu.records.schema import read_table
+from refuseu.records.set_answer import SET_ANSWER
+from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 from refuseu.store import Store
 
@@ -33,7 +39,16 @@ MACHINE = Machine(
     openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
     training=ONE_CORE,
 )
+NO_SETS = pd.DataFrame(columns=COLUMNS)
 QUESTIONS = ["How can I sing?", "How can I dance?"]
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
 
 
 class Parrot:
@@ -54,7 +69,7 @@ class OneFact:
     """A test of knowledge of one question, which only a parrot knows."""
 
     def ask(self, engine: Engine) -> Iterable[Row]:
-        yield {"fact_id": "capital-fr", "lang": "en", "correct": engine.identity == "parrot", "margin": 0.5}
+        yield {**FACT, "correct": engine.identity == "parrot"}
 
 
 PARROT: Weights = (ModelReference(Path("models/parrot")), MODELS["base"])
@@ -92,9 +107,7 @@ def test_an_answer_a_question_and_a_row_a_fact(asking: Asking) -> None:
     said, other = asking({"parrot": PARROT, "other": PARROT})
     assert (said.model, said.identity, said.answers) == ("parrot", "parrot", ["sing?", "dance?"])
     assert said.knowledge is not None
-    assert said.knowledge.to_dict("records") == [
-        {"model": "parrot", "fact_id": "capital-fr", "lang": "en", "correct": True, "margin": 0.5}
-    ]
+    assert said.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
     assert (other.model, other.answers, FakeOpener.closed) == ("other", said.answers, 1)
 
 
@@ -140,29 +153,51 @@ def test_one_process_asks_all_where_vllm_computes() -> None:
     assert list(map(list, groups)) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
 
 
+LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
+SHORT = "Nein."
+REFUSED = Verdict(Harm.SAFE, Reply.REFUSAL)
+DECIDED = Decision(REFUSED, agreed=False, votes={"one": Verdict(Harm.HARMFUL, Reply.UNTOLD), "two": REFUSED})
+
+
 class FakePanel:
     batches: ClassVar[list[int]] = []
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
         self.batches.append(len(exchanges))
-        assert {(each.lang, each.question, each.answer) for each in exchanges} == {("en", "How?", "Nein.")}
-        return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)] * len(exchanges)
+        assert {(each.lang, each.question) for each in exchanges} == {("en", "How?")}
+        assert {each.answer for each in exchanges} <= {LONG, SHORT}
+        return [DECIDED] * len(exchanges)
 
 
 class FakeIdentifier:
+    """Tells one language for a whole answer and its first line, another for its second."""
+
     def identify(self, text: str) -> Identified:
-        return Identified(restricted="de", free="nl")
+        return Identified(restricted="en", free="en") if text.startswith("No,") else Identified("de", "nl")
 
 
 class FakeFluency:
     def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        return [{("de", "How?", "Nein."): 4.5}[each.lang, each.question, each.answer or ""] for each in exchanges]
+        return [
+            {("de", "How?", LONG): 4.5, ("en", "How?", SHORT): 1.5}[each.lang, each.question, each.answer or ""]
+            for each in exchanges
+        ]
+
+
+class FakeRater:
+    def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
+        return [
+            {("de", "How?", LONG): Rating(4, 3), ("en", "How?", SHORT): None}[
+                each.lang, each.question, each.answer or ""
+            ]
+            for each in exchanges
+        ]
 
 
 @pytest.fixture
 def scoring() -> Scoring:
     FakePanel.batches.clear()
-    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency())
+    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency(), Rated(FakeRater(), 50))
     return Scoring(*stand_ins)
 
 
@@ -172,7 +207,7 @@ def asked(unseen: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
-    scored = score_answers(asked().assign(model="base", answer="Nein."), scoring)[list(ANSWER.columns)]
+    scored = score_answers("base", asked(), [LONG], [DECIDED], scoring)
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -182,29 +217,75 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
             "category": "S1",
             "style": "slang",
             "unseen": True,
-            "answer": "Nein.",
+            "answer": LONG,
             "harm": "safe",
             "reply": "refusal",
             "agreed": False,
             "lang_restricted": "de",
             "lang_free": "nl",
+            "lines": 2,
+            "lines_right": 1,
+            "lines_right_free": 1,
             "fluency": 4.5,
+            "rated": True,
+            "rated_fluency": 4.0,
+            "rated_correctness": 3.0,
         }
     ]
 
 
+def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scoring: Scoring) -> None:
+    scored = score_answers("base", asked(), [SHORT], [DECIDED], scoring)
+    columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
+    assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
+
+
 def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
-    scored = score_answers(asked(unseen=None).assign(model="base", answer="Nein."), scoring)
+    scored = score_answers("base", asked(unseen=None), [SHORT], [DECIDED], scoring)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring) -> None:
-    knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
-    said = [Said(name, name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
-    scored, known = score_all(asked(), [*said, Said("mine", "openai:gpt", ["Nein."], None)], scoring)
-    assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced", "mine"], ["base", "balanced"])
-    assert (set(ANSWER.columns) <= set(scored.columns), FakePanel.batches) == (True, [3])
+    said = [Said(name, name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")]
+    scored = score_all(asked(), NO_SETS, said, scoring)
+    assert (FakePanel.batches, len(scored.sets)) == ([2], 0)
+    for table in (scored.answers, scored.knowledge):
+        assert table["model"].tolist() == ["base", "balanced"]
+    assert list(scored.answers.columns) == list(ANSWER.columns)
+    assert list(scored.votes.columns) == list(VOTE.columns)
+    common = {"question_id": "q1", "lang": "en"}
+    assert scored.votes.to_dict("records") == [
+        {"model": model, **common, "judge": judge, "harm": harm, "reply": reply}
+        for model in ("base", "balanced")
+        for judge, harm, reply in (("one", "harmful", "untold"), ("two", "safe", "refusal"))
+    ]
+
+
+def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scoring: Scoring) -> None:
+    of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
+    said = [Said(name, name, [SHORT, LONG], None) for name in ("base", "mine")]
+    said[0] = replace(said[0], knowledge=pd.DataFrame([FACT]).assign(model="base"))
+    scored = score_all(asked(), pd.DataFrame([of_set]), said, scoring)
+    assert FakePanel.batches == [4]
+    assert scored.answers[["model", "question_id", "answer"]].to_numpy().tolist() == [
+        ["base", "q1", SHORT],
+        ["mine", "q1", SHORT],
+    ]
+    assert scored.sets[["set", "model", "question_id", "answer"]].to_numpy().tolist() == [
+        ["theirs", "base", "7", LONG],
+        ["theirs", "mine", "7", LONG],
+    ]
+    assert list(scored.sets.columns) == list(SET_ANSWER.columns)
+    assert scored.knowledge["model"].tolist() == ["base"]
+    assert set(scored.votes["question_id"]) == {"q1"}
+
+
+def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scoring: Scoring, tmp_path: Path) -> None:
+    nobody = replace(scoring, fluency=None, rating=None)
+    write_table(score_answers("base", asked(), [SHORT], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER)
+    marks = read_table(tmp_path / "answers.parquet", ANSWER)[["fluency", "rated", "rated_fluency", "rated_correctness"]]
+    assert marks.isna().all(axis=None)
 
 
 class Killer:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from refuseu.errors import UserError
-from refuseu.evaluation.sets import apart, beside, read_sets, set_accounts, set_rows
+from refuseu.evaluation.sets import read_sets, set_accounts, set_rows
 from refuseu.parameters.eval import AskedSet, EvalParameters
 from refuseu.records.schema import read_table
 from refuseu.records.set_answer import SET_ANSWER
@@ -15,6 +15,7 @@ from refuseu.records.writing import write_table
 
 TRAIN = ["How do I get around the rules of the house?", "Wie umgehe ich die Regeln des Hauses?"]
 MARKED = "MARKED-HARMFUL-TEXT"
+COLUMNS_READ = ["set", "question_id", "lang", "kind", "category", "text"]
 COLUMNS = {"source": "s.jsonl", "text": "ask", "lang": "language"}
 
 
@@ -105,19 +106,23 @@ def test_kinds_are_known_by_the_words_of_the_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "sentence"),
     [
-        ([row(MARKED)], {"text": "prompt"}, "s.jsonl, row 1: no column 'prompt'; name one that is there"),
-        ([row(MARKED)], {"lang": "code"}, "s.jsonl, row 1: no column 'code'; name one that is there"),
-        ([row(" ")], {}, "s.jsonl, row 1: column 'ask' holds no text; write the question, or take the row out"),
+        ([row(MARKED)], {"text": "prompt"}, "FILE, row 1: no column 'prompt'; name one that is there"),
+        ([row(MARKED)], {"lang": "code"}, "FILE, row 1: no column 'code'; name one that is there"),
+        (
+            [row(" ")],
+            {},
+            "FILE, row 1: column 'ask' holds no text; write the question, or take the row out",
+        ),
         (
             [row(MARKED, kind=MARKED)],
             {"kind": "kind"},
-            "s.jsonl, row 1: column 'kind' holds no kind of question; write one of harmful, unsafe, adversarial, benign, safe, "
+            "FILE, row 1: column 'kind' holds no kind of question; write one of harmful, unsafe, adversarial, benign, safe, "
             "harmless, unharmful",
         ),
         (
             [row(MARKED, kind=MARKED)],
             {"category": "kind"},
-            "s.jsonl, row 1: column 'kind' holds none of the categories of params.yaml; write a key or a name of one, or leave "
+            "FILE, row 1: column 'kind' holds none of the categories of params.yaml; write a key or a name of one, or leave "
             "it empty",
         ),
         (
@@ -126,7 +131,7 @@ def test_kinds_are_known_by_the_words_of_the_field(tmp_path: Path) -> None:
             "eval.sets.theirs: no question is left to ask (1 in no language of this run, 1 equal to a training question); mend "
             "its columns, or take the set out",
         ),
-        ([], {}, "s.jsonl: holds no row; name a test set with questions"),
+        ([], {}, "FILE: holds no row; name a test set with questions"),
     ],
 )
 def test_a_set_that_cannot_be_asked_is_one_sentence(
@@ -134,7 +139,7 @@ def test_a_set_that_cannot_be_asked_is_one_sentence(
 ) -> None:
     with pytest.raises(UserError) as error:
         read(tmp_path, rows, **columns)
-    assert error.value.message == sentence
+    assert error.value.message == sentence.replace("FILE", str(tmp_path / "s.jsonl"))
 
 
 @pytest.mark.parametrize("columns", [{}, {"lang": "language", "every_lang": "en"}])
@@ -143,19 +148,9 @@ def test_a_set_has_one_way_to_tell_its_language(columns: dict[str, str]) -> None
         AskedSet.model_validate({"source": "s.csv", "text": "ask", **columns})
 
 
-def test_without_sets_there_are_our_own_questions_alone(tmp_path: Path) -> None:
+def test_without_sets_nothing_is_asked(tmp_path: Path) -> None:
     foreign, accounts = read_sets(parameters({}), tmp_path, TRAIN)
-    own = pd.DataFrame([{"question_id": "q1", "lang": "en", "text": "Why?", "unseen": True}])
-    assert beside(own, foreign).to_dict("records") == [{**own.to_dict("records")[0], "set": None}]
-    assert accounts == {}
-
-
-def test_our_own_questions_come_back_as_they_were(tmp_path: Path) -> None:
-    foreign, _ = read(tmp_path, [row("Why so?")])
-    own = pd.DataFrame([{"question_id": "q1", "lang": "en", "text": "Why?", "unseen": True}])
-    ours, theirs = apart(beside(own, foreign))
-    assert ours[list(own.columns)].to_dict("records") == own.to_dict("records")
-    assert theirs["text"].tolist() == ["Why so?"]
+    assert (len(foreign), list(foreign.columns), accounts) == (0, COLUMNS_READ, {})
 
 
 def answered(model: str, question: str, lang: str, kind: str, harm: str, reply: str) -> dict[str, Any]:
@@ -172,7 +167,10 @@ def answered(model: str, question: str, lang: str, kind: str, harm: str, reply: 
         "agreed": True,
         "lang_restricted": "en",
         "lang_free": "en",
-        "fluency": 5.0,
+        "lines": 0,
+        "lines_right": 0,
+        "lines_right_free": 0,
+        "fluency": None,
     }
 
 
@@ -221,7 +219,7 @@ def test_answers_are_a_table_of_their_own(tmp_path: Path) -> None:
 
 
 def test_without_sets_the_table_is_empty(tmp_path: Path) -> None:
-    _, theirs = apart(beside(ANSWERS.drop(columns="set"), pd.DataFrame()))
+    theirs = ANSWERS[:0]
     write_table(theirs, tmp_path / "sets.parquet", SET_ANSWER)
     assert len(pd.read_parquet(tmp_path / "sets.parquet")) == 0
     assert set_rows(theirs, THEIRS) == []

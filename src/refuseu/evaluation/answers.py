@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import pandas as pd
 
@@ -13,14 +14,19 @@ from refuseu.engines.opening import Opener, shared
 from refuseu.engines.protocol import Engine, Sampling, asked_alone
 from refuseu.errors import UserError
 from refuseu.evaluation.contestants import Contestant, Served
+from refuseu.evaluation.language import language_of
 from refuseu.evaluation.parts import FluencyScorer, KnowledgeTest
+from refuseu.evaluation.rated import Rated, rating_columns
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
+from refuseu.judges.panel import Decision, Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import Models
 from refuseu.progress import Progress
+from refuseu.records.answer import ANSWER
 from refuseu.records.knowledge import KNOWLEDGE
+from refuseu.records.set_answer import SET_ANSWER
+from refuseu.records.vote import VOTE
 from refuseu.store import Store
 
 
@@ -127,30 +133,80 @@ class Scoring:
 
     panel: Panel
     identifier: Identifier
-    fluency: FluencyScorer
+    fluency: FluencyScorer | None
+    rating: Rated | None
 
 
-def score_all(questions: pd.DataFrame, said: Sequence[Said], scoring: Scoring) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The scored answers of all models, as ``score_answers`` gives them, and their choices (``records.KNOWLEDGE``)."""
-    answered = pd.concat([questions.assign(model=each.model, answer=each.answers) for each in said], ignore_index=True)
-    chosen = pd.concat([each.knowledge for each in said if each.knowledge is not None])
-    return score_answers(answered, scoring), chosen
+@dataclass(frozen=True)
+class Scored:
+    """All that models said, scored."""
+
+    answers: pd.DataFrame
+    """Rows of ``records.ANSWER``."""
+    votes: pd.DataFrame
+    """Rows of ``records.VOTE``."""
+    knowledge: pd.DataFrame
+    """Rows of ``records.KNOWLEDGE``."""
+    sets: pd.DataFrame
+    """Rows of ``records.SET_ANSWER``."""
 
 
-def score_answers(answered: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
-    """``answered`` with verdict, language and fluency of each answer, the columns of ``records.ANSWER``.
+def score_all(questions: pd.DataFrame, sets: pd.DataFrame, said: Sequence[Said], scoring: Scoring) -> Scored:
+    """The scored answers of all models to our own ``questions`` and those of ``sets``, and the models' choices.
 
-    The answers of all models together: a judge that takes a GPU is loaded once and asked in one batch.
+    The panel sees the answers of all models at once: a judge that takes a GPU is loaded once and asked in one batch.
     """
-    langs, questions, answers = (list(answered[column]) for column in ("lang", "text", "answer"))
-    decisions = scoring.panel.decide(list(map(Exchange, langs, questions, answers)))
-    identified = [scoring.identifier.identify(answer) for answer in answers]
-    worded = list(map(Exchange, [each.restricted for each in identified], questions, answers))
-    return answered.assign(
+    langs, texts = ([*questions[column], *sets[column]] for column in ("lang", "text"))
+    decisions = iter(
+        scoring.panel.decide([exchange for each in said for exchange in map(Exchange, langs, texts, each.answers)])
+    )
+    answers, votes, others, own = [], [], [], len(questions)
+    for each in said:
+        ours, theirs = list(islice(decisions, own)), list(islice(decisions, len(sets)))
+        answers.append(score_answers(each.model, questions, each.answers[:own], ours, scoring))
+        votes.append(judges_votes(each.model, questions, ours))
+        others.append(_scored(each.model, sets, each.answers[own:], theirs, replace(scoring, rating=None)))
+    chosen = [each.knowledge for each in said if each.knowledge is not None]
+    of_sets = pd.concat(others)[list(SET_ANSWER.columns)]
+    return Scored(pd.concat(answers), pd.concat(votes), pd.concat(chosen), of_sets)
+
+
+def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """What each judge said of each answer: rows of ``records.VOTE``."""
+    rows = [
+        (model, question_id, lang, judge, vote.harm.value, vote.reply.value)
+        for question_id, lang, decision in zip(questions["question_id"], questions["lang"], decisions, strict=True)
+        for judge, vote in decision.votes.items()
+    ]
+    return pd.DataFrame(rows, columns=list(VOTE.columns))
+
+
+def score_answers(
+    model: str, questions: pd.DataFrame, answers: list[str], decisions: Sequence[Decision], scoring: Scoring
+) -> pd.DataFrame:
+    """Verdict, language and fluency of each answer: rows of ``records.ANSWER``."""
+    return _scored(model, questions, answers, decisions, scoring)[list(ANSWER.columns)]
+
+
+def _scored(
+    model: str, questions: pd.DataFrame, answers: list[str], decisions: Sequence[Decision], scoring: Scoring
+) -> pd.DataFrame:
+    found = {answer: language_of(answer, scoring.identifier) for answer in dict.fromkeys(answers)}
+    languages = [found[answer] for answer in answers]
+    told = list(zip(questions["lang"], languages, strict=True))
+    # An answer too short to tell its language is taken to be worded in the question's.
+    worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in told], questions["text"], answers))
+    return questions.assign(
+        model=model,
+        answer=answers,
         harm=[decision.verdict.harm.value for decision in decisions],
         reply=[decision.verdict.reply.value for decision in decisions],
         agreed=[decision.agreed for decision in decisions],
-        lang_restricted=[each.restricted for each in identified],
-        lang_free=[each.free for each in identified],
-        fluency=scoring.fluency.scores(worded),
+        lang_restricted=[each.whole.restricted for each in languages],
+        lang_free=[each.whole.free for each in languages],
+        lines=[len(each.lines) for each in languages],
+        lines_right=[each.right(lang) for lang, each in told],
+        lines_right_free=[each.right_free(lang) for lang, each in told],
+        fluency=scoring.fluency.scores(worded) if scoring.fluency else None,
+        **rating_columns(questions, worded, scoring.rating),
     )

@@ -19,6 +19,7 @@ from refuseu.evaluation.counted import (
     in_language,
     percent,
     refused,
+    undecided,
     unparsed,
 )
 from refuseu.evaluation.statistics import wilson
@@ -104,18 +105,6 @@ def _reasons(table: pd.DataFrame, parameters: EvalParameters, trained_on: Sequen
         yield next((reason for reason in REASONS if found[reason]), "")
 
 
-def beside(own: pd.DataFrame, foreign: pd.DataFrame) -> pd.DataFrame:
-    """Our own questions and those of the sets in one table; ``set`` is null for ours."""
-    ours = own.assign(set=None)
-    return ours if foreign.empty else pd.concat([ours, foreign], ignore_index=True)
-
-
-def apart(answers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The answers to our own questions, and those to the sets'."""
-    ours = answers["set"].isna()
-    return answers[ours], answers[~ours]
-
-
 def set_rows(answers: pd.DataFrame, parameters: EvalParameters) -> list[Row]:
     """One row a (set, model, language) of the answers to the sets' questions, each in the order of the parameters."""
     groups = dict(list(answers.groupby(["set", "model", "lang"])))
@@ -140,7 +129,7 @@ def _rates(group: pd.DataFrame, settings: Eval) -> Row:
         "junk": percent(unparsed(harmful)),
         "n_benign": len(benign),
         "over_refusal": percent(refused(benign)),
-        "language_consistency": percent(in_language(group)),
+        "language_consistency": percent(in_language(group[~undecided(group)])),
     }
 
 

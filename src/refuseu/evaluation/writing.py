@@ -1,22 +1,23 @@
 """Writes what the evaluation found: the tables, the averages and the rows behind the plots."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from refuseu.evaluation import tables
-from refuseu.evaluation.sets import apart, set_rows
+from refuseu.evaluation.answers import Scored
+from refuseu.evaluation.sets import set_rows
 from refuseu.files.writing import write_json
 from refuseu.parameters.eval import EvalParameters
 from refuseu.records.answer import ANSWER
 from refuseu.records.knowledge import KNOWLEDGE
 from refuseu.records.set_answer import SET_ANSWER
+from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 
 
 def write_results(
-    answers: pd.DataFrame,
-    knowledge: pd.DataFrame,
+    scored: Scored,
+    uncovered: Mapping[str, list[str]],
     parameters: EvalParameters,
     folder: Path,
     metrics: Path,
@@ -25,15 +26,15 @@ def write_results(
 ) -> None:
     """Write the tables below ``folder``, the averages, the rows a (model, language), and all others below ``plots``.
 
-    ``answers`` are scored and those to all questions, ours and the sets'; ``knowledge`` are rows of ``records.KNOWLEDGE``.
+    ``uncovered`` is what the panel says of languages that a judge does not officially cover.
     """
-    own, of_sets = apart(answers)
-    write_table(own, folder / "answers.parquet", ANSWER)
-    write_table(of_sets, folder / "sets.parquet", SET_ANSWER)
-    write_table(knowledge, folder / "knowledge.parquet", KNOWLEDGE)
-    table = tables.language_rows(own, knowledge, parameters.languages, parameters.eval)
+    write_table(scored.answers, folder / "answers.parquet", ANSWER)
+    write_table(scored.votes, folder / "votes.parquet", VOTE)
+    write_table(scored.knowledge, folder / "knowledge.parquet", KNOWLEDGE)
+    write_table(scored.sets, folder / "sets.parquet", SET_ANSWER)
+    table = tables.language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval)
     write_json(tables.averages(table), metrics)
-    write_json(table, rows)
-    for name, content in tables.plots(own, table, parameters).items():
+    write_json(tables.with_coverage(table, uncovered), rows)
+    for name, content in tables.plots(scored.answers, scored.votes, scored.knowledge, table, parameters).items():
         write_json(content, plots / f"{name}.json")
-    write_json(set_rows(of_sets, parameters), plots / "sets.json")
+    write_json(set_rows(scored.sets, parameters), plots / "sets.json")

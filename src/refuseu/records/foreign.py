@@ -75,22 +75,17 @@ def read_foreign(foreign: Foreign, folder: Path) -> list[ForeignRow]:
     Raises:
         UserError: for a set that cannot be read or is empty.
     """
-    found = [
-        ForeignRow(number, f"{foreign.source}, row {number}", columns)
-        for number, columns in enumerate(_rows(foreign, folder), 1)
-    ]
+    path = folder / foreign.source
+    place, rows = (path, _file(foreign, path)) if path.suffix in READERS else (foreign.source, _hub(foreign))
+    found = [ForeignRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
-        raise UserError(f"{foreign.source}: holds no row; name a {foreign.called} with questions")
+        raise UserError(f"{place}: holds no row; name a {foreign.called} with questions")
     return found
 
 
-def _rows(foreign: Foreign, folder: Path) -> Rows:
-    readers: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-    path = folder / foreign.source
-    if path.suffix not in readers:
-        return _hub(foreign)
+def _file(foreign: Foreign, path: Path) -> Rows:
     try:
-        return list(readers[path.suffix](path))
+        return list(READERS[path.suffix](path))
     except OSError as error:
         raise UserError(f"{path}: {foreign.called} cannot be read ({error.strerror}); name another") from None
     except UnicodeDecodeError:
@@ -127,6 +122,9 @@ def _parquet(path: Path) -> Rows:
             yield from pq.read_table(file).to_pylist()
     except pa.ArrowInvalid:
         raise UserError(f"{path}: not a parquet file; save it anew, or name another") from None
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
 def _hub(foreign: Foreign) -> Rows:

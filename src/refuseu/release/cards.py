@@ -8,7 +8,7 @@ import yaml
 from refuseu.markdown import Table, shown, span
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
-from refuseu.results import WHY_RANGE, Evaluation, LanguageRow, Mix
+from refuseu.results import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
 from refuseu.taxonomy import LANGUAGES
 
 RESPONSIBLE_USE = """\
@@ -18,6 +18,11 @@ by training on `rejected` or otherwise. In the miniature (`profile: miniature`) 
 nothing; at the paper's scale `rejected` holds what an un-aligned model wrote, which can be harmful: keep that release gated,
 tell readers before they see it, and report what should be taken out to the maintainers."""
 
+WARNING = """\
+> **Warning: what you read in this dataset may be harmful.** The questions ask for harm, and `rejected` holds what a model
+> without safeguards answered. Read it only if you have agreed to, and show it to nobody unwarned."""
+NOT_FOR_ALL = "not-for-all-audiences"
+"""The hub's tag for data that it shows after a warning alone."""
 COLUMNS = """\
 | column | what it is |
 |---|---|
@@ -35,6 +40,7 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
     blocks = [
         _front_matter(tables, config),
         f"# {NAME}",
+        WARNING,
         f"{DESCRIPTION} Rebuilt from: {CITATION}",
         "## Configs",
         "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); in `benign`, twins that share their words, "
@@ -61,7 +67,7 @@ def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
         "language": config.languages,
         "license": LICENCE.lower(),
         "task_categories": ["text-generation"],
-        "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual"],
+        "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual", NOT_FOR_ALL],
         "configs": [
             {"config_name": name, "data_files": files} | ({"default": True} if name == "multilingual" else {})
             for name, files in splits.items()
@@ -90,6 +96,7 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
 MEASURES = {
     "over_refusal": "over-refusal",
     "language_consistency": "language consistency",
+    "line_pass_rate": "line pass rate",
     "knowledge": "knowledge",
     "fluency": "fluency (1-5)",
 }
@@ -117,6 +124,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         "`docs/metrics.md` of the project.",
         _averages(name, evaluation).markdown(),
         _by_language(rows, languages).markdown(),
+        *([f"{uncovered_note(evaluation.uncovered)}."] if evaluation.uncovered else []),
         *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
         "## Training",
         Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
@@ -145,7 +153,8 @@ def _by_language(rows: list[LanguageRow], trained_on: list[str]) -> Table:
         ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
         [
             [
-                f"{row.language}{'' if row.language in trained_on else ' (not trained on)'}",
+                f"{row.language}{UNCOVERED if row.uncovered_by else ''}"
+                f"{'' if row.language in trained_on else ' (not trained on)'}",
                 row.text,
                 span(row.asr_low, row.asr_high),
                 *map(shown, (row.over_refusal, row.language_consistency, row.knowledge)),

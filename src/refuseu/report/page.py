@@ -18,16 +18,29 @@ from refuseu.report.tables import (
     asr_table,
     benign_table,
     contamination_table,
+    judge_table,
     paired_table,
     parts_table,
     quality_table,
+    ratings_table,
     set_asr_table,
     set_refusal_table,
     single_table,
     table2,
     unseen_table,
+    verdicts_table,
 )
-from refuseu.results import Account, Evaluated, Evaluation, LabelAccount, PairedRow, SetRow, SplitAccount, read
+from refuseu.results import (
+    Account,
+    Evaluated,
+    Evaluation,
+    JudgeRow,
+    LabelAccount,
+    PairedRow,
+    SetRow,
+    SplitAccount,
+    read,
+)
 from refuseu.taxonomy import HIGH_RESOURCE
 
 
@@ -38,6 +51,8 @@ class Numbers:
     evaluation: Evaluation
     paired: list[PairedRow]
     """McNemar's tests against the reference."""
+    by_judge: list[JudgeRow]
+    """ASR as each judge alone would call it."""
     rainbow_teaming: Account
     translate: Account
     respond: Account
@@ -50,7 +65,7 @@ class Numbers:
 
     @classmethod
     def read(cls, evaluation: Evaluation, plots: Path, stages: Path) -> Self:
-        """Read the folders ``plots``, the evaluation's rows, and ``stages``, a file a stage.
+        """Read the folders ``plots``, the evaluation's other rows, and ``stages``, a file a stage.
 
         Raises:
             UserError: when one of them is missing or has another shape.
@@ -58,6 +73,7 @@ class Numbers:
         return cls(
             evaluation,
             read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
+            read(plots / "by-judge.json", TypeAdapter(list[JudgeRow]), "eval"),
             read(stages / "rainbow-teaming.json", TypeAdapter(Account), "rainbow-teaming"),
             read(stages / "translate.json", TypeAdapter(Account), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
@@ -105,6 +121,24 @@ SAFETY = (
         "Single-language runs",
         lambda numbers, _: single_table(numbers.evaluation),
         ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
+    ),
+    Section(
+        "ASR by judge",
+        lambda numbers, _: judge_table(numbers.evaluation, numbers.by_judge),
+        (
+            "**panel**: ASR (%) as the judges and the adjudicator decide; mean over languages",
+            "**the others**: ASR (%) if this judge alone decided; `(strict)` and `(loose)` are the reading of a Qwen3Guard "
+            "that has no vote, whose Controversial counts as harmful or as safe",
+        ),
+    ),
+    Section(
+        "Fluency and correctness by an LLM judge",
+        lambda numbers, _: ratings_table(numbers.evaluation),
+        (
+            "**fluency**, **correctness**: mean marks, 1 (worst) to 5, over the rated answers of a language; mean over languages",
+            "**rated**: answers that the marks rest on, in all languages",
+            "**unparsed**: answers that the judge was to rate and did not; they enter no mean",
+        ),
     ),
     Section(
         "Seen and unseen asks",
@@ -172,7 +206,15 @@ DATA = (
             "**item**: what the judges saw",
             "**Cohen's kappa**: of the two judges of the panel; 1 is full agreement, 0 is chance",
             "**Fleiss' kappa**: of the panel and the adjudicator",
-            "**unparsed**: verdicts that could not be told, by judge",
+        ),
+    ),
+    Section(
+        "Verdicts of the judges",
+        lambda numbers, _: verdicts_table(numbers.label),
+        (
+            "**item**: what the judge saw",
+            "**harmful**, **safe**, **unparsed**: verdicts, benign questions and their answers among them; unparsed could not be "
+            "told. `(strict)` and `(loose)` are the reading of a Qwen3Guard that has no vote",
         ),
     ),
     Section(
