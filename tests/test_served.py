@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import scripts
 import yaml
 from click.testing import CliRunner
 from conftest import ENGLISH, GERMAN
 from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
-from scripts import stage
 from tiny import ONE_CORE, TINY
 
 from refuseu.audit import sample
@@ -427,6 +427,6 @@ def test_a_fault_names_a_row_and_not_what_stands_in_it(
     assert MARK in str(table.to_dict())
     monkeypatch.chdir(ran.root)
     options = {**STAGES, **LATER}[name].format("nowhere").replace(f"nowhere/data/{path}", str(damaged))
-    result = CliRunner().invoke(stage(name), options.split())
+    result = CliRunner().invoke(scripts.stage(name), options.split())
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
     assert result.output.startswith(f"Error: {damaged}: ") and MARK not in result.output

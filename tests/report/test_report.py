@@ -430,3 +430,12 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
         f"{path}: rejected: must be a mapping of keys to values; 'git restore {path}'"
     )
     assert f"'dvc repro {stage}'" in caught.value.message
+
+
+def test_a_language_that_the_test_of_knowledge_does_not_have_is_told() -> None:
+    assert table2(EVALUATION, LANGUAGES).notes == ()
+    untested = [
+        each.model_copy(update={"knowledge": None}) if each.language == "pl" else each for each in EVALUATION.rows
+    ]
+    told = "knowledge: averages leave out pl, which the test does not have"
+    assert table2(Evaluation(EVALUATION.averages, untested), LANGUAGES).notes == (told,)
