@@ -242,8 +242,8 @@ def run_stages(root: Path, out: str, stages: dict[str, str]) -> str:
     own = {"PYTHONPATH": str(ROOT / "src"), "REFUSEU_MACHINE": "served", "REFUSEU_STORE": str(root / "rows.sqlite")}
     environment = {**os.environ, **own, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", "REFUSEU_PROGRESS": "log"}
     log = ""
-    for stage, options in stages.items():
-        command = [sys.executable, str(ROOT / f"stages/{stage}.py"), *options.format(out).split()]
+    for name, options in stages.items():
+        command = [sys.executable, str(ROOT / f"stages/{name}.py"), *options.format(out).split()]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         log += done.stdout + done.stderr
         assert done.returncode == 0, log[-3000:]
@@ -294,8 +294,8 @@ def test_the_server_plays_every_part(ran: Ran) -> None:
 
 
 def test_every_stage_tells_the_models_that_it_asked(ran: Ran) -> None:
-    for stage in STAGES:
-        assert ran.metrics(stage)["models"] == {"served": "openai:player"}, stage
+    for name in STAGES:
+        assert ran.metrics(name)["models"] == {"served": "openai:player"}, name
 
 
 def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
@@ -310,9 +310,9 @@ def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
 
 
 def test_every_row_is_accounted_for(ran: Ran) -> None:
-    for stage in (*STAGES, "split"):
-        account = ran.metrics(stage)
-        assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), stage
+    for name in (*STAGES, "split"):
+        account = ran.metrics(name)
+        assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), name
     assert ran.metrics("rainbow-teaming")["rows_in"] == 3 * 12
     counts = {
         stage: (
