@@ -47,7 +47,8 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
     counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
-    write_json({**counted, "models": opener.identities()}, metrics)
+    told = {"uncovered": panel.uncovered(parameters.languages), "models": opener.identities()}
+    write_json({**counted, **told}, metrics)
 
 
 if __name__ == "__main__":

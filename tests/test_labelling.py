@@ -297,12 +297,16 @@ def test_agreement_on_a_textbook_table() -> None:
             "safe": {"harmful": 10, "safe": 15, "unparsed": 0},
             "unparsed": {"harmful": 0, "safe": 0, "unparsed": 0},
         }
-        assert item["unparsed"] == {"lexicon": 0, "nearest": 0, "ngrams": 0}
+        assert item["verdicts"]["lexicon"] == item["verdicts"]["nearest"] == {"harmful": 25, "safe": 25, "unparsed": 0}
 
 
-def test_unparsed_is_counted_by_judge() -> None:
+def test_verdicts_are_counted_by_judge() -> None:
     found = agreement(agreeing(["harmful", "unparsed"], ["safe", "safe"], ["unparsed", "unparsed"]), PAPER)["chosen"]
-    assert found["unparsed"] == {"lexicon": 1, "nearest": 2, "ngrams": 0}
+    assert found["verdicts"] == {
+        "lexicon": {"harmful": 1, "safe": 0, "unparsed": 1},
+        "nearest": {"harmful": 0, "safe": 0, "unparsed": 2},
+        "ngrams": {"harmful": 0, "safe": 2, "unparsed": 0},
+    }
     assert found["confusion"]["unparsed"] == {"harmful": 0, "safe": 1, "unparsed": 0}
 
 
@@ -372,4 +376,30 @@ def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
     found = agreement(third, protocol)["chosen"]
     assert (found["cohens_kappa"], found["confusion"]) == (None, {})
     assert found["fleiss_kappa"] is not None
-    assert found["unparsed"] == {"lexicon": 0, "nearest": 1, "ngrams": 0, "third": 0}
+    assert {name: said["unparsed"] for name, said in found["verdicts"].items()} == {
+        "lexicon": 0,
+        "nearest": 1,
+        "ngrams": 0,
+        "third": 0,
+    }
+
+
+def test_another_reading_is_counted_and_is_nobody_to_agree_with() -> None:
+    votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["harmful", "safe"])
+    votes["question"]["ngrams (loose)"] = table(["safe/absent", "safe/absent"])
+    found = agreement(votes, PAPER)["question"]
+    assert (found["cohens_kappa"], found["fleiss_kappa"]) == (1.0, 1.0)
+    assert found["verdicts"]["ngrams (loose)"] == {"harmful": 0, "safe": 2, "unparsed": 0}
+    good = of_judges(PAPER, **GOOD)
+    good["rejected"]["ngrams (loose)"] = table(["safe/refusal"])
+    assert why(good, STRICT) is None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_single_judge_without_an_adjudicator_agrees_with_nobody() -> None:
+    alone = PAPER.model_copy(update={"judges": {"lexicon": PhrasebookJudge(kind="lexicon")}, "adjudicator": None})
+    said = {"lexicon": table(["harmful/absent", "safe/absent"])}
+    votes = dict.fromkeys(("question", "chosen", "rejected"), said)
+    found = agreement(votes, alone)["question"]
+    assert (found["cohens_kappa"], found["fleiss_kappa"], found["confusion"]) == (None, None, {})
+    assert found["verdicts"] == {"lexicon": {"harmful": 1, "safe": 1, "unparsed": 0}}

@@ -39,8 +39,8 @@ def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, panel: Panel) -> Votes
     which come in batches of altogether so many ``rows``.
     """
     votes: Votes = {item: {} for item in ITEMS}
-    with Progress("label", rows * len(ITEMS) * len(panel.voters), "verdict") as progress:
-        for name, judge in panel.voters.items():
+    with Progress("label", rows * len(ITEMS) * len(panel.heard), "verdict") as progress:
+        for name, judge in panel.heard.items():
             said: dict[str, list[pd.DataFrame]] = {item: [] for item in ITEMS}
             for batch in pairs:
                 for item in ITEMS:
@@ -155,16 +155,18 @@ def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
     """How the judges, the adjudicator among them, agree on the same items.
 
     Returns:
-        Per item: Fleiss' kappa of all, how often each could not tell (``unparsed``), and where the panel is two judges their
-        Cohen's kappa and confusion counts.
+        Per item: Fleiss' kappa of all, where the panel is two judges their Cohen's kappa and confusion counts, and how often
+        each said what (``verdicts``); other readings of a judge are counted there, but are nobody to agree with.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
+    who = {*protocol.judges, *([protocol.adjudicator.kind] if protocol.adjudicator else [])}
     result: dict[str, Any] = {}
     for item in ITEMS:
         harms = pd.DataFrame({judge: votes[item][judge]["harm"] for judge in sorted(votes[item])})
         two = [harms[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
-        counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in harms]))
+        voters = [judge for judge in harms if judge in who]
+        counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in voters]))
         with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
             cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
             fleiss = fleiss_kappa(counts)
@@ -172,7 +174,7 @@ def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
             "cohens_kappa": defined(cohen),
             "fleiss_kappa": defined(fleiss),
             "confusion": _counts(confusion(*two)) if two else {},
-            "unparsed": {judge: int((harms[judge] == Harm.UNPARSED).sum()) for judge in harms},
+            "verdicts": {judge: {harm.value: int((harms[judge] == harm).sum()) for harm in Harm} for judge in harms},
         }
     return result
 
