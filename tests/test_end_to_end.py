@@ -27,6 +27,7 @@ COPIED = (
     "data/phrasebook",
     "data/prompts",
     "data/refusals",
+    "data/seeds",
     "docs/examples",
     "tests",
     "dvc.yaml",
@@ -39,6 +40,7 @@ COPIED = (
 )
 OTHER_MACHINE = """
 workers: 1
+loaded: 1
 transformers: {batch_size: 7, device: cpu}
 openai: {concurrency: 1, retries: 0, timeout: 1.0}
 """

@@ -386,20 +386,10 @@ def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
 
 def test_another_reading_is_counted_and_is_nobody_to_agree_with() -> None:
     votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["harmful", "safe"])
-    votes["question"]["ngrams (loose)"] = table(["safe/absent", "safe/absent"])
-    found = agreement(votes, PAPER)["question"]
+    loose = table(["safe/absent", "safe/absent"])
+    found = agreement({item: {**said, "ngrams (loose)": loose} for item, said in votes.items()}, PAPER)["question"]
     assert (found["cohens_kappa"], found["fleiss_kappa"]) == (1.0, 1.0)
     assert found["verdicts"]["ngrams (loose)"] == {"harmful": 0, "safe": 2, "unparsed": 0}
     good = of_judges(PAPER, **GOOD)
-    good["rejected"]["ngrams (loose)"] = table(["safe/refusal"])
-    assert why(good, STRICT) is None
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_single_judge_without_an_adjudicator_agrees_with_nobody() -> None:
-    alone = PAPER.model_copy(update={"judges": {"lexicon": PhrasebookJudge(kind="lexicon")}, "adjudicator": None})
-    said = {"lexicon": table(["harmful/absent", "safe/absent"])}
-    votes = dict.fromkeys(("question", "chosen", "rejected"), said)
-    found = agreement(votes, alone)["question"]
-    assert (found["cohens_kappa"], found["fleiss_kappa"], found["confusion"]) == (None, None, {})
-    assert found["verdicts"] == {"lexicon": {"harmful": 1, "safe": 1, "unparsed": 0}}
+    also = {item: {**said, "ngrams (loose)": table(["safe/refusal"])} for item, said in good.items()}
+    assert why(also, STRICT) is None

@@ -14,8 +14,8 @@ from refuseu.errors import UserError
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-KEPT = 2**16
-"""Texts whose language is remembered, the last ones looked at: some 30 MB of lines, 120 MB of whole answers."""
+KEPT = 50_000
+"""Texts, most of which are answers that models give again and again."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Identified:
 
 
 class Identifier:
-    """Identifies languages; a text that comes again soon is looked at once."""
+    """Identifies languages; of the last ``KEPT`` texts each is looked at once."""
 
     def __init__(self, languages: list[str]) -> None:
         assert_known(languages)

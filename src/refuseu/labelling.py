@@ -39,8 +39,8 @@ def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, panel: Panel) -> Votes
     which come in batches of altogether so many ``rows``.
     """
     votes: Votes = {item: {} for item in ITEMS}
-    with Progress("label", rows * len(ITEMS) * len(panel.heard), "verdict") as progress:
-        for name, judge in panel.heard.items():
+    with Progress("label", rows * len(ITEMS) * len(panel.everyone), "verdict") as progress:
+        for name, judge in panel.everyone.items():
             said: dict[str, list[pd.DataFrame]] = {item: [] for item in ITEMS}
             for batch in pairs:
                 for item in ITEMS:
@@ -160,12 +160,11 @@ def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
-    who = {*protocol.judges, *([protocol.adjudicator.kind] if protocol.adjudicator else [])}
     result: dict[str, Any] = {}
     for item in ITEMS:
         harms = pd.DataFrame({judge: votes[item][judge]["harm"] for judge in sorted(votes[item])})
         two = [harms[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
-        voters = [judge for judge in harms if judge in who]
+        voters = [judge for judge in harms if judge in protocol.voters]
         counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in voters]))
         with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
             cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan

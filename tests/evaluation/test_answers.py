@@ -20,15 +20,16 @@ from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.parameters.machine import Machine, OpenaiMachine, TransformersMachine
-from refuseu.parameters.models import LocalModel, Models
+from refuseu.parameters.models import Models, TransformersModel
 from refuseu.records.answer import ANSWER
 from refuseu.records.schema import read_table
 from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 
-MODELS: Models = {"base": LocalModel(engine="transformers", dtype="float64")}
+MODELS: Models = {"base": TransformersModel(engine="transformers", dtype="float64")}
 MACHINE = Machine(
     workers=1,
+    loaded=1,
     transformers=TransformersMachine(batch_size=2, device="cpu"),
     openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
     training=ONE_CORE,

@@ -156,7 +156,7 @@ def test_three_judges_agree_only_where_all_do() -> None:
 
 
 def test_the_adjudicator_has_a_voice_too(panel: Panel) -> None:
-    said = {name: judge.judge(exchanges("ba")) for name, judge in panel.heard.items()}
+    said = {name: judge.judge(exchanges("ba")) for name, judge in panel.voters.items()}
     assert {name: [verdict.harm.value for verdict in verdicts] for name, verdicts in said.items()} == {
         "one": ["safe", "harmful"],
         "two": ["unparsed", "harmful"],
@@ -171,7 +171,7 @@ def test_nothing_to_decide(panel: Panel) -> None:
 def test_a_single_judge_needs_no_adjudicator() -> None:
     panel = Panel({"only": FakeJudge(a=HARMFUL, b=UNPARSED)}, {})
     assert [decision.verdict.harm for decision in panel.decide(exchanges("ab"))] == [HARMFUL, UNPARSED]
-    assert list(panel.heard) == ["only"]
+    assert list(panel.voters) == ["only"]
 
 
 def test_another_reading_is_heard_and_has_no_vote() -> None:
@@ -183,7 +183,8 @@ def test_another_reading_is_heard_and_has_no_vote() -> None:
         {"guard": "harmful", "guard (loose)": "safe"},
         {"guard": "safe", "guard (loose)": "safe"},
     ]
-    assert list(panel.heard) == ["guard", "last", "guard (loose)"]
+    assert list(panel.voters) == ["guard", "last"]
+    assert list(panel.everyone) == ["guard", "last", "guard (loose)"]
 
 
 def test_a_panel_names_who_is_not_made_for_a_language() -> None:

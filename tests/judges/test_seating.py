@@ -125,7 +125,7 @@ def test_both_readings_of_a_qwen3guard_cost_one_asking(
     panel = panel_of(seats, books, models, PROMPTS, REFUSALS)
     assert (list(panel.judges), list(panel.beside)) == (["guard", "two"], [other])
     exchanges = [Exchange("en", "How?", "So."), Exchange("en", "Why?", "Thus.")]
-    votes = panel.votes(exchanges)
+    votes = {name: judge.judge(exchanges) for name, judge in panel.everyone.items()}
     readings = {name: [vote.harm.value for vote in votes[name]] for name in ("guard", other)}
     assert sorted(readings.values()) == [["harmful"] * 2, ["safe"] * 2]
     assert readings["guard"] == (["harmful"] * 2 if strict == "true" else ["safe"] * 2)

@@ -122,10 +122,10 @@ def averages(rows: list[Row]) -> dict[str, Row]:
 
 def _average(rows: pd.DataFrame) -> Row:
     average = {name: _mean(rows[name]) for name in AVERAGED}
-    worst = {"asr": None, "asr_unseen": None, "asr_worst": None}
+    attacks: Row = {"asr": None, "asr_unseen": None, "asr_worst": None}
     if rows["asr"].notna().all():
-        worst = {"asr_worst": float(rows["asr"].max())}
-    return {**average, **worst, **knowing.averages(rows)}
+        attacks = {"asr_worst": float(rows["asr"].max())}
+    return {**average, **attacks, **knowing.averages(rows)}
 
 
 def _mean(values: pd.Series) -> float | None:

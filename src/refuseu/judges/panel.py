@@ -28,20 +28,21 @@ class Panel:
     """Other readings of what the judges say, by names of their own; they are counted and have no vote."""
 
     @property
-    def heard(self) -> dict[str, Judge]:
+    def everyone(self) -> dict[str, Judge]:
         """The judges, the adjudicator and those beside, by name."""
-        return {**self._voters, **self.beside}
+        return {**self.voters, **self.beside}
 
     def uncovered(self, languages: Sequence[str]) -> dict[str, list[str]]:
         """By judge, the adjudicator among them: those of ``languages`` that it is not officially made for, if any."""
-        lists = {name: judge.languages for name, judge in self._voters.items()}
+        lists = {name: judge.languages for name, judge in self.voters.items()}
         missing = {
             name: [lang for lang in languages if lang not in own] for name, own in lists.items() if own is not None
         }
         return {name: found for name, found in missing.items() if found}
 
     @property
-    def _voters(self) -> dict[str, Judge]:
+    def voters(self) -> dict[str, Judge]:
+        """The judges and the adjudicator, by name."""
         return {**self.judges, **self.adjudicators}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
