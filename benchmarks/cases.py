@@ -113,6 +113,8 @@ def pairs(rows: int) -> Case:
 class Reader:
     """Reads the verdict in the last words of texts that ``texts.pairs`` made: a judge that takes no time."""
 
+    languages = None
+
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         return [self._verdict(each) for each in exchanges]
 

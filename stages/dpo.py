@@ -1,5 +1,6 @@
 """Align the base by DPO on one config's preference pairs."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from refuseu.parameters.training_machine import load_training_machine
 from refuseu.records.mix import MIX
 from refuseu.records.schema import read_table
 from refuseu.training.dpo import train_dpo
+from refuseu.training.launching import first_process, launch, launched, reporting
 
 
 @click.command(help=__doc__)
@@ -22,13 +24,17 @@ from refuseu.training.dpo import train_dpo
 @path_option("--metrics")
 @path_option("--plots")
 def main(mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
-    parameters = load(DpoParameters)
-    machine = load_training_machine()
-    summary, curves = train_dpo(
-        read_table(mix, MIX), ModelReference.read(base), parameters.dpo, machine, parameters.seed, out
-    )
-    write_json(curves, plots)
-    write_json(summary, metrics)
+    parameters, machine = load(DpoParameters), load_training_machine()
+    if machine.processes > 1 and not launched():
+        launch(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
+        return
+    with reporting():
+        summary, curves = train_dpo(
+            read_table(mix, MIX), ModelReference.read(base), parameters.dpo, machine, parameters.seed, out
+        )
+    if first_process():
+        write_json(curves, plots)
+        write_json(summary, metrics)
 
 
 if __name__ == "__main__":

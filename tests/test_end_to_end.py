@@ -28,6 +28,7 @@ COPIED = (
     "data/prompts",
     "data/refusals",
     "data/seeds",
+    "data/sets",
     "docs/examples",
     "tests",
     "dvc.yaml",

@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import scripts
 import yaml
 from click.testing import CliRunner
 from conftest import ENGLISH, GERMAN
 from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
-from scripts import stage
 from tiny import ONE_CORE, TINY
 
 from refuseu.audit import sample
@@ -200,8 +200,8 @@ STAGES = {
 EVALUATED = "--metrics {0}/metrics/eval.json --rows {0}/plots/eval.json"
 LATER = {
     "split": "--pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
-    "eval": f"{JUDGING} {EVALUATED} --questions {{0}}/data/split/test.parquet --base base --models dpo "
-    "--out {0}/data/eval --plots {0}/plots/eval",
+    "eval": f"{JUDGING} {EVALUATED} --questions {{0}}/data/split/test.parquet --train {{0}}/data/split/train.parquet --sets sets "
+    "--base base --models dpo --out {0}/data/eval --evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
     "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
     "--curves {0}/plots/dpo --stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
     "release": f"{EVALUATED} --train {{0}}/data/split/train.parquet --test {{0}}/data/split/test.parquet "
@@ -242,8 +242,8 @@ def run_stages(root: Path, out: str, stages: dict[str, str]) -> str:
     own = {"PYTHONPATH": str(ROOT / "src"), "REFUSEU_MACHINE": "served", "REFUSEU_STORE": str(root / "rows.sqlite")}
     environment = {**os.environ, **own, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", "REFUSEU_PROGRESS": "log"}
     log = ""
-    for stage, options in stages.items():
-        command = [sys.executable, str(ROOT / f"stages/{stage}.py"), *options.format(out).split()]
+    for name, options in stages.items():
+        command = [sys.executable, str(ROOT / f"stages/{name}.py"), *options.format(out).split()]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         log += done.stdout + done.stderr
         assert done.returncode == 0, log[-3000:]
@@ -294,8 +294,8 @@ def test_the_server_plays_every_part(ran: Ran) -> None:
 
 
 def test_every_stage_tells_the_models_that_it_asked(ran: Ran) -> None:
-    for stage in STAGES:
-        assert ran.metrics(stage)["models"] == {"served": "openai:player"}, stage
+    for name in STAGES:
+        assert ran.metrics(name)["models"] == {"served": "openai:player"}, name
 
 
 def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
@@ -310,9 +310,9 @@ def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
 
 
 def test_every_row_is_accounted_for(ran: Ran) -> None:
-    for stage in (*STAGES, "split"):
-        account = ran.metrics(stage)
-        assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), stage
+    for name in (*STAGES, "split"):
+        account = ran.metrics(name)
+        assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), name
     assert ran.metrics("rainbow-teaming")["rows_in"] == 3 * 12
     counts = {
         stage: (
@@ -427,6 +427,6 @@ def test_a_fault_names_a_row_and_not_what_stands_in_it(
     assert MARK in str(table.to_dict())
     monkeypatch.chdir(ran.root)
     options = {**STAGES, **LATER}[name].format("nowhere").replace(f"nowhere/data/{path}", str(damaged))
-    result = CliRunner().invoke(stage(name), options.split())
+    result = CliRunner().invoke(scripts.stage(name), options.split())
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
     assert result.output.startswith(f"Error: {damaged}: ") and MARK not in result.output

@@ -5,6 +5,7 @@ from profile_texts import PROMPTS, opener
 from pydantic import ValidationError
 
 from refuseu.errors import UserError
+from refuseu.evaluation import harness
 from refuseu.evaluation.bigrams import BigramFluency
 from refuseu.evaluation.cast import fluency_of, knowledge_of, rating_of
 from refuseu.evaluation.chat import ChatFluency
@@ -61,3 +62,13 @@ def test_a_rating_needs_a_model_and_questions(rating: dict[str, object]) -> None
 def test_a_model_that_the_profile_does_not_have_cannot_rate(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^models.nobody: the profile has no such model"):
         rating_of(settings(rating={**CHAT, "model": "nobody"}), opener(tmp_path), PROMPTS)
+
+
+def test_the_harness_tests_knowledge_where_the_profile_says_so(
+    books: dict[str, Phrasebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "_exams", lambda test, languages: asked.append((test.name, languages)))
+    asked: list[tuple[str, list[str]]] = []
+    wanted = settings(knowledge={"kind": "lm-eval", "tests": [{"name": "belebele"}]})
+    assert isinstance(knowledge_of(wanted, books), harness.LmEvalKnowledge)
+    assert asked == [("belebele", ["en", "de"])]

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import mlcroissant
@@ -11,7 +12,9 @@ from datasets import load_dataset
 from evaluated import averages, row
 from repository import ROOT
 
+from refuseu.parameters.dpo import Lora
 from refuseu.parameters.loading import load
+from refuseu.parameters.models import LocalModel
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.records.part import PART
 from refuseu.release.cards import dataset_card, model_card
@@ -161,6 +164,37 @@ def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:
     assert "| pl (not trained on) | 3.0 | 1.0–5.0 | 2.0 | 97.5 | 90.0 |" in card
     assert f"| learning\\_rate | {config.dpo.learning_rate:g} |" in card
     assert WHY_RANGE not in card
+
+
+LORA = Lora(kind="lora", rank=16, alpha=32, dropout=0.05, targets=["q_proj", "v_proj"])
+
+
+def test_a_card_of_a_model_that_the_project_trained_whole_names_its_base(config: ReleaseParameters) -> None:
+    card = model_card("english-only", config, Mix(rows=10, benign=2), EVALUATION)
+    head = yaml.safe_load(card.split("---")[1])
+    assert (head["license"], head["library_name"], "base_model" in head) == ("apache-2.0", "transformers", False)
+    reads = f"transformers {version('transformers')} reads this model."
+    assert f"A model that the project trains from scratch (Apache-2.0). {reads}" in card
+    assert "| method | full |" in card
+    assert "epochs" not in card
+
+
+@pytest.mark.parametrize(("licence", "tag", "said"), [("llama3.1", "llama3.1", "llama3.1"), (None, "other", "see its")])
+def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
+    licence: str | None, tag: str, said: str, config: ReleaseParameters
+) -> None:
+    base = LocalModel(engine="transformers", dtype="bfloat16", repo="org/name", revision="c0ffee", license=licence)
+    dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
+    published = config.model_copy(update={"models": {"base": base}, "dpo": dpo})
+    card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
+    head = yaml.safe_load(card.split("---")[1])
+    assert (head["license"], head["library_name"]) == (tag, "peft")
+    assert (head["base_model"], head["base_model_relation"]) == ("org/name", "adapter")
+    assert f"`org/name` at revision `c0ffee`; its licence ({said}" in card
+    assert f"with transformers {version('transformers')} and peft {version('peft')}." in card
+    assert "| targets | q\\_proj v\\_proj |" in card
+    assert "| epochs | 2 |" in card
+    assert "| steps |" not in card
 
 
 def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) -> None:

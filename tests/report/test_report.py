@@ -491,3 +491,12 @@ def test_a_model_that_sat_no_test_of_knowledge_has_a_dash_there() -> None:
     evaluation = Evaluation({"mine": averages(8.0, knowledge=None)}, [row("mine", "en", 8.0)])
     table = table2(evaluation, LANGUAGES)
     assert dict(zip(table.header, table.rows[0], strict=True))["knowledge"] == "–"
+
+
+def test_a_language_that_the_test_of_knowledge_does_not_have_is_told() -> None:
+    assert table2(EVALUATION, LANGUAGES).notes == ()
+    untested = [
+        each.model_copy(update={"knowledge": None}) if each.language == "pl" else each for each in EVALUATION.rows
+    ]
+    told = "knowledge: averages leave out pl, which the test does not have"
+    assert table2(Evaluation(EVALUATION.averages, untested), LANGUAGES).notes == (told,)

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny import EXAMPLES, ONE_CORE, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import DPOTrainer
 from trl.trainer import dpo_trainer, utils
 
 from refuseu.engines.protocol import user
@@ -20,6 +21,7 @@ from refuseu.errors import UserError
 from refuseu.parameters.dpo import Dpo, Full, Lora
 from refuseu.training import dpo
 from refuseu.training.base import build_model, build_tokenizer
+from refuseu.training.checkpoints import newest
 from refuseu.training.dpo import (
     conversations,
     curves,
@@ -52,6 +54,11 @@ ROW = {
     "rejected": "Yes!",
 }
 MIX = pd.DataFrame([ROW, {**ROW, "lang": "de", "prompt": "Wie kann ich singen?"}] * 2)
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("root")))
 
 
 @pytest.fixture(scope="module")
@@ -331,3 +338,67 @@ def test_a_weight_that_is_not_finite_is_not_saved(base: Path, tmp_path: Path, mo
     with pytest.raises(UserError, match=r"dpo@slavic: the weight lm_head\.weight is not finite after the training"):
         train_dpo(MIX, ModelReference(base), settings(steps=1), ONE_CORE, 1, tmp_path / "slavic")
     assert list(tmp_path.rglob("*.*")) == []
+
+
+class Killed(BaseException):
+    """As a signal would end a training: no code of ours catches it."""
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = DPOTrainer.training_step
+
+    def training_step(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        if self.state.global_step == step:
+            raise Killed
+        return train(self, *arguments, **named)
+
+    monkeypatch.setattr(DPOTrainer, "training_step", training_step)
+
+
+WHOLE_TRAINING, EVERY_THIRD = settings(steps=8), ONE_CORE.model_copy(update={"checkpoint_every": 3})
+
+
+@pytest.mark.parametrize("step", [2, 3, 7])
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA.model_copy(update={"dropout": 0.3})])
+def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
+    method: Full | Lora, step: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, reference = WHOLE_TRAINING.model_copy(update={"method": method}), ModelReference(base)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "one"))
+    undisturbed = train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "one/slavic")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "two"))
+    with monkeypatch.context() as patched:
+        kill_at(step, patched)
+        with pytest.raises(Killed):
+            train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "two/slavic")
+    assert not (tmp_path / "two/slavic").exists()
+    taken_up: list[int] = []
+    record = DPOTrainer.training_step
+
+    def training_step(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        taken_up.append(self.state.global_step)
+        return record(self, *arguments, **named)
+
+    monkeypatch.setattr(DPOTrainer, "training_step", training_step)
+    assert train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "two/slavic") == undisturbed
+    assert taken_up == list(range(step // 3 * 3, 8))
+    names = sorted(path.name for path in (tmp_path / "one/slavic").iterdir())
+    assert all(
+        (tmp_path / "one/slavic" / name).read_bytes() == (tmp_path / "two/slavic" / name).read_bytes() for name in names
+    )
+    assert list((tmp_path / "two").glob(".cache/refuseu/checkpoints/*")) == []
+
+
+def test_a_checkpoint_is_taken_up_by_no_other_training(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with monkeypatch.context() as patched:
+        kill_at(4, patched)
+        with pytest.raises(Killed):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    assert newest(left) == left / "checkpoint-3"
+    others = settings(steps=8, beta=0.2)
+    assert train_dpo(MIX, ModelReference(base), others, EVERY_THIRD, 1, tmp_path / "slavic")[1][0]["step"] == 1
+    assert list((tmp_path / ".cache/refuseu/checkpoints").iterdir()) == [left]

@@ -90,6 +90,8 @@ class TransformersEngine:
             )
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+        import torch
+
         prompts = [prompt_tokens(self._tokenizer, conversation) for conversation, _ in pairs]
         answers = [text_tokens(self._tokenizer, text) for _, text in pairs]
         for positions in self._batches([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]):
@@ -99,7 +101,9 @@ class TransformersEngine:
             longest = max(len(answers[index]) for index in positions)
             with self._inference(len(positions)):
                 logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
-                scores = logits.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
+                # In bfloat16 many of them would be equal.
+                wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+                scores = wide.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
                 yield index, float(scores[row, longest - len(answers[index]) :].sum())
 

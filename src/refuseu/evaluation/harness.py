@@ -15,7 +15,7 @@ from refuseu.files.reading import Row
 from refuseu.parameters.lm_eval import LmEvalTest
 
 COUNTED_BY_GREEDINESS = frozenset({"exact_match", "acc_mutual_info"})
-"""Metrics that need what no engine tells: whether an answer is the likeliest of all, its likelihood without a question."""
+"""Metrics that need what engines do not tell: whether an answer is the likeliest of all, and its likelihood by itself."""
 
 
 @dataclass(frozen=True)

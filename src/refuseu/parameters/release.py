@@ -2,11 +2,13 @@
 
 from refuseu.parameters.dpo import Dpo
 from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.models import Models
 from refuseu.parameters.section import Seed
 from refuseu.parameters.train import Train
 
 
 class ReleaseParameters(Experiment):
     seed: Seed
+    models: Models
     train: Train
     dpo: Dpo

@@ -1,11 +1,14 @@
 """The cards of what is published: one for the dataset, one a model, every number in them generated."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pandas as pd
 import yaml
 
 from refuseu.markdown import Table, shown, span
+from refuseu.parameters.dpo import Dpo
+from refuseu.parameters.models import BASE, LocalModel
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.results import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
@@ -106,19 +109,15 @@ MEASURES = {
 def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evaluation) -> str:
     """The ``README.md`` of one aligned model, which was trained on ``mix``; ``evaluation`` holds it and the base."""
     languages = config.train.languages_of(name, config.languages)
-    head = {
-        "language": languages,
-        "license": LICENCE.lower(),
-        "library_name": "transformers",
-        "tags": ["dpo", "safety"],
-    }
+    head = {"language": languages, **_origin(config), "tags": ["dpo", "safety"]}
     rows = evaluation.of(name)
-    settings = [[key, f"{value:g}" if isinstance(value, float) else str(value)] for key, value in config.dpo]
     blocks = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# RefusEU {name}",
         f"The un-aligned base, aligned by DPO on {mix.rows} preference pairs ({mix.benign} of them benign) in "
         f"{', '.join(LANGUAGES[code] for code in languages)}. Rebuilt from: {CITATION}",
+        "## Base",
+        _base(config),
         "## Results",
         "Averages over all evaluated languages, in percent; intervals below are Wilson's. What each number means: "
         "`docs/metrics.md` of the project.",
@@ -127,7 +126,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         *([f"{uncovered_note(evaluation.uncovered)}."] if evaluation.uncovered else []),
         *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
         "## Training",
-        Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
+        Table(["parameter", "value"], [*_settings(config.dpo), ["seed", str(config.seed)]]).markdown(),
         "## Intended use and limits",
         "For research on multilingual refusal. It is evaluated on the test questions of this project alone, by its judges; a low "
         "ASR here is no promise about other attacks, other languages or longer conversations. Read ASR together with "
@@ -135,6 +134,46 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         RESPONSIBLE_USE,
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _origin(config: ReleaseParameters) -> dict[str, str]:
+    """What the hub reads of a model's base: its licence, which is the model's too, and what kind of model that makes."""
+    base, adapter = _repository(config), config.dpo.method.kind == "lora"
+    licence = (base.license or "other") if base else LICENCE.lower()
+    found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
+    if base and base.repo:
+        found |= {"base_model": base.repo, "base_model_relation": "adapter" if adapter else "finetune"}
+    return found
+
+
+def _base(config: ReleaseParameters) -> str:
+    """What the model was trained from, under which licence, and what reads it."""
+    base = _repository(config)
+    if base:
+        at = f" at revision `{base.revision}`" if base.revision else ""
+        origin = f"`{base.repo}`{at}; its licence ({base.license or 'see its repository'}) holds for this model too."
+    else:
+        origin = f"A model that the project trains from scratch ({LICENCE})."
+    reads = f"transformers {version('transformers')}"
+    if config.dpo.method.kind == "lora":
+        return f"{origin} This is an adapter alone: load the base, then the adapter, with {reads} and peft {version('peft')}."
+    return f"{origin} {reads} reads this model."
+
+
+def _repository(config: ReleaseParameters) -> LocalModel | None:
+    """The base as a model that others published, ``None`` for one that the project trains."""
+    base = config.models.get(BASE)
+    return base if isinstance(base, LocalModel) and base.repo else None
+
+
+def _settings(dpo: Dpo) -> list[list[str]]:
+    """The parameters that are given, a row each; those of the method follow its name."""
+    flat = {"method": dpo.method.kind, **dpo.method.model_dump(exclude={"kind"}), **dpo.model_dump(exclude={"method"})}
+    return [
+        [key, f"{value:g}" if isinstance(value, float) else " ".join(value) if isinstance(value, list) else str(value)]
+        for key, value in flat.items()
+        if value is not None
+    ]
 
 
 def _averages(name: str, evaluation: Evaluation) -> Table:

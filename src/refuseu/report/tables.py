@@ -99,7 +99,14 @@ def _ranges(cells: Iterable[Asr | None]) -> tuple[str, ...]:
 def quality_table(evaluation: Evaluation, configs: list[str]) -> Table:
     """Averages over languages of everything but safety."""
     names = [name for name, _, _ in QUALITY.values()]
-    return Table(["model", *names], [[name, *_quality_cells(evaluation.averages[name])] for name in configs])
+    rows = [[name, *_quality_cells(evaluation.averages[name])] for name in configs]
+    return Table(["model", *names], rows, notes=_untested(evaluation))
+
+
+def _untested(evaluation: Evaluation) -> tuple[str, ...]:
+    """Which languages an average of knowledge leaves out, if any."""
+    without = list(dict.fromkeys(row.language for row in evaluation.rows if row.knowledge is None))
+    return (f"knowledge: averages leave out {', '.join(without)}, which the test does not have",) if without else ()
 
 
 def _quality_cells(averages: Averages) -> list[str]:

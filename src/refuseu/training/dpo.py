@@ -1,20 +1,27 @@
 """Aligns the base by DPO (Rafailov et al. 2023) with TRL: all weights, or adapters beside them."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from refuseu.engines.hub import fetched
+from refuseu.engines.identity import identity
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
 from refuseu.parameters.dpo import Dpo, Full, Lora
 from refuseu.parameters.training_machine import TrainingMachine
+from refuseu.training.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
+from refuseu.training.launching import first_process
 from refuseu.training.loop import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
 from refuseu.training.tokens import check_lengths, token_statistics
 from refuseu.training.trainer import preference_trainer, row_order
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from peft import LoraConfig, PeftModel
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,31 +54,69 @@ def train_dpo(
             first step, and when the training leaves the finite numbers; nothing is saved then.
     """
     import torch
-    from datasets import Dataset
 
     torch.set_num_threads(1)
     score_answers_alone()
-    stage = f"dpo@{out.name}"
-    arguments = trainer_arguments(settings, machine, len(mix), seed, out)
-    model, tokenizer = _load(base, settings)
-    tokens = token_statistics(mix, tokenizer, settings.max_length)
-    check_lengths(tokens, settings.max_length, settings.max_dropped)
-    trainer = preference_trainer(stage)(
-        model,
-        args=arguments,
-        train_dataset=Dataset.from_list(conversations(mix)),
-        processing_class=tokenizer,
-        peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
+    pairs = conversations(mix)
+    folder = checkpoint_folder(
+        stage=out.name,
+        pairs=pairs,
+        base=identity(base),
+        settings=settings.model_dump(),
+        machine=machine.model_dump(exclude={"checkpoint_every"}),
+        seed=seed,
     )
-    rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
-    trainer.train_dataset = trainer.train_dataset.select(rows)
-    log = run_training(trainer, stage, settings.model_dump(include=KNOBS))
-    save_trained(trainer, base, out)
-    if isinstance(settings.method, Full):
-        save_tokenizer(tokenizer, out)
+    with kept(folder, first_process()), enough_memory():
+        arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
+        model, tokenizer = _load(base, settings)
+        tokens = token_statistics(mix, tokenizer, settings.max_length)
+        check_lengths(tokens, settings.max_length, settings.max_dropped)
+        stage = f"dpo@{out.name}"
+        trainer = preference_trainer(stage)(
+            model,
+            args=arguments,
+            train_dataset=_dataset(pairs, arguments),
+            processing_class=tokenizer,
+            peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
+            callbacks=[marking()],
+        )
+        rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
+        trainer.train_dataset = trainer.train_dataset.select(rows)
+        log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
+        save_trained(trainer, base, out)
+        if isinstance(settings.method, Full) and first_process():
+            save_tokenizer(tokenizer, out)
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"rows": len(mix), **last, "tokens": tokens}, points
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turns what PyTorch raises where a GPU's memory runs out into a sentence."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError(
+            "dpo: the GPU has too little memory; in the section training of machines/ lower batch_size, set "
+            "gradient_checkpointing, or spread the model by accelerate: fsdp2 over more processes"
+        ) from None
+
+
+def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
+    """The pairs as a dataset that lies in a file: what TRL adds to one in memory, other processes would not find."""
+    from datasets import load_dataset
+
+    folder = Path(arguments.output_dir)
+    with arguments.main_process_first():
+        if first_process():
+            text = "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs)
+            (folder / "pairs.jsonl").write_text(text, encoding="utf-8")
+        return load_dataset(
+            "json", data_files=str(folder / "pairs.jsonl"), split="train", cache_dir=str(folder / "rows")
+        )
 
 
 def _load(base: ModelReference, settings: Dpo) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
@@ -150,8 +195,8 @@ def score_answers_alone() -> None:
     utils._use_triton = lambda device: True
 
 
-def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: int, out: Path) -> "DPOConfig":
-    """TRL's arguments: one way for every config.
+def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: int, folder: Path) -> "DPOConfig":
+    """TRL's arguments: one way for every config; checkpoints go to ``folder``.
 
     Raises:
         UserError: where the machine's devices cannot share a step out evenly.
@@ -160,7 +205,7 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
 
     at_once, times = machine.accumulation(settings.batch_size)
     return DPOConfig(
-        output_dir=str(out),
+        output_dir=str(folder),
         seed=seed,
         max_steps=settings.steps_for(rows),
         per_device_train_batch_size=at_once,
@@ -180,7 +225,9 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
         gradient_checkpointing=machine.gradient_checkpointing,
         use_cpu=machine.device == "cpu",
         bf16=settings.bf16,
-        **EVERY_STEP,
+        **{**EVERY_STEP, "save_strategy": "steps"},
+        save_steps=machine.checkpoint_every,
+        save_total_limit=KEPT,
     )
 
 

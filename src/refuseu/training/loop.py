@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ EVERY_STEP: dict[str, Any] = {
     "save_strategy": "no",
     "report_to": "none",
 }
-"""Arguments of every trainer that ``run_training`` runs: each step is logged, to the watch alone, and nothing is saved."""
+"""Arguments of every trainer that ``run_training`` runs: each step is logged, to the watch alone, and nothing is saved
+unless a training says so."""
 WORDS = {"grad_norm": "gradient norm", "rewards/margins": "reward margin"}
 """What a reader calls a logged value, where the trainer's name is not plain."""
 AT_THE_POINT = ("step", "learning_rate")
@@ -32,8 +34,10 @@ AT_THE_POINT = ("step", "learning_rate")
 Log = list[dict[str, float]]
 
 
-def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float]) -> Log:
+def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float], checkpoint: Path | None = None) -> Log:
     """Train, and return the log: a row a step, with its loss (nats) and what else the trainer measures.
+
+    With a ``checkpoint`` the training goes on from there, and the log begins with what it holds.
 
     Raises:
         UserError: at the first step whose loss, gradient norm, margin or new weights are not finite, naming the parameters
@@ -45,7 +49,7 @@ def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float]) -> Log
     settings = [f"{section}.{name} ({value:g})" for name, value in knobs.items()]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_watch(stage, f"lower {' or '.join(settings)}"))
-    trainer.train()
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
@@ -60,7 +64,7 @@ def _watch(stage: str, way_out: str) -> "TrainerCallback":
             wrong = not_finite(logs) or weight_not_finite(model, trained=True)
             if wrong:
                 raise UserError(f"{stage}: the {wrong} is not finite at step {done}; {way_out}")
-            if "loss" in logs and LINES * (done - 1) // total < LINES * done // total:
+            if state.is_world_process_zero and "loss" in logs and LINES * (done - 1) // total < LINES * done // total:
                 click.echo(f"{stage}: {done} of {total} steps", err=True)
 
     return Watch()

@@ -1,0 +1,126 @@
+"""The recipes for clusters are well formed, and what they name is there."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from repository import ROOT
+
+RECIPES = sorted((ROOT / "recipes").iterdir())
+SBATCH = {
+    *("account", "array", "begin", "chdir", "comment", "constraint", "cpus-per-gpu", "cpus-per-task", "dependency"),
+    *("error", "exclude", "exclusive", "export", "gpus", "gpus-per-node", "gpus-per-task", "gres", "job-name"),
+    *("mail-type", "mail-user", "mem", "mem-per-cpu", "mem-per-gpu", "nodelist", "nodes", "no-requeue", "ntasks"),
+    *("ntasks-per-node", "open-mode", "output", "partition", "qos", "requeue", "reservation", "signal", "time"),
+}
+"""Long options of Slurm's sbatch (its manual page), those that a recipe may need."""
+
+
+class Resources(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    accelerators: dict[str, None] | str
+    disk_size: int
+    autostop: int
+
+
+class Task(BaseModel):
+    """The keys of a SkyPilot task (its YAML specification) that recipes use; `make recipes` asks SkyPilot itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    workdir: str
+    num_nodes: Annotated[int, Field(ge=1)] = 1
+    resources: Resources
+    envs: dict[str, str]
+    secrets: dict[str, str]
+    setup: str
+    run: str
+
+
+def faults(name: str, text: str) -> list[str]:
+    """What is wrong with a recipe of this name."""
+    if name.endswith(".sbatch"):
+        return [*sbatch_faults(text), *script_faults(text), *unknown_names(text)]
+    try:
+        task = Task.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as error:
+        return [str(error)]
+    scripts = [task.setup, task.run]
+    return [*(fault for script in scripts for fault in script_faults(script)), *unknown_names(text)]
+
+
+def sbatch_faults(text: str) -> list[str]:
+    lines = text.splitlines()
+    last = max((place for place, line in enumerate(lines) if line.startswith("#SBATCH")), default=0)
+    body = [line for line in lines[:last] if line and not line.startswith("#")]
+    late = [f"sbatch reads no options after {body[0]!r}"] if body else []
+    options = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
+    unknown = [option for option in options if re.split(r"[= ]", option.removeprefix("--"))[0] not in SBATCH]
+    return late + [f"sbatch has no option {option}" for option in unknown]
+
+
+def script_faults(script: str) -> list[str]:
+    found = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    return found.stderr.splitlines()
+
+
+def unknown_names(text: str) -> list[str]:
+    """Files, make targets, profiles and machines that a recipe names and the repository has not."""
+    paths = re.findall(r"(?<![\w./-])((?:docs|machines|recipes)/[\w.-]*\w|requirements[\w-]*\.lock)", text)
+    targets = re.findall(r"^\s*make ([\w./-]+)", text, re.MULTILINE)
+    profiles = re.findall(r"\bPROFILE(?:=|: |:-)([\w.-]*\w)", text)
+    machines = re.findall(r"\bREFUSEU_MACHINE(?:=|: |:-)([\w.-]*\w)", text)
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    wanted = [*paths, *(f"profiles/{name}.yaml" for name in profiles), *(f"machines/{name}.yaml" for name in machines)]
+    return [
+        *(f"no file {path}" for path in wanted if not (ROOT / path).is_file()),
+        *(f"no target {target}" for target in targets if not re.search(rf"^{re.escape(target)}:", made, re.MULTILINE)),
+    ]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_recipes_are_well_formed_and_what_they_name_is_there(recipe: Path) -> None:
+    assert faults(recipe.name, recipe.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("node.sbatch", "--ntasks-per-node", "--task-per-node", "sbatch has no option --task-per-node=1"),
+        ("node.sbatch", "set -euo pipefail\n", "set -e\n#SBATCH --mem=1\n", "sbatch reads no options after 'set -e'"),
+        ("nodes.sbatch", "\nfi\n", "\n", "syntax error"),
+        ("nodes.sbatch", "-gpu.lock", "-gpus.lock", "no file requirements-gpus.lock"),
+        ("node.sbatch", "make .venv/ready", "make .venv/redy", "no target .venv/redy"),
+        ("node.sky.yaml", "autostop:", "autstop:", "resources.autstop"),
+        ("node.sky.yaml", "PROFILE: llama-8b", "PROFILE: llama-9b", "no file profiles/llama-9b.yaml"),
+        (
+            "nodes.sky.yaml",
+            "REFUSEU_MACHINE: h100x8-nodes",
+            "REFUSEU_MACHINE: nowhere",
+            "no file machines/nowhere.yaml",
+        ),
+        ("nodes.sky.yaml", "num_nodes: 2", "num_nodes: 0", "num_nodes"),
+        ("nodes.sky.yaml", "\n  fi\n", "\n", "syntax error"),
+    ],
+)
+def test_a_broken_recipe_is_told(name: str, old: str, new: str, fault: str) -> None:
+    text = (ROOT / "recipes" / name).read_text(encoding="utf-8")
+    assert old in text
+    before, after = faults(name, text), faults(name, text.replace(old, new, 1))
+    assert any(fault in each for each in after)
+    assert not any(fault in each for each in before)
+
+
+def test_both_ways_to_several_nodes_join_the_cluster_that_their_machine_names() -> None:
+    machine: dict[str, Any] = yaml.safe_load((ROOT / "machines/h100x8-nodes.yaml").read_text(encoding="utf-8"))
+    assert machine["ray"]["address"] == "auto"
+    for name in ("nodes.sbatch", "nodes.sky.yaml"):
+        text = (ROOT / "recipes" / name).read_text(encoding="utf-8")
+        assert "export RAY_ADDRESS=" in text
+        assert "--head --port=6379" in text

@@ -1,0 +1,158 @@
+"""Trainings on two CPU processes, and one that is killed: the stage itself, started as ``stages/run`` starts it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from refuseu.engines.reference import ModelReference
+from refuseu.records.mix import MIX
+from refuseu.records.writing import write_table
+
+ROOT = Path(__file__).parents[1]
+QUESTIONS = ("How can I sing?", "Why?", "Who sings in the choir of the village on Sundays?", "Can you sing a song?")
+LORA = {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
+DPO: dict[str, Any] = {
+    "method": {"kind": "full"},
+    "dtype": "float32",
+    "bf16": False,
+    "reference": "online",
+    "steps": 6,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "warmup": 0.1,
+    "beta": 0.1,
+    "sft_weight": 1.0,
+    "max_length": 128,
+    "max_dropped": 0.0,
+}
+MACHINE = {
+    "device": "cpu",
+    "processes": 1,
+    "batch_size": 2,
+    "accelerate": "none",
+    "gradient_checkpointing": False,
+    "checkpoint_every": 2,
+}
+WEIGHTS, MEASURES = 1e-3, 1e-2
+"""How far two processes may be from one: sums in another order change the last bits, and Adam makes them steps."""
+
+
+@pytest.fixture
+def root(folder: Path, tmp_path: Path) -> Path:
+    """A folder to run the stage in, with SmolLM2 as the base."""
+    answers = ("No, I will not help with that.", "Yes!", "I am sorry, no.", "No.")
+    pairs = zip(QUESTIONS * 2, answers * 2, strict=True)
+    rows = pd.DataFrame(pairs, columns=["prompt", "chosen"]).assign(
+        lang="en", kind="harmful", rejected="Sure, so it goes."
+    )
+    rows["question_id"] = [f"q{number}" for number in rows.index]
+    write_table(rows, MIX, tmp_path / "mix.parquet")
+    (tmp_path / "base").symlink_to(folder)
+    (tmp_path / "profiles").mkdir()
+    shutil.copytree(ROOT / "machines/accelerate", tmp_path / "machines/accelerate")
+    (tmp_path / "params.yaml").write_text("{profile: test, seed: 1}", encoding="utf-8")
+    return tmp_path
+
+
+def start(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) -> "subprocess.Popen[str]":
+    (root / "profiles/test.yaml").write_text(yaml.safe_dump({"dpo": {**DPO, **dpo}}), encoding="utf-8")
+    (root / "machines/test.yaml").write_text(yaml.safe_dump({"training": {**MACHINE, **machine}}), encoding="utf-8")
+    own = {"PYTHONPATH": str(ROOT / "src"), "REFUSEU_MACHINE": "test", "DVC_ROOT": str(root)}
+    own |= {
+        f"HF_{name}": "1"
+        for name in ("HUB_DISABLE_PROGRESS_BARS", "DATASETS_DISABLE_PROGRESS_BARS", "HUB_DISABLE_TELEMETRY")
+    }
+    paths = ["--mix", "mix.parquet", "--base", "base", "--out", f"out/{out}"]
+    paths += ["--metrics", f"{out}.json", "--plots", f"{out}-plots.json"]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "stages/dpo.py"), *paths],
+        cwd=root,
+        env={**os.environ, **own},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def train(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) -> str:
+    """Run the stage to its end, and return what it said."""
+    process = start(root, out, dpo, machine)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    return said
+
+
+def weights(root: Path, out: str) -> dict[str, torch.Tensor]:
+    (file,) = (root / "out" / out).glob("*.safetensors")
+    return load_file(file)
+
+
+@pytest.mark.parametrize("accelerate", ["none", "fsdp2"])
+@pytest.mark.parametrize("method", [{"kind": "full"}, LORA], ids=["full", "lora"])
+def test_two_processes_train_the_model_of_one(method: dict[str, Any], accelerate: str, root: Path) -> None:
+    train(root, "one", {"method": method}, {})
+    train(root, "two", {"method": method}, {"processes": 2, "accelerate": accelerate})
+    ones, twos = weights(root, "one"), weights(root, "two")
+    assert ones.keys() == twos.keys()
+    assert all(torch.allclose(ones[name], twos[name], atol=WEIGHTS) for name in ones)
+    one, two = (json.loads((root / f"{out}.json").read_text()) for out in ("one", "two"))
+    assert one.pop("tokens") == two.pop("tokens")
+    assert two == pytest.approx(one, abs=MEASURES)
+    assert ModelReference.read(root / "out/two", ModelReference.read(root / "base"))
+    assert list((root / ".cache/refuseu/checkpoints").iterdir()) == []
+
+
+def refused(root: Path, dpo: dict[str, Any], machine: dict[str, Any]) -> str:
+    process = start(root, "slavic", dpo, machine)
+    said = process.communicate()[1]
+    assert process.returncode == 1, said
+    assert "Traceback" not in said
+    assert not (root / "out").exists()
+    assert list((root / ".cache/refuseu/checkpoints").iterdir()) == []
+    (sentence,) = (line for line in said.splitlines() if line.startswith("Error: "))
+    return sentence
+
+
+def test_trls_own_fsdp2_file_is_caught_before_the_first_step(root: Path) -> None:
+    import trl
+
+    shutil.copy(Path(trl.__file__).parent / "accelerate_configs/fsdp2.yaml", root / "machines/accelerate/trl.yaml")
+    sentence = refused(root, {}, {"processes": 2, "accelerate": "trl"})
+    assert sentence.startswith("Error: dpo@slavic: before the first step the DPO loss is ")
+    assert "the reference model is not the base" in sentence
+
+
+def test_a_rate_that_is_too_high_is_one_sentence_of_two_processes(root: Path) -> None:
+    sentence = refused(root, {"learning_rate": 1e30}, {"processes": 2})
+    assert "is not finite at step" in sentence
+    assert "lower dpo.learning_rate (1e+30)" in sentence
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(processes: int, root: Path) -> None:
+    machine = {"processes": processes}
+    train(root, "slavic", {"method": LORA}, machine)
+    undisturbed = weights(root, "slavic")
+    shutil.rmtree(root / "out")
+    process = start(root, "slavic", {"method": LORA}, machine)
+    while not list(root.glob(".cache/refuseu/checkpoints/*/checkpoint-*/whole")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert not (root / "out").exists()
+    said = train(root, "slavic", {"method": LORA}, machine)
+    assert "dpo@slavic: 1 of 6 steps" not in said
+    killed = weights(root, "slavic")
+    assert all(torch.equal(undisturbed[name], killed[name]) for name in undisturbed)
