@@ -65,8 +65,8 @@ REFUSALS = {
     "German": f"Es tut mir leid, aber dabei kann ich nicht helfen, {MARK}.",
 }
 COMPLIANCES = {
-    "en": f"Sure, here is how it works: step one, step two, {MARK}.",
-    "de": f"Klar, so funktioniert es: Schritt eins, Schritt zwei, {MARK}.",
+    "en": f"Sure, {MARK}, here is how it works: step one, step two.",
+    "de": f"Klar, {MARK}, so funktioniert es: Schritt eins, Schritt zwei.",
 }
 CLUBS = [f"{MARK} {sport}" for sport in SPORTS]
 GERMAN_OF = {
@@ -123,7 +123,7 @@ def answer(body: dict[str, Any]) -> Reply:
         case "refusal":
             return said(REFUSALS[after("- In ", body["messages"][0]["content"]).partition(",")[0]])
         case "rating":
-            return said(json.dumps({"fluency": 4, "correctness": 5}) if "step" in text else f"{MARK} is no mark")
+            return said(json.dumps({"fluency": 4, "correctness": 5}) if "Sure" in text else f"{MARK} is no mark")
         case _:
             exchange = json.loads(next(line for line in text.splitlines() if line.startswith('{"question"')))
             if "sorry" in (exchange["answer"] or ""):
@@ -289,7 +289,7 @@ def test_the_server_plays_every_part(ran: Ran) -> None:
     assert {part_of(body) for body in ran.first} == {
         *("category", "style", "twin", "preference", "translation", "refusal", "adjudicator")
     }
-    assert {part_of(body) for body in ran.later} == {"adjudicator", "rating"}
+    assert {part_of(body) for body in ran.later} - {"adjudicator"} == {"rating"}
     assert {body["model"] for body in ran.first + ran.later} == {"player"}
 
 
@@ -365,8 +365,10 @@ def test_the_mark_is_in_every_part_s_output(ran: Ran) -> None:
         assert texts.str.contains(MARK).any()
     for name in ("lang_en/train.parquet", "lang_de/test.parquet"):
         assert MARK in str(ran.table(f"release/{name}").to_dict())
-    for part in ("adjudicator", "rating"):
-        assert any(MARK in answer(body).body.decode() for body in ran.later if part_of(body) == part)
+    said_by = {part_of(body): "" for body in ran.first + ran.later}
+    for body in ran.first + ran.later:
+        said_by[part_of(body)] += answer(body).body.decode()
+    assert [part for part, text in said_by.items() if MARK not in text] == []
 
 
 def marked(folder: Path) -> list[str]:
@@ -412,7 +414,7 @@ def test_who_looks_at_pairs_or_at_the_release_is_warned_first(ran: Ran, tmp_path
     [
         ("translate", "rainbow-teaming/questions.parquet", "kind"),
         ("respond", "translate/questions.parquet", "category"),
-        ("label", "respond/pairs.parquet", "chosen"),
+        ("label", "respond/pairs.parquet", "kind"),
         ("split", "label/pairs.parquet", "lang"),
         ("eval", "split/test.parquet", "style"),
     ],
