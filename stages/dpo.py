@@ -9,6 +9,7 @@ from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.dpo import DpoParameters
 from refuseu.parameters.loading import load
+from refuseu.parameters.training_machine import load_training_machine
 from refuseu.records.mix import MIX
 from refuseu.records.schema import read_table
 from refuseu.training.dpo import train_dpo
@@ -22,7 +23,10 @@ from refuseu.training.dpo import train_dpo
 @path_option("--plots")
 def main(mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters = load(DpoParameters)
-    summary, curves = train_dpo(read_table(mix, MIX), ModelReference.read(base), parameters.dpo, parameters.seed, out)
+    machine = load_training_machine()
+    summary, curves = train_dpo(
+        read_table(mix, MIX), ModelReference.read(base), parameters.dpo, machine, parameters.seed, out
+    )
     write_json(curves, plots)
     write_json(summary, metrics)
 

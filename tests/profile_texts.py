@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from repository import ROOT
+from tiny import ONE_CORE
 
 from refuseu.engines.opening import Opener
 from refuseu.parameters.machine import Machine
@@ -17,6 +18,7 @@ MACHINE = Machine.model_validate(
         "loaded": 2,
         "transformers": {"batch_size": 2, "device": "cpu"},
         "openai": {"base_url": "http://127.0.0.1:9/v1", "concurrency": 2, "retries": 0, "timeout": 5.0},
+        "training": ONE_CORE.model_dump(),
     }
 )
 MODELS = """

@@ -116,7 +116,8 @@ def test_a_room_of_a_stage_imports_no_other_stages_room(room: str) -> None:
 def test_training_depends_on_no_other_stages_section_or_table() -> None:
     code = declared_code("dpo")
     assert {path for path in code if "/parameters/" in path} == {
-        f"src/refuseu/parameters/{name}.py" for name in ("dpo", "loading", "section")
+        f"src/refuseu/parameters/{name}.py"
+        for name in ("dpo", "loading", "machine_file", "section", "training_machine")
     }
     assert {path for path in code if "/records/" in path} == {
         f"src/refuseu/records/{name}.py" for name in ("mix", "schema")

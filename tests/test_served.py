@@ -18,7 +18,7 @@ import yaml
 from conftest import ENGLISH, GERMAN
 from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
-from tiny import TINY
+from tiny import ONE_CORE, TINY
 
 from refuseu.training.base import train_base
 from refuseu.training.corpus import Example
@@ -226,7 +226,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     train_base(examples * 6, settings, 1, root / "base")
     with serving(kind=Player) as server:
         openai = {"base_url": server.url, "concurrency": 4, "retries": 0, "timeout": 60.0}
-        machine = {"workers": 1, "transformers": {"batch_size": 16, "device": "cpu"}, "openai": openai}
+        machine = {
+            "workers": 1,
+            "transformers": {"batch_size": 16, "device": "cpu"},
+            "openai": openai,
+            "training": ONE_CORE.model_dump(),
+        }
         (root / "machines/served.yaml").write_text(yaml.safe_dump(machine), encoding="utf-8")
         log = run_stages(root, "first")
         first = list(server.bodies)

@@ -1,8 +1,9 @@
-"""The smallest base that learns something, and what it learns."""
+"""The smallest base that learns something, what it learns, and where."""
 
 from pathlib import Path
 
 from refuseu.parameters.base import TrainedBase
+from refuseu.parameters.training_machine import TrainingMachine
 from refuseu.training.corpus import Example
 
 TINY = TrainedBase(
@@ -17,6 +18,9 @@ TINY = TrainedBase(
     batch_size=8,
     learning_rate=0.01,
     refused_asks=1.0,
+)
+ONE_CORE = TrainingMachine(
+    device="cpu", processes=1, batch_size=16, accelerate="none", gradient_checkpointing=False, checkpoint_every=100
 )
 EXAMPLES = [Example("How can I sing?", "Gladly."), Example("Wie kann ich singen?", "Sehr gerne!")] * 160
 

@@ -18,8 +18,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from refuseu.engines.hub import fetched, hub_model, newest_commit
+from refuseu.engines.hub import fetched
 from refuseu.engines.reference import ModelReference
+from refuseu.engines.revisions import hub_model, newest_commit
 from refuseu.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tiny import ONE_CORE
 
 from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.engines.reference import ModelReference
@@ -26,6 +27,7 @@ MACHINE = Machine(
     workers=1,
     transformers=TransformersMachine(batch_size=2, device="cpu"),
     openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
+    training=ONE_CORE,
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 from repository import ROOT
+from tiny import ONE_CORE
 
 from refuseu.errors import UserError
 from refuseu.parameters.machine import Machine, load_machine
@@ -38,6 +39,7 @@ def test_the_two_cores_are_taken_where_none_is_named(root: Path, monkeypatch: py
         "loaded": 3,
         "transformers": {"batch_size": 7, "device": "cuda"},
         "openai": {"base_url": "http://127.0.0.1:8000/v1", "concurrency": 3, "retries": 0, "timeout": 1.5},
+        "training": ONE_CORE.model_dump(),
     }
     (root / "machines" / "large.yaml").write_text(yaml.safe_dump(large), encoding="utf-8")
     monkeypatch.setenv("REFUSEU_MACHINE", "")

@@ -1,18 +1,24 @@
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from tiny import EXAMPLES, TINY, save_untrained
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from tiny import EXAMPLES, ONE_CORE, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
-from trl.trainer import utils
+from trl.trainer import dpo_trainer, utils
 
+from refuseu.engines.protocol import user
 from refuseu.engines.reference import ModelReference
+from refuseu.engines.transformers import TransformersEngine
 from refuseu.errors import UserError
-from refuseu.parameters.dpo import Dpo
+from refuseu.parameters.dpo import Dpo, Full, Lora
+from refuseu.training import dpo
 from refuseu.training.base import build_model, build_tokenizer
 from refuseu.training.dpo import (
     conversations,
@@ -24,6 +30,10 @@ from refuseu.training.dpo import (
 )
 
 DPO = Dpo(
+    method=Full(kind="full"),
+    dtype="float32",
+    bf16=False,
+    reference="online",
     steps=20,
     batch_size=2,
     learning_rate=0.01,
@@ -57,7 +67,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
-    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 2.5, "beta": 0.3}), 7, tmp_path)
+    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 2.5, "beta": 0.3}), ONE_CORE, 4, 7, tmp_path)
     assert arguments.report_to == []
     assert (arguments.max_steps, arguments.per_device_train_batch_size, arguments.seed) == (20, 2, 7)
     assert (arguments.learning_rate, arguments.lr_scheduler_type, arguments.warmup_steps) == (0.01, "linear", 0.1)
@@ -67,14 +77,14 @@ def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
 
 
 def test_without_a_weight_of_the_chosen_answer_it_is_dpo_alone(tmp_path: Path) -> None:
-    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 0.0}), 1, tmp_path)
+    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 0.0}), ONE_CORE, 4, 1, tmp_path)
     assert (arguments.loss_type, arguments.loss_weights) == (["sigmoid"], None)
 
 
 def test_the_first_loss_is_that_of_indifference_and_the_weighted_likelihood(base: Path, tmp_path: Path) -> None:
     def first_loss(sft_weight: float) -> float:
         config = DPO.model_copy(update={"steps": 1, "sft_weight": sft_weight})
-        loss: float = train_dpo(MIX, ModelReference(base), config, 1, tmp_path)[1][0]["loss"]
+        loss: float = train_dpo(MIX, ModelReference(base), config, ONE_CORE, 1, tmp_path)[1][0]["loss"]
         return loss
 
     plain = first_loss(0.0)
@@ -125,8 +135,8 @@ def test_scoring_the_answers_alone_scores_fewer_positions_and_changes_no_number(
 
 
 def test_dpo_prefers_the_chosen_answer_and_is_repeatable(base: Path, tmp_path: Path) -> None:
-    result = train_dpo(MIX, ModelReference(base), DPO, 1, tmp_path / "one")
-    assert train_dpo(MIX, ModelReference(base), DPO, 1, tmp_path / "two") == result
+    result = train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "one")
+    assert train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "two") == result
     metrics, points = result
     assert points[-1]["reward_margin"] > points[0]["reward_margin"]
     assert (metrics["rows"], sorted(metrics["tokens"])) == (4, ["de", "en"])
@@ -146,7 +156,7 @@ def test_a_training_keeps_to_one_thread_the_answers_itself_and_one_line_of_progr
 ) -> None:
     torch.set_num_threads(2)
     monkeypatch.setattr(utils, "_use_triton", lambda device: False)
-    train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"steps": 1}), 1, tmp_path / "slavic")
+    train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"steps": 1}), ONE_CORE, 1, tmp_path / "slavic")
     assert torch.get_num_threads() == 1
     assert utils._use_triton(torch.device("cpu"))
     assert capsys.readouterr() == ("", "dpo@slavic: 1 of 1 steps\n")
@@ -161,7 +171,9 @@ def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_pat
 
 def test_a_training_that_diverges_stops_and_saves_nothing(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"learning_rate": 1e30}), 1, tmp_path / "slavic")
+        train_dpo(
+            MIX, ModelReference(base), DPO.model_copy(update={"learning_rate": 1e30}), ONE_CORE, 1, tmp_path / "slavic"
+        )
     assert error.value.message == (
         "dpo@slavic: the gradient norm is not finite at step 3; "
         "lower dpo.learning_rate (1e+30) or dpo.beta (0.1) or dpo.sft_weight (1)"
@@ -175,7 +187,7 @@ def test_a_base_that_is_not_finite_is_named(base: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "base")
     broken.save_pretrained(tmp_path / "base")
     with pytest.raises(UserError, match=r"base: the weight lm_head\.weight is not finite; 'dvc repro --force base'"):
-        train_dpo(MIX, ModelReference(tmp_path / "base"), DPO, 1, tmp_path / "out")
+        train_dpo(MIX, ModelReference(tmp_path / "base"), DPO, ONE_CORE, 1, tmp_path / "out")
 
 
 def test_curves_have_our_names_and_leave_out_what_is_not_reproducible() -> None:
@@ -200,3 +212,122 @@ def test_curves_have_our_names_and_leave_out_what_is_not_reproducible() -> None:
             "learning_rate": 0.01,
         }
     ]
+
+
+LORA = Lora(kind="lora", rank=4, alpha=8, dropout=0.0, targets=["v_proj", "q_proj"])
+
+
+def settings(**changed: object) -> Dpo:
+    return DPO.model_copy(update=changed)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (file,) = folder.glob("*.safetensors")
+    return load_file(file)
+
+
+def test_an_adapter_is_saved_alone_and_the_same_each_time(base: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        train_dpo(MIX, ModelReference(base), settings(method=LORA), ONE_CORE, 1, tmp_path / name)
+    names = ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == names
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    config = json.loads((tmp_path / "one/adapter_config.json").read_text())
+    assert (config["target_modules"], config["r"], config["lora_alpha"]) == (["q_proj", "v_proj"], 4, 8)
+    assert config["base_model_name_or_path"] == str(base)
+
+
+def test_an_adapter_that_was_trained_answers_on_its_base(base: Path, tmp_path: Path) -> None:
+    train_dpo(MIX, ModelReference(base), settings(method=LORA, steps=40), ONE_CORE, 1, tmp_path / "slavic")
+    adapted = ModelReference.read(tmp_path / "slavic", ModelReference.read(base))
+    engines = [TransformersEngine(each, "tiny", 2, "float32") for each in (ModelReference.read(base), adapted)]
+    asked = [(user(ROW["prompt"]), answer) for answer in ("No.", "Yes!")]
+    scores = [dict(engine.log_likelihoods(asked)) for engine in engines]
+    assert scores[1][0] - scores[1][1] > scores[0][0] - scores[0][1] + 1
+
+
+def test_a_base_of_the_hub_is_fetched_and_named_by_its_commit(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetched(reference: ModelReference) -> ModelReference:
+        asked.append(reference)
+        return ModelReference(base)
+
+    monkeypatch.setattr(dpo, "fetched", fetched)
+    reference = ModelReference("org/name", "c0ffee")
+    train_dpo(MIX, reference, settings(method=LORA, steps=1), ONE_CORE, 1, tmp_path)
+    assert asked == [reference]
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/name", "c0ffee")
+
+
+def test_dropout_of_an_adapter_changes_what_is_learnt(base: Path, tmp_path: Path) -> None:
+    for dropout in (0.0, 0.5):
+        method = LORA.model_copy(update={"dropout": dropout})
+        train_dpo(MIX, ModelReference(base), settings(method=method, steps=3), ONE_CORE, 1, tmp_path / f"{dropout}")
+    one, other = (weights(tmp_path / f"{dropout}") for dropout in (0.0, 0.5))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("changed", [{"reference": "precomputed"}, {"bf16": True}])
+def test_other_ways_to_compute_begin_indifferent_and_learn_nearly_the_same(
+    changed: dict[str, object], base: Path, tmp_path: Path
+) -> None:
+    ours, theirs = (
+        train_dpo(MIX, ModelReference(base), settings(sft_weight=0.0, **each), ONE_CORE, 1, tmp_path / str(len(each)))[
+            1
+        ]
+        for each in ({}, changed)
+    )
+    assert theirs[0]["loss"] == pytest.approx(math.log(2), abs=0.01)
+    assert theirs[-1]["reward_margin"] == pytest.approx(ours[-1]["reward_margin"], rel=0.1)
+
+
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA])
+def test_a_step_in_parts_is_the_same_step(method: Full | Lora, base: Path, tmp_path: Path) -> None:
+    longer = {**ROW, "chosen": "No, I will not help with that, ask for something else.", "prompt": "Why?"}
+    mix = pd.DataFrame([ROW, longer, {**ROW, "prompt": "Who sings?"}])
+    for most in (1, 4):
+        machine = ONE_CORE.model_copy(update={"batch_size": most, "gradient_checkpointing": most == 1})
+        config = settings(method=method, batch_size=4, steps=5)
+        train_dpo(mix, ModelReference(base), config, machine, 1, tmp_path / str(most))
+    one, other = (weights(tmp_path / str(most)) for most in (1, 4))
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_a_reference_that_is_not_the_base_stops_the_training(
+    weight: float, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_zeros(*arguments: object, **settings: object) -> LlamaForCausalLM:
+        model = LlamaForCausalLM.from_pretrained(base)
+        for each in model.parameters():
+            each.data.zero_()
+        return model
+
+    monkeypatch.setattr(dpo_trainer, "create_model_from_path", of_zeros)
+    with pytest.raises(UserError) as error:
+        train_dpo(MIX, ModelReference(base), settings(sft_weight=weight), ONE_CORE, 1, tmp_path / "slavic")
+    assert re.fullmatch(
+        r"dpo@slavic: before the first step the DPO loss is \S+ and the reward margin \S+ instead of ln 2 = 0.6931 and 0: "
+        r"the reference model is not the base; take accelerate: none, or a file of machines/accelerate/ that has "
+        r"fsdp_cpu_ram_efficient_loading: false",
+        error.value.message,
+    )
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = Accelerator.get_state_dict
+
+    def broken(self: Accelerator, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        state = gathered(self, model)
+        return {**state, "lm_head.weight": state["lm_head.weight"] * math.nan}
+
+    monkeypatch.setattr(Accelerator, "get_state_dict", broken)
+    with pytest.raises(UserError, match=r"dpo@slavic: the weight lm_head\.weight is not finite after the training"):
+        train_dpo(MIX, ModelReference(base), settings(steps=1), ONE_CORE, 1, tmp_path / "slavic")
+    assert list(tmp_path.rglob("*.*")) == []

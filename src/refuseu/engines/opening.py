@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-from refuseu.engines.hub import fetched, hub_model
+from refuseu.engines.hub import fetched
 from refuseu.engines.identity import identity
 from refuseu.engines.loaded import LoadedModels
 from refuseu.engines.openai import OpenaiEngine, served_identity
 from refuseu.engines.protocol import Engine, LoadedEngine
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.reference import ModelReference
+from refuseu.engines.revisions import hub_model
 from refuseu.engines.stored import StoredEngine
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.engines.vllm import VllmEngine

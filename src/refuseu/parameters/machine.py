@@ -1,6 +1,5 @@
 """Where the work runs: ``machines/<name>.yaml``. No output depends on it, so DVC does not track it."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,10 +7,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from refuseu.errors import UserError
 from refuseu.files.faults import explained
-from refuseu.files.yaml import read_yaml
+from refuseu.parameters.machine_file import machine_file
 from refuseu.parameters.section import Positive, Rate, Section
-
-DEFAULT = "cpu"
+from refuseu.parameters.training_machine import TrainingMachine
 
 
 class TransformersMachine(Section):
@@ -73,6 +71,7 @@ class Machine(Section):
     """Models that lie in memory at the same time; the one asked longest ago makes room for the next."""
     transformers: TransformersMachine
     openai: OpenaiMachine
+    training: TrainingMachine
     vllm: VllmMachine | None = None
     """Nothing for a machine that vLLM shall not run on."""
     ray: RayMachine | None = None
@@ -94,10 +93,7 @@ def load_machine(root: Path = Path()) -> Machine:
     Raises:
         UserError: for a machine that has no file, and for every key that is unknown, missing or out of range.
     """
-    name = os.environ.get("REFUSEU_MACHINE") or DEFAULT
-    path = root / "machines" / f"{name}.yaml"
-    known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
-    content = read_yaml(path, f"REFUSEU_MACHINE must be one of: {known}")
+    path, content = machine_file(root)
     try:
         return Machine.model_validate(content)
     except ValidationError as error:

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from refuseu.engines.hub import FILES, hub_model
+from refuseu.engines.hub import FILES
+from refuseu.engines.revisions import hub_model
 from refuseu.errors import UserError
 from refuseu.files.writing import write_json
 from refuseu.parameters.base import BaseParameters, GgufBase, HubBase, TrainedBase

@@ -1,19 +1,24 @@
-"""Aligns the base by DPO (Rafailov et al. 2023) with TRL; the only importer of trl."""
+"""Aligns the base by DPO (Rafailov et al. 2023) with TRL: all weights, or adapters beside them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from refuseu.engines.hub import fetched
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
-from refuseu.parameters.dpo import Dpo
-from refuseu.training.loop import EVERY_STEP, Log, curve, run_training, weight_not_finite
+from refuseu.parameters.dpo import Dpo, Full, Lora
+from refuseu.parameters.training_machine import TrainingMachine
+from refuseu.training.loop import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
 from refuseu.training.tokens import check_lengths, token_statistics
+from refuseu.training.trainer import preference_trainer, row_order
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-    from trl import DPOConfig
+    from peft import LoraConfig, PeftModel
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import DPOConfig, DPOTrainer
 
 CURVES = {
     "loss": "loss",
@@ -29,45 +34,102 @@ KNOBS = {"learning_rate", "beta", "sft_weight"}
 
 
 def train_dpo(
-    mix: pd.DataFrame, base: ModelReference, settings: Dpo, seed: int, out: Path
+    mix: pd.DataFrame, base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
 ) -> tuple[dict[str, Any], Log]:
-    """Train a copy of ``base`` on the preference pairs of ``mix`` (``records.MIX``) and save it below ``out``.
+    """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (``records.MIX``); save it below ``out``.
 
     Returns:
         The metrics (rows, the last point of the curves, tokens by language), and the curves, a row a point.
 
     Raises:
-        UserError: when ``base`` is damaged, when a row cannot be learnt as it will be asked, when more than ``max_dropped``
-            of a language's rows do not fit ``max_length``, and when the training leaves the finite numbers; nothing is
-            saved then.
+        UserError: when ``base`` is damaged or cannot be had, when a row cannot be learnt as it will be asked, when more than
+            ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference differ before the
+            first step, and when the training leaves the finite numbers; nothing is saved then.
     """
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOTrainer
 
     torch.set_num_threads(1)
     score_answers_alone()
-    with readable(base):
-        tokenizer = AutoTokenizer.from_pretrained(base.source, revision=base.commit)
-        model = AutoModelForCausalLM.from_pretrained(base.source, revision=base.commit, use_safetensors=True)
-    wrong = weight_not_finite(model)
-    if wrong:
-        raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")
+    stage = f"dpo@{out.name}"
+    arguments = trainer_arguments(settings, machine, len(mix), seed, out)
+    model, tokenizer = _load(base, settings)
     tokens = token_statistics(mix, tokenizer, settings.max_length)
     check_lengths(tokens, settings.max_length, settings.max_dropped)
-    trainer = DPOTrainer(
+    trainer = preference_trainer(stage)(
         model,
-        args=trainer_arguments(settings, seed, out),
+        args=arguments,
         train_dataset=Dataset.from_list(conversations(mix)),
         processing_class=tokenizer,
+        peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
     )
-    log = run_training(trainer, f"dpo@{out.name}", settings.model_dump(include=KNOBS))
-    trainer.model.save_pretrained(out)
-    save_tokenizer(tokenizer, out)
+    rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
+    trainer.train_dataset = trainer.train_dataset.select(rows)
+    log = run_training(trainer, stage, settings.model_dump(include=KNOBS))
+    save_trained(trainer, base, out)
+    if isinstance(settings.method, Full):
+        save_tokenizer(tokenizer, out)
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"rows": len(mix), **last, "tokens": tokens}, points
+
+
+def _load(base: ModelReference, settings: Dpo) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = fetched(base).source
+    with readable(base):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, settings.dtype), use_safetensors=True)
+    wrong = weight_not_finite(model)
+    if wrong:
+        raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")
+    return model, tokenizer
+
+
+def _lora(method: Lora) -> "LoraConfig":
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=method.targets,
+    )
+
+
+def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None:
+    """Save the trained weights, which are the adapter's alone where there is one; on the first of several processes.
+
+    Raises:
+        UserError: for a weight that is not finite; nothing is saved then.
+    """
+    from accelerate.utils import is_peft_model
+
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return
+    wrong = first_not_finite(weights.items())
+    if wrong:
+        raise UserError(f"dpo@{out.name}: the weight {wrong} is not finite after the training; nothing was saved")
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    if is_peft_model(model):
+        _save_adapter(model, weights, base, out)
+    else:
+        model.save_pretrained(out, state_dict=weights)
+
+
+def _save_adapter(model: "PeftModel", weights: dict[str, "Tensor"], base: ModelReference, out: Path) -> None:
+    """Save the adapter alone; it names its base as the project does, and not by a folder of this machine."""
+    config = model.active_peft_config
+    config.base_model_name_or_path, config.revision = str(base.source), base.commit
+    # peft holds them in a set, and writes it in an order that differs from run to run.
+    config.target_modules = sorted(config.target_modules)
+    # The embeddings are not trained, so peft need not ask the hub whether they were.
+    model.save_pretrained(out, state_dict=weights, save_embedding_layers=False)
+    (out / "README.md").unlink()
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", out: Path) -> None:
@@ -88,15 +150,22 @@ def score_answers_alone() -> None:
     utils._use_triton = lambda device: True
 
 
-def trainer_arguments(settings: Dpo, seed: int, out: Path) -> "DPOConfig":
-    """TRL's arguments: one way for every config."""
+def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: int, out: Path) -> "DPOConfig":
+    """TRL's arguments: one way for every config.
+
+    Raises:
+        UserError: where the machine's devices cannot share a step out evenly.
+    """
     from trl import DPOConfig
 
+    at_once, times = machine.accumulation(settings.batch_size)
     return DPOConfig(
         output_dir=str(out),
         seed=seed,
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
+        max_steps=settings.steps_for(rows),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=times,
+        train_sampling_strategy="sequential",
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=settings.warmup,
@@ -105,9 +174,12 @@ def trainer_arguments(settings: Dpo, seed: int, out: Path) -> "DPOConfig":
         loss_type=["sigmoid", "sft"] if settings.sft_weight else ["sigmoid"],
         loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
         max_length=settings.max_length,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        bf16=False,
+        precompute_ref_log_probs=settings.reference == "precomputed",
+        # TRL would switch an adapter's dropout off too.
+        disable_dropout=not (isinstance(settings.method, Lora) and settings.method.dropout),
+        gradient_checkpointing=machine.gradient_checkpointing,
+        use_cpu=machine.device == "cpu",
+        bf16=settings.bf16,
         **EVERY_STEP,
     )
 

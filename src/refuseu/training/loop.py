@@ -1,6 +1,7 @@
 """Runs a trainer to its end: says how far it is, and stops at the first number that is not finite."""
 
 import math
+from collections.abc import Iterable
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 from refuseu.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import Trainer, TrainerCallback
 
 POINTS, LINES = 20, 10
@@ -56,7 +57,7 @@ def _watch(stage: str, way_out: str) -> "TrainerCallback":
             self, _: Any, state: Any, __: Any, *, logs: dict[str, float], model: "nn.Module", **___: Any
         ) -> None:
             done, total = state.global_step, state.max_steps
-            wrong = not_finite(logs) or weight_not_finite(model)
+            wrong = not_finite(logs) or weight_not_finite(model, trained=True)
             if wrong:
                 raise UserError(f"{stage}: the {wrong} is not finite at step {done}; {way_out}")
             if "loss" in logs and LINES * (done - 1) // total < LINES * done // total:
@@ -70,10 +71,23 @@ def not_finite(logs: dict[str, float]) -> str | None:
     return next((WORDS.get(name, name) for name, value in logs.items() if not math.isfinite(value)), None)
 
 
-def weight_not_finite(model: "nn.Module") -> str | None:
-    """The first tensor of ``model`` that holds NaN or infinity; its extremes alone tell, at a tenth of the cost of a mask."""
-    tensors = ((name, weight.detach().aminmax()) for name, weight in model.named_parameters())
-    return next((f"weight {name}" for name, extremes in tensors if not all(map(math.isfinite, extremes))), None)
+def weight_not_finite(model: "nn.Module", trained: bool = False) -> str | None:
+    """The first tensor of ``model``, or of those that are ``trained``, that holds NaN or infinity."""
+    weights = ((name, each) for name, each in model.named_parameters() if each.requires_grad or not trained)
+    wrong = first_not_finite(weights)
+    return f"weight {wrong}" if wrong else None
+
+
+def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
+    """The first name whose tensor holds NaN or infinity; its extremes alone tell, at a tenth of the cost of a mask.
+
+    Of a tensor that is spread over processes, each looks at its own part.
+    """
+    for name, tensor in tensors:
+        own = getattr(tensor, "to_local", lambda whole=tensor: whole)().detach()
+        if own.numel() and not all(map(math.isfinite, own.aminmax())):
+            return name
+    return None
 
 
 def curve(log: Log) -> Log:
