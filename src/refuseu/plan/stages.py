@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from refuseu.parameters.base import TrainedBase
 from refuseu.parameters.machine import Machine
-from refuseu.parameters.models import LocalModel, ServedModel
+from refuseu.parameters.models import BASE, LocalModel, ServedModel
 from refuseu.parameters.whole import Parameters
 from refuseu.plan.asks import Ask
 from refuseu.plan.flow import Flow
 from refuseu.plan.lengths import Lengths
-from refuseu.plan.sizes import gpu_gb
+from refuseu.plan.sizes import gpu_gb, training_gb
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class Line:
 
     def gpu_gb(self, parameters: Parameters, machine: Machine) -> float | None:
         """What the largest of its models takes of each GPU it is spread over; ``None`` where none takes any, or none is known."""
+        base = parameters.models[BASE]
+        if self.trained_tokens and isinstance(base, LocalModel):
+            return training_gb(base, parameters.dpo, machine.training)
         share = machine.vllm.tensor_parallel if machine.vllm else 1
         local = [model for name in self.asked() if isinstance(model := parameters.models[name], LocalModel)]
         return max((takes for model in local if (takes := gpu_gb(model, share)) is not None), default=None)
