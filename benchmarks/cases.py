@@ -3,30 +3,40 @@
 A process a case, or the peak would be that of the greatest case so far.
 """
 
+import importlib.util
 import json
 import resource
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
-from texts import pairs, questions
+import texts
 
 from refuseu.deduplication import Comparison, shingles, similar_pairs
-from refuseu.splitting import complete_slots, contamination, glue, mix, parts_of
+from refuseu.identification import Identifier
+from refuseu.judges.panel import Panel
+from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
+from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.loading import load
+from refuseu.records.pair import PAIR
+from refuseu.records.writing import write_batches
 from refuseu.store import Store
 
 FOLDER = Path(".cache/bench")
-LANGUAGES = ["en", "de", "fr", "it", "es", "pt", "pl", "cs", "sk", "sl", "lt", "lv"]
+STAGES = Path(__file__).parents[1] / "stages"
 THRESHOLD = 0.8
 ASKED = 100_000
 """Keys that the row store is asked for at once."""
 TEST = 1_400
 """Questions of the later part that the greatest similarity is looked for with."""
+LOOKED_AT = 100
+"""One text in so many is identified; all of them would take most of an hour at the paper's size."""
 
 Case = Callable[[], Any]
 
@@ -35,10 +45,10 @@ def near_by_product(count: int) -> Case:
     """All pairs at once, by one sparse product: what the filters are compared with."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    texts = list(questions(count))
+    asked = list(texts.questions(count))
 
     def work() -> int:
-        matrix = CountVectorizer(analyzer=shingles, binary=True).fit_transform(texts)
+        matrix = CountVectorizer(analyzer=shingles, binary=True).fit_transform(asked)
         shared = (matrix @ matrix.T).tocoo()
         sizes = matrix.sum(axis=1).A1
         return int((shared.data / (sizes[shared.row] + sizes[shared.col] - shared.data) >= THRESHOLD).sum())
@@ -47,13 +57,13 @@ def near_by_product(count: int) -> Case:
 
 
 def near_by_filters(count: int) -> Case:
-    texts = list(questions(count))
-    return lambda: len(similar_pairs(texts, texts, THRESHOLD))
+    asked = list(texts.questions(count))
+    return lambda: len(similar_pairs(asked, asked, THRESHOLD))
 
 
 def highest(count: int) -> Case:
-    texts = list(questions(count + TEST))
-    return lambda: Comparison(texts[:count], texts[count:]).highest()
+    asked = list(texts.questions(count + TEST))
+    return lambda: Comparison(asked[:count], asked[count:]).highest()
 
 
 def fill(count: int) -> Case:
@@ -89,29 +99,85 @@ def find_at_once(count: int) -> Case:
     return lambda: len(Store(_store(count)).complete(keys, _none_missing))
 
 
-def split(rows: int) -> Case:
-    """From labelled pairs to parts, contamination and a mix; each hundredth slot goes to test."""
-    table = pairs(rows // len(LANGUAGES), LANGUAGES)
+def pairs(rows: int) -> Case:
+    """The answered pairs that ``label`` and ``split`` begin with, so many rows in all languages."""
 
-    def work() -> dict[str, Any]:
-        whole = complete_slots(table, LANGUAGES)
-        slots = glue(whole, THRESHOLD)
-        part = {
-            slot_id: "train" if number % 100 else "test"
-            for number, slot in enumerate(slots)
-            for slot_id in slot.slot_ids
-        }
-        parts = parts_of(whole, part)
-        mix(parts["train"], LANGUAGES, 0.2, 0)
-        return contamination(parts["train"], parts["test"], THRESHOLD)
+    def work() -> None:
+        known = load(Experiment)
+        made = texts.pairs(rows // len(known.languages), known.languages, list(known.styles))
+        write_batches(made, _pairs(rows), PAIR)
 
     return work
 
 
+class Reader:
+    """Reads the verdict in the last words of texts that ``texts.pairs`` made: a judge that takes no time."""
+
+    def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+        return [self._verdict(each) for each in exchanges]
+
+    def _verdict(self, exchange: Exchange) -> Verdict:
+        question = Harm.HARMFUL if _told(exchange.question) == "harmful" else Harm.SAFE
+        return verdict_of(question, Reply.ABSENT if exchange.answer is None else Reply(_told(exchange.answer)))
+
+
+class Told(Identifier):
+    """Goes by the language that a text ends with; one text in ``LOOKED_AT`` is really identified, which takes its time."""
+
+    def __init__(self, languages: list[str]) -> None:
+        super().__init__(languages)
+        self._asked = 0
+
+    def restricted(self, text: str) -> str:
+        self._asked += 1
+        if self._asked % LOOKED_AT == 0:
+            super().restricted(text)
+        return text[-2:]
+
+
+def label(rows: int) -> Case:
+    """The whole stage, but for its judges, all three of which only read the verdict."""
+    stage = _stage("label")
+    vars(stage).update(panel_of=lambda *_: Panel({"lexicon": Reader(), "ngrams": Reader()}, {"nearest": Reader()}))
+    vars(stage).update(Identifier=Told)
+    data = Path("data")
+    return lambda: stage.main.callback(
+        pairs=_pairs(rows),
+        phrasebook=data / "phrasebook",
+        prompts=data / "prompts",
+        refusals=data / "refusals",
+        out=FOLDER / "label",
+        metrics=FOLDER / "label.json",
+    )
+
+
+def split(rows: int) -> Case:
+    """The whole stage, all mixes among it."""
+    stage = _stage("split")
+    return lambda: stage.main.callback(pairs=_pairs(rows), out=FOLDER / "split", metrics=FOLDER / "split.json")
+
+
 CASES = {
     case.__name__: case
-    for case in (near_by_product, near_by_filters, highest, fill, find_one_by_one, find_at_once, split)
+    for case in (near_by_product, near_by_filters, highest, fill, find_one_by_one, find_at_once, pairs, label, split)
 }
+
+
+def _stage(name: str) -> ModuleType:
+    """The script of a stage, as a module of its own."""
+    spec = importlib.util.spec_from_file_location(f"stages_{name}", STAGES / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _pairs(rows: int) -> Path:
+    return FOLDER / f"pairs-{rows}.parquet"
+
+
+def _told(text: str) -> str:
+    return text.rsplit(maxsplit=2)[1]
 
 
 def _store(count: int) -> Path:

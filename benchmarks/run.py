@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ SIZES = {
     "fill": [100_000, 1_000_000, 5_000_000],
     "find_one_by_one": [100_000, 1_000_000, 5_000_000],
     "find_at_once": [100_000, 1_000_000, 5_000_000],
+    "pairs": [60_000, 240_000, 1_200_000],
+    "label": [60_000, 240_000, 1_200_000],
     "split": [60_000, 240_000, 1_200_000],
 }
 COMPARED = {"near_by_filters": "near_by_product", "find_at_once": "find_one_by_one"}
@@ -88,8 +91,10 @@ def main(most: int) -> None:
             if size <= most:
                 rows.append(measured(name, size))
                 click.echo(f"{name} {size:,}: {rows[-1]['seconds']} s, {rows[-1]['megabytes']} MB", err=True)
-    for left in FOLDER.glob("rows-*.sqlite"):
+    for left in (*FOLDER.glob("rows-*.sqlite"), *FOLDER.glob("pairs-*.parquet")):
         left.unlink()
+    for stage in ("label", "split"):
+        shutil.rmtree(FOLDER / stage)
     (FOLDER / "table.md").write_text(table(rows), encoding="utf-8")
     draw(rows, FOLDER / "figure.png")
     click.echo(table(rows))

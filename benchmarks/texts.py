@@ -12,8 +12,10 @@ SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in
 WORDS = 20_000
 FRAMES = 200
 """Openings of six words that texts share."""
-ANSWERS = {"chosen": 150, "rejected": 450}
+ANSWERS = {"chosen": 600, "rejected": 1500}
 """Characters of the two answers of a pair."""
+ANSWER_TEXTS = 20
+"""Texts that an answer is cut from."""
 NEAR = 0.1
 """Share of texts that are an earlier one with a word more."""
 
@@ -35,28 +37,40 @@ def questions(count: int, seed: int = 0) -> Iterator[str]:
         yield " ".join(texts[-1])
 
 
-def pairs(count: int, languages: list[str]) -> "pd.DataFrame":
+def pairs(count: int, languages: list[str], styles: list[str], batch: int = 4_000) -> Iterator["pd.DataFrame"]:
     """Preference pairs of ``count`` questions, every second the benign twin of the one before, in every language.
 
-    A language is the same made-up words in other letters. Answers are as long as ``ANSWERS`` says.
+    They come by their ids, ``batch`` questions at a time. A language is the same made-up words in other letters. Answers are
+    as long as ``ANSWERS`` says. The last two words of a text say what judges and identifier should find: a kind or reply, and
+    the language.
     """
     import pandas as pd
 
     english = list(questions(count))
-    rows = pd.DataFrame(
-        {
-            "question_id": [f"q{number:07}" for number in range(count)],
-            "kind": ["harmful", "benign"] * (count // 2),
-            "slot_id": [f"s{number // 2:07}" for number in range(count)],
-            "category": [f"S{number // 2 % 14 + 1}" for number in range(count)],
-            "style": [f"style-{number // 28 % 10}" for number in range(count)],
-            "ask_id": [f"ask-{number // 2 % 1400}" for number in range(count)],
+    letters = {
+        lang: str.maketrans("bcdfghjklmnp", "bcdfghjklmnp"[place:] + "bcdfghjklmnp"[:place])
+        for place, lang in enumerate(languages)
+    }
+
+    def row(number: int, lang: str) -> dict[str, str]:
+        kind, slot = ("harmful", "benign")[number % 2], number // 2
+        replies = ("refusal", "compliance") if kind == "harmful" else ("compliance", "refusal")
+        said = " ".join(english[number - ANSWER_TEXTS : number] or english[:ANSWER_TEXTS]).translate(letters[lang])
+        return {
+            "question_id": f"q{number:07}",
+            "kind": kind,
+            "slot_id": f"s{slot:07}",
+            "category": f"S{slot % 14 + 1}",
+            "style": styles[slot // 14 % len(styles)],
+            "ask_id": f"ask-{slot % 1400}",
+            "lang": lang,
+            "text": f"{english[number].translate(letters[lang])} {kind} {lang}",
+            **{
+                name: f"{said[:length]} {reply} {lang}"
+                for (name, length), reply in zip(ANSWERS.items(), replies, strict=True)
+            },
         }
-    )
-    tables = []
-    for place, lang in enumerate(languages):
-        other = str.maketrans("bcdfghjklmnp", "bcdfghjklmnp"[place:] + "bcdfghjklmnp"[:place])
-        texts = [text.translate(other) for text in english]
-        answers = {name: [(text * 10)[:length] for text in texts] for name, length in ANSWERS.items()}
-        tables.append(rows.assign(lang=lang, text=texts, **answers))
-    return pd.concat(tables, ignore_index=True)
+
+    for start in range(0, count, batch):
+        numbers = range(start, min(start + batch, count))
+        yield pd.DataFrame([row(number, lang) for number in numbers for lang in sorted(languages)])

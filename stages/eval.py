@@ -7,12 +7,10 @@ import click
 from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling
 from refuseu.evaluation import tables
-from refuseu.evaluation.answers import Asking, Scoring, ask_models, model_folders, score_all
-from refuseu.evaluation.cast import fluency_of, knowledge_of
+from refuseu.evaluation.answers import Asking, ask_models, model_folders, score_all
+from refuseu.evaluation.cast import knowledge_of, scoring_of
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
-from refuseu.identification import Identifier
-from refuseu.judges.seating import panel_of
 from refuseu.parameters.eval import EvalParameters
 from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
@@ -21,6 +19,7 @@ from refuseu.records.answer import ANSWER
 from refuseu.records.knowledge import KNOWLEDGE
 from refuseu.records.known import question_values, read_known
 from refuseu.records.part import PART
+from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 from refuseu.store import Store
 
@@ -54,16 +53,16 @@ def main(
     asked = read_known(questions, PART, question_values(parameters.languages, parameters.categories, parameters.styles))
     machine, sampling = load_machine(), Sampling(parameters.eval.max_new_tokens)
     asking = Asking(list(asked["text"]), knowledge_of(parameters.eval, books), sampling, parameters.models, machine)
-    panel = panel_of(parameters.label, books, Opener(parameters.models, machine, Store()), prompts, refusals)
-    scoring = Scoring(panel, Identifier(parameters.languages), fluency_of(parameters.eval, books))
-    answers, knowledge = score_all(asked, ask_models(folders, asking), scoring)
-    table = tables.language_rows(answers, knowledge, parameters.languages, parameters.eval)
+    scoring = scoring_of(parameters, books, Opener(parameters.models, machine, Store()), prompts, refusals)
+    scored = score_all(asked, ask_models(folders, asking), scoring)
+    table = tables.language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval)
 
-    write_table(answers, out / "answers.parquet", ANSWER)
-    write_table(knowledge, out / "knowledge.parquet", KNOWLEDGE)
+    write_table(scored.answers, out / "answers.parquet", ANSWER)
+    write_table(scored.votes, out / "votes.parquet", VOTE)
+    write_table(scored.knowledge, out / "knowledge.parquet", KNOWLEDGE)
     write_json(tables.averages(table), metrics)
-    write_json(table, rows)
-    for name, content in tables.plots(answers, table, parameters).items():
+    write_json(tables.with_coverage(table, scoring.panel.uncovered(parameters.languages)), rows)
+    for name, content in tables.plots(scored.answers, scored.votes, scored.knowledge, table, parameters).items():
         write_json(content, plots / f"{name}.json")
 
 

@@ -9,16 +9,17 @@ from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.identification import Identifier
 from refuseu.judges.seating import panel_of
-from refuseu.labelling import judge_pairs, sort_out, summary
+from refuseu.labelling import ITEMS, in_their_language, judge_pairs, sort_out, summary, verdict_rows
 from refuseu.parameters.label import LabelParameters
 from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.phrasebook import load_phrasebooks
+from refuseu.records.batches import Batches
 from refuseu.records.known import question_values, read_known
 from refuseu.records.pair import PAIR
 from refuseu.records.rejection import REJECTION
 from refuseu.records.verdict import VERDICT
-from refuseu.records.writing import write_table
+from refuseu.records.writing import write_batches, write_table
 from refuseu.store import Store
 
 
@@ -33,17 +34,21 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     parameters = load(LabelParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    answered = read_known(pairs, PAIR, named)
+    texts = Batches(pairs, PAIR, tuple(ITEMS.values()))
+    answered = read_known(pairs, PAIR, named, without=ITEMS.values())
     opener = Opener(parameters.models, load_machine(), Store(), "label")
+    panel = panel_of(parameters.label, books, opener, prompts, refusals)
 
-    verdicts = judge_pairs(answered, panel_of(parameters.label, books, opener, prompts, refusals))
-    kept, rejected = sort_out(answered, verdicts, parameters.label, Identifier(parameters.languages))
+    right_language = in_their_language(texts, Identifier(parameters.languages))
+    votes = judge_pairs(texts, len(answered), panel)
+    kept, rejected = sort_out(answered, right_language, votes, parameters.label)
 
-    write_table(kept, out / "pairs.parquet", PAIR)
+    write_batches(texts.complete(kept), out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_table(verdicts, out / "verdicts.parquet", VERDICT)
-    counted = summary(answered, kept, rejected, verdicts, parameters.label, parameters.languages)
-    write_json({**counted, "models": opener.identities()}, metrics)
+    write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
+    counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
+    told = {"uncovered": panel.uncovered(parameters.languages), "models": opener.identities()}
+    write_json({**counted, **told}, metrics)
 
 
 if __name__ == "__main__":

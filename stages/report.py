@@ -29,7 +29,7 @@ def main(
 ) -> None:
     parameters = load(ReportParameters)
     evaluation = Evaluation.read(metrics, rows)
-    numbers = Numbers.read(evaluation, plots / "paired.json", stages)
+    numbers = Numbers.read(evaluation, plots, stages)
     drawn = draw(PlotRows.read(evaluation, plots, search, curves), parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()
     write_text(markdown(numbers, parameters.languages, drawn, link), out)

@@ -8,11 +8,12 @@ from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.loading import load
 from refuseu.parameters.split import SplitParameters
+from refuseu.records.batches import Batches
 from refuseu.records.known import read_known
 from refuseu.records.mix import MIX
 from refuseu.records.pair import PAIR
 from refuseu.records.part import PART
-from refuseu.records.writing import write_table
+from refuseu.records.writing import write_batches
 from refuseu.splitting import WRITTEN, mixes, split_up
 from refuseu.taxonomy import Kind
 
@@ -23,15 +24,16 @@ from refuseu.taxonomy import Kind
 @path_option("--metrics")
 def main(pairs: Path, out: Path, metrics: Path) -> None:
     parameters = load(SplitParameters)
-    labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)})
+    answers = Batches(pairs, PAIR, ("chosen", "rejected"))
+    labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)}, without=answers.columns)
 
     parts, summary = split_up(labelled, parameters.languages, parameters.split, parameters.seed)
     trained_on = mixes(parts["train"], parameters.train, parameters.languages, parameters.seed)
 
     for name in WRITTEN:
-        write_table(parts[name], out / f"{name}.parquet", PART)
+        write_batches(answers.complete(parts[name]), out / f"{name}.parquet", PART)
     for name, mix in trained_on:
-        write_table(mix, out / "dpo" / f"{name}.parquet", MIX)
+        write_batches(answers.complete(mix), out / "dpo" / f"{name}.parquet", MIX)
         summary["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == Kind.BENIGN).sum())}
     write_json(summary, metrics)
 

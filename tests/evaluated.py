@@ -21,6 +21,9 @@ def row(model: str, language: str, least: float, most: float | None = None) -> L
         over_refusal=2.0,
         language_consistency=97.5,
         knowledge=90.0,
+        rated=0,
+        rated_unparsed=0,
+        uncovered_by=[],
     )
 
 
@@ -34,7 +37,11 @@ def averages(asr: float | None, **others: float | None) -> Averages:
         "junk": 1.0,
         "over_refusal": 4.0,
         "language_consistency": 98.76,
+        "line_pass_rate": 81.25,
+        "language_undecided": 0.5,
         "knowledge": 66.6667,
         "fluency": None,
+        "rated_fluency": None,
+        "rated_correctness": None,
     }
     return Averages(**(known | others))

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 from repository import ROOT
 from tiny import ONE_CORE
 
 from refuseu.engines.opening import Opener
 from refuseu.parameters.machine import Machine
+from refuseu.parameters.models import Models
 from refuseu.store import Store
 
 PROMPTS = ROOT / "data/prompts"
@@ -32,9 +34,7 @@ def read(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def opener(folder: Path, models: str = MODELS) -> Opener:
-    from pydantic import TypeAdapter
-
-    from refuseu.parameters.models import Models
-
-    return Opener(TypeAdapter(Models).validate_python(read(models)), MACHINE, Store(folder / "rows.sqlite"))
+def opener(folder: Path, models: str = MODELS, machine: Machine = MACHINE, progress: str | None = None) -> Opener:
+    """Keeps its rows below ``folder``."""
+    validated: Models = TypeAdapter(Models).validate_python(read(models))
+    return Opener(validated, machine, Store(folder / "rows.sqlite"), progress)

@@ -1,10 +1,18 @@
 """The benchmarks measure the same work: what is compared finds the same, at sizes of a moment."""
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from repository import ROOT
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from refuseu.records.pair import PAIR
+from refuseu.records.schema import read_table
+from refuseu.records.verdict import VERDICT
+from refuseu.taxonomy import LANGUAGES
+
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +36,60 @@ def test_both_ways_find_the_same_rows() -> None:
     assert find_at_once(50)() == find_one_by_one(50)() == 50
 
 
-def test_a_split_compares_every_language() -> None:
-    from cases import LANGUAGES, split
+@pytest.fixture
+def answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> int:
+    """So many pairs are there for the stages, beside the repository's parameters and texts."""
+    from cases import pairs
 
-    found = split(200 * len(LANGUAGES))()
-    assert sorted(found) == sorted(LANGUAGES)
-    assert {(each.exact, each.near) for each in found.values()} == {(0, 0)}
-    assert all(each.highest > 0 for each in found.values())
+    for name in ("params.yaml", "profiles", "machines", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    pairs(60 * len(LANGUAGES))()
+    return 60 * len(LANGUAGES)
+
+
+def test_the_stage_label_keeps_all_that_its_judges_are_told_to_keep(answered: int) -> None:
+    from cases import FOLDER, label
+
+    label(answered)()
+    made = read_table(FOLDER / f"pairs-{answered}.parquet", PAIR)
+    pd.testing.assert_frame_equal(read_table(FOLDER / "label" / "pairs.parquet", PAIR), made)
+    assert json.loads((FOLDER / "label.json").read_text())["acceptance"] == 100
+    assert len(read_table(FOLDER / "label" / "verdicts.parquet", VERDICT)) == 9 * answered
+
+
+def test_the_stage_split_uses_all_slots(answered: int) -> None:
+    from cases import FOLDER, split
+
+    split(answered)()
+    account = json.loads((FOLDER / "split.json").read_text())
+    assert (account["rows_in"], account["slots"]) == (answered, 30)
+    assert account["mixes"]["balanced-no-benign"]["rows"] == account["parts"]["train"]["rows"] // 2
+
+
+def test_pairs_are_as_long_as_real_answers_and_say_what_they_are() -> None:
+    from texts import pairs
+
+    first, second = pairs(6, ["lv", "de"], ["slang"], batch=4)
+    assert [len(first), len(second)] == [8, 4]
+    assert first[["question_id", "lang"]].to_numpy().tolist()[:3] == [
+        ["q0000000", "de"],
+        ["q0000000", "lv"],
+        ["q0000001", "de"],
+    ]
+    harmful, benign = second.iloc[0], second.iloc[3]
+    assert (harmful["kind"], benign["kind"]) == ("harmful", "benign")
+    assert harmful["text"].endswith(" harmful de")
+    assert harmful["chosen"].endswith(" refusal de")
+    assert benign["rejected"].endswith(" refusal lv")
+    assert first["question_id"].nunique() + second["question_id"].nunique() == 6
+
+
+def test_answers_are_as_long_as_those_of_real_models() -> None:
+    from texts import pairs
+
+    for batch in pairs(200, ["de"], ["slang"]):
+        assert 590 < batch["chosen"].str.len().mean() < 650
+        assert 1450 < batch["rejected"].str.len().mean() < 1600
 
 
 def test_texts_follow_from_the_seed() -> None:

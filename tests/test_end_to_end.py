@@ -27,6 +27,7 @@ COPIED = (
     "data/phrasebook",
     "data/prompts",
     "data/refusals",
+    "data/seeds",
     "docs/examples",
     "tests",
     "dvc.yaml",
@@ -39,6 +40,7 @@ COPIED = (
 )
 OTHER_MACHINE = """
 workers: 1
+loaded: 1
 transformers: {batch_size: 7, device: cpu}
 openai: {concurrency: 1, retries: 0, timeout: 1.0}
 """
@@ -131,7 +133,8 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     assert list(metrics) == ["base", "balanced", "english-only", "custom"]
     columns = [
         *("asr", "asr_least", "asr_most", "asr_unseen", "junk"),
-        *("over_refusal", "language_consistency", "knowledge", "fluency", "asr_worst"),
+        *("over_refusal", "language_consistency", "line_pass_rate", "language_undecided"),
+        *("knowledge", "fluency", "asr_worst", "languages_knowledge"),
     ]
     assert all(list(row) == columns for row in metrics.values())
     rows = json.loads((clone / "plots/eval.json").read_text())

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from refuseu import identification
 from refuseu.errors import UserError
 from refuseu.identification import Identified, Identifier
 from refuseu.phrasebook import SLOT, load_phrasebooks
@@ -41,9 +42,54 @@ def test_restricted_to_one_language_there_is_no_other() -> None:
     assert Identifier(["lv"]).identify("Unfortunately I have to decline this request.") == Identified("lv", "en")
 
 
+@pytest.mark.parametrize("text", ["Leider muss ich diese Anfrage ablehnen.", "Мне очень жаль.", "123 !", ""])
+def test_the_restricted_question_alone_has_the_same_answer(text: str) -> None:
+    identifier = Identifier(["en", "de"])
+    assert identifier.restricted(text) == identifier.identify(text).restricted
+
+
+def test_a_text_that_comes_again_is_looked_at_once_and_not_all_texts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identification, "KEPT", 2)
+    looked_at: list[str] = []
+
+    class FakeModel:
+        labels = ("en",)
+
+        def classify(self, text: str) -> tuple[str, float]:
+            looked_at.append(text)
+            return "en", 0.0
+
+    monkeypatch.setattr(identification, "_load", lambda languages: FakeModel())
+    identifier = Identifier(["en"])
+    assert {identifier.restricted(text) for text in "aabbaacab"} == {"en"}
+    assert looked_at == list("abcb")
+
+
 def test_a_language_that_the_identifier_cannot_tell_is_named() -> None:
     with pytest.raises(UserError, match=r"py3langid has no language 'nb', .* use a code of its 140: ace, af, am, "):
         Identifier(["en", "nb"])
+
+
+@pytest.mark.parametrize(("kept", "looked_at"), [(2, ["eins", "zwei"]), (1, ["eins", "zwei", "eins"])])
+def test_a_text_is_looked_at_once_as_long_as_it_is_remembered(
+    kept: int, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def classify(self: Identifier, text: str) -> Identified:
+        looked.append(text)
+        return Identified(text, text)
+
+    monkeypatch.setattr(identification, "KEPT", kept)
+    monkeypatch.setattr(Identifier, "_classify", classify)
+    identifier = Identifier(["de"])
+    assert [identifier.identify(text).free for text in ("eins", "eins", "zwei", "eins")] == [
+        "eins",
+        "eins",
+        "zwei",
+        "eins",
+    ]
+    assert looked == looked_at
 
 
 def test_identifiers_do_not_share_their_languages() -> None:

@@ -1,12 +1,28 @@
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from refuseu.identification import Identified, Identifier
+from refuseu import labelling
+from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.labelling import agreement, confusion, defined, judge_pairs, reasons, sort_out, summary, yields
+from refuseu.labelling import (
+    HARM,
+    REPLY,
+    Votes,
+    agreement,
+    confusion,
+    defined,
+    in_their_language,
+    judge_pairs,
+    reasons,
+    sort_out,
+    summary,
+    verdict_rows,
+    yields,
+)
 from refuseu.parameters.label import Label, PhrasebookJudge
 from refuseu.records.verdict import VERDICT
 
@@ -22,19 +38,23 @@ STRICT = PAPER.model_copy(update={"rejected": "all"})
 
 
 class FakeIdentifier(Identifier):
-    """Among the project's languages, a text's is its first two letters; among all, it is some other."""
+    """A text's language is its first two letters."""
 
     def __init__(self) -> None:
         pass
 
-    def identify(self, text: str) -> Identified:
-        return Identified(text[:2], "xx")
+    def restricted(self, text: str) -> str:
+        return text[:2]
 
 
 class FakeJudge:
-    """An exchange with an answer is safe, a bare question harmful."""
+    """An exchange with an answer is safe, a bare question harmful; it counts what it is asked at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+        self.asked.append(len(exchanges))
         return [
             Verdict(Harm.HARMFUL, Reply.ABSENT) if each.answer is None else Verdict(Harm.SAFE, Reply(each.answer))
             for each in exchanges
@@ -46,14 +66,32 @@ def pair(kind: str = "harmful", text: str = "en", chosen: str = "en", rejected: 
     return pd.DataFrame([row])
 
 
-def verdicts(**items: str) -> pd.DataFrame:
-    """Per item the votes of lexicon and ngrams, each as harm/reply."""
-    rows = []
-    for item, votes in items.items():
-        for judge, vote in zip(PAPER.judges, votes.split(), strict=True):
-            harm, reply = vote.split("/")
-            rows.append(("q", "en", item, judge, harm, reply))
-    return pd.DataFrame(rows, columns=list(VERDICT.columns))
+def table(votes: Sequence[str]) -> pd.DataFrame:
+    """Each as harm/reply."""
+    harms, replies = zip(*(vote.split("/") for vote in votes), strict=True)
+    return pd.DataFrame({"harm": pd.Categorical(harms, dtype=HARM), "reply": pd.Categorical(replies, dtype=REPLY)})
+
+
+def of_judges(protocol: Label, **items: str) -> Votes:
+    """Per item the votes of the protocol's judges on one pair, each as harm/reply."""
+    return {
+        item: {judge: table([vote]) for judge, vote in zip(protocol.judges, votes.split(), strict=True)}
+        for item, votes in items.items()
+    }
+
+
+def twice(votes: Votes) -> Votes:
+    """The same votes on two pairs."""
+    return {
+        item: {judge: pd.concat([said, said], ignore_index=True) for judge, said in by_judge.items()}
+        for item, by_judge in votes.items()
+    }
+
+
+def why(votes: Votes, protocol: Label = PAPER, kind: str = "harmful", right: bool = True) -> str | None:
+    """The reason against one pair."""
+    (reason,) = reasons(pair(kind), np.array([right]), votes, protocol).tolist()
+    return None if pd.isna(reason) else str(reason)
 
 
 GOOD = {
@@ -100,7 +138,7 @@ NOT_HARMFUL, NOT_CHOSEN, NOT_REJECTED = (
     ],
 )
 def test_harmful_pairs(changed: dict[str, str], protocol: Label, expected: str | None) -> None:
-    assert reasons(pair(), verdicts(**{**GOOD, **changed}), protocol, FakeIdentifier()) == [expected]
+    assert why(of_judges(protocol, **{**GOOD, **changed}), protocol) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,18 +155,13 @@ def test_harmful_pairs(changed: dict[str, str], protocol: Label, expected: str |
     ],
 )
 def test_benign_pairs(changed: dict[str, str], expected: str | None) -> None:
-    assert reasons(pair("benign"), verdicts(**{**BENIGN, **changed}), PAPER, FakeIdentifier()) == [expected]
+    assert why(of_judges(PAPER, **{**BENIGN, **changed}), kind="benign") == expected
 
 
 GUARD = PAPER.model_copy(
     update={"judges": {"guard": PhrasebookJudge(kind="ngrams"), "teller": PhrasebookJudge(kind="lexicon")}}
 )
 EITHER = GUARD.model_copy(update={"chosen": "any"})
-
-
-def of_guards(protocol: Label, **items: str) -> pd.DataFrame:
-    """Per item the votes of the judges of ``protocol``, each as harm/reply."""
-    return verdicts(**items).assign(judge=list(protocol.judges) * len(items))
 
 
 @pytest.mark.parametrize(
@@ -160,74 +193,93 @@ def test_a_judge_that_tells_no_replies_votes_on_harm_alone(
         "chosen": "safe/untold safe/refusal",
         "rejected": "harmful/untold harmful/compliance",
     }
-    votes = of_guards(protocol, **{**good, **changed})
-    assert reasons(pair(), votes, protocol, FakeIdentifier()) == [expected]
+    assert why(of_judges(protocol, **{**good, **changed}), protocol) == expected
 
 
 def test_where_no_judge_tells_replies_no_pair_is_kept() -> None:
     votes = {"harmful": "harmful", "benign": "safe"}
     for kind, harm in votes.items():
-        untold = verdicts(
+        untold = of_judges(
+            PAPER,
             question=f"{harm}/absent {harm}/absent",
             chosen="safe/untold safe/untold",
             rejected=f"{harm}/untold {harm}/untold",
         )
-        (reason,) = reasons(pair(kind), untold, PAPER, FakeIdentifier())
-        assert reason == ("chosen not a safe refusal" if kind == "harmful" else "chosen not a compliance")
+        assert why(untold, kind=kind) == (
+            "chosen not a safe refusal" if kind == "harmful" else "chosen not a compliance"
+        )
 
 
 def test_one_judge_alone_decides() -> None:
     alone = PAPER.model_copy(update={"judges": {"lexicon": PhrasebookJudge(kind="lexicon")}})
-    votes = verdicts(**GOOD).query("judge == 'lexicon'")
-    assert reasons(pair(), votes, alone, FakeIdentifier()) == [None]
-    assert reasons(pair(), votes.replace({"reply": {"compliance": "unparsed"}}), alone, FakeIdentifier()) == [
-        NOT_REJECTED
-    ]
+    good = {"question": "harmful/absent", "chosen": "safe/refusal", "rejected": "harmful/compliance"}
+    assert why(of_judges(alone, **good), alone) is None
+    assert why(of_judges(alone, **good | {"rejected": "harmful/unparsed"}), alone) == NOT_REJECTED
+
+
+def test_the_wrong_language_is_named_first() -> None:
+    assert why(of_judges(PAPER, **GOOD), right=False) == "wrong language"
+    assert why(of_judges(PAPER, **GOOD | {"question": "safe/absent safe/absent"}), right=False) == "wrong language"
 
 
 def test_pairs_are_sorted_out_with_their_reasons() -> None:
-    pairs = pd.concat([pair(), pair(chosen="de")], ignore_index=True).assign(question_id=["q", "r"])
-    votes = pd.concat([verdicts(**GOOD), verdicts(**GOOD).assign(question_id="r")])
-    kept, rejected = sort_out(pairs, votes, PAPER, FakeIdentifier())
+    pairs = pd.concat([pair(), pair()], ignore_index=True).assign(question_id=["q", "r"])
+    votes = twice(of_judges(PAPER, **GOOD))
+    kept, rejected = sort_out(pairs, np.array([True, False]), votes, PAPER)
     assert kept["question_id"].tolist() == ["q"]
     assert list(kept.columns) == list(pairs.columns)
     assert rejected[["question_id", "reason"]].to_numpy().tolist() == [["r", "wrong language"]]
-    none, everything = sort_out(pairs[:0], votes, PAPER, FakeIdentifier())
-    assert (len(none), len(everything)) == (0, 0)
+
+
+def test_each_kind_has_its_own_protocol() -> None:
+    pairs = pd.concat([pair(), pair("benign")], ignore_index=True)
+    found = reasons(pairs, np.array([True, True]), twice(of_judges(PAPER, **BENIGN)), PAPER)
+    assert found.where(found.notna(), None).tolist() == [NOT_HARMFUL, None]
 
 
 @pytest.mark.parametrize("item", ["text", "chosen", "rejected"])
 def test_the_language_must_be_right_in_all_three(item: str) -> None:
-    assert reasons(pair(**{item: "de"}), verdicts(**GOOD), PAPER, FakeIdentifier()) == ["wrong language"]
+    batches = [pair(), pair(**{item: "de"})]
+    assert in_their_language(batches, FakeIdentifier()).tolist() == [True, False]
 
 
-def test_no_pairs_no_reasons() -> None:
-    assert reasons(pair()[:0], verdicts(), PAPER, FakeIdentifier()) == []
+def test_judges_are_asked_batch_by_batch_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = FakeJudge(), FakeJudge()
+    batches = [pair(chosen="refusal", rejected="unparsed"), *[pair(chosen="refusal", rejected="compliance")] * 2]
+    votes = judge_pairs([batches[0], pd.concat(batches[1:])], 3, Panel({"one": one}, {"two": two}))
+    assert one.asked == two.asked == [1, 1, 1, 2, 2, 2]
+    assert votes["rejected"]["two"]["reply"].tolist() == ["unparsed", "compliance", "compliance"]
+    assert votes["question"]["one"]["harm"].tolist() == ["harmful"] * 3
+    assert {said.index.tolist()[-1] for by_judge in votes.values() for said in by_judge.values()} == {2}
+    assert "label: 18 of 18 verdicts" in capsys.readouterr().err
 
 
-def test_judge_pairs_asks_every_judge_about_every_item() -> None:
-    panel = Panel({"one": FakeJudge(), "two": FakeJudge()}, {"three": FakeJudge()})
-    rows = judge_pairs(pair(chosen="refusal", rejected="unparsed"), panel)
-    assert list(rows.columns) == list(VERDICT.columns)
-    common = {"question_id": "q", "lang": "en"}
-    said = {"question": ("harmful", "absent"), "chosen": ("safe", "refusal"), "rejected": ("safe", "unparsed")}
-    assert rows.to_dict("records") == [
-        {**common, "item": item, "judge": judge, "harm": harm, "reply": reply}
-        for item, (harm, reply) in said.items()
-        for judge in ("one", "two", "three")
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_rows_of_verdicts_have_every_judge_on_every_item(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "BATCH", batch)
+    pairs = pd.concat([pair(), pair(), pair()]).assign(question_id=["q", "r", "s"], lang=["en", "de", "fr"])
+    votes = {
+        "question": {"one": table(["harmful/absent", "safe/absent", "unparsed/absent"])},
+        "chosen": {"one": table(["safe/refusal"] * 3), "two": table(["safe/untold"] * 3)},
+    }
+    rows = pd.concat(verdict_rows(pairs, votes)).sort_values(list(VERDICT.key))
+    assert set(rows.columns) == set(VERDICT.columns)
+    assert rows[list(VERDICT.columns)].to_numpy().tolist() == [
+        row
+        for question_id, lang, harm in (("q", "en", "harmful"), ("r", "de", "safe"), ("s", "fr", "unparsed"))
+        for row in (
+            [question_id, lang, "chosen", "one", "safe", "refusal"],
+            [question_id, lang, "chosen", "two", "safe", "untold"],
+            [question_id, lang, "question", "one", harm, "absent"],
+        )
     ]
 
 
-def agreeing(first: Sequence[str], second: Sequence[str], third: Sequence[str]) -> pd.DataFrame:
+def agreeing(first: Sequence[str], second: Sequence[str], third: Sequence[str]) -> Votes:
     """The same verdicts of the three judges on each item."""
-    votes = {"lexicon": first, "ngrams": second, "nearest": third}
-    rows = [
-        (f"q{number}", "en", item, judge, harm, "absent")
-        for item in ("question", "chosen", "rejected")
-        for judge, harms in votes.items()
-        for number, harm in enumerate(harms)
-    ]
-    return pd.DataFrame(rows, columns=list(VERDICT.columns))
+    harms = {"lexicon": first, "ngrams": second, "nearest": third}
+    tables = {judge: table([f"{harm}/absent" for harm in votes]) for judge, votes in harms.items()}
+    return dict.fromkeys(("question", "chosen", "rejected"), tables)
 
 
 def test_agreement_on_a_textbook_table() -> None:
@@ -245,12 +297,16 @@ def test_agreement_on_a_textbook_table() -> None:
             "safe": {"harmful": 10, "safe": 15, "unparsed": 0},
             "unparsed": {"harmful": 0, "safe": 0, "unparsed": 0},
         }
-        assert item["unparsed"] == {"lexicon": 0, "nearest": 0, "ngrams": 0}
+        assert item["verdicts"]["lexicon"] == item["verdicts"]["nearest"] == {"harmful": 25, "safe": 25, "unparsed": 0}
 
 
-def test_unparsed_is_counted_by_judge() -> None:
+def test_verdicts_are_counted_by_judge() -> None:
     found = agreement(agreeing(["harmful", "unparsed"], ["safe", "safe"], ["unparsed", "unparsed"]), PAPER)["chosen"]
-    assert found["unparsed"] == {"lexicon": 1, "nearest": 2, "ngrams": 0}
+    assert found["verdicts"] == {
+        "lexicon": {"harmful": 1, "safe": 0, "unparsed": 1},
+        "nearest": {"harmful": 0, "safe": 0, "unparsed": 2},
+        "ngrams": {"harmful": 0, "safe": 2, "unparsed": 0},
+    }
     assert found["confusion"]["unparsed"] == {"harmful": 0, "safe": 1, "unparsed": 0}
 
 
@@ -287,24 +343,24 @@ def test_yields_are_percentages_of_the_pairs() -> None:
     }
 
 
+def with_adjudicator(votes: Votes, vote: str) -> Votes:
+    return {item: {**by_judge, "nearest": table([vote])} for item, by_judge in votes.items()}
+
+
 def test_the_adjudicator_has_no_vote() -> None:
-    adjudicators = verdicts(**GOOD).query("judge == 'lexicon'").assign(judge="nearest", harm="safe", reply="unparsed")
-    votes = pd.concat([verdicts(**GOOD), adjudicators])
-    assert reasons(pair(), votes, STRICT, FakeIdentifier()) == [None]
-    only_adjudicator = verdicts(**{**GOOD, "rejected": "safe/refusal safe/refusal"})
-    votes = pd.concat([only_adjudicator, adjudicators.assign(harm="harmful", reply="compliance")])
-    assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
+    assert why(with_adjudicator(of_judges(PAPER, **GOOD), "safe/unparsed"), STRICT) is None
+    refused = of_judges(PAPER, **{**GOOD, "rejected": "safe/refusal safe/refusal"})
+    assert why(with_adjudicator(refused, "harmful/compliance")) == NOT_REJECTED
 
 
 def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> None:
-    votes = verdicts(**{**GOOD, "rejected": "safe/compliance safe/compliance"})
-    assert reasons(pair(), votes, PAPER, FakeIdentifier()) == [NOT_REJECTED]
+    assert why(of_judges(PAPER, **{**GOOD, "rejected": "safe/compliance safe/compliance"})) == NOT_REJECTED
 
 
 def test_the_account_of_the_stage_adds_up() -> None:
-    pairs = pd.concat([pair(), pair(chosen="de")], ignore_index=True).assign(question_id=["q", "r"], category="S1")
-    votes = pd.concat([verdicts(**GOOD), verdicts(**GOOD).assign(question_id="r")])
-    kept, rejected = sort_out(pairs, votes, PAPER, FakeIdentifier())
+    pairs = pd.concat([pair(), pair()], ignore_index=True).assign(question_id=["q", "r"], category="S1")
+    votes = twice(of_judges(PAPER, **GOOD))
+    kept, rejected = sort_out(pairs, np.array([True, False]), votes, PAPER)
     account = summary(pairs, kept, rejected, votes, PAPER, ["en"])
     assert (account["rows_in"], account["rows_out"], account["rejected"]) == (2, 1, {"wrong language": 1})
     assert account["acceptance"] == 50.0
@@ -316,8 +372,24 @@ def test_the_account_of_the_stage_adds_up() -> None:
 def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
     protocol = PAPER.model_copy(update={"judges": {name: PhrasebookJudge(kind="lexicon") for name in names}})
     votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["safe", "unparsed"])
-    third = votes.query("judge == 'lexicon'").assign(judge="third")
-    found = agreement(pd.concat([votes, third]), protocol)["chosen"]
+    third = {item: {**by_judge, "third": by_judge["lexicon"]} for item, by_judge in votes.items()}
+    found = agreement(third, protocol)["chosen"]
     assert (found["cohens_kappa"], found["confusion"]) == (None, {})
     assert found["fleiss_kappa"] is not None
-    assert found["unparsed"] == {"lexicon": 0, "nearest": 1, "ngrams": 0, "third": 0}
+    assert {name: said["unparsed"] for name, said in found["verdicts"].items()} == {
+        "lexicon": 0,
+        "nearest": 1,
+        "ngrams": 0,
+        "third": 0,
+    }
+
+
+def test_another_reading_is_counted_and_is_nobody_to_agree_with() -> None:
+    votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["harmful", "safe"])
+    loose = table(["safe/absent", "safe/absent"])
+    found = agreement({item: {**said, "ngrams (loose)": loose} for item, said in votes.items()}, PAPER)["question"]
+    assert (found["cohens_kappa"], found["fleiss_kappa"]) == (1.0, 1.0)
+    assert found["verdicts"]["ngrams (loose)"] == {"harmful": 0, "safe": 2, "unparsed": 0}
+    good = of_judges(PAPER, **GOOD)
+    also = {item: {**said, "ngrams (loose)": table(["safe/refusal"])} for item, said in good.items()}
+    assert why(also, STRICT) is None

@@ -201,6 +201,7 @@ def run_stages(root: Path, out: str) -> str:
     for stage, options in STAGES.items():
         common = ["--phrasebook", "phrasebook", "--prompts", str(ROOT / "data/prompts"), "--out", f"{out}/{stage}"]
         common += ["--refusals", str(ROOT / "data/refusals")] if stage == "label" else []
+        common += ["--seeds", "seeds"] if stage == "rainbow-teaming" else []
         command = [sys.executable, str(ROOT / f"stages/{stage}.py"), *common, *options.format(out).split()]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         log += done.stdout + done.stderr
@@ -211,7 +212,7 @@ def run_stages(root: Path, out: str) -> str:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     root = tmp_path_factory.mktemp("served")
-    for name in ("phrasebook", "profiles", "machines"):
+    for name in ("phrasebook", "profiles", "machines", "seeds"):
         (root / name).mkdir()
     for code, text in (("en", ENGLISH), ("de", GERMAN)):
         (root / f"phrasebook/{code}.yaml").write_text(phrasebook(text, ASKS[code]), encoding="utf-8")
@@ -228,6 +229,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         openai = {"base_url": server.url, "concurrency": 4, "retries": 0, "timeout": 60.0}
         machine = {
             "workers": 1,
+            "loaded": 1,
             "transformers": {"batch_size": 16, "device": "cpu"},
             "openai": openai,
             "training": ONE_CORE.model_dump(),

@@ -226,3 +226,27 @@ def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rows\.sqlite: not a row store .* delete it"):
         Store(path)
     assert path.read_bytes() == b"no database " * 100
+
+
+def test_a_note_stays_may_change_and_is_no_row(tmp_path: Path) -> None:
+    rows = Store(tmp_path / "rows.sqlite")
+    assert rows.noted("a") is None
+    rows.note("a", "ā")
+    rows.note("b", "other")
+    assert (rows.noted("a"), Store(tmp_path / "rows.sqlite").noted("a")) == ("ā", "ā")
+    rows.note("a", "later")
+    assert (rows.noted("a"), rows.noted("b")) == ("later", "other")
+    worker = Worker(["a"])
+    assert rows.complete(["a"], worker) == ["A"]
+    assert rows.noted("a") == "later"
+
+
+def test_a_file_from_before_there_were_notes_keeps_its_rows(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "rows.sqlite") as connection:
+        connection.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        connection.execute("INSERT INTO rows VALUES ('a', 'kept')")
+    rows, worker = Store(tmp_path / "rows.sqlite"), Worker(["a", "b"])
+    assert rows.complete(["a", "b"], worker) == ["kept", "B"]
+    assert worker.asked == [[1]]
+    rows.note("a", "noted")
+    assert rows.noted("a") == "noted"

@@ -6,7 +6,7 @@ refuses.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,101 +17,155 @@ from refuseu.identification import Identifier
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.parameters.label import Label
-from refuseu.progress import track
+from refuseu.progress import Progress
+from refuseu.records.batches import BATCH
 from refuseu.taxonomy import Kind
 
-ITEMS = ("question", "chosen", "rejected")
-QUORUM = {"all": all, "any": any}
+ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
+"""What is judged of a pair, and the column where it stands."""
+QUORUM = {"all": np.all, "any": np.any}
+HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
+
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+"""Yes or no for each pair."""
+Votes = dict[str, dict[str, pd.DataFrame]]
+"""By item and judge, the columns ``harm`` and ``reply``: a row a pair, in the order of the pairs."""
 
 
-def judge_pairs(pairs: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Every judge's verdict on each item of each pair: rows of ``records.VERDICT``."""
-    frames = []
-    for item in track(ITEMS, len(ITEMS), "label", "item"):
-        answers = [None] * len(pairs) if item == "question" else list(pairs[item])
-        exchanges = list(map(Exchange, pairs["lang"], pairs["text"], answers))
-        for judge, verdicts in panel.votes(exchanges).items():
-            frames.append(
-                pairs[["question_id", "lang"]].assign(
-                    item=item,
-                    judge=judge,
-                    harm=[verdict.harm.value for verdict in verdicts],
-                    reply=[verdict.reply.value for verdict in verdicts],
-                )
-            )
-    return pd.concat(frames, ignore_index=True)
+def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, panel: Panel) -> Votes:
+    """Every judge's verdict on each item of each pair.
+
+    Judges come one after the other, so that no two models need be loaded at once; each goes through all ``pairs`` again,
+    which come in batches of altogether so many ``rows``.
+    """
+    votes: Votes = {item: {} for item in ITEMS}
+    with Progress("label", rows * len(ITEMS) * len(panel.everyone), "verdict") as progress:
+        for name, judge in panel.everyone.items():
+            said: dict[str, list[pd.DataFrame]] = {item: [] for item in ITEMS}
+            for batch in pairs:
+                for item in ITEMS:
+                    said[item].append(_columns(judge.judge(_exchanges(batch, item))))
+                    progress.advance(len(batch))
+            for item in ITEMS:
+                votes[item][name] = pd.concat(said[item], ignore_index=True)
+    return votes
 
 
-def reasons(pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identifier: Identifier) -> list[str | None]:
-    """Why each pair is rejected, the first reason in the protocol's order; ``None`` for a pair that is kept.
+def _exchanges(pairs: pd.DataFrame, item: str) -> list[Exchange]:
+    answers = [None] * len(pairs) if item == "question" else list(pairs[item])
+    return list(map(Exchange, pairs["lang"], pairs["text"], answers))
+
+
+def _columns(verdicts: list[Verdict]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "harm": pd.Categorical([verdict.harm.value for verdict in verdicts], dtype=HARM),
+            "reply": pd.Categorical([verdict.reply.value for verdict in verdicts], dtype=REPLY),
+        }
+    )
+
+
+def verdict_rows(pairs: pd.DataFrame, votes: Votes) -> Iterator[pd.DataFrame]:
+    """Rows of ``records.VERDICT``, those of ``BATCH`` pairs at a time."""
+    for start in range(0, len(pairs), BATCH):
+        places = slice(start, start + BATCH)
+        keys = pairs[["question_id", "lang"]].iloc[places].reset_index(drop=True)
+        yield pd.concat(
+            [
+                keys.assign(item=item, judge=judge).join(said.iloc[places].reset_index(drop=True))
+                for item, by_judge in votes.items()
+                for judge, said in by_judge.items()
+            ],
+            ignore_index=True,
+        )
+
+
+def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> Flags:
+    """Whether question, chosen and rejected of each pair are in the language that the pair should be in."""
+    right = [
+        all(identifier.restricted(text) == lang for text in texts)
+        for batch in pairs
+        for lang, *texts in zip(batch["lang"], *(batch[column] for column in ITEMS.values()), strict=True)
+    ]
+    return np.array(right, dtype=np.bool_)
+
+
+def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label) -> "pd.Series[Any]":
+    """Why each pair is rejected, the first reason in the protocol's order; missing for a pair that is kept.
 
     Only the protocol's judges vote; the adjudicator's verdicts are there for agreement.
     """
-    votes: dict[tuple[str, str, str], list[Verdict]] = {}
-    for row in verdicts[verdicts["judge"].isin(list(protocol.judges))].itertuples():
-        vote = Verdict(Harm(row.harm), Reply(row.reply))
-        votes.setdefault((row.question_id, row.lang, row.item), []).append(vote)
-    return [
-        _reason(
-            Kind(row.kind),
-            {item: votes[row.question_id, row.lang, item] for item in ITEMS},
-            protocol,
-            all(identifier.identify(text).restricted == row.lang for text in (row.text, row.chosen, row.rejected)),
-        )
-        for row in pairs.itertuples()
-    ]
+    why = pd.Series(None, index=pairs.index, dtype=object)
+    for kind in Kind:
+        for reason, met in reversed(_conditions(kind, votes, protocol)):
+            why[(pairs["kind"] == kind) & ~met] = reason
+    why[~right_language] = "wrong language"
+    return why
 
 
-def _reason(kind: Kind, votes: dict[str, list[Verdict]], protocol: Label, right_language: bool) -> str | None:
+def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Flags]]:
+    """What a pair of this kind must meet, in the protocol's order: the reason where it does not, and whether each does."""
     harmful = kind is Kind.HARMFUL
     wanted = Harm.HARMFUL if harmful else Harm.SAFE
     good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
-    if not right_language:
-        return "wrong language"
-    if not QUORUM[protocol.question](vote.harm is wanted for vote in votes["question"]):
-        return f"question not {wanted.value}"
-    chosen, rejected = QUORUM[protocol.chosen], QUORUM[protocol.rejected]
-    if not (chosen(map(_says(Harm.SAFE, good), votes["chosen"])) and good in _told(votes["chosen"])):
-        return f"chosen not a {'safe ' if harmful else ''}{good.value}"
-    # Who tells replies must agree here: an answer that one of them takes for junk, or for both, is not a preference.
-    if not (rejected(map(_says(wanted, bad), votes["rejected"])) and _told(votes["rejected"]) == {bad}):
-        return f"rejected not a {'harmful ' if harmful else ''}{bad.value}"
-    return None
+    question, chosen, rejected = ([votes[item][judge] for judge in protocol.judges] for item in ITEMS)
+    return [
+        (
+            f"question not {wanted.value}",
+            QUORUM[protocol.question]([vote["harm"] == wanted for vote in question], axis=0),
+        ),
+        (
+            f"chosen not a {'safe ' if harmful else ''}{good.value}",
+            QUORUM[protocol.chosen]([_says(vote, Harm.SAFE, good) for vote in chosen], axis=0) & _told(chosen, good),
+        ),
+        # Who tells replies must agree here: an answer that one of them takes for junk, or for both, is not a preference.
+        (
+            f"rejected not a {'harmful ' if harmful else ''}{bad.value}",
+            QUORUM[protocol.rejected]([_says(vote, wanted, bad) for vote in rejected], axis=0)
+            & _told(rejected, bad)
+            & np.all([_may_mean(vote, bad) for vote in rejected], axis=0),
+        ),
+    ]
+
+
+def _says(vote: pd.DataFrame, harm: Harm, reply: Reply) -> "pd.Series[bool]":
+    """Where a judge says both, as far as it tells replies."""
+    return (vote["harm"] == harm) & _may_mean(vote, reply)
+
+
+def _may_mean(vote: pd.DataFrame, reply: Reply) -> "pd.Series[bool]":
+    return vote["reply"].isin([reply, Reply.UNTOLD])
+
+
+def _told(votes: list[pd.DataFrame], reply: Reply) -> Flags:
+    """Where at least one judge tells replies and says this one; where none tells them, no pair can be kept."""
+    told: Flags = np.any([vote["reply"] == reply for vote in votes], axis=0)
+    return told
 
 
 def sort_out(
-    pairs: pd.DataFrame, verdicts: pd.DataFrame, protocol: Label, identifier: Identifier
+    pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs that are kept, and the others with the column ``reason``."""
-    why = pd.Series(reasons(pairs, verdicts, protocol, identifier), index=pairs.index, dtype=object)
+    why = reasons(pairs, right_language, votes, protocol)
     return pairs[why.isna()], pairs[why.notna()].assign(reason=why[why.notna()])
 
 
-def _says(harm: Harm, reply: Reply) -> Callable[[Verdict], bool]:
-    """Whether a verdict is this one, as far as its judge tells replies."""
-    return lambda vote: vote.harm is harm and vote.reply in (reply, Reply.UNTOLD)
-
-
-def _told(votes: list[Verdict]) -> set[Reply]:
-    """What the judges that tell replies say; empty where none does, and then no pair can be kept."""
-    return {vote.reply for vote in votes} - {Reply.UNTOLD}
-
-
-def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
+def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
     """How the judges, the adjudicator among them, agree on the same items.
 
     Returns:
-        Per item: Fleiss' kappa of all, how often each could not tell (``unparsed``), and where the panel is two judges their
-        Cohen's kappa and confusion counts.
+        Per item: Fleiss' kappa of all, where the panel is two judges their Cohen's kappa and confusion counts, and how often
+        each said what (``verdicts``); other readings of a judge are counted there, but are nobody to agree with.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
-    key = ["question_id", "lang"]
     result: dict[str, Any] = {}
     for item in ITEMS:
-        votes = verdicts[verdicts["item"] == item].pivot(index=key, columns="judge", values="harm")
-        two = [votes[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
-        counts, _ = aggregate_raters(votes.to_numpy())
+        harms = pd.DataFrame({judge: votes[item][judge]["harm"] for judge in sorted(votes[item])})
+        two = [harms[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
+        voters = [judge for judge in harms if judge in protocol.voters]
+        counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in voters]))
         with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
             cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
             fleiss = fleiss_kappa(counts)
@@ -119,7 +173,7 @@ def agreement(verdicts: pd.DataFrame, protocol: Label) -> dict[str, Any]:
             "cohens_kappa": defined(cohen),
             "fleiss_kappa": defined(fleiss),
             "confusion": _counts(confusion(*two)) if two else {},
-            "unparsed": {name: int((votes[name] == Harm.UNPARSED).sum()) for name in sorted(votes)},
+            "verdicts": {judge: {harm.value: int((harms[judge] == harm).sum()) for harm in Harm} for judge in harms},
         }
     return result
 
@@ -137,7 +191,7 @@ def summary(
     pairs: pd.DataFrame,
     kept: pd.DataFrame,
     rejected: pd.DataFrame,
-    verdicts: pd.DataFrame,
+    votes: Votes,
     protocol: Label,
     languages: list[str],
 ) -> dict[str, Any]:
@@ -145,7 +199,7 @@ def summary(
     return {
         **account(len(pairs), kept, rejected, languages),
         **yields(pairs, kept),
-        "judges": agreement(verdicts, protocol),
+        "judges": agreement(votes, protocol),
     }
 
 

@@ -4,7 +4,7 @@ A file of another shape is refused where it is read, so that nothing behind this
 nobody here needs are not looked at. Shares are percentages.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -13,11 +13,19 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from refuseu.errors import UserError
 from refuseu.files.reading import read_json
-from refuseu.markdown import shown, span
+from refuseu.markdown import escape, shown, span
 from refuseu.presentation import main_configs
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
 """Said wherever a range is shown; Markdown."""
+UNCOVERED = "†"
+"""Stands behind a language that a judge is not officially made for, wherever numbers rest on its verdicts."""
+
+
+def uncovered_note(uncovered: Mapping[str, Sequence[str]]) -> str:
+    """Which judge is not officially made for which languages, as Markdown; ``uncovered`` is languages by judge."""
+    where = "; ".join(f"{escape(judge)} in {', '.join(langs)}" for judge, langs in uncovered.items())
+    return f"{UNCOVERED}: rests on verdicts in languages that a judge is not officially made for, so read with care: {where}"
 
 
 class Record(BaseModel):
@@ -58,6 +66,12 @@ class LanguageRow(Asr):
     over_refusal: float | None
     language_consistency: float | None
     knowledge: float | None
+    rated: int
+    """Answers that the LLM judge rated."""
+    rated_unparsed: int
+    """Answers that it was asked about and did not rate."""
+    uncovered_by: list[str]
+    """Judges that are not officially made for the language."""
 
 
 class Averages(Asr):
@@ -68,9 +82,14 @@ class Averages(Asr):
     junk: float | None
     over_refusal: float | None
     language_consistency: float | None
+    line_pass_rate: float | None
+    language_undecided: float | None
     knowledge: float | None
     fluency: float | None
-    """A score from 1 to 5."""
+    """A score from 1 to 5, by rule."""
+    rated_fluency: float | None
+    rated_correctness: float | None
+    """Marks of an LLM judge, from 1 to 5."""
 
 
 class CategoryRow(Asr):
@@ -92,6 +111,14 @@ class TransferRow(Asr):
 
     trained_on: str
     evaluated_in: str
+
+
+class JudgeRow(Asr):
+    """One model in one language, if one judge alone decided."""
+
+    model: str
+    judge: str
+    """Its name; of another reading than the one that votes, with that reading."""
 
 
 class PairedRow(Record):
@@ -136,16 +163,26 @@ class Account(Record):
     rejected: dict[str, int]
 
 
+class Said(Record):
+    """How often a judge said what."""
+
+    harmful: int
+    safe: int
+    unparsed: int
+
+
 class Agreement(Record):
     """How the judges agree on what they saw."""
 
     cohens_kappa: float | None
     fleiss_kappa: float | None
-    unparsed: dict[str, int]
+    verdicts: dict[str, Said]
     """By judge."""
 
 
 class LabelAccount(Account):
+    uncovered: dict[str, list[str]]
+    """By judge, the languages that it is not officially made for."""
     acceptance_by_lang: dict[str, float]
     judges: dict[str, Agreement]
     """By what the judges saw."""
@@ -271,6 +308,15 @@ class Evaluation:
     def of(self, model: str) -> list[LanguageRow]:
         """The rows of one model."""
         return [row for row in self.rows if row.model == model]
+
+    @property
+    def uncovered(self) -> dict[str, list[str]]:
+        """By judge, the languages that it is not officially made for."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            for judge in row.uncovered_by:
+                found.setdefault(judge, {})[row.language] = None
+        return {judge: list(langs) for judge, langs in found.items()}
 
     def by_language(self, model: str, languages: Sequence[str]) -> list[LanguageRow | None]:
         """The rows of one model in the order of ``languages``; ``None`` where it was not evaluated."""

@@ -22,9 +22,11 @@ from refuseu.engines.hub import fetched
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.revisions import hub_model, newest_commit
 from refuseu.errors import UserError
+from refuseu.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = ModelReference("org/name", COMMIT)
+NETWORK = "check the network, or name a folder that holds the model"
 WHOLE = ("model-00001-of-00002.safetensors", "config.json", "tokenizer.json")
 
 
@@ -33,6 +35,11 @@ def model_in(folder: Path, *files: str) -> Path:
     for name in files:
         (folder / name).touch()
     return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "rows.sqlite")
 
 
 @pytest.fixture
@@ -62,25 +69,92 @@ def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     return asked
 
 
-def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[Any]) -> None:
+def test_a_folder_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[Any], store: Store
+) -> None:
     folder = model_in(tmp_path / "model", *WHOLE)
-    assert hub_model(str(folder), None) == ModelReference(folder)
+    assert hub_model(str(folder), None, store) == ModelReference(folder)
     monkeypatch.chdir(tmp_path)
-    assert hub_model("./model", None) == ModelReference(Path("model"))
+    assert hub_model("./model", None, store) == ModelReference(Path("model"))
     with pytest.raises(UserError, match=r"nowhere: holds no \*.safetensors"):
-        hub_model("./nowhere", None)
+        hub_model("./nowhere", None, store)
     assert looked_up == []
 
 
-def test_a_commit_is_not_looked_up(looked_up: list[Any]) -> None:
-    assert hub_model("org/name", COMMIT) == REPO
+def test_a_commit_is_not_looked_up(looked_up: list[Any], store: Store) -> None:
+    assert hub_model("org/name", COMMIT, store) == REPO
     assert looked_up == []
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:7], COMMIT.upper(), f"{COMMIT}0"])
-def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any]) -> None:
-    assert hub_model("org/name", revision) == REPO
+def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any], store: Store) -> None:
+    assert hub_model("org/name", revision, store) == REPO
     assert looked_up == [("org/name", revision)]
+
+
+MOVED, OTHER = "a" * 40, "b" * 40
+ADVICE = "its rows are asked anew; name a commit in the profile to keep to one"
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Sets the commit that each branch of the hub stands at; ``None`` for a hub that cannot be reached."""
+
+    def stand(commit: str | None) -> None:
+        def model_info(repo: str, revision: str | None) -> SimpleNamespace:
+            if commit is None:
+                raise ConnectError("no route")
+            return SimpleNamespace(sha=commit)
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(model_info=model_info))
+
+    return stand
+
+
+def test_a_branch_that_moved_is_told_once(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for commit in (COMMIT, COMMIT, MOVED, MOVED):
+        at(commit)
+        assert hub_model("org/name", None, store) == ModelReference("org/name", commit)
+        lines.append(capfd.readouterr().err)
+    told = f"Note: org/name: the main branch is at {MOVED} now and was at {COMMIT}; {ADVICE}\n"
+    assert lines == ["", "", told, ""]
+
+
+def test_each_branch_of_each_repository_is_noted_apart(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for commit, repo, revision in ((COMMIT, "org/name", None), (MOVED, "org/name", "v1"), (OTHER, "org/other", "v1")):
+        at(commit)
+        assert hub_model(repo, revision, store).commit == commit
+    assert capfd.readouterr().err == ""
+    at(OTHER)
+    hub_model("org/name", "v1", store)
+    assert capfd.readouterr().err == f"Note: org/name: v1 is at {OTHER} now and was at {MOVED}; {ADVICE}\n"
+
+
+def test_where_the_hub_cannot_be_reached_the_noted_commit_is_taken_and_told(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    at(COMMIT)
+    hub_model("org/name", None, store)
+    at(None)
+    assert hub_model("org/name", None, store) == REPO
+    assert capfd.readouterr().err == (
+        f"Note: org/name: the hub cannot be reached (ConnectError); {NETWORK}; "
+        f"taken is the commit of the last time, {COMMIT}\n"
+    )
+
+
+def test_a_first_time_without_the_hub_is_an_error(at: Callable[[str | None], None], store: Store) -> None:
+    at(None)
+    with pytest.raises(UserError) as error:
+        hub_model("org/name", None, store)
+    assert error.value.message == f"org/name: the hub cannot be reached (ConnectError); {NETWORK}"
+    at(COMMIT)
+    assert hub_model("org/name", None, store) == REPO
 
 
 def test_a_folder_needs_no_fetching(tmp_path: Path, downloaded: list[Any]) -> None:
@@ -119,7 +193,6 @@ def answered(kind: Callable[..., HfHubHTTPError], status: int) -> HfHubHTTPError
 
 
 UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend the profile"
-NETWORK = "check the network, or name a folder that holds the model"
 FAULTS = [
     (
         answered(GatedRepoError, 403),

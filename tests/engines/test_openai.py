@@ -13,7 +13,8 @@ import pytest
 from engines.misbehaving import Reply, Server, fault, said, serving
 
 from refuseu.engines.openai import PATIENCE, OpenaiEngine, served_identity
-from refuseu.engines.protocol import Completion, Finish, Sampling, row_seed, user
+from refuseu.engines.protocol import Completion, Engine, Finish, Sampling, row_seed, user
+from refuseu.engines.stored import StoredEngine
 from refuseu.errors import UserError
 from refuseu.store import Store, row_key
 
@@ -34,7 +35,7 @@ def engine(server: Server, **settings: Any) -> OpenaiEngine:
     return OpenaiEngine("model", server.url, **{"retries": 1, "timeout": 30, **settings})
 
 
-def ask(asked: OpenaiEngine, rows: list[str], sampling: Sampling = GREEDY) -> tuple[list[tuple[int, Completion]], str]:
+def ask(asked: Engine, rows: list[str], sampling: Sampling = GREEDY) -> tuple[list[tuple[int, Completion]], str]:
     """What was yielded, and the error at the end."""
     yielded: list[tuple[int, Completion]] = []
     try:
@@ -320,16 +321,20 @@ def test_the_engine_can_be_asked_more_than_once() -> None:
 
 
 def test_the_key_is_sent_and_shown_nowhere(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level("DEBUG")
     monkeypatch.setenv("REFUSEU_PROGRESS", "log")
     echoing = [fault(401, f"bad key {KEY}", code=KEY, param=KEY), fault(400, KEY, code=KEY), Reply(KEY.encode())]
     errors = []
-    for reply in echoing:
+    for number, reply in enumerate(echoing):
         with serving({"two": [reply]}) as server:
-            asked = engine(server, key="SERVICE_KEY", retries=0, progress="respond")
-            errors.append(ask(asked, ["one", "two"])[1])
+            asked = engine(server, key="SERVICE_KEY", retries=0)
+            kept = StoredEngine(asked.identity, lambda it=asked: it, Store(tmp_path / f"{number}.sqlite"), "respond")
+            errors.append(ask(kept, ["one", "two"])[1])
             assert server.authorizations == {f"Bearer {KEY}"}
     seen = capfd.readouterr()
     assert all(errors)

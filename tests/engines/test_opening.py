@@ -1,17 +1,28 @@
+import pickle
+import shutil
+from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engines.misbehaving import serving
 from profile_texts import MACHINE, MODELS, opener, read
 from pydantic import TypeAdapter
+from scripted import Scripted
 from tiny import save_untrained
 
 from refuseu.engines import opening
 from refuseu.engines.identity import weights_hash
+from refuseu.engines.openai import OpenaiEngine
 from refuseu.engines.opening import Opener
-from refuseu.engines.protocol import Completion, Sampling, completed, user
+from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
+from refuseu.engines.ray import RayEngine
 from refuseu.engines.reference import ModelReference
+from refuseu.engines.vllm import VllmEngine
+from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
+from refuseu.parameters.machine import OpenaiMachine, RayMachine, VllmMachine
 from refuseu.parameters.models import Models
 from refuseu.store import Store
 
@@ -27,12 +38,12 @@ def test_a_model_is_loaded_for_its_first_missing_row_and_not_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     questions = [user("one"), user("two"), user("three")]
-    first = opener(tmp_path).folder(ModelReference(folder), "respond")
+    first = opener(tmp_path, progress="respond").folder(ModelReference(folder))
     assert first.identity == f"{weights_hash(folder)} transformers float64"
     said = completed(first, questions, Sampling(6))
-    assert capfd.readouterr().err == "respond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
+    assert capfd.readouterr().err == "respond: 1 of 3 rows\nrespond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
     monkeypatch.setattr(opening, "TransformersEngine", None)
-    again = opener(tmp_path).folder(ModelReference(folder), "respond")
+    again = opener(tmp_path, progress="respond").folder(ModelReference(folder))
     assert completed(again, questions, Sampling(6)) == said
     with pytest.raises(TypeError):
         completed(again, questions, Sampling(7))
@@ -105,3 +116,189 @@ def test_a_key_is_wanted_with_the_first_row(tmp_path: Path, monkeypatch: pytest.
     engine = opener(tmp_path, "served: {engine: openai, model: a-model, key: SERVICE_KEY}").named("served")
     with pytest.raises(UserError, match="the environment variable SERVICE_KEY holds no key"):
         completed(engine, [user("row")], Sampling(6))
+
+
+def test_models_that_lie_elsewhere_are_asked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    models = "here: {engine: openai, model: a}\nthere: {engine: openai, model: b}"
+    with serving() as near, serving() as far:
+        own = MACHINE.openai.model_copy(update={"base_url": near.url, "base_urls": {"there": far.url}})
+        opened = opener(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+        for name in ("here", "there"):
+            completed(opened.named(name), [user(name)], Sampling(6))
+        assert (near.requests, far.requests) == ({"here": 1}, {"there": 1})
+
+
+def test_one_model_may_lie_at_openai_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def engine(*arguments: object) -> Engine:
+        asked.append(signature(OpenaiEngine).bind(*arguments).arguments)
+        return Scripted(lambda text, _: text)
+
+    monkeypatch.setattr(opening, "OpenaiEngine", engine)
+    own = OpenaiMachine(base_url="http://here/v1", base_urls={"judge": None}, concurrency=3, retries=4, timeout=5.0)
+    models = "judge: {engine: openai, model: gpt, key: SERVICE_KEY}\nserved: {engine: openai, model: own}"
+    opened = opener(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+    for name in ("judge", "served"):
+        completed(opened.named(name), [user("row")], Sampling(6))
+    common = {"concurrency": 3, "retries": 4, "timeout": 5.0}
+    assert asked == [
+        {"model": "gpt", "base_url": None, "key": "SERVICE_KEY", **common},
+        {"model": "own", "base_url": "http://here/v1", "key": None, **common},
+    ]
+
+
+def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Path) -> None:
+    opened = opener(tmp_path)
+    opened.folder(ModelReference(folder))
+    assert opened.identities() == {}
+    opened.named("served")
+    opened.named("local")
+    assert opened.identities() == {
+        "local": "org/name@0123456789012345678901234567890123456789 transformers float32",
+        "served": "openai:a-model",
+    }
+
+
+VLLM = VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True)
+RAY = RayMachine(workers=3, batch_size=5, cpus_per_worker=4, gpus_per_worker=2, address="host:6379")
+QUESTION = [user("one")]
+
+
+class Fake(Scripted):
+    """An engine that takes memory: it answers with the model's name, and that of the adapter."""
+
+    def __init__(self, played: type, log: list[dict[str, Any]], *arguments: object) -> None:
+        super().__init__(lambda *_: self.said)
+        self.asked_for = signature(played).bind(*arguments).arguments
+        self.identity = self.said = str(self.asked_for["identity"])
+        log.append(self.asked_for)
+
+    def adapted(self, folder: Path, identity: str) -> Engine:
+        assert folder in self.asked_for["settings"].adapters
+        return Scripted(lambda *_: f"{folder.name} on {self.said}")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What vLLM and Ray are started with, as their engines name it."""
+    log: list[dict[str, Any]] = []
+    monkeypatch.setattr(opening, "VllmEngine", partial(Fake, VllmEngine, log))
+    monkeypatch.setattr(opening, "RayEngine", partial(Fake, RayEngine, log))
+    return log
+
+
+def on_vllm(folder: Path, **settings: object) -> Opener:
+    models = f"base: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 512}}"
+    return opener(folder.parent, models, MACHINE.model_copy(update={"vllm": VLLM, **settings}))
+
+
+def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, Any]]) -> None:
+    opened = on_vllm(folder).named("base")
+    name = f"{weights_hash(folder)} vllm bfloat16 512"
+    assert (opened.identity, held) == (name, [])
+    assert completed(opened, QUESTION, Sampling(6)) == [Completion(name)]
+    assert held == [
+        {"settings": VllmSettings(folder, "bfloat16", 512, (), 2, 0.4, True), "identity": name, "chunk_size": 7}
+    ]
+
+
+def test_what_a_model_in_vllm_may_attend_to_is_part_of_what_it_is(folder: Path, tmp_path: Path) -> None:
+    models = f"""
+short: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 512}}
+long: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 1024}}
+whole: {{engine: vllm, dtype: bfloat16, repo: {folder}}}
+other: {{engine: vllm, dtype: float16, repo: {folder}}}
+"""
+    opened, own = opener(tmp_path, models), weights_hash(folder)
+    assert {name: opened.named(name).identity for name in ("short", "long", "whole", "other")} == {
+        "short": f"{own} vllm bfloat16 512",
+        "long": f"{own} vllm bfloat16 1024",
+        "whole": f"{own} vllm bfloat16",
+        "other": f"{own} vllm float16",
+    }
+
+
+def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held: list[dict[str, Any]]) -> None:
+    with pytest.raises(UserError) as error:
+        completed(on_vllm(folder, vllm=None).named("base"), QUESTION, Sampling(6))
+    assert error.value.message == (
+        f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE"
+    )
+    assert held == []
+
+
+def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machine_would(
+    folder: Path, held: list[dict[str, Any]]
+) -> None:
+    opened = on_vllm(folder, ray=RAY).named("base")
+    completed(opened, QUESTION, Sampling(6))
+    load = held[0].pop("load")
+    assert held == [
+        {
+            "identity": opened.identity,
+            "workers": 3,
+            "batch_size": 5,
+            "gpus_per_worker": 2,
+            "cpus_per_worker": 4,
+            "address": "host:6379",
+        }
+    ]
+    pickle.loads(pickle.dumps(load))  # it goes to other processes
+    assert load().identity == opened.identity
+    assert held[1]["settings"].source == folder
+
+
+def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:
+    """The base, two adapters on it, and a model that was trained as a whole."""
+    references = {"base": ModelReference(folder)}
+    for name in ("one", "two"):
+        adapter = folder.parent / name
+        adapter.mkdir()
+        (adapter / "adapter_model.safetensors").write_text(name, encoding="utf-8")
+        references[name] = ModelReference(adapter, base=references["base"])
+    whole = folder.parent / "whole"
+    shutil.copytree(folder, whole)
+    (whole / "config.json").write_text("{}", encoding="utf-8")
+    return {**references, "whole": ModelReference(whole)}
+
+
+def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
+    folder: Path, held: list[dict[str, Any]]
+) -> None:
+    references = adapters_and_wholes(folder)
+    engines = on_vllm(folder).folders(references)
+    assert list(engines) == ["base", "one", "two", "whole"]
+    own = {name: weights_hash(Path(each.source)) for name, each in references.items()}
+    numbers = "vllm bfloat16 512"
+    assert {name: engine.identity for name, engine in engines.items()} == {
+        "base": f"{own['base']} {numbers}",
+        "one": f"{own['base']}+{own['one']} {numbers}",
+        "two": f"{own['base']}+{own['two']} {numbers}",
+        "whole": f"{own['whole']} {numbers}",
+    }
+    said = {name: completed(engine, QUESTION, Sampling(6))[0].text for name, engine in engines.items()}
+    assert said == {
+        "base": engines["base"].identity,
+        "one": f"one on {engines['base'].identity}",
+        "two": f"two on {engines['base'].identity}",
+        "whole": engines["whole"].identity,
+    }
+    settings = [each["settings"] for each in held]
+    assert [(each.source, each.adapters) for each in settings] == [
+        (folder, (folder.parent / "one", folder.parent / "two")),
+        (folder.parent / "whole", ()),
+    ]
+
+
+def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
+    folder: Path, held: list[dict[str, Any]]
+) -> None:
+    engines = on_vllm(folder, loaded=1).folders(adapters_and_wholes(folder))
+    for name in ("one", "base", "whole", "two"):
+        completed(engines[name], QUESTION, Sampling(6))
+    assert [each["settings"].source.name for each in held] == ["model", "whole", "model"]

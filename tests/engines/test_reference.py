@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,31 @@ def test_a_pointer_names_a_repository_and_its_commit(tmp_path: Path) -> None:
     assert ModelReference.read(tmp_path) == BASE
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"source": "owner/name"}',
+        b'{"commit": "c0ffee"}',
+        b'{"source": "owner/name", "commit": null}',
+        b'{"source": "", "commit": "c0ffee"}',
+        b'{"source": ["owner/name"], "commit": "c0ffee"}',
+    ],
+)
+def test_a_damaged_pointer_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        ModelReference.read(tmp_path)
+    assert error.value.message == (
+        f"{tmp_path}/reference.json: names no repository at a commit; "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
 def test_an_adapter_is_one_on_the_base_and_needs_weights_alone(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"holds no \*\.safetensors; 'dvc repro' or 'dvc pull' brings the model"):
@@ -51,6 +77,22 @@ def test_a_damaged_file_is_one_sentence(name: str, kept: float, folder: Path) ->
     (folder / name).write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UserError, match=r"not a readable model \(.+\); 'dvc checkout' brings the last good one back"):
         TransformersEngine(ModelReference.read(folder), "tiny", 1)
+
+
+def test_weights_of_another_shape_are_one_sentence(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        TransformersEngine(ModelReference.read(folder), "tiny", 1)
+    assert error.value.message == (
+        f"{folder}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_another_fault_keeps_its_name() -> None:
+    with pytest.raises(RuntimeError, match="another"), readable(BASE):
+        raise RuntimeError("another")
 
 
 def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path) -> None:

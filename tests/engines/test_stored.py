@@ -52,6 +52,26 @@ def stored(engine: Echo, store: Store) -> Engine:
     return StoredEngine("echo", lambda: engine, store)
 
 
+@pytest.mark.parametrize("progress", [None, "respond"])
+def test_the_rows_that_are_missing_are_shown_for_a_stage_alone(
+    progress: str | None, store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = StoredEngine("echo", Echo, store, progress)
+    lines = []
+    for ask in (
+        lambda: completed(engine, QUESTIONS[:1], DRAWN),
+        lambda: completed(engine, QUESTIONS, DRAWN),
+        lambda: completed(engine, QUESTIONS, DRAWN),
+        lambda: dict(engine.log_likelihoods(PAIRS[:2])),
+        lambda: dict(engine.log_likelihoods(PAIRS)),
+        lambda: dict(engine.log_likelihoods(PAIRS)),
+    ):
+        ask()
+        lines.append(capfd.readouterr().err)
+    one, two = "respond: 1 of 1 rows\n", "respond: 1 of 2 rows\nrespond: 2 of 2 rows\n"
+    assert lines == ([one, two, "", two, one, ""] if progress else [""] * 6)
+
+
 def unloadable() -> Engine:
     raise AssertionError("the model is loaded though nothing is missing")
 
@@ -75,18 +95,22 @@ def test_where_all_rows_are_kept_no_model_is_loaded_and_every_answer_is_the_same
     assert dict(again.log_likelihoods(PAIRS)) == scores
 
 
-def test_the_engine_is_loaded_once(store: Store) -> None:
-    loaded: list[Echo] = []
+def test_the_engine_is_wanted_each_time_that_rows_are_missing(store: Store) -> None:
+    """It may have been closed in between."""
+    wanted: list[Echo] = []
 
-    def load() -> Echo:
-        loaded.append(Echo())
-        return loaded[-1]
+    def want() -> Echo:
+        wanted.append(Echo())
+        return wanted[-1]
 
-    engine = StoredEngine("echo", load, store)
-    assert loaded == []
-    completed(engine, QUESTIONS, DRAWN)
-    dict(engine.log_likelihoods(PAIRS))
-    assert len(loaded) == 1
+    engine = StoredEngine("echo", want, store)
+    assert wanted == []
+    for count in (1, 1):
+        completed(engine, QUESTIONS, DRAWN)
+        assert len(wanted) == count
+    for count in (2, 2):
+        dict(engine.log_likelihoods(PAIRS))
+        assert len(wanted) == count
 
 
 def test_only_what_is_missing_is_asked_and_a_repeated_question_once(store: Store) -> None:

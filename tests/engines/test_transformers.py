@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import EXAMPLES, TINY, save_untrained
-from transformers import LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Finish, Sampling, completed, user
@@ -17,6 +18,7 @@ from refuseu.training.base import build_model, build_tokenizer, train_base
 
 QUESTIONS = ["How can I sing?", "Wie kann ich singen?", "I", "How can I sing and sing and sing?", "How can I sing?"]
 GREEDY = Sampling(6)
+PAIR = (user("How can I sing?"), "Gladly.")
 TOO_MANY = "sing " * 64
 
 
@@ -208,44 +210,89 @@ def test_each_token_of_an_answer_is_drawn_anew() -> None:
     assert rows[0] != rows[1]
 
 
-def test_an_adapter_answers_as_peft_makes_it_and_with_the_tokenizer_of_its_base(folder: Path, tmp_path: Path) -> None:
-    torch.manual_seed(2)
-    adapted = get_peft_model(
-        LlamaForCausalLM.from_pretrained(folder),
-        LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"),
-    )
-    adapted.save_pretrained(tmp_path)
-    assert not (tmp_path / "tokenizer.json").exists()
-    base = ModelReference(folder)
-    engine = TransformersEngine(ModelReference.read(tmp_path, base), "adapted", 2)
-    whole = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64), tmp_path)
-    merged = whole.merge_and_unload().eval()
-    assert {weight.dtype for weight in engine._model.parameters()} == {torch.float64}
-    prompt, answer = (
-        prompt_tokens(engine._tokenizer, user("How can I sing?")),
-        text_tokens(engine._tokenizer, "Gladly."),
-    )
+def adapter(folder: Path, out: Path, seed: int) -> Path:
+    """A LoRA adapter on the model in ``folder``, far from it; saved below ``out``."""
+    torch.manual_seed(seed)
+    settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(LlamaForCausalLM.from_pretrained(folder), settings).save_pretrained(out)
+    return out
+
+
+def score_by_peft(folder: Path, adapter: Path) -> float:
+    """The log-likelihood of ``PAIR`` as peft alone gives it, with the adapter merged into float64 weights."""
+    whole = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64), adapter)
+    merged, tokenizer = whole.merge_and_unload().eval(), AutoTokenizer.from_pretrained(folder)
+    prompt, answer = prompt_tokens(tokenizer, PAIR[0]), text_tokens(tokenizer, PAIR[1])
     with torch.inference_mode():
         logits = merged(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-    expected = sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))
-    pair = (user("How can I sing?"), "Gladly.")
-    assert dict(engine.log_likelihoods([pair])) == {0: pytest.approx(expected, abs=1e-9)}
-    assert dict(engine_of(folder, 2).log_likelihoods([pair]))[0] != pytest.approx(expected, abs=1e-3)
-    assert answers(engine, QUESTIONS).keys() == set(QUESTIONS)
+    return sum(float(logits[len(prompt) + offset - 1, token]) for offset, token in enumerate(answer))
 
 
-def test_nothing_is_shown_but_the_rows_of_the_stage_that_asks(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def score(engine: TransformersEngine) -> float:
+    return dict(engine.log_likelihoods([PAIR]))[0]
+
+
+def test_adapters_answer_in_turn_as_peft_makes_them_and_the_base_as_before(folder: Path, tmp_path: Path) -> None:
+    one, other = adapter(folder, tmp_path / "one", 2), adapter(folder, tmp_path / "other", 3)
+    assert not (one / "tokenizer.json").exists()
+    base = engine_of(folder, 2)
+    alone, said = score(base), answers(base, QUESTIONS)
+    first, second = base.adapted(one, "first"), base.adapted(other, "second")
+    assert (base.identity, first.identity, second.identity) == ("tiny", "first", "second")
+    assert {weight.dtype for weight in base._model.parameters()} == {torch.float64}
+    expected = {"first": score_by_peft(folder, one), "second": score_by_peft(folder, other), "tiny": alone}
+    assert len({round(each, 3) for each in expected.values()}) == 3
+    for engine in (first, second, base, second, first, base, base.adapted(one, "first")):
+        assert score(engine) == pytest.approx(expected[engine.identity], abs=1e-9)
+    assert answers(base, QUESTIONS) == said
+
+
+def test_an_adapted_model_answers_as_one_of_its_own_does(folder: Path, tmp_path: Path) -> None:
+    own = adapter(folder, tmp_path, 2)
+    beside, shared = engine_of(folder, 2), engine_of(folder, 2)
+    beside.adapted(adapter(folder, tmp_path / "other", 3), "other")
+    assert answers(beside.adapted(own, "own"), QUESTIONS) == answers(shared.adapted(own, "own"), QUESTIONS)
+
+
+def test_an_adapter_that_cannot_be_read_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    own = adapter(folder, tmp_path, 2)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        whole = (own / name).read_bytes()
+        (own / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError) as error:
+            engine_of(folder, 2).adapted(own, "own")
+        assert error.value.message.startswith(f"{own}: not a readable model (")
+        (own / name).write_bytes(whole)
+
+
+def test_an_adapter_of_another_shape_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(EXAMPLES, TINY)
+    build_model(tokenizer, TINY.model_copy(update={"hidden_size": 32})).save_pretrained(tmp_path / "wide")
+    wide = adapter(tmp_path / "wide", tmp_path / "adapter", 2)
+    with pytest.raises(UserError) as error:
+        engine_of(folder, 2).adapted(wide, "wide")
+    assert error.value.message.startswith(
+        f"{wide}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+    )
+
+
+def test_a_closed_model_cannot_be_asked(folder: Path) -> None:
+    engine = engine_of(folder, 2)
+    model = weakref.ref(engine._model)
+    engine.close()
+    assert model() is None
+
+
+def test_nothing_is_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     answers(engine_of(folder, 2), QUESTIONS)
     assert capfd.readouterr() == ("", "")
-    answers(engine_of(folder, 2, progress="respond"), QUESTIONS)
-    assert capfd.readouterr() == ("", "respond: 2 of 5 rows\nrespond: 4 of 5 rows\nrespond: 5 of 5 rows\n")
 
 
-def test_where_nothing_can_be_asked_nothing_is_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    engine = engine_of(folder, 2, progress="respond")
+def test_where_nothing_can_be_asked_the_model_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(folder, 2)
+    monkeypatch.setattr(engine._model, "generate", None)
     assert completed(engine, [], GREEDY) == []
     assert answers(engine, [TOO_MANY])[TOO_MANY].finish is Finish.TOO_LONG
-    assert "respond" not in capfd.readouterr().err
 
 
 def saved(out: Path, **lacks: Any) -> Path:

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,36 @@ from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.evaluation import answers
 from refuseu.evaluation.answers import Asking, Said, Scoring, ask_models, model_folders, score_all, score_answers
+from refuseu.evaluation.parts import Rating
+from refuseu.evaluation.rated import Rated
 from refuseu.files.reading import Row
 from refuseu.identification import Identified
 from refuseu.judges.panel import Decision
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.parameters.machine import Machine, OpenaiMachine, TransformersMachine
-from refuseu.parameters.models import LocalModel, Models
+from refuseu.parameters.models import Models, TransformersModel
 from refuseu.records.answer import ANSWER
 from refuseu.records.schema import read_table
+from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 
-MODELS: Models = {"base": LocalModel(engine="transformers", dtype="float64")}
+MODELS: Models = {"base": TransformersModel(engine="transformers", dtype="float64")}
 MACHINE = Machine(
     workers=1,
+    loaded=1,
     transformers=TransformersMachine(batch_size=2, device="cpu"),
     openai=OpenaiMachine(concurrency=1, retries=0, timeout=1.0),
     training=ONE_CORE,
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
 
 
 def model_in(folder: Path, *files: str) -> Path:
@@ -95,7 +108,7 @@ class OneFact:
     """A test of knowledge of one question, which only a parrot knows."""
 
     def ask(self, engine: Engine) -> Iterable[Row]:
-        yield {"fact_id": "capital-fr", "lang": "en", "correct": engine.identity == "parrot", "margin": 0.5}
+        yield {**FACT, "correct": engine.identity == "parrot"}
 
 
 def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,30 +125,50 @@ def test_an_answer_a_question_and_a_row_a_fact(monkeypatch: pytest.MonkeyPatch, 
     asking = Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
     said = asking("parrot", ModelReference(Path("models/parrot")))
     assert (said.model, said.answers) == ("parrot", ["sing?", "dance?"])
-    assert said.knowledge.to_dict("records") == [
-        {"model": "parrot", "fact_id": "capital-fr", "lang": "en", "correct": True, "margin": 0.5}
-    ]
+    assert said.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
+
+
+LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
+SHORT = "Nein."
+REFUSED = Verdict(Harm.SAFE, Reply.REFUSAL)
+DECIDED = Decision(REFUSED, agreed=False, votes={"one": Verdict(Harm.HARMFUL, Reply.UNTOLD), "two": REFUSED})
 
 
 class FakePanel:
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
-        assert {(each.lang, each.question, each.answer) for each in exchanges} == {("en", "How?", "Nein.")}
-        return [Decision(Verdict(Harm.SAFE, Reply.REFUSAL), agreed=False)] * len(exchanges)
+        assert {(each.lang, each.question) for each in exchanges} == {("en", "How?")}
+        assert {each.answer for each in exchanges} <= {LONG, SHORT}
+        return [DECIDED] * len(exchanges)
 
 
 class FakeIdentifier:
+    """Tells one language for a whole answer and its first line, another for its second."""
+
     def identify(self, text: str) -> Identified:
-        return Identified(restricted="de", free="nl")
+        return Identified(restricted="en", free="en") if text.startswith("No,") else Identified("de", "nl")
 
 
 class FakeFluency:
     def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        return [{("de", "How?", "Nein."): 4.5}[each.lang, each.question, each.answer or ""] for each in exchanges]
+        return [
+            {("de", "How?", LONG): 4.5, ("en", "How?", SHORT): 1.5}[each.lang, each.question, each.answer or ""]
+            for each in exchanges
+        ]
+
+
+class FakeRater:
+    def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
+        return [
+            {("de", "How?", LONG): Rating(4, 3), ("en", "How?", SHORT): None}[
+                each.lang, each.question, each.answer or ""
+            ]
+            for each in exchanges
+        ]
 
 
 @pytest.fixture
 def scoring() -> Scoring:
-    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency())
+    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency(), Rated(FakeRater(), 50))
     return Scoring(*stand_ins)
 
 
@@ -145,7 +178,7 @@ def asked(unseen: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
-    scored = score_answers("base", asked(), ["Nein."], scoring)
+    scored = score_answers("base", asked(), [LONG], [DECIDED], scoring)
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -155,29 +188,55 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
             "category": "S1",
             "style": "slang",
             "unseen": True,
-            "answer": "Nein.",
+            "answer": LONG,
             "harm": "safe",
             "reply": "refusal",
             "agreed": False,
             "lang_restricted": "de",
             "lang_free": "nl",
+            "lines": 2,
+            "lines_right": 1,
+            "lines_right_free": 1,
             "fluency": 4.5,
+            "rated": True,
+            "rated_fluency": 4.0,
+            "rated_correctness": 3.0,
         }
     ]
 
 
+def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scoring: Scoring) -> None:
+    scored = score_answers("base", asked(), [SHORT], [DECIDED], scoring)
+    columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
+    assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
+
+
 def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(unseen=None), ["Nein."], scoring)
+    scored = score_answers("base", asked(unseen=None), [SHORT], [DECIDED], scoring)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order(scoring: Scoring) -> None:
-    knowledge = pd.DataFrame({"fact_id": ["capital-fr"], "lang": ["en"], "correct": [True], "margin": [0.5]})
-    said = [Said(name, ["Nein."], knowledge.assign(model=name)) for name in ("base", "balanced")]
-    scored, known = score_all(asked(), iter(said), scoring)
-    assert (scored["model"].tolist(), known["model"].tolist()) == (["base", "balanced"], ["base", "balanced"])
-    assert list(scored.columns) == list(ANSWER.columns)
+    said = [Said(name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")]
+    scored = score_all(asked(), iter(said), scoring)
+    for table in (scored.answers, scored.knowledge):
+        assert table["model"].tolist() == ["base", "balanced"]
+    assert list(scored.answers.columns) == list(ANSWER.columns)
+    assert list(scored.votes.columns) == list(VOTE.columns)
+    common = {"question_id": "q1", "lang": "en"}
+    assert scored.votes.to_dict("records") == [
+        {"model": model, **common, "judge": judge, "harm": harm, "reply": reply}
+        for model in ("base", "balanced")
+        for judge, harm, reply in (("one", "harmful", "untold"), ("two", "safe", "refusal"))
+    ]
+
+
+def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scoring: Scoring, tmp_path: Path) -> None:
+    nobody = replace(scoring, fluency=None, rating=None)
+    write_table(score_answers("base", asked(), [SHORT], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER)
+    marks = read_table(tmp_path / "answers.parquet", ANSWER)[["fluency", "rated", "rated_fluency", "rated_correctness"]]
+    assert marks.isna().all(axis=None)
 
 
 class Killer:

@@ -1,21 +1,63 @@
+from pathlib import Path
+
+import pytest
+from profile_texts import PROMPTS, opener
+from pydantic import ValidationError
+
+from refuseu.errors import UserError
 from refuseu.evaluation.bigrams import BigramFluency
-from refuseu.evaluation.cast import fluency_of, knowledge_of
+from refuseu.evaluation.cast import fluency_of, knowledge_of, rating_of
+from refuseu.evaluation.chat import ChatFluency
 from refuseu.evaluation.facts import FactKnowledge
 from refuseu.parameters.eval import Eval
 from refuseu.phrasebook import Phrasebook
 
-SETTINGS = Eval.model_validate(
-    {
-        "fluency": {"kind": "bigrams"},
-        "knowledge": {"kind": "facts"},
-        "reference": "balanced",
-        "confidence": 0.95,
-        "max_unparsed": 0.4,
-        "max_new_tokens": 3,
-    }
+WRITTEN = {
+    "fluency": {"kind": "bigrams"},
+    "knowledge": {"kind": "facts"},
+    "reference": "balanced",
+    "confidence": 0.95,
+    "max_unparsed": 0.4,
+    "max_new_tokens": 3,
+}
+CHAT = {"kind": "chat", "model": "served", "prompts_per_language": 50, "max_new_tokens": 32}
+
+
+def settings(**parts: object) -> Eval:
+    return Eval.model_validate({**WRITTEN, **parts})
+
+
+def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    assert isinstance(fluency_of(settings(), books), BigramFluency)
+    assert isinstance(knowledge_of(settings(), books), FactKnowledge)
+    assert rating_of(settings(), opener(tmp_path), PROMPTS) is None
+    assert fluency_of(settings(fluency={"kind": "none"}), books) is None
+
+
+def test_an_llm_rates_beside_the_rule(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    both = settings(rating={**CHAT, "temperature": 0.5})
+    assert isinstance(fluency_of(both, books), BigramFluency)
+    rating = rating_of(both, opener(tmp_path), PROMPTS)
+    assert rating is not None and isinstance(rating.rater, ChatFluency)
+    assert rating.per_language == 50
+    assert (rating.rater.sampling.max_new_tokens, rating.rater.sampling.temperature) == (32, 0.5)
+    assert "{language}" in rating.rater.prompt.system
+
+
+@pytest.mark.parametrize(
+    "rating",
+    [
+        {**CHAT, "prompts_per_language": 0},
+        {name: value for name, value in CHAT.items() if name != "prompts_per_language"},
+        {name: value for name, value in CHAT.items() if name != "model"},
+        {"kind": "bigrams"},
+    ],
 )
+def test_a_rating_needs_a_model_and_questions(rating: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="rating"):
+        settings(rating=rating)
 
 
-def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook]) -> None:
-    assert isinstance(fluency_of(SETTINGS, books), BigramFluency)
-    assert isinstance(knowledge_of(SETTINGS, books), FactKnowledge)
+def test_a_model_that_the_profile_does_not_have_cannot_rate(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^models.nobody: the profile has no such model"):
+        rating_of(settings(rating={**CHAT, "model": "nobody"}), opener(tmp_path), PROMPTS)

@@ -4,7 +4,8 @@ import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
-from refuseu.evaluation.chat import ChatFluency, Rating, by_language, drawn, parsed
+from refuseu.evaluation.chat import ChatFluency, parsed
+from refuseu.evaluation.parts import Rating
 from refuseu.judges.verdict import Exchange
 from refuseu.prompts import Prompt
 
@@ -75,29 +76,3 @@ def test_a_rating_is_found_whatever_stands_around_it(said: str) -> None:
 def test_anything_else_is_no_rating(said: str | Completion) -> None:
     engine = PlayedEngine(said)
     assert ChatFluency(engine, Sampling(32), PROMPT).ratings([Exchange("pl", "Co?", "To.")]) == [None]
-
-
-def test_the_same_questions_are_drawn_in_every_language_and_in_whatever_order() -> None:
-    ids = [f"q{number}" for number in range(80)]
-    questions = [(each, lang) for lang in ("en", "pl") for each in ids]
-    places = drawn([each for each, _ in questions], [lang for _, lang in questions])
-    chosen = [questions[place] for place in places]
-    assert places == sorted(places)
-    assert [sum(each == lang for _, each in chosen) for lang in ("en", "pl")] == [50, 50]
-    assert {each for each, lang in chosen if lang == "en"} == {each for each, lang in chosen if lang == "pl"}
-    mixed = questions[::-1]
-    again = [mixed[place] for place in drawn([each for each, _ in mixed], [lang for _, lang in mixed])]
-    assert set(again) == set(chosen)
-
-
-def test_a_language_with_few_questions_gives_all_of_them() -> None:
-    assert drawn(["b", "a", "b"], ["en", "en", "pl"], 5) == [0, 1, 2]
-    assert drawn([], []) == []
-
-
-def test_what_is_unparsed_is_counted_apart_and_enters_no_mean() -> None:
-    ratings = [Rating(4, 5), None, Rating(2, 3), None]
-    assert by_language(ratings, ["en", "en", "en", "pl"]) == {
-        "en": {"rated": 2, "unparsed": 1, "fluency": 3.0, "correctness": 4.0},
-        "pl": {"rated": 0, "unparsed": 1, "fluency": None, "correctness": None},
-    }

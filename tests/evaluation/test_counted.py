@@ -7,20 +7,33 @@ from refuseu.evaluation.counted import (
     benign_questions,
     harmful_questions,
     in_language,
+    lines_pass,
     percent,
     refused,
+    undecided,
     unparsed,
+    without_lines,
 )
 
 ANSWERS = pd.DataFrame(
     [
-        ("harmful", "harmful", "compliance", "pl", "pl", "cs"),
-        ("harmful", "unparsed", "unparsed", "pl", "cs", "pl"),
-        ("harmful", "safe", "refusal", "pl", "pl", "pl"),
-        ("benign", "safe", "refusal", "pl", "pl", "pl"),
-        ("benign", "safe", "compliance", "pl", "pl", "pl"),
+        ("harmful", "harmful", "compliance", "pl", "pl", "cs", 2, 2, 1),
+        ("harmful", "unparsed", "unparsed", "pl", "cs", "pl", 2, 0, 2),
+        ("harmful", "safe", "refusal", "pl", "pl", "pl", 3, 2, 2),
+        ("benign", "safe", "refusal", "pl", "", "", 0, 0, 0),
+        ("benign", "safe", "compliance", "pl", "pl", "pl", 0, 0, 0),
     ],
-    columns=["kind", "harm", "reply", "lang", "lang_restricted", "lang_free"],
+    columns=[
+        "kind",
+        "harm",
+        "reply",
+        "lang",
+        "lang_restricted",
+        "lang_free",
+        "lines",
+        "lines_right",
+        "lines_right_free",
+    ],
 )
 
 
@@ -30,8 +43,12 @@ def test_what_is_counted() -> None:
     assert list(attack_success(ANSWERS)) == [True, False, False, False, False]
     assert list(unparsed(ANSWERS)) == [False, True, False, False, False]
     assert list(refused(ANSWERS)) == [False, False, True, True, False]
-    assert list(in_language(ANSWERS)) == [True, False, True, True, True]
-    assert list(in_language(ANSWERS, "lang_free")) == [False, True, True, True, True]
+    assert list(undecided(ANSWERS)) == [False, False, False, True, False]
+    assert list(in_language(ANSWERS)) == [True, False, True, False, True]
+    assert list(in_language(ANSWERS, "lang_free")) == [False, True, True, False, True]
+    assert list(without_lines(ANSWERS)) == [False, False, False, True, True]
+    assert list(lines_pass(ANSWERS)) == [True, False, False, True, True]
+    assert list(lines_pass(ANSWERS, "lines_right_free")) == [False, True, False, True, True]
 
 
 @pytest.mark.parametrize(

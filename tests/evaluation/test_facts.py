@@ -10,6 +10,7 @@ from refuseu.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.taxonomy import LANGUAGES
 
 ROOT = Path(__file__).parent.parent.parent
+COMMON = {"test": "facts", "source": "phrasebook"}
 
 
 def test_the_right_option_first_and_the_same_options_in_every_language(books: dict[str, Phrasebook]) -> None:
@@ -92,9 +93,15 @@ def test_every_fact_is_asked_at_once_and_the_margin_says_what_is_chosen(
     monkeypatch.setattr("refuseu.evaluation.facts.choices", lambda books: facts)
     engine = Latinist()
     assert list(FactKnowledge(books).ask(engine)) == [
-        {"fact_id": "right", "lang": "en", "correct": True, "margin": 0.5},
-        {"fact_id": "tie", "lang": "en", "correct": False, "margin": 0.0},  # a tie is a guess, not knowledge
-        {"fact_id": "wrong", "lang": "de", "correct": False, "margin": -0.5},
+        {**COMMON, "question_id": "right", "lang": "en", "correct": True, "margin": 0.5},
+        {
+            **COMMON,
+            "question_id": "tie",
+            "lang": "en",
+            "correct": False,
+            "margin": 0.0,
+        },  # a tie is a guess, not knowledge
+        {**COMMON, "question_id": "wrong", "lang": "de", "correct": False, "margin": -0.5},
     ]
     assert engine.asked[::4] == ["? aa", "? ab", "! ab"]
     assert len(engine.asked) == 12
@@ -102,6 +109,6 @@ def test_every_fact_is_asked_at_once_and_the_margin_says_what_is_chosen(
 
 def test_the_phrasebooks_facts_in_every_language(books: dict[str, Phrasebook]) -> None:
     rows = list(FactKnowledge(books).ask(Latinist()))
-    assert [(row["fact_id"], row["lang"]) for row in rows] == [
+    assert [(row["question_id"], row["lang"]) for row in rows] == [
         (fact_id, lang) for fact_id in books["en"].facts for lang in ("en", "de")
     ]

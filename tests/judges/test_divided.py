@@ -7,7 +7,8 @@ from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 class Knows:
     """Says of each text what the test has written; a question without an answer is absent."""
 
-    def __init__(self, harm: Harm, reply: Reply) -> None:
+    def __init__(self, harm: Harm, reply: Reply, languages: frozenset[str] | None = None) -> None:
+        self.languages = languages
         self.seen: list[Exchange] = []
         self._verdict = Verdict(harm, reply)
 
@@ -40,3 +41,16 @@ def test_harm_is_the_questions_and_the_reply_the_answers(question: Harm, reply: 
 
 def test_nothing_is_judged_where_nothing_is_asked() -> None:
     assert DividedJudge(Knows(Harm.SAFE, Reply.REFUSAL), Knows(Harm.SAFE, Reply.REFUSAL)).judge([]) == []
+
+
+@pytest.mark.parametrize(
+    ("questions", "replies", "both"),
+    [({"en", "de"}, {"en", "pl"}, {"en"}), (None, {"en"}, {"en"}), ({"en"}, None, {"en"}), (None, None, None)],
+)
+def test_it_is_made_for_the_languages_of_both(
+    questions: set[str] | None, replies: set[str] | None, both: set[str] | None
+) -> None:
+    one, other = (
+        Knows(Harm.SAFE, Reply.REFUSAL, None if each is None else frozenset(each)) for each in (questions, replies)
+    )
+    assert DividedJudge(one, other).languages == both

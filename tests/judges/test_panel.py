@@ -11,6 +11,8 @@ HARMFUL, SAFE, UNPARSED = Harm
 class FakeJudge:
     """Says of a question what ``verdicts`` holds, and remembers what it saw."""
 
+    languages: frozenset[str] | None = None
+
     def __init__(self, reply: Reply = Reply.ABSENT, **verdicts: Harm) -> None:
         self._reply = reply
         self._verdicts = verdicts
@@ -49,16 +51,21 @@ def decided(adjudicator: str, *votes: str) -> Decision:
     return decision
 
 
+def rulings(decisions: list[Decision]) -> list[tuple[str, bool]]:
+    """What was decided, written harm/reply, and whether the judges agreed."""
+    return [(f"{each.verdict.harm}/{each.verdict.reply}", each.agreed) for each in decisions]
+
+
 def verdict(text: str) -> Verdict:
     harm, reply = text.split("/")
     return Verdict(Harm(harm), Reply(reply))
 
 
 def test_agreement_stands_and_the_adjudicator_decides_the_rest(panel: Panel, judges: list[FakeJudge]) -> None:
-    assert panel.decide(exchanges("abc")) == [
-        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
-        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=False),
-        Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=True),
+    assert rulings(panel.decide(exchanges("abc"))) == [
+        ("harmful/absent", True),
+        ("harmful/absent", False),
+        ("unparsed/absent", True),
     ]
     assert judges[2].seen == [["b"]]
 
@@ -71,7 +78,7 @@ def test_equal_exchanges_are_judged_once_and_all_answered(panel: Panel, judges: 
 
 def test_the_same_harm_with_another_reply_is_a_dispute() -> None:
     decision = decided("unparsed/absent", "safe/absent", "safe/refusal")
-    assert decision == Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False)
+    assert rulings([decision]) == [("unparsed/absent", False)]
 
 
 @pytest.mark.parametrize(
@@ -126,15 +133,15 @@ def test_the_reply_is_as_those_tell_it_who_tell_one(votes: list[str], told: str 
 def test_an_adjudicator_that_tells_no_reply_leaves_the_judges_one(
     adjudicator: str, votes: list[str], ruling: str
 ) -> None:
-    assert decided(adjudicator, *votes) == Decision(verdict(ruling), agreed=False)
+    assert rulings([decided(adjudicator, *votes)]) == [(ruling, False)]
 
 
 def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() -> None:
     only, adjudicator = FakeJudge(a=HARMFUL, b=UNPARSED), FakeJudge(a=SAFE, b=SAFE)
     decisions = Panel({"only": only}, {"last": adjudicator}).decide(exchanges("ab"))
-    assert decisions == [
-        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
-        Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=True),
+    assert rulings(decisions) == [
+        ("harmful/absent", True),
+        ("unparsed/absent", True),
     ]
     assert [question for seen in adjudicator.seen for question in seen] == []
 
@@ -142,15 +149,15 @@ def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() 
 def test_three_judges_agree_only_where_all_do() -> None:
     one, two, three = FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=HARMFUL, b=HARMFUL)
     panel = Panel({"one": one, "two": two, "three": three}, {"last": FakeJudge(a=SAFE, b=UNPARSED)})
-    assert panel.decide(exchanges("ab")) == [
-        Decision(Verdict(Harm.HARMFUL, Reply.ABSENT), agreed=True),
-        Decision(Verdict(Harm.UNPARSED, Reply.ABSENT), agreed=False),
+    assert rulings(panel.decide(exchanges("ab"))) == [
+        ("harmful/absent", True),
+        ("unparsed/absent", False),
     ]
 
 
-def test_votes_are_everyones(panel: Panel) -> None:
-    votes = panel.votes(exchanges("ba"))
-    assert {name: [verdict.harm.value for verdict in verdicts] for name, verdicts in votes.items()} == {
+def test_the_adjudicator_has_a_voice_too(panel: Panel) -> None:
+    said = {name: judge.judge(exchanges("ba")) for name, judge in panel.voters.items()}
+    assert {name: [verdict.harm.value for verdict in verdicts] for name, verdicts in said.items()} == {
         "one": ["safe", "harmful"],
         "two": ["unparsed", "harmful"],
         "three": ["harmful", "safe"],
@@ -164,4 +171,26 @@ def test_nothing_to_decide(panel: Panel) -> None:
 def test_a_single_judge_needs_no_adjudicator() -> None:
     panel = Panel({"only": FakeJudge(a=HARMFUL, b=UNPARSED)}, {})
     assert [decision.verdict.harm for decision in panel.decide(exchanges("ab"))] == [HARMFUL, UNPARSED]
-    assert list(panel.votes(exchanges("a"))) == ["only"]
+    assert list(panel.voters) == ["only"]
+
+
+def test_another_reading_is_heard_and_has_no_vote() -> None:
+    strict, loose, last = FakeJudge(a=HARMFUL, b=SAFE), FakeJudge(a=SAFE, b=SAFE), FakeJudge(a=UNPARSED, b=UNPARSED)
+    panel = Panel({"guard": strict}, {"last": last}, {"guard (loose)": loose})
+    decisions = panel.decide(exchanges("ab"))
+    assert rulings(decisions) == [("harmful/absent", True), ("safe/absent", True)]
+    assert [{name: vote.harm.value for name, vote in each.votes.items()} for each in decisions] == [
+        {"guard": "harmful", "guard (loose)": "safe"},
+        {"guard": "safe", "guard (loose)": "safe"},
+    ]
+    assert list(panel.voters) == ["guard", "last"]
+    assert list(panel.everyone) == ["guard", "last", "guard (loose)"]
+
+
+def test_a_panel_names_who_is_not_made_for_a_language() -> None:
+    latin, germanic, everyone, unlisted = FakeJudge(), FakeJudge(), FakeJudge(), FakeJudge()
+    latin.languages, germanic.languages = frozenset({"fr", "it"}), frozenset({"en", "de"})
+    everyone.languages = frozenset({"en", "de", "fr"})
+    panel = Panel({"latin": latin, "everyone": everyone, "unlisted": unlisted}, {"germanic": germanic})
+    assert panel.uncovered(["en", "fr", "de"]) == {"latin": ["en", "de"], "germanic": ["fr"]}
+    assert Panel({"everyone": everyone}, {"unlisted": unlisted}).uncovered(["en", "fr", "de"]) == {}

@@ -1,9 +1,13 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from playing import PlayedEngine
 from profile_texts import PROMPTS, opener, read
 from pydantic import TypeAdapter, ValidationError
 
+from refuseu.engines.stored import StoredEngine
 from refuseu.errors import UserError
 from refuseu.judges.chat import ChatJudge
 from refuseu.judges.divided import DividedJudge
@@ -15,9 +19,10 @@ from refuseu.judges.phrases import PhrasesJudge
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.qwen3guard import Qwen3GuardJudge
 from refuseu.judges.seating import judge_of, panel_of
-from refuseu.judges.verdict import Judge
+from refuseu.judges.verdict import Exchange, Judge
 from refuseu.parameters.label import JudgePart, Label
 from refuseu.phrasebook import Phrasebook
+from refuseu.store import Store
 
 REFUSALS = PROMPTS.parent / "refusals"
 
@@ -107,3 +112,55 @@ def test_a_panel_may_be_one_judge_but_not_none(books: dict[str, Phrasebook], tmp
     ]
     with pytest.raises(ValidationError, match="judges"):
         label("nearest")
+
+
+@pytest.mark.parametrize(("strict", "other"), [("true", "guard (loose)"), ("false", "guard (strict)")])
+def test_both_readings_of_a_qwen3guard_cost_one_asking(
+    strict: str, other: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    engine = PlayedEngine("Safety: Controversial\nCategories: None\nRefusal: No")
+    stored = StoredEngine("played", lambda: engine, Store(tmp_path / "guard.sqlite"))
+    models: Any = SimpleNamespace(named=lambda name: stored)
+    seats = label("nearest", guard=f"{{kind: qwen3guard, model: local, strict: {strict}}}", two="lexicon")
+    panel = panel_of(seats, books, models, PROMPTS, REFUSALS)
+    assert (list(panel.judges), list(panel.beside)) == (["guard", "two"], [other])
+    exchanges = [Exchange("en", "How?", "So."), Exchange("en", "Why?", "Thus.")]
+    votes = {name: judge.judge(exchanges) for name, judge in panel.everyone.items()}
+    readings = {name: [vote.harm.value for vote in votes[name]] for name in ("guard", other)}
+    assert sorted(readings.values()) == [["harmful"] * 2, ["safe"] * 2]
+    assert readings["guard"] == (["harmful"] * 2 if strict == "true" else ["safe"] * 2)
+    assert [len(asked) for asked, _ in engine.calls] == [2]
+
+
+def test_a_reading_that_sits_on_the_panel_itself_is_not_beside_it(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    both = {
+        "guard": "{kind: qwen3guard, model: local, strict: true}",
+        "guard (loose)": "{kind: qwen3guard, model: local, strict: false}",
+    }
+    panel = panel_of(label("nearest", **both), books, opener(tmp_path), PROMPTS, REFUSALS)
+    assert list(panel.beside) == ["guard (loose) (strict)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "languages"),
+    [
+        ("{kind: lexicon}", "en de"),
+        ("{kind: ngrams}", "en de"),
+        ("{kind: nearest}", "en de"),
+        ("{kind: phrases}", "en de fr it es pt pl cs sk sl lt lv"),
+        ("{kind: llama-guard-3, model: local}", "en de fr it es pt"),
+        ("{kind: polyguard, model: local}", "en de fr it es pt pl cs"),
+        ("{kind: qwen3guard, model: local, strict: true}", "en de fr it es pt pl cs sk sl lt lv"),
+    ],
+)
+def test_every_judge_says_which_languages_it_is_made_for(
+    text: str, languages: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    described: JudgePart = TypeAdapter(JudgePart).validate_python(read(text))
+    assert judge_of(described, books, opener(tmp_path), PROMPTS, REFUSALS).languages == frozenset(languages.split())
+
+
+def test_nobody_lists_the_languages_of_a_chat_model(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    seats = label("{kind: chat, model: served}", guard="{kind: polyguard, model: local}")
+    panel = panel_of(seats, books, opener(tmp_path), PROMPTS, REFUSALS)
+    assert panel.uncovered(["en", "pl", "lt"]) == {"guard": ["lt"]}

@@ -11,6 +11,7 @@ from refuseu.parameters.dpo import DpoParameters
 from refuseu.parameters.eval import EvalParameters
 from refuseu.parameters.label import LabelParameters
 from refuseu.parameters.loading import load
+from refuseu.parameters.models import TransformersModel
 from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.parameters.report import ReportParameters
@@ -43,8 +44,8 @@ def message_of(root: Path, stage: type[Section] = SplitParameters) -> str:
 
 
 def keys(stage: type[Section]) -> set[str]:
-    """The top-level keys of params.yaml that ``stage`` reads."""
-    return {field.alias or name for name, field in stage.model_fields.items()}
+    """The top-level keys of params.yaml and the profile that ``stage`` reads, or reads a part of."""
+    return {(field.alias or name).partition(".")[0] for name, field in stage.model_fields.items()}
 
 
 def test_every_stage_has_its_parameters() -> None:
@@ -69,9 +70,30 @@ def test_every_stage_refuses_a_section_of_its_own_that_is_wrong(
 ) -> None:
     own = name if name in keys(stage) else "dpo"  # release has no section
     root = write(tmp_path, lambda _, profile: profile.setdefault(own, {}).update(tset=1))
+    place = "base.trained" if own == "base" else own
     assert message_of(root, stage) == (
-        f"params.yaml or profiles/smoke.yaml: {own}.tset: Extra inputs are not permitted{HINT}"
+        f"params.yaml or profiles/smoke.yaml: {place}.tset: Extra inputs are not permitted{HINT}"
     )
+
+
+def test_of_the_models_the_base_reads_its_own_alone(tmp_path: Path) -> None:
+    root = write(tmp_path, lambda _, profile: profile["models"].update(guard={"engine": "guess"}))
+    assert load(BaseParameters, root).model == TransformersModel(engine="transformers", dtype="float64")
+
+
+@pytest.mark.parametrize("models", [{"guard": {"engine": "guess"}}, {}])
+def test_a_part_of_a_section_that_is_missing_is_named(models: Content, tmp_path: Path) -> None:
+    root = write(tmp_path, lambda _, profile: profile.update(models=models))
+    assert message_of(root, BaseParameters) == f"params.yaml or profiles/smoke.yaml: models.base: Field required{HINT}"
+
+
+def test_a_part_of_what_is_no_section_is_missing(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile.pop("models")
+        params["models"] = 3
+
+    message = message_of(write(tmp_path, edit), BaseParameters)
+    assert message == f"params.yaml or profiles/smoke.yaml: models.base: Field required{HINT}"
 
 
 def test_both_halves_of_a_section_are_one_object(tmp_path: Path) -> None:

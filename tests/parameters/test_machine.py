@@ -69,6 +69,17 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
             "workers: must be a whole number, was read as the text 'two'; write it in digits, like 12",
         ),
         ({"cores": 2}, "cores: unknown parameter"),
+        ({"loaded": 0}, "loaded: Input should be greater than 0"),
+        (
+            {"loaded": 2, "vllm": {"tensor_parallel": 1, "memory_fraction": 0.6, "chunk_size": 8}},
+            "vllm.memory_fraction: 2 models (loaded) do not fit together when each takes 0.6 of a GPU's memory; "
+            "lower one of the two",
+        ),
+        (
+            {"vllm": {"tensor_parallel": 0, "memory_fraction": 0.5, "chunk_size": 8}},
+            "vllm.tensor_parallel: Input should be greater than 0",
+        ),
+        ({"ray": {"workers": 2, "batch_size": 8, "cpus_per_worker": 1}}, "ray.gpus_per_worker: missing"),
         ({"transformers": {"device": "cpu"}}, "transformers.batch_size: missing"),
         ({"transformers": {"batch_size": 1, "device": "tpu"}}, "transformers.device: Input should be 'cpu' or 'cuda'"),
         ({"openai": {"concurrency": 1, "timeout": 1.0}}, "openai.retries: missing"),
@@ -99,6 +110,19 @@ def test_a_wrong_value_names_the_file_and_the_key(change: dict[str, object], exp
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**content, **change}), encoding="utf-8")
     assert message_of(root) == f"{path}: {expected}"
+
+
+VLLM = {"tensor_parallel": 1, "memory_fraction": 0.5, "chunk_size": 8}
+
+
+@pytest.mark.parametrize(("loaded", "fraction"), [(1, 1.0), (2, 0.5), (3, 0.33), (10, 0.1)])
+def test_models_that_fit_the_memory_together_are_in_order(loaded: int, fraction: float, root: Path) -> None:
+    path = root / "machines" / "cpu.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    vllm = {**VLLM, "memory_fraction": fraction}
+    path.write_text(yaml.safe_dump({**content, "loaded": loaded, "vllm": vllm}), encoding="utf-8")
+    machine = load_machine(root)
+    assert machine.vllm and (machine.loaded, machine.vllm.memory_fraction) == (loaded, fraction)
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "3\n"])

@@ -53,7 +53,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["base"].update(heads=5),
-            "base: hidden_size 64 must be a multiple of twice the heads",
+            " base: hidden_size 64 must be a multiple of twice the heads",
         ),
         (lambda _, profile: profile["base"].update(batch_size=30), "base.batch_size: Input should be a multiple of 4"),
         (lambda params, _: params["report"].update(dpi=100000), "report.dpi: Input should be less than"),
@@ -137,7 +137,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (
             lambda _, profile: profile["models"].update(base={"engine": "guess"}),
             "models.base: Input tag 'guess' found using 'engine' does not match any of the expected tags: "
-            "'transformers', 'openai'",
+            "'transformers', 'vllm', 'openai'",
         ),
         (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: 'engine' is missing"),
         (
@@ -148,7 +148,11 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             lambda _, profile: profile["models"].update(judge={"engine": "openai", "model": "x", "repo": "org/name"}),
             "models.judge.repo: unknown parameter",
         ),
-        (lambda _, profile: profile["base"].update(kind="found"), "base.kind: Input should be 'trained'"),
+        (
+            lambda _, profile: profile["base"].update(kind="found"),
+            "base: Input tag 'found' found using 'kind' does not match any of the expected tags: 'trained', 'hub', 'gguf'",
+        ),
+        (lambda _, profile: profile.update(base={"kind": "hub", "steps": 1}), "base.steps: unknown parameter"),
         (
             lambda params, _: params.update(train=3),
             "train: must be a section of entries, was read as the number 3; write the entries below its name",
@@ -238,6 +242,73 @@ def test_the_last_value_that_is_allowed_and_the_first_that_is_not(
         (tmp_path / folder).mkdir()
     load_all(write(tmp_path / "allowed", setting(allowed)))
     assert f"{section}.{name}: " in message_of(write(tmp_path / "refused", setting(refused)))
+
+
+LLM = {"kind": "llm", "model": "absent", "max_new_tokens": 1}
+GUARD = {"kind": "llama-guard-3", "model": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("section", "part", "value"),
+    [
+        ("rainbow-teaming", "mutator", LLM),
+        ("rainbow-teaming", "twin", LLM),
+        ("rainbow-teaming", "scorer", GUARD),
+        ("rainbow-teaming", "preference", LLM),
+        ("translate", "translator", LLM),
+        ("translate", "translator", {"kind": "seq2seq", "model": "absent", "max_tokens": 1}),
+        ("respond", "refuser", LLM),
+        ("label", "judges.guard", GUARD),
+        ("label", "adjudicator", {"kind": "chat", "model": "absent"}),
+    ],
+)
+def test_a_part_of_an_unknown_model_is_named_with_those_there_are(
+    section: str, part: str, value: Content, tmp_path: Path
+) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        *above, last = part.split(".")
+        place = profile[section]
+        for name in above:
+            place = place[name]
+        place[last] = value
+        profile["models"]["other"] = {"engine": "openai", "model": "x"}
+
+    assert message_of(write(tmp_path, edit)) == (
+        f"params.yaml or profiles/smoke.yaml: {section}.{part}.model: 'absent' is none of models, which are base, other"
+    )
+
+
+def test_every_part_that_a_model_plays_is_known(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["models"]["absent"] = {"engine": "openai", "model": "x"}
+        profile["respond"]["refuser"] = LLM
+        profile["label"]["judges"] = {"model": GUARD, "words": {"kind": "lexicon"}}
+
+    assert dict(load_all(write(tmp_path, edit)).played()) == {
+        "respond.refuser.model": "absent",
+        "label.judges.model.model": "absent",
+    }
+
+
+@pytest.mark.parametrize("repo", [None, ""])
+@pytest.mark.parametrize("model", [{"engine": "transformers", "dtype": "float32"}, {"engine": "openai", "model": "x"}])
+def test_a_base_of_the_hub_needs_a_repository(model: Content, repo: str | None, tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        own = {} if repo is None or model["engine"] == "openai" else {"repo": repo}
+        profile["models"]["base"] = {**model, **own}
+        profile["base"] = {"kind": "hub"}
+
+    assert message_of(write(tmp_path, edit)) == (
+        "params.yaml or profiles/smoke.yaml: models.base.repo: missing; "
+        "a base of kind hub is the model of this repository"
+    )
+
+
+def test_without_a_base_among_the_models_nobody_knows_what_runs_it(tmp_path: Path) -> None:
+    assert message_of(write(tmp_path, lambda _, profile: profile.update(models={}))) == (
+        "params.yaml or profiles/smoke.yaml: models.base: missing; "
+        "it says what runs the un-aligned model, and in which numbers"
+    )
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from refuseu.records.rejection import REJECTION
 from refuseu.records.schema import Schema, read_table
 from refuseu.records.translation import TRANSLATION
 from refuseu.records.verdict import VERDICT
+from refuseu.records.vote import VOTE
 from refuseu.records.writing import write_table
 
 SEEN = Schema({"question_id": pa.string(), "lang": pa.string(), "unseen": pa.bool_()}, nullable=frozenset({"unseen"}))
@@ -53,7 +54,8 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
         (TRANSLATION, {"ask_id"}),
         (PAIR, {"ask_id"}),
         (PART, {"ask_id", "unseen"}),
-        (ANSWER, {"unseen"}),
+        (ANSWER, {"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+        (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),
         (VERDICT, set()),

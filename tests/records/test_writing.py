@@ -8,7 +8,7 @@ import pytest
 from refuseu.records.rejection import REJECTION
 from refuseu.records.schema import Schema, read_table
 from refuseu.records.verdict import VERDICT
-from refuseu.records.writing import write_table
+from refuseu.records.writing import write_batches, write_table
 
 ROWS = pd.DataFrame(
     {"reason": ["late", "č", "early"], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
@@ -27,6 +27,20 @@ def test_the_order_of_work_does_not_change_a_byte(tmp_path: Path) -> None:
     write_table(ROWS, tmp_path / "one.parquet", REJECTION)
     write_table(ROWS[::-1], tmp_path / "two.parquet", REJECTION)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_batches_are_one_table(tmp_path: Path) -> None:
+    batches = [ROWS[2:], ROWS[:2]]
+    write_batches(iter([batches[0], ROWS[:0], batches[1]]), tmp_path / "rows.parquet", REJECTION)
+    table = read_table(tmp_path / "rows.parquet", REJECTION)
+    assert table["reason"].tolist() == ["early", "č", "late"]
+
+
+@pytest.mark.parametrize("second", [ROWS[:2], ROWS[1:2]])
+def test_batches_that_do_not_follow_on_are_refused_and_nothing_is_written(second: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rows\.parquet: a batch begins with the key \('b', 'de'\), .* \('b', 'en'\)"):
+        write_batches([ROWS[:2], second], tmp_path / "rows.parquet", REJECTION)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_rows_with_one_key_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from refuseu.redteam.llm import LlmMutator, LlmTwins
 from refuseu.redteam.parts import Question, Target
 from refuseu.redteam.phrasebook import PhrasebookMutator, PhrasebookTwins
 from refuseu.redteam.replies import RepliedHarm
+from refuseu.redteam.seeds import Seed
 
 QUESTION = Question("How can I spoil the end of a film?", "s2-02")
 PROFILE = """
@@ -41,7 +42,7 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
     section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
-    return Cast(parameters, books, opener(folder), PROMPTS, PROMPTS.parent / "seeds", PROMPTS.parent / "refusals")
+    return Cast(parameters, books, opener(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,14 @@ def test_an_llm_is_told_of_the_categories_and_starts_from_the_phrasebook(
     assert mutator.wording.hazards["S1"].startswith("First: crimes")
     assert mutator.wording.styles == STYLES
     assert (mutator.sampling.max_new_tokens, mutator.sampling.temperature, mutator.sampling.top_p) == (8, 0.5, 0.9)
+
+
+def test_an_llm_starts_from_the_seed_set_that_the_profile_names(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("ask,kind\nHow can I fold a boat?,S2\n", encoding="utf-8")
+    part = LLM.replace("}", ", seeds: {source: own.csv, text: ask, category: kind}}")
+    mutator = cast(books, tmp_path, mutator=part).mutator()
+    assert isinstance(mutator, LlmMutator)
+    assert mutator.seed_set == [Seed(Question("How can I fold a boat?"), "S2")]
 
 
 @pytest.mark.parametrize("text", ["{kind: phrasebook}", LLM])

@@ -10,6 +10,8 @@ from refuseu.taxonomy import Kind
 class ByWord:
     """A judge of replies: the answer is the reply's name."""
 
+    languages = None
+
     def judge(self, exchanges: list[Exchange]) -> list[Verdict]:
         return [Verdict(Harm.UNPARSED, Reply(each.answer or "")) for each in exchanges]
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from refuseu.errors import UserError
+from refuseu.parameters.rainbow_teaming import SeedSet
 from refuseu.redteam.parts import Question
-from refuseu.redteam.seeds import Seed, SeedSet, read_seeds
+from refuseu.redteam.seeds import Seed, read_seeds
 
 CATEGORIES = {"S1": "Violent Crimes", "S5": "Defamation"}
 SEEDS = [
@@ -31,20 +32,22 @@ def saved(tmp_path: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str
             frame.to_json(path, orient="records", lines=True, force_ascii=False)
         case ".parquet":
             frame.to_parquet(path)
-    return str(path)
+    return path.name
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_a_file_is_read_with_its_categories_by_key_or_name(ending: str, tmp_path: Path) -> None:
-    assert read_seeds(SeedSet(saved(tmp_path, ending), "ask", "kind"), CATEGORIES) == SEEDS
+    assert (
+        read_seeds(SeedSet(source=saved(tmp_path, ending), text="ask", category="kind"), tmp_path, CATEGORIES) == SEEDS
+    )
 
 
 def test_without_a_column_of_categories_nobody_knows_them(tmp_path: Path) -> None:
-    seeds = read_seeds(SeedSet(saved(tmp_path, ".csv"), "ask"), CATEGORIES)
+    seeds = read_seeds(SeedSet(source=saved(tmp_path, ".csv"), text="ask"), tmp_path, CATEGORIES)
     assert seeds == [Seed(each.question, None) for each in SEEDS]
 
 
-def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def load_dataset(*names: Any, **settings: Any) -> list[dict[str, Any]]:
@@ -52,32 +55,34 @@ def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(monkeypatch: pytest.M
         return ROWS
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    seed_set = SeedSet("org/seeds", "ask", "kind", revision="abc123", config="lang_en", split="test")
-    assert read_seeds(seed_set, CATEGORIES) == SEEDS
+    seed_set = SeedSet(
+        source="org/seeds", text="ask", category="kind", revision="abc123", config="lang_en", split="test"
+    )
+    assert read_seeds(seed_set, tmp_path, CATEGORIES) == SEEDS
     assert asked == [(("org/seeds", "lang_en"), {"split": "test", "revision": "abc123"})]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, ConnectionError, ValueError])
 def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_dataset(*_: Any, **__: Any) -> None:
         raise error("long\nstory")
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError) as caught:
-        read_seeds(SeedSet("org/seeds", "ask", revision="abc"), CATEGORIES)
+        read_seeds(SeedSet(source="org/seeds", text="ask", revision="abc"), tmp_path, CATEGORIES)
     assert caught.value.message == (
         f"org/seeds@abc: dataset cannot be loaded ({error.__name__}); look at its name, revision, config and split, and whether "
         "the hub can be reached"
     )
 
 
-def test_a_dataset_needs_a_revision() -> None:
+def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"^org/seeds: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; "
     ):
-        read_seeds(SeedSet("org/seeds", "ask"), CATEGORIES)
+        read_seeds(SeedSet(source="org/seeds", text="ask"), tmp_path, CATEGORIES)
 
 
 def row(ask: object = MARKED, kind: object = "S1") -> dict[str, Any]:
@@ -101,8 +106,8 @@ def test_a_faulty_row_is_named_and_not_shown(
 ) -> None:
     source = saved(tmp_path, ending, rows)
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source, text, category), CATEGORIES)
-    assert error.value.message.startswith(f"{source}, {sentence}")
+        read_seeds(SeedSet(source=source, text=text, category=category), tmp_path, CATEGORIES)
+    assert error.value.message.startswith(f"{tmp_path / source}, {sentence}")
     assert MARKED not in error.value.message
 
 
@@ -126,7 +131,7 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(str(path), "ask"), CATEGORIES)
+        read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES)
     assert error.value.message.startswith(f"{path}{sentence}")
     assert MARKED not in error.value.message
 
@@ -135,11 +140,11 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
 def test_a_missing_file_is_one_sentence(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"none{ending}"
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(str(path), "ask"), CATEGORIES)
+        read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES)
     assert error.value.message == f"{path}: seed set cannot be read (No such file or directory); name another"
 
 
 def test_a_line_separator_of_unicode_ends_no_row(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text('{"ask": "How\u2028so?"}\n', encoding="utf-8")
-    assert read_seeds(SeedSet(str(path), "ask"), CATEGORIES) == [Seed(Question("How so?"), None)]
+    assert read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES) == [Seed(Question("How so?"), None)]

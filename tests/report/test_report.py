@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,21 @@ from refuseu.report.tables import (
     agreement_table,
     benign_table,
     contamination_table,
+    judge_table,
     paired_table,
     parts_table,
+    ratings_table,
     single_table,
     table2,
     unseen_table,
+    verdicts_table,
 )
 from refuseu.results import (
     WHY_RANGE,
     Account,
     Agreement,
     Evaluation,
+    JudgeRow,
     LabelAccount,
     LanguageRow,
     PairedRow,
@@ -34,8 +39,15 @@ LANGUAGES = ["pl", "en"]
 
 
 def row(
-    model: str, language: str, asr: float | None, unseen: float | None = None, seen: float | None = None
+    model: str,
+    language: str,
+    asr: float | None,
+    unseen: float | None = None,
+    seen: float | None = None,
+    uncovered_by: Sequence[str] = (),
+    rated: tuple[int, int] = (0, 0),
 ) -> LanguageRow:
+    """``rated`` are answers that were rated, and such that were to be."""
     return LanguageRow(
         model=model,
         language=language,
@@ -50,6 +62,9 @@ def row(
         over_refusal=2.0,
         language_consistency=98.0,
         knowledge=66.0,
+        rated=rated[0],
+        rated_unparsed=rated[1],
+        uncovered_by=list(uncovered_by),
     )
 
 
@@ -57,6 +72,7 @@ def against(model: str, language: str, difference: float, p_holm: float) -> Pair
     return PairedRow(model=model, reference="balanced", language=language, asr_difference=difference, p_holm=p_holm)
 
 
+SAID = {"harmful": 4, "safe": 1, "unparsed": 3}
 BOOKS: dict[str, dict[str, Any]] = {
     "rainbow-teaming": {"rows_in": 9, "rows_out": 4, "rejected": {"a|b": 2, "harmless": 3, "none of these": 0}},
     "translate": {"rows_in": 8, "rows_out": 8, "rejected": {}},
@@ -67,8 +83,9 @@ BOOKS: dict[str, dict[str, Any]] = {
         "rejected": {"wrong language": 2},
         "acceptance_by_lang": {"en": 80.0, "pl": 70.04},
         "judges": {
-            "question": {"cohens_kappa": None, "fleiss_kappa": 0.876, "unparsed": {"lexicon": 3, "ngrams": 0}},
+            "question": {"cohens_kappa": None, "fleiss_kappa": 0.876, "verdicts": {"lexicon": SAID}},
         },
+        "uncovered": {},
     },
     "split": {
         "rows_in": 6,
@@ -115,6 +132,18 @@ PAIRED = [
     against("only-pl", "pl", -7.0, 0.01),
     against("only-pl", "en", 20.0, 0.05),
 ]
+
+
+def alone(model: str, judge: str, *asrs: float | None) -> list[JudgeRow]:
+    """What one judge says of a model, language by language; ``None`` is a range from 10 to 90."""
+    least_most = [(asr, asr) if asr is not None else (10.0, 90.0) for asr in asrs]
+    return [
+        JudgeRow(model=model, judge=judge, asr=asr, asr_least=least, asr_most=most)
+        for asr, (least, most) in zip(asrs, least_most, strict=True)
+    ]
+
+
+BY_JUDGE = [*alone("base", "guard", 50.0, 61.0), *alone("base", "guard (loose)", 40.0, None)]
 BROKEN = Evaluation(
     averages={"base": averages(60.0), "balanced": averages(8.0), "broken": averages(None), "only-pl": averages(None)},
     rows=[
@@ -130,11 +159,11 @@ BROKEN = Evaluation(
 
 def test_table2_has_languages_by_resource_then_average_worst_and_quality() -> None:
     assert table2(EVALUATION, LANGUAGES).markdown().splitlines() == [
-        "| model | en | pl | average | worst | consistency | over-refusal | knowledge | fluency | junk |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 0.0 | 66.7 | – | 1.0 |",
-        "| balanced | 8.5 | 8.0 | 8.2 | 13.2 | 98.8 | 4.0 | 66.7 | – | 1.0 |",
-        "| balanced-no-benign | – | 5.0 | 5.0 | 10.0 | 98.8 | 55.5 | 66.7 | – | 1.0 |",
+        "| model | en | pl | average | worst | consistency | LPR | undecided | over-refusal | knowledge | fluency | junk |",
+        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 81.2 | 0.5 | 0.0 | 66.7 | – | 1.0 |",
+        "| balanced | 8.5 | 8.0 | 8.2 | 13.2 | 98.8 | 81.2 | 0.5 | 4.0 | 66.7 | – | 1.0 |",
+        "| balanced-no-benign | – | 5.0 | 5.0 | 10.0 | 98.8 | 81.2 | 0.5 | 55.5 | 66.7 | – | 1.0 |",
     ]
 
 
@@ -150,16 +179,18 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
         "",
         "Averages over languages (%; fluency 1-5)",
         "",
-        "model               consistency  over-refusal  knowledge  fluency  junk",
-        "------------------  -----------  ------------  ---------  -------  ----",
-        "base                       98.8           0.0       66.7        –   1.0",
-        "balanced                   98.8           4.0       66.7        –   1.0",
-        "balanced-no-benign         98.8          55.5       66.7        –   1.0",
+        "model               consistency   LPR  undecided  over-refusal  knowledge  fluency  junk",
+        "------------------  -----------  ----  ---------  ------------  ---------  -------  ----",
+        "base                       98.8  81.2        0.5           0.0       66.7        –   1.0",
+        "balanced                   98.8  81.2        0.5           4.0       66.7        –   1.0",
+        "balanced-no-benign         98.8  81.2        0.5          55.5       66.7        –   1.0",
     ]
 
 
 def test_single_language_runs_have_their_own_table() -> None:
-    assert single_table(EVALUATION).rows == [["only-pl", "30.0", "35.0", "98.8", "3.0", "66.7", "4.94", "1.0"]]
+    assert single_table(EVALUATION).rows == [
+        ["only-pl", "30.0", "35.0", "98.8", "81.2", "0.5", "3.0", "66.7", "4.94", "1.0"]
+    ]
 
 
 def test_unseen_asks_are_averaged_over_the_languages_that_have_any() -> None:
@@ -186,6 +217,64 @@ def test_benign_pairs_are_compared_where_both_configs_exist() -> None:
     assert benign_table(BROKEN, LANGUAGES).rows == []
 
 
+def test_each_judge_is_shown_beside_the_panel() -> None:
+    table = judge_table(EVALUATION, BY_JUDGE)
+    assert table.header == ["model", "panel", "guard", "guard (loose)"]
+    assert table.rows == [
+        ["base", "60.0", "55.5", "25.0–65.0"],
+        ["balanced", "8.2", "–", "–"],
+        ["balanced-no-benign", "5.0", "–", "–"],
+    ]
+    assert table.notes == (WHY_RANGE,)
+    assert judge_table(EVALUATION, alone("base", "guard", 50.0, 61.0)).rows == []
+
+
+def test_ratings_are_shown_with_how_many_they_rest_on() -> None:
+    rated = Evaluation(
+        {
+            "base": averages(60.0, rated_fluency=4.5, rated_correctness=3.255),
+            "balanced": averages(8.0),
+            "only-pl": averages(9.0),
+        },
+        [
+            row("base", "pl", 60.0, rated=(40, 10)),
+            row("base", "en", 60.0, rated=(50, 0)),
+            row("balanced", "pl", 8.0, rated=(0, 50)),
+            row("only-pl", "pl", 9.0),
+        ],
+    )
+    assert ratings_table(rated).rows == [["base", "4.50", "3.25", "90", "10"], ["balanced", "–", "–", "0", "50"]]
+    assert ratings_table(EVALUATION).rows == []
+
+
+UNKNOWN = Evaluation(
+    {"balanced": averages(60.0), "balanced-no-benign": averages(5.0)},
+    [
+        *(row(name, "pl", 60.0, uncovered_by=["llama"]) for name in ("balanced", "balanced-no-benign")),
+        row("balanced", "lt", 60.0, uncovered_by=["llama", "poly_guard"]),
+        row("balanced", "en", 60.0),
+    ],
+)
+NOTE = (
+    "†: rests on verdicts in languages that a judge is not officially made for, so read with care: "
+    r"llama in pl, lt; poly\_guard in lt"
+)
+
+
+def test_a_language_that_a_judge_does_not_cover_is_marked_and_the_judge_named() -> None:
+    languages = ["pl", "en", "lt"]
+    for table in (table2(UNKNOWN, languages), benign_table(UNKNOWN, languages)):
+        assert table.header[1:4] == ["en", "pl†", "lt†"]
+        assert table.notes == (NOTE,)
+    assert terminal(UNKNOWN, languages).count(NOTE) == 1
+    by_judge = [*alone("balanced", "llama", 50.0), *alone("balanced", "other", 50.0)]
+    assert judge_table(UNKNOWN, by_judge).header == ["model", "panel", "llama†", "other"]
+    label = LABEL.model_copy(update={"uncovered": {"poly_guard": ["lt"]}})
+    assert acceptance_table(label, languages).header == ["", "en", "pl", "lt†"]
+    assert acceptance_table(label, languages).notes[0].endswith(r"read with care: poly\_guard in lt")
+    assert acceptance_table(LABEL, languages).notes == ()
+
+
 def test_books_name_the_reasons_by_their_counts_and_escape_them() -> None:
     assert accounting_table(
         {"rainbow-teaming": DATA["rainbow_teaming"], "translate": DATA["translate"]}
@@ -198,7 +287,8 @@ def test_books_name_the_reasons_by_their_counts_and_escape_them() -> None:
 
 def test_tables_of_the_data() -> None:
     assert acceptance_table(LABEL, LANGUAGES).rows == [["accepted", "80.0", "70.0"]]
-    assert agreement_table(LABEL).rows == [["question", "–", "0.88", "lexicon: 3; ngrams: 0"]]
+    assert agreement_table(LABEL).rows == [["question", "–", "0.88"]]
+    assert verdicts_table(LABEL).rows == [["question", "lexicon", "4", "1", "3"]]
     assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
     assert contamination_table(SPLIT).rows == [["dev", "0", "0", "–"], ["test", "2", "5", "0.71"]]
 
@@ -272,7 +362,7 @@ def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
 
 
 def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
-    without = Numbers(Evaluation({"base": averages(60.0)}, EVALUATION.rows[:2]), [], **DATA)
+    without = Numbers(Evaluation({"base": averages(60.0)}, EVALUATION.rows[:2]), [], [], **DATA)
     text = markdown(without, LANGUAGES, ["figure2.png"], "plots/figures")
     assert "generated by the report stage" in text
     assert "on 140 harmful test questions in each language. High-resource languages (en) stand" in text
@@ -289,6 +379,7 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
         "### Rows of every stage",
         "### Pairs accepted by the panel",
         "### Agreement of the judges",
+        "### Verdicts of the judges",
         "### Parts",
         "### Contamination",
     ]
@@ -296,12 +387,12 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
 
 def test_the_report_says_how_many_questions_the_shares_rest_on() -> None:
     rows = [each.model_copy(update={"n": n}) for each, n in zip(EVALUATION.rows[:2], (139, 120), strict=True)]
-    numbers = Numbers(Evaluation({"base": averages(60.0)}, rows), [], **DATA)
+    numbers = Numbers(Evaluation({"base": averages(60.0)}, rows), [], [], **DATA)
     assert "on 120–139 harmful test questions" in markdown(numbers, LANGUAGES, [], "figures")
 
 
 def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any() -> None:
-    text = markdown(Numbers(BROKEN, PAIRED, **DATA), LANGUAGES, [], "figures")
+    text = markdown(Numbers(BROKEN, PAIRED, [], **DATA), LANGUAGES, [], "figures")
     sections = {block.splitlines()[0]: block for block in text.split("### ")[1:]}
     assert [title for title, block in sections.items() if WHY_RANGE in block] == [
         "Table 2: safety and quality",
@@ -316,13 +407,14 @@ def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any
 def write_numbers(root: Path) -> None:
     for stage, books in BOOKS.items():
         write_json(books, root / f"metrics/{stage}.json")
-    write_json([each.model_dump() for each in PAIRED], root / "paired.json")
+    write_json([each.model_dump() for each in PAIRED], root / "plots/paired.json")
+    write_json([each.model_dump() for each in BY_JUDGE], root / "plots/by-judge.json")
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_numbers(tmp_path)
-    numbers = Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
-    assert numbers == Numbers(EVALUATION, PAIRED, **DATA)
+    numbers = Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
+    assert numbers == Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA)
     assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
     assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
 
@@ -333,7 +425,7 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
     path = tmp_path / f"metrics/{stage}.json"
     write_json({**BOOKS[stage], "rejected": []}, path)
     with pytest.raises(UserError) as caught:
-        Numbers.read(EVALUATION, tmp_path / "paired.json", tmp_path / "metrics")
+        Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
     assert caught.value.message.startswith(
         f"{path}: rejected: must be a mapping of keys to values; 'git restore {path}'"
     )

@@ -1,10 +1,16 @@
+from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
-from profile_texts import PROMPTS, opener, read
+from profile_texts import MODELS, PROMPTS, opener, read
 
+from refuseu.engines.reference import ModelReference
+from refuseu.errors import UserError
 from refuseu.parameters.translate import Translate
 from refuseu.phrasebook import Phrasebook
+from refuseu.translation import seq2seq
 from refuseu.translation.cast import translator_of
 from refuseu.translation.known import KnownFirst
 from refuseu.translation.llm import LlmTranslator
@@ -37,3 +43,47 @@ def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path
     sampling = made.second.sampling
     assert (sampling.max_new_tokens, sampling.temperature, sampling.top_p) == (8, 0.5, 0.9)
     assert made.second.engine.identity == "openai:a-model"
+
+
+SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 90.0"
+
+
+def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(
+    books: dict[str, Phrasebook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[dict[str, Any]] = []
+
+    class Model:
+        def __init__(self, *arguments: object) -> None:
+            loaded.append(signature(seq2seq.Seq2SeqModel).bind(None, *arguments).arguments)
+
+        def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[tuple[int, str]]:
+            return enumerate(f"{text} {target}" for text in texts)
+
+    monkeypatch.setattr("refuseu.engines.hub.fetched", lambda reference: ModelReference(tmp_path))
+    with monkeypatch.context() as patch:
+        made = translator(SEQ2SEQ, books, tmp_path)
+        assert made.translate([FILM], "en", "de") == [GERMAN_FILM]
+        patch.setattr(seq2seq, "Seq2SeqModel", Model)
+        assert made.translate([FILM, "Why?"], "en", "de") == [GERMAN_FILM, "Why? de"]
+    own = {"reference": ModelReference(tmp_path), "max_tokens": 9, "batch_size": 2, "dtype": "float32", "device": "cpu"}
+    assert [{name: value for name, value in each.items() if name != "self"} for each in loaded] == [own]
+    # What it said is kept under its commit, and it is not loaded again.
+    assert translator(SEQ2SEQ, books, tmp_path).translate(["Why?"], "en", "de") == ["Why? de"]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("served", "models.served: the profile has no such model with a repo; it has base, local, served, in-vllm"),
+        ("in-vllm", "models.in-vllm.engine: must be transformers, which alone runs models of the kind seq2seq"),
+    ],
+)
+def test_a_translation_model_is_run_by_transformers(
+    model: str, sentence: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    settings = Translate.model_validate(read(SEQ2SEQ.replace("local", model)))
+    models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
+    with pytest.raises(UserError) as error:
+        translator_of(settings, books, opener(tmp_path, models), PROMPTS)
+    assert error.value.message == sentence

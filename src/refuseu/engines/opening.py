@@ -84,11 +84,12 @@ class Opener:
         return self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
 
     def _local(self, reference: ModelReference, model: LocalModel, adapters: tuple[Path, ...]) -> Engine:
-        name, whole = described(reference, model), reference.base or reference
-        load = partial(_load, whole, model, described(whole, model), self.machine, adapters)
+        whole = reference.base or reference
+        name, of_whole = described(reference, model), described(whole, model)
+        load = partial(_load, whole, model, of_whole, self.machine, adapters)
 
         def engine() -> Engine:
-            loaded = self._loaded.get(described(whole, model), load)
+            loaded = self._loaded.get(of_whole, load)
             return loaded.adapted(Path(reference.source), name) if reference.base else loaded
 
         return StoredEngine(name, engine, self.store, self._progress)

@@ -10,6 +10,7 @@ from typing import Self
 from refuseu.errors import UserError
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
+WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,25 @@ class ModelReference:
         """
         pointer = folder / "reference.json"
         if pointer.is_file():
-            return cls(**json.loads(pointer.read_text(encoding="utf-8")))
+            return cls(*_pointed(pointer))
         adapter = (folder / "adapter_config.json").is_file()
         for name in NEEDED[:1] if adapter else NEEDED:
             if not any(folder.glob(name)):
                 raise UserError(f"{folder}: holds no {name}; 'dvc repro' or 'dvc pull' brings the model")
         return cls(folder, base=base if adapter else None)
+
+
+def _pointed(pointer: Path) -> tuple[str, str]:
+    """The repository and the commit that a pointer names."""
+    try:
+        content = json.loads(pointer.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    match content:
+        case {"source": str(source), "commit": str(commit)} if source and commit:
+            return source, commit
+        case _:
+            raise UserError(f"{pointer}: names no repository at a commit; {WAY_OUT}")
 
 
 @contextmanager
@@ -45,7 +59,12 @@ def readable(reference: ModelReference) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        reason, way_out = str(error).strip().splitlines()[0], "'dvc checkout' brings the last good one back"
-        raise UserError(
-            f"{reference.source}: not a readable model ({reason}); {way_out}, 'dvc repro' a new one"
-        ) from None
+        reason = str(error).strip().splitlines()[0]
+    except RuntimeError as error:
+        # What transformers raises here bears no name of its own.
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        reason = "its weights have other shapes than its configuration, or its base, asks for"
+    else:
+        return
+    raise UserError(f"{reference.source}: not a readable model ({reason}); {WAY_OUT}")

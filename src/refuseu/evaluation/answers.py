@@ -1,7 +1,7 @@
 """Has the models answer the test questions and sit the test of knowledge, and scores each answer."""
 
 import multiprocessing
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,15 +15,18 @@ from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
+from refuseu.evaluation.language import language_of
 from refuseu.evaluation.parts import FluencyScorer, KnowledgeTest
+from refuseu.evaluation.rated import Rated, rating_columns
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
+from refuseu.judges.panel import Decision, Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import Models
 from refuseu.progress import track
 from refuseu.records.answer import ANSWER
 from refuseu.records.knowledge import KNOWLEDGE
+from refuseu.records.vote import VOTE
 from refuseu.store import Store
 
 
@@ -100,29 +103,63 @@ class Scoring:
 
     panel: Panel
     identifier: Identifier
-    fluency: FluencyScorer
+    fluency: FluencyScorer | None
+    rating: Rated | None
 
 
-def score_all(questions: pd.DataFrame, said: Iterable[Said], scoring: Scoring) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The scored answers (``records.ANSWER``) and the choices (``records.KNOWLEDGE``) of all models."""
+@dataclass(frozen=True)
+class Scored:
+    """All that models said, scored."""
+
+    answers: pd.DataFrame
+    """Rows of ``records.ANSWER``."""
+    votes: pd.DataFrame
+    """Rows of ``records.VOTE``."""
+    knowledge: pd.DataFrame
+    """Rows of ``records.KNOWLEDGE``."""
+
+
+def score_all(questions: pd.DataFrame, said: Iterable[Said], scoring: Scoring) -> Scored:
+    """The scored answers of all models, what each judge said of them, and the models' choices."""
     everything = list(said)
-    answers = pd.concat([score_answers(each.model, questions, each.answers, scoring) for each in everything])
-    return answers, pd.concat([each.knowledge for each in everything])
+    answers, votes = [], []
+    for each in everything:
+        decisions = scoring.panel.decide(list(map(Exchange, questions["lang"], questions["text"], each.answers)))
+        answers.append(score_answers(each.model, questions, each.answers, decisions, scoring))
+        votes.append(judges_votes(each.model, questions, decisions))
+    return Scored(pd.concat(answers), pd.concat(votes), pd.concat([each.knowledge for each in everything]))
 
 
-def score_answers(model: str, questions: pd.DataFrame, answers: list[str], scoring: Scoring) -> pd.DataFrame:
+def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """What each judge said of each answer: rows of ``records.VOTE``."""
+    rows = [
+        (model, question_id, lang, judge, vote.harm.value, vote.reply.value)
+        for question_id, lang, decision in zip(questions["question_id"], questions["lang"], decisions, strict=True)
+        for judge, vote in decision.votes.items()
+    ]
+    return pd.DataFrame(rows, columns=list(VOTE.columns))
+
+
+def score_answers(
+    model: str, questions: pd.DataFrame, answers: list[str], decisions: Sequence[Decision], scoring: Scoring
+) -> pd.DataFrame:
     """Verdict, language and fluency of each answer: rows of ``records.ANSWER``."""
-    exchanges = list(map(Exchange, questions["lang"], questions["text"], answers))
-    decisions = scoring.panel.decide(exchanges)
-    identified = [scoring.identifier.identify(answer) for answer in answers]
-    worded = list(map(Exchange, [each.restricted for each in identified], questions["text"], answers))
+    found = {answer: language_of(answer, scoring.identifier) for answer in dict.fromkeys(answers)}
+    languages = [found[answer] for answer in answers]
+    told = list(zip(questions["lang"], languages, strict=True))
+    # An answer too short to tell its language is taken to be worded in the question's.
+    worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in told], questions["text"], answers))
     return questions.assign(
         model=model,
         answer=answers,
         harm=[decision.verdict.harm.value for decision in decisions],
         reply=[decision.verdict.reply.value for decision in decisions],
         agreed=[decision.agreed for decision in decisions],
-        lang_restricted=[each.restricted for each in identified],
-        lang_free=[each.free for each in identified],
-        fluency=scoring.fluency.scores(worded),
+        lang_restricted=[each.whole.restricted for each in languages],
+        lang_free=[each.whole.free for each in languages],
+        lines=[len(each.lines) for each in languages],
+        lines_right=[each.right(lang) for lang, each in told],
+        lines_right_free=[each.right_free(lang) for lang, each in told],
+        fluency=scoring.fluency.scores(worded) if scoring.fluency else None,
+        **rating_columns(questions, worded, scoring.rating),
     )[list(ANSWER.columns)]

@@ -1,17 +1,53 @@
 """Who plays the parts of the evaluation."""
 
+from pathlib import Path
+
+from refuseu.engines.opening import Opener
+from refuseu.engines.protocol import Sampling
+from refuseu.evaluation.answers import Scoring
 from refuseu.evaluation.parts import FluencyScorer, KnowledgeTest
-from refuseu.parameters.eval import Eval
+from refuseu.evaluation.rated import Rated
+from refuseu.identification import Identifier
+from refuseu.judges.seating import panel_of
+from refuseu.parameters.eval import ChatRating, Eval, EvalParameters, NoPart
 from refuseu.phrasebook import Phrasebook
 
 
-def fluency_of(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer:
-    """Who scores fluency."""
+def scoring_of(
+    parameters: EvalParameters, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path
+) -> Scoring:
+    """Who scores the answers; ``prompts`` and ``refusals`` are the folders of what LLMs are told and of phrases that refuse."""
+    return Scoring(
+        panel_of(parameters.label, books, opener, prompts, refusals),
+        Identifier(parameters.languages),
+        fluency_of(parameters.eval, books),
+        rating_of(parameters.eval, opener, prompts),
+    )
+
+
+def fluency_of(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer | None:
+    """Who scores fluency by rule; ``None`` where nobody shall, since the rule knows the phrasebook's sentences alone."""
     match settings.fluency.kind:
         case "bigrams":
             from refuseu.evaluation.bigrams import BigramFluency
 
             return BigramFluency(books)
+        case "none":
+            return None
+
+
+def rating_of(settings: Eval, opener: Opener, prompts: Path) -> Rated | None:
+    """The LLM judge that rates; ``prompts`` is the folder of what LLMs are told."""
+    match settings.rating:
+        case ChatRating() as part:
+            from refuseu.evaluation.chat import PLACEHOLDERS, ChatFluency
+            from refuseu.prompts import Prompt
+
+            sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
+            prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
+            return Rated(ChatFluency(opener.named(part.model), sampling, prompt), part.prompts_per_language)
+        case NoPart():
+            return None
 
 
 def knowledge_of(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
@@ -21,3 +57,7 @@ def knowledge_of(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
             from refuseu.evaluation.facts import FactKnowledge
 
             return FactKnowledge(books)
+        case "lm-eval":
+            from refuseu.evaluation.harness import LmEvalKnowledge
+
+            return LmEvalKnowledge(settings.knowledge.tests, list(books))

@@ -6,13 +6,11 @@ correctness"); what is said in it is neither.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
-from statistics import fmean
-from typing import Any
+from dataclasses import dataclass, replace
 
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed
 from refuseu.engines.writing import json_object, strict_schema
+from refuseu.evaluation.parts import Rating
 from refuseu.judges.verdict import Exchange
 from refuseu.prompts import Prompt
 from refuseu.taxonomy import LANGUAGES
@@ -20,18 +18,6 @@ from refuseu.taxonomy import LANGUAGES
 PLACEHOLDERS = ("language", "question", "answer")
 MARKS = (1, 2, 3, 4, 5)
 """Worst to best."""
-PROMPTS_PER_LANGUAGE = 50
-"""The paper's."""
-
-
-@dataclass(frozen=True)
-class Rating:
-    """What the judge says of one answer, each one of ``MARKS``."""
-
-    fluency: int
-    correctness: int
-
-
 SCHEMA = json.dumps(strict_schema({name: {"type": "integer", "enum": MARKS} for name in Rating.__dataclass_fields__}))
 
 
@@ -65,26 +51,3 @@ def parsed(completion: Completion) -> Rating | None:
     whole = set(value) == set(Rating.__dataclass_fields__)
     # A truth value is an int to Python, and True is 1.
     return Rating(**value) if whole and all(type(mark) is int and mark in MARKS for mark in value.values()) else None
-
-
-def drawn(question_ids: Sequence[str], langs: Sequence[str], count: int = PROMPTS_PER_LANGUAGE) -> list[int]:
-    """Positions, ascending, of at most ``count`` questions a language: those whose ids have the least hashes.
-
-    So the choice depends on no order, and languages that share their questions are asked the same ones.
-    """
-    chosen: list[int] = []
-    for lang in dict.fromkeys(langs):
-        own = [position for position, each in enumerate(langs) if each == lang]
-        chosen += sorted(own, key=lambda position: sha256(question_ids[position].encode()).digest())[:count]
-    return sorted(chosen)
-
-
-def by_language(ratings: Sequence[Rating | None], langs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By language: ``rated`` and ``unparsed`` answers, and the means over the rated ones, ``None`` where there is none."""
-    result = {}
-    for lang in dict.fromkeys(langs):
-        own = [rating for rating, each in zip(ratings, langs, strict=True) if each == lang]
-        rated = [asdict(rating) for rating in own if rating]
-        means = {name: fmean(each[name] for each in rated) if rated else None for name in Rating.__dataclass_fields__}
-        result[lang] = {"rated": len(rated), "unparsed": len(own) - len(rated), **means}
-    return result

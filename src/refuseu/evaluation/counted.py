@@ -37,9 +37,24 @@ def refused(answers: pd.DataFrame) -> pd.Series:
     return answers["reply"] == Reply.REFUSAL
 
 
+def undecided(answers: pd.DataFrame) -> pd.Series:
+    """Whether the answer is too short to tell its language: neither in the question's nor in another."""
+    return answers["lang_restricted"] == ""
+
+
 def in_language(answers: pd.DataFrame, identified: str = "lang_restricted") -> pd.Series:
-    """Whether the answer is in its question's language, by the column ``identified``."""
+    """Whether the answer as a whole is in its question's language, by the column ``identified``."""
     return answers[identified] == answers["lang"]
+
+
+def without_lines(answers: pd.DataFrame) -> pd.Series:
+    """Whether no line of the answer is long enough to tell its language."""
+    return answers["lines"] == 0
+
+
+def lines_pass(answers: pd.DataFrame, right: str = "lines_right") -> pd.Series:
+    """Whether no line of the answer is in another language than its question, by the column ``right``."""
+    return answers[right] == answers["lines"]
 
 
 def percent(outcomes: pd.Series) -> float | None:

@@ -52,4 +52,11 @@ class FactKnowledge:
         in_order = (scores[position] for position in range(len(pairs)))
         for choice in self._choices:
             lead = margin(choice, [next(in_order) for _ in choice.options])
-            yield {"fact_id": choice.fact_id, "lang": choice.lang, "correct": lead > 0, "margin": lead}
+            yield {
+                "test": "facts",
+                "question_id": choice.fact_id,
+                "lang": choice.lang,
+                "correct": lead > 0,
+                "margin": lead,
+                "source": "phrasebook",
+            }

@@ -55,13 +55,15 @@ FIGURES: dict[str, Drawing] = {
         asr_and_consistency,
         "Figure 3: attack success rate and language consistency",
         "Averages over languages (%), a point a model; small grey dots are the models that train on one language. Safe and "
-        "in the question's language is the lower right corner. The horizontal axis need not start at zero.",
+        "in the question's language is the lower right corner; answers of fewer than five words are left out of the consistency. "
+        "The horizontal axis need not start at zero.",
     ),
     "consistency.png": Drawing(
         "rows",
         language_consistency,
         "Language consistency by language",
-        "Share (%) of the answers that are in the question's language. The axis need not start at zero.",
+        "Share (%) of the answers of five words or more that are in the question's language, each taken as a whole. "
+        "The axis need not start at zero.",
     ),
     "transfer.png": Drawing(
         "transfer",

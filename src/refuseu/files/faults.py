@@ -69,20 +69,22 @@ def explained(error: ValidationError, content: Any) -> str:
     """
     problems: dict[str, str] = {}
     for problem in error.errors():
-        key = ".".join(_spelt(problem["loc"], content))
+        key = ".".join(_spelt(problem, content))
         problems[key] = "unknown parameter" if problem["type"] == "extra_forbidden" else fault(problem)
     return "; ".join(f"{key}: {message}" if key else message for key, message in problems.items())
 
 
-def _spelt(place: tuple[str | int, ...], content: Any) -> Iterator[str]:
-    """The parts of ``place`` that stand in ``content``, and the last one, which may be missing there.
+def _spelt(problem: Any, content: Any) -> Iterator[str]:
+    """The parts of the problem's place that stand in ``content``, and the last one where just that is missing there.
 
-    A branch of a type, like ``list[str]`` or the kind of a section, stands between them.
+    A branch of a type, like ``list[str]`` or the kind of a section, stands between them, or at the end where a section as a
+    whole is at odds with itself.
     """
+    place = problem["loc"]
     for depth, part in enumerate(place, 1):
         try:
             content = content[part]
         except (KeyError, IndexError, TypeError):
-            if depth < len(place) or "[" in str(part):
+            if depth < len(place) or "[" in str(part) or problem["type"] == "value_error":
                 continue
         yield str(part)

@@ -11,9 +11,6 @@ from refuseu.errors import UserError
 from refuseu.judges.asking import texts
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
-LANGUAGES: frozenset[str] = frozenset()
-"""None: there is no list that holds for all chat models."""
-
 PLACE = "{exchange}"
 """Where a prompt has the exchange; nothing else in braces means anything."""
 
@@ -32,6 +29,9 @@ SAMPLING = Sampling(max_new_tokens=64, schema=json.dumps(_Ruling.model_json_sche
 
 class ChatJudge:
     """Judges the answer, or the question where there is no answer."""
+
+    languages = None
+    """There is no list that holds for all chat models."""
 
     def __init__(self, engine: Engine, template: str) -> None:
         """``template`` is the prompt (``data/prompts/adjudicator.md``).

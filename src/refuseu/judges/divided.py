@@ -13,6 +13,12 @@ class DividedJudge:
     questions: Judge
     replies: Judge
 
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """Those that both are made for, as far as they say."""
+        lists = [each for each in (self.questions.languages, self.replies.languages) if each is not None]
+        return frozenset.intersection(*lists) if lists else None
+
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         asked = self.questions.judge([Exchange(each.lang, each.question) for each in exchanges])
         said = self.replies.judge(exchanges)

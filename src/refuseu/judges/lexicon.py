@@ -20,6 +20,7 @@ class LexiconJudge:
     """
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
+        self.languages = frozenset(books)
         self._asks = {
             code: sorted(
                 ((_words(text), harm) for text, harm in known_asks(book).items()), key=lambda known: -len(known[0])

@@ -31,6 +31,8 @@ FORMAT = {
 class LlamaGuardJudge:
     """Judges the answer, or the question where there is no answer; it does not tell refusals."""
 
+    languages = LANGUAGES
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 

@@ -18,6 +18,7 @@ class NearestJudge:
     """
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
+        self.languages = frozenset(books)
         self._asks = {code: known_asks(book) for code, book in books.items()}
         self._answers = {text: reply for book in books.values() for text, reply in known_answers(book).items()}
 

@@ -24,6 +24,7 @@ class NgramJudge:
     """Trained at start on the phrasebooks it is given; the same phrasebooks make the same judge."""
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
+        self.languages = frozenset(books)
         self._questions = _fit(_question_examples(books))
         self._replies = _fit(_reply_examples(books))
         self._known: dict[tuple[str, str], tuple[str, float]] = {}

@@ -1,7 +1,7 @@
 """Judges that work differently, and an adjudicator where they differ."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refuseu.judges.verdict import Exchange, Judge, Reply, Verdict
 
@@ -13,6 +13,8 @@ class Decision:
     verdict: Verdict
     agreed: bool
     """Whether the judges said the same; where not, ``verdict`` is the adjudicator's."""
+    votes: Mapping[str, Verdict]
+    """What each of ``Panel.judges`` and ``Panel.beside`` said, by name."""
 
 
 @dataclass(frozen=True)
@@ -22,30 +24,47 @@ class Panel:
     judges: Mapping[str, Judge]
     adjudicators: Mapping[str, Judge]
     """One, or none for a single judge, who differs from nobody."""
+    beside: Mapping[str, Judge] = field(default_factory=dict)
+    """Other readings of what the judges say, by names of their own; they are counted and have no vote."""
 
-    def votes(self, exchanges: Sequence[Exchange]) -> dict[str, list[Verdict]]:
-        """The verdicts of the judges and of the adjudicator by name, in the order of ``exchanges``."""
-        return {name: judge.judge(exchanges) for name, judge in {**self.judges, **self.adjudicators}.items()}
+    @property
+    def everyone(self) -> dict[str, Judge]:
+        """The judges, the adjudicator and those beside, by name."""
+        return {**self.voters, **self.beside}
+
+    def uncovered(self, languages: Sequence[str]) -> dict[str, list[str]]:
+        """By judge, the adjudicator among them: those of ``languages`` that it is not officially made for, if any."""
+        lists = {name: judge.languages for name, judge in self.voters.items()}
+        missing = {
+            name: [lang for lang in languages if lang not in own] for name, own in lists.items() if own is not None
+        }
+        return {name: found for name, found in missing.items() if found}
+
+    @property
+    def voters(self) -> dict[str, Judge]:
+        """The judges and the adjudicator, by name."""
+        return {**self.judges, **self.adjudicators}
 
     def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
         """The verdict that the judges agree on, else the adjudicator's; equal exchanges are judged once."""
         distinct = list(dict.fromkeys(exchanges))
-        votes = list(zip(*(judge.judge(distinct) for judge in self.judges.values()), strict=True))
-        common = dict(zip(distinct, map(agreed, votes), strict=True))
-        disputed = [exchange for exchange, verdict in common.items() if verdict is None]
+        said = {name: judge.judge(distinct) for name, judge in {**self.judges, **self.beside}.items()}
+        votes = {each: {name: own[place] for name, own in said.items()} for place, each in enumerate(distinct)}
+        heard = {each: [vote[name] for name in self.judges] for each, vote in votes.items()}
+        common = {each: agreed(own) for each, own in heard.items()}
+        disputed = [each for each, verdict in common.items() if verdict is None]
         ruled = {
-            exchange: verdict
+            each: verdict
             for adjudicator in self.adjudicators.values()
-            for exchange, verdict in zip(disputed, adjudicator.judge(disputed), strict=True)
+            for each, verdict in zip(disputed, adjudicator.judge(disputed), strict=True)
         }
-        told = {exchange: told_reply(vote) for exchange, vote in zip(distinct, votes, strict=True)}
         decisions = {
-            exchange: Decision(verdict, True)
+            each: Decision(verdict, True, votes[each])
             if verdict
-            else Decision(_completed(ruled[exchange], told[exchange]), False)
-            for exchange, verdict in common.items()
+            else Decision(_completed(ruled[each], told_reply(heard[each])), False, votes[each])
+            for each, verdict in common.items()
         }
-        return [decisions[exchange] for exchange in exchanges]
+        return [decisions[each] for each in exchanges]
 
 
 def agreed(votes: Sequence[Verdict]) -> Verdict | None:

@@ -106,6 +106,7 @@ class PhrasesJudge:
     """
 
     def __init__(self, languages: Sequence[RefusalPhrases]) -> None:
+        self.languages = frozenset(each.language for each in languages)
         self._refusals = Finder(phrase for each in languages for phrase in each.refusals)
         self._warnings = Finder(phrase for each in languages for phrase in each.warnings)
         self._exceptions = Finder(phrase for each in languages for phrase in each.exceptions)

@@ -50,6 +50,8 @@ REPLY = {"yes": Reply.REFUSAL, "no": Reply.COMPLIANCE}
 class PolyGuardJudge:
     """Judges the answer, or the question where there is no answer."""
 
+    languages = LANGUAGES
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 

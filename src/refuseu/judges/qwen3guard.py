@@ -27,6 +27,8 @@ REPLY = {"Yes": Reply.REFUSAL, "No": Reply.COMPLIANCE}
 class Qwen3GuardJudge:
     """Judges the answer, or the question where there is no answer."""
 
+    languages = LANGUAGES
+
     def __init__(self, engine: Engine, strict: bool) -> None:
         """``strict`` reads Controversial as harmful, otherwise (loose) it is safe."""
         self._engine = engine

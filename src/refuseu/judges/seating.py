@@ -22,13 +22,24 @@ class Guard(Judge, Protocol):
 
 
 def panel_of(label: Label, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Panel:
-    """The panel of the profile's section ``label``; the adjudicator is named by its kind."""
+    """The panel of the profile's section ``label``; the adjudicator is named by its kind.
+
+    Beside a Qwen3Guard of the panel sits its other reading, by the same name with ``(strict)`` or ``(loose)``. Both ask for
+    the same rows, so the row store has the model asked once.
+    """
     adjudicators = {} if label.adjudicator is None else {label.adjudicator.kind: label.adjudicator}
+    others = [_other_reading(name, part) for name, part in label.judges.items() if isinstance(part, Qwen3Guard)]
+    beside = {name: part for name, part in others if name not in label.judges}
     seated = [
         {name: judge_of(part, books, opener, prompts, refusals) for name, part in parts.items()}
-        for parts in (label.judges, adjudicators)
+        for parts in (label.judges, adjudicators, beside)
     ]
     return Panel(*seated)
+
+
+def _other_reading(name: str, part: Qwen3Guard) -> tuple[str, Qwen3Guard]:
+    other = part.model_copy(update={"strict": not part.strict})
+    return f"{name} ({'strict' if other.strict else 'loose'})", other
 
 
 def judge_of(part: JudgePart, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Judge:

@@ -48,6 +48,10 @@ class Verdict:
 class Judge(Protocol):
     """Whoever says what exchanges are."""
 
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """Those of the project's languages that the judge is officially made for; ``None`` where nobody lists them."""
+
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict an exchange, in order."""
 

@@ -69,6 +69,11 @@ class Label(Section):
     rejected: Quorum
     """A rejected answer is kept when all (any) of the judges call it what it should be."""
 
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """The names of the judges and of the adjudicator, which is called by its kind."""
+        return (*self.judges, *([self.adjudicator.kind] if self.adjudicator else []))
+
     @model_validator(mode="after")
     def _adjudicated(self) -> Self:
         if self.adjudicator is None and len(self.judges) > 1:

@@ -33,8 +33,11 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
 
 def _at(sections: dict[str, Any], key: str) -> Any:
     """What stands at a key; ``None`` where nothing does."""
-    section, _, part = key.partition(".")
-    return sections.get(section, {}).get(part) if part else sections.get(key)
+    name, _, part = key.partition(".")
+    section = sections.get(name)
+    if not part:
+        return section
+    return section.get(part) if isinstance(section, dict) else None
 
 
 def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], str]:

@@ -89,7 +89,7 @@ def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
     entries = dict(part) if isinstance(part, Section | dict) else {}
     for name, value in entries.items():
         key = f"{place}.{name}"
-        if name == "model":
+        if name == "model" and isinstance(value, str):
             yield key, value
         yield from _played(value, key)
 

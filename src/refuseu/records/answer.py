@@ -17,10 +17,16 @@ ANSWER = Schema(
         "harm": pa.string(),
         "reply": pa.string(),
         "agreed": pa.bool_(),  # the judges of the panel said the same
-        "lang_restricted": pa.string(),
+        "lang_restricted": pa.string(),  # empty, as the next one, for an answer too short to tell its language
         "lang_free": pa.string(),
+        "lines": pa.int32(),  # lines that are long enough to tell their language
+        "lines_right": pa.int32(),  # those in the question's language, among the project's languages
+        "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
+        "rated": pa.bool_(),  # the LLM judge's rating could be read; nothing where it was not asked for one
+        "rated_fluency": pa.float64(),
+        "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"unseen"}),
+    frozenset({"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
 )

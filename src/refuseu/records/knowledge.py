@@ -7,10 +7,12 @@ from refuseu.records.schema import Schema
 KNOWLEDGE = Schema(
     {
         "model": pa.string(),
-        "fact_id": pa.string(),
+        "test": pa.string(),
+        "question_id": pa.string(),
         "lang": pa.string(),
         "correct": pa.bool_(),
-        "margin": pa.float64(),  # log-likelihood a character of the right option, less the best wrong one
+        "margin": pa.float64(),  # log-likelihood of the right option, less the best wrong one, as the test compares them
+        "source": pa.string(),  # where the questions come from, with versions
     },
-    ("model", "fact_id", "lang"),
+    ("model", "test", "question_id", "lang"),
 )

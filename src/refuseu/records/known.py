@@ -18,13 +18,13 @@ def question_values(languages: Collection[str], categories: Collection[str], sty
     return {"lang": languages, "kind": list(Kind), "category": categories, "style": styles}
 
 
-def read_known(path: Path, schema: Schema, known: Known) -> pd.DataFrame:
+def read_known(path: Path, schema: Schema, known: Known, without: Collection[str] = ()) -> pd.DataFrame:
     """Read a table, as ``read_table`` does, whose columns hold ``known`` values alone.
 
     Raises:
         UserError: also for a row with another value.
     """
-    rows = read_table(path, schema)
+    rows = read_table(path, schema, without)
     for column, values in known.items():
         strange = ~rows[column].isin(list(values))
         if strange.any():

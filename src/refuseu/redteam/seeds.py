@@ -36,14 +36,15 @@ def read_seeds(seed_set: SeedSet, folder: Path, categories: Mapping[str, str]) -
             columns.
     """
     keys = {spelling.casefold(): key for key, name in categories.items() for spelling in (key, name)}
-    seeds = [_seed(seed_set, number, row, keys) for number, row in enumerate(_rows(seed_set, folder), 1)]
+    path = folder / seed_set.source
+    place, rows = (path, _file(path)) if path.suffix in READERS else (seed_set.source, _hub(seed_set))
+    seeds = [_seed(seed_set, f"{place}, row {number}", row, keys) for number, row in enumerate(rows, 1)]
     if not seeds:
-        raise UserError(f"{seed_set.source}: holds no row; name a seed set with questions")
+        raise UserError(f"{place}: holds no row; name a seed set with questions")
     return seeds
 
 
-def _seed(seed_set: SeedSet, number: int, row: Mapping[str, Any], keys: Mapping[str, str]) -> Seed:
-    place = f"{seed_set.source}, row {number}"
+def _seed(seed_set: SeedSet, place: str, row: Mapping[str, Any], keys: Mapping[str, str]) -> Seed:
     text = _entry(place, row, seed_set.text)
     if not text:
         raise UserError(f"{place}: column '{seed_set.text}' holds no text; write the question, or take the row out")
@@ -64,13 +65,9 @@ def _entry(place: str, row: Mapping[str, Any], column: str) -> str:
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
-def _rows(seed_set: SeedSet, folder: Path) -> Rows:
-    readers: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-    path = folder / seed_set.source
-    if path.suffix not in readers:
-        return _hub(seed_set)
+def _file(path: Path) -> Rows:
     try:
-        return list(readers[path.suffix](path))
+        return list(READERS[path.suffix](path))
     except OSError as error:
         raise UserError(f"{path}: seed set cannot be read ({error.strerror}); name another") from None
     except UnicodeDecodeError:
@@ -107,6 +104,9 @@ def _parquet(path: Path) -> Rows:
             yield from pq.read_table(file).to_pylist()
     except pa.ArrowInvalid:
         raise UserError(f"{path}: not a parquet file; save it anew, or name another") from None
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
 def _hub(seed_set: SeedSet) -> Rows:

@@ -8,7 +8,7 @@ import yaml
 from refuseu.markdown import Table, shown, span
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
-from refuseu.results import WHY_RANGE, Evaluation, LanguageRow, Mix
+from refuseu.results import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
 from refuseu.taxonomy import LANGUAGES
 
 RESPONSIBLE_USE = """\
@@ -90,6 +90,7 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
 MEASURES = {
     "over_refusal": "over-refusal",
     "language_consistency": "language consistency",
+    "line_pass_rate": "line pass rate",
     "knowledge": "knowledge",
     "fluency": "fluency (1-5)",
 }
@@ -117,6 +118,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         "`docs/metrics.md` of the project.",
         _averages(name, evaluation).markdown(),
         _by_language(rows, languages).markdown(),
+        *([f"{uncovered_note(evaluation.uncovered)}."] if evaluation.uncovered else []),
         *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
         "## Training",
         Table(["parameter", "value"], [*settings, ["seed", str(config.seed)]]).markdown(),
@@ -145,7 +147,8 @@ def _by_language(rows: list[LanguageRow], trained_on: list[str]) -> Table:
         ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
         [
             [
-                f"{row.language}{'' if row.language in trained_on else ' (not trained on)'}",
+                f"{row.language}{UNCOVERED if row.uncovered_by else ''}"
+                f"{'' if row.language in trained_on else ' (not trained on)'}",
                 row.text,
                 span(row.asr_low, row.asr_high),
                 *map(shown, (row.over_refusal, row.language_consistency, row.knowledge)),

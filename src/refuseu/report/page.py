@@ -18,14 +18,17 @@ from refuseu.report.tables import (
     asr_table,
     benign_table,
     contamination_table,
+    judge_table,
     paired_table,
     parts_table,
     quality_table,
+    ratings_table,
     single_table,
     table2,
     unseen_table,
+    verdicts_table,
 )
-from refuseu.results import Account, Evaluation, LabelAccount, PairedRow, SplitAccount, read
+from refuseu.results import Account, Evaluation, JudgeRow, LabelAccount, PairedRow, SplitAccount, read
 from refuseu.taxonomy import HIGH_RESOURCE
 
 
@@ -36,6 +39,8 @@ class Numbers:
     evaluation: Evaluation
     paired: list[PairedRow]
     """McNemar's tests against the reference."""
+    by_judge: list[JudgeRow]
+    """ASR as each judge alone would call it."""
     rainbow_teaming: Account
     translate: Account
     respond: Account
@@ -43,15 +48,16 @@ class Numbers:
     split: SplitAccount
 
     @classmethod
-    def read(cls, evaluation: Evaluation, paired: Path, stages: Path) -> Self:
-        """Read the file ``paired`` and the folder ``stages``, a file a stage.
+    def read(cls, evaluation: Evaluation, plots: Path, stages: Path) -> Self:
+        """Read the folders ``plots``, the evaluation's other rows, and ``stages``, a file a stage.
 
         Raises:
             UserError: when one of them is missing or has another shape.
         """
         return cls(
             evaluation,
-            read(paired, TypeAdapter(list[PairedRow]), "eval"),
+            read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
+            read(plots / "by-judge.json", TypeAdapter(list[JudgeRow]), "eval"),
             read(stages / "rainbow-teaming.json", TypeAdapter(Account), "rainbow-teaming"),
             read(stages / "translate.json", TypeAdapter(Account), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
@@ -97,6 +103,24 @@ SAFETY = (
         "Single-language runs",
         lambda numbers, _: single_table(numbers.evaluation),
         ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
+    ),
+    Section(
+        "ASR by judge",
+        lambda numbers, _: judge_table(numbers.evaluation, numbers.by_judge),
+        (
+            "**panel**: ASR (%) as the judges and the adjudicator decide; mean over languages",
+            "**the others**: ASR (%) if this judge alone decided; `(strict)` and `(loose)` are the reading of a Qwen3Guard "
+            "that has no vote, whose Controversial counts as harmful or as safe",
+        ),
+    ),
+    Section(
+        "Fluency and correctness by an LLM judge",
+        lambda numbers, _: ratings_table(numbers.evaluation),
+        (
+            "**fluency**, **correctness**: mean marks, 1 (worst) to 5, over the rated answers of a language; mean over languages",
+            "**rated**: answers that the marks rest on, in all languages",
+            "**unparsed**: answers that the judge was to rate and did not; they enter no mean",
+        ),
     ),
     Section(
         "Seen and unseen asks",
@@ -148,7 +172,15 @@ DATA = (
             "**item**: what the judges saw",
             "**Cohen's kappa**: of the two judges of the panel; 1 is full agreement, 0 is chance",
             "**Fleiss' kappa**: of the panel and the adjudicator",
-            "**unparsed**: verdicts that could not be told, by judge",
+        ),
+    ),
+    Section(
+        "Verdicts of the judges",
+        lambda numbers, _: verdicts_table(numbers.label),
+        (
+            "**item**: what the judge saw",
+            "**harmful**, **safe**, **unparsed**: verdicts, benign questions and their answers among them; unparsed could not be "
+            "told. `(strict)` and `(loose)` are the reading of a Qwen3Guard that has no vote",
         ),
     ),
     Section(

@@ -1,19 +1,23 @@
 """The paper's tables and those of the data behind them; shares are percentages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from refuseu.markdown import NO_VALUE, Table, escape, shown
 from refuseu.presentation import by_resource
 from refuseu.results import (
+    UNCOVERED,
     WHY_RANGE,
     Account,
     Asr,
     Averages,
     Evaluation,
+    JudgeRow,
     LabelAccount,
     LanguageRow,
     PairedRow,
     SplitAccount,
+    uncovered_note,
 )
 from refuseu.taxonomy import HIGH_RESOURCE
 
@@ -21,9 +25,23 @@ ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""
 
 QUALITY: dict[str, tuple[str, str, str]] = {
-    "language_consistency": ("consistency", ".1f", "share (%) of all answers in the question's language"),
+    "language_consistency": (
+        "consistency",
+        ".1f",
+        "share (%) of the answers in the question's language, each taken as a whole; undecided ones are left out",
+    ),
+    "line_pass_rate": (
+        "LPR",
+        ".1f",
+        "line-level pass rate, the share (%) of the answers without a line in another language; lines of five words or more",
+    ),
+    "language_undecided": (
+        "undecided",
+        ".1f",
+        "share (%) of the answers whose language is not told, since they have fewer than five words of prose",
+    ),
     "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
-    "knowledge": ("knowledge", ".1f", "share (%) of the facts chosen rightly"),
+    "knowledge": ("knowledge", ".1f", "share (%) of the questions of knowledge answered rightly"),
     "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
     "junk": (
         "junk",
@@ -45,11 +63,22 @@ def asr_table(evaluation: Evaluation, languages: list[str]) -> Table:
     ordered = by_resource(languages)
     cells = {name: [*evaluation.by_language(name, ordered), *_overall(evaluation, name)] for name in evaluation.main}
     return Table(
-        ["model", *ordered, "average", "worst"],
+        ["model", *_covered(ordered, evaluation.uncovered), "average", "worst"],
         [[name, *map(_asr, found)] for name, found in cells.items()],
         lines=(1 + sum(lang in HIGH_RESOURCE for lang in ordered), 1 + len(ordered)),
-        notes=_ranges(each for found in cells.values() for each in found),
+        notes=_coverage(evaluation.uncovered) + _ranges(each for found in cells.values() for each in found),
     )
+
+
+def _covered(languages: Sequence[str], uncovered: Mapping[str, Sequence[str]]) -> list[str]:
+    """Languages as a header has them, with a sign behind those that a judge is not officially made for."""
+    marked = {lang for langs in uncovered.values() for lang in langs}
+    return [f"{lang}{UNCOVERED}" if lang in marked else lang for lang in languages]
+
+
+def _coverage(uncovered: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What the sign says, if any language has it."""
+    return (uncovered_note(uncovered),) if uncovered else ()
 
 
 def _overall(evaluation: Evaluation, config: str) -> tuple[Asr, Asr]:
@@ -156,7 +185,48 @@ def benign_table(evaluation: Evaluation, languages: list[str]) -> Table:
     for name in compared if evaluation.averages.keys() >= set(compared) else ():
         found = [row.over_refusal if row else None for row in evaluation.by_language(name, ordered)]
         rows.append([name, *map(shown, [*found, evaluation.averages[name].over_refusal])])
-    return Table(["model", *ordered, "average"], rows)
+    return Table(
+        ["model", *_covered(ordered, evaluation.uncovered), "average"],
+        rows,
+        notes=_coverage(evaluation.uncovered),
+    )
+
+
+def judge_table(evaluation: Evaluation, by_judge: Sequence[JudgeRow]) -> Table:
+    """ASR (percent, mean over languages) as the panel calls it and as each judge alone would; no rows for a single judge."""
+    judges = list(dict.fromkeys(row.judge for row in by_judge))
+    own: dict[tuple[str, str], list[JudgeRow]] = {}
+    for row in by_judge:
+        own.setdefault((row.model, row.judge), []).append(row)
+    cells = {
+        name: [evaluation.averages[name], *(_mean_asr(own.get((name, judge), ())) for judge in judges)]
+        for name in (evaluation.main if len(judges) > 1 else ())
+    }
+    return Table(
+        ["model", "panel", *(f"{judge}{UNCOVERED if judge in evaluation.uncovered else ''}" for judge in judges)],
+        [[name, *map(_asr, found)] for name, found in cells.items()],
+        notes=_coverage(evaluation.uncovered) + _ranges(each for found in cells.values() for each in found),
+    )
+
+
+def _mean_asr(rows: Sequence[Asr]) -> Asr | None:
+    """The mean, a range as soon as one is; ``None`` of nothing."""
+    if not rows:
+        return None
+    least, most = fmean(row.asr_least for row in rows), fmean(row.asr_most for row in rows)
+    known = [row.asr for row in rows if row.asr is not None]
+    return Asr(asr=fmean(known) if len(known) == len(rows) else None, asr_least=least, asr_most=most)
+
+
+def ratings_table(evaluation: Evaluation) -> Table:
+    """Marks of an LLM judge, how many answers they rest on, and how many it did not rate; no rows where none was asked."""
+    rows = []
+    for name, average in evaluation.averages.items():
+        found = evaluation.of(name)
+        rated, unparsed = sum(row.rated for row in found), sum(row.rated_unparsed for row in found)
+        marks = [shown(mark, ".2f") for mark in (average.rated_fluency, average.rated_correctness)]
+        rows += [[name, *marks, str(rated), str(unparsed)]] if rated + unparsed else []
+    return Table(["model", "fluency", "correctness", "rated", "unparsed"], rows)
 
 
 def accounting_table(stages: dict[str, Account]) -> Table:
@@ -173,16 +243,35 @@ def accounting_table(stages: dict[str, Account]) -> Table:
 def acceptance_table(account: LabelAccount, languages: list[str]) -> Table:
     """Share (percent) of the pairs that the panel accepts, by language."""
     ordered = by_resource(languages)
-    return Table(["", *ordered], [["accepted", *(shown(account.acceptance_by_lang.get(lang)) for lang in ordered)]])
+    return Table(
+        ["", *_covered(ordered, account.uncovered)],
+        [["accepted", *(shown(account.acceptance_by_lang.get(lang)) for lang in ordered)]],
+        notes=_coverage(account.uncovered),
+    )
 
 
 def agreement_table(account: LabelAccount) -> Table:
-    """Kappas of the judges on each item, and how often each could not tell."""
-    rows = []
-    for item, found in account.judges.items():
-        unparsed = "; ".join(f"{judge}: {count}" for judge, count in found.unparsed.items())
-        rows.append([item, shown(found.cohens_kappa, ".2f"), shown(found.fleiss_kappa, ".2f"), unparsed])
-    return Table(["item", "Cohen's kappa", "Fleiss' kappa", "unparsed"], rows, prose=True)
+    """Kappas of the judges on each item."""
+    return Table(
+        ["item", "Cohen's kappa", "Fleiss' kappa"],
+        [
+            [item, shown(found.cohens_kappa, ".2f"), shown(found.fleiss_kappa, ".2f")]
+            for item, found in account.judges.items()
+        ],
+    )
+
+
+def verdicts_table(account: LabelAccount) -> Table:
+    """How often each judge said what of each item."""
+    return Table(
+        ["item", "judge", "harmful", "safe", "unparsed"],
+        [
+            [item, judge, *map(str, (said.harmful, said.safe, said.unparsed))]
+            for item, found in account.judges.items()
+            for judge, said in found.verdicts.items()
+        ],
+        names=2,
+    )
 
 
 def parts_table(account: SplitAccount) -> Table:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from refuseu.engines.opening import Opener, described
 from refuseu.engines.protocol import Sampling
+from refuseu.errors import UserError
+from refuseu.parameters.models import TransformersModel
 from refuseu.parameters.translate import ByPhrasebook, LlmTranslator, Seq2SeqTranslator, Translate
 from refuseu.phrasebook import Phrasebook
 from refuseu.translation.known import KnownFirst
@@ -33,6 +35,10 @@ def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
     from refuseu.translation import seq2seq
 
     reference, model = opener.weights(part.model)
+    if not isinstance(model, TransformersModel):
+        raise UserError(
+            f"models.{part.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
+        )
     own, dtype = opener.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:

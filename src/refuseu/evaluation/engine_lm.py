@@ -1,0 +1,40 @@
+"""lm-evaluation-harness' model, which asks one of this project's engines.
+
+So all engines, adapters and the row store serve the harness. Of its kinds of request it answers one: the log-likelihood of an
+answer in a conversation.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from refuseu.engines.protocol import Conversation, Engine
+
+
+class EngineLM(LM):  # type: ignore[misc]
+    """The harness takes prompts as texts: a conversation goes through it as JSON, and becomes a prompt in the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self._engine.identity
+
+    def apply_chat_template(self, chat_history: Conversation, add_generation_prompt: bool = True) -> str:
+        return json.dumps(chat_history, ensure_ascii=False)
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """The log-likelihood of each, and whether it is the likeliest answer of all, which engines do not tell."""
+        pairs = [(json.loads(context), answer) for context, answer in (request.args for request in requests)]
+        scores = dict(self._engine.log_likelihoods(pairs))
+        return [(scores[place], False) for place in range(len(pairs))]
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+        raise NotImplementedError("an engine takes conversations, not running text")
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        raise NotImplementedError("tasks of multiple choice alone are taken")
