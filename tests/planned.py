@@ -44,9 +44,7 @@ def vllm(**settings: object) -> dict[str, object]:
 
 
 def books_of(parameters: Parameters) -> dict[str, Phrasebook]:
-    return load_phrasebooks(
-        ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles
-    )
+    return load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
 
 
 def asks_of(parameters: Parameters, told: str = "word " * 100) -> list[Ask]:

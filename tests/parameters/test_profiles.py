@@ -1,4 +1,4 @@
-"""Every profile is read, says what the paper says where it names the paper's models, and asks nothing that its models cannot do."""
+"""Every profile is read, and those of the paper say what the paper says."""
 
 import pytest
 from repository import ROOT

