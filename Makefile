@@ -9,12 +9,15 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
+.PHONY: repro plan table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.config
 	@$(BIN)/python -m refuseu.lanes
 	@$(BIN)/python -m refuseu.report
+
+plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8]
+	@$(BIN)/python -m refuseu.plan $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
 
 table: .venv/ready  ## The paper's table in the terminal
 	@$(BIN)/python -m refuseu.report
@@ -160,6 +163,7 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
+## PROFILE, MACHINE: plan: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers

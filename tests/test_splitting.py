@@ -333,16 +333,15 @@ def test_a_mix_of_more_twins_than_train_has_is_one_sentence(pairs: pd.DataFrame)
     with pytest.raises(UserError) as caught:
         mix(some, LANGUAGES, 0.2, seed=1)
     assert caught.value.message == (
-        "train.benign_share: a share of 0.2 needs 10 questions with a benign twin, train has 2; lower it (0 without twins)"
+        "train.benign_share: a share of 0.2 needs 10 questions with a benign twin, train has 2; lower it"
     )
     assert Counter(mix(some, LANGUAGES, 0.05, seed=1)["kind"]) == Counter(harmful=80, benign=4)
 
 
-def test_without_twins_only_a_share_of_none_can_be_had(pairs: pd.DataFrame) -> None:
+def test_where_nobody_wrote_twins_there_are_none_to_mix_in(pairs: pd.DataFrame) -> None:
     harmful = pairs[pairs["kind"] == "harmful"]
-    assert len(mix(harmful, LANGUAGES, 0.0, seed=1)) == 80
-    with pytest.raises(UserError, match=r"needs 10 questions with a benign twin, train has 0; lower it \(0 without"):
-        mix(harmful, LANGUAGES, 0.2, seed=1)
+    for share in (0.0, 0.2):
+        assert Counter(mix(harmful, LANGUAGES, share, seed=1)["kind"]) == Counter(harmful=80)
 
 
 def test_an_empty_mix(pairs: pd.DataFrame) -> None:

@@ -45,7 +45,8 @@ class Table:
         parts = [cells[0].ljust(widths[0])]
         for column in range(1, len(cells)):
             parts.append(" | " if column in self.lines else "  ")
-            parts.append(cells[column].rjust(widths[column]))
+            last = self.prose and column == len(cells) - 1
+            parts.append(cells[column] if last else cells[column].rjust(widths[column]))
         return "".join(parts)
 
 

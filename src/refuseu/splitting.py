@@ -171,15 +171,16 @@ def _fill(
 def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
     """The DPO pairs of a config: the same rows in each of its languages, ``benign_share`` of them benign.
 
-    All harmful pairs are used; benign twins are drawn so that they make up the share.
+    All harmful pairs are used; benign twins are drawn so that they make up the share. Where the search wrote no twins, there is
+    none to draw, whatever the share.
     """
     harmful = train["kind"] == Kind.HARMFUL
     twins = sorted(train.loc[~harmful, "slot_id"].unique())
-    wanted = round(train.loc[harmful, "slot_id"].nunique() * benign_share / (1 - benign_share))
+    wanted = round(train.loc[harmful, "slot_id"].nunique() * benign_share / (1 - benign_share)) if twins else 0
     if wanted > len(twins):
         raise UserError(
             f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
-            f"{len(twins)}; lower it (0 without twins)"
+            f"{len(twins)}; lower it"
         )
     drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
     chosen = train["lang"].isin(languages) & (harmful | train["slot_id"].isin(drawn))

@@ -19,6 +19,19 @@ def newest_commit(repo: str, revision: str | None) -> str:
         return str(HfApi().model_info(repo, revision=revision).sha)
 
 
+def assert_obtainable(repo: str, revision: str | None) -> None:
+    """Ask the hub whether the files of a repository at a revision may be fetched; nothing is.
+
+    Raises:
+        UserError: when they may not: gated, unknown, no such revision, no network.
+    """
+    from huggingface_hub import HfApi
+
+    with _reachable(repo):
+        HfApi().auth_check(repo)
+        HfApi().model_info(repo, revision=revision)
+
+
 def fetched(reference: ModelReference) -> ModelReference:
     """The model as a folder on this machine; a repository is fetched at its commit, where the hub's cache lacks it.
 

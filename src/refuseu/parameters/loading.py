@@ -40,13 +40,14 @@ def _at(sections: dict[str, Any], key: str) -> Any:
     return section.get(part) if isinstance(section, dict) else None
 
 
-def merged_sections(root: Path) -> tuple[dict[str, Any], str]:
-    """Both halves of every section, and the names of the two files that they stand in."""
+def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], str]:
+    """Both halves of every section, and the names of the two files that they stand in; ``profile`` in place of the one named."""
     params = _sections(root / "params.yaml", "run from the repository's root")
+    params |= {"profile": profile} if profile else {}
     name = f"profiles/{params.get('profile')}.yaml"
     known = ", ".join(sorted(path.stem for path in (root / "profiles").glob("*.yaml")))
-    profile = _sections(root / name, f"params.yaml: profile must be one of {known}")
-    for section, own in profile.items():
+    chosen = _sections(root / name, f"params.yaml: profile must be one of {known}")
+    for section, own in chosen.items():
         other = params.get(section, {})
         for file, half in ((name, own), ("params.yaml", other)):
             if not isinstance(half, dict):
@@ -54,7 +55,7 @@ def merged_sections(root: Path) -> tuple[dict[str, Any], str]:
         twice = [key for key in own if key in other]
         if twice:
             raise UserError(f"{name}: {section}.{twice[0]} also stands in params.yaml; keep one of the two")
-    return {**params, **{key: {**own, **params.get(key, {})} for key, own in profile.items()}}, f"params.yaml or {name}"
+    return {**params, **{key: {**own, **params.get(key, {})} for key, own in chosen.items()}}, f"params.yaml or {name}"
 
 
 def _sections(path: Path, way_out: str) -> dict[str, Any]:

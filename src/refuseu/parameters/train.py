@@ -30,7 +30,10 @@ class Train(Section):
     languages: Languages
     """What the config ``custom`` trains on."""
     benign_share: BenignShare
-    """Share of benign pairs (chosen: an answer, rejected: a refusal) in every mix; the paper used none."""
+    """Share of benign pairs (chosen: an answer, rejected: a refusal) in every mix; the paper used none.
+
+    Where ``rainbow-teaming.twin`` is none there are none either, whatever stands here.
+    """
     configs: Annotated[dict[str, TrainConfig], Field(min_length=1)]
     """The mixes by name; each trains a model of its own."""
 

