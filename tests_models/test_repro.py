@@ -1,4 +1,4 @@
-"""The real ``dvc repro`` with a real model in every part: two languages, three categories, three styles, three configs.
+"""The real ``dvc repro`` with a real model in every part: two languages, three categories, two styles, three configs.
 
 A model of 135 M parameters babbles where it is told to write, to translate, to refuse or to judge. What is shown is that the
 pipeline takes none of it for what it is not, accounts for every row and ends: the questions of the withheld categories,
@@ -19,7 +19,17 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-COPIED = ("src", "stages", "machines", "data/phrasebook", "data/prompts", "data/refusals", "data/seeds", "dvc.yaml")
+COPIED = (
+    "src",
+    "stages",
+    "machines",
+    "data/phrasebook",
+    "data/prompts",
+    "data/refusals",
+    "data/seeds",
+    "data/sets",
+    "dvc.yaml",
+)
 FILES = (".dvcignore", ".gitignore")
 WITHHELD = {"S4", "S12"}
 
@@ -38,7 +48,7 @@ PROFILE: dict[str, Any] = {
         "preference": LLM,
         "elites_per_cell": 2,
         "iterations": 3,
-        "mutations": 24,
+        "mutations": 16,
         "max_new_tokens": 24,
     },
     "translate": {"translator": LLM, "min_chrf": 60.0},
@@ -78,15 +88,16 @@ def write_parameters(folder: Path) -> None:
     """The smoke profile with real models in its parts, and a smaller experiment."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | EXPERIMENT
     params["categories"] = {key: params["categories"][key] for key in ("S2", "S4", "S12")}
-    params["styles"] = {key: params["styles"][key] for key in ("slang", "role_play", "hypotheticals")}
+    params["styles"] = {key: params["styles"][key] for key in ("slang", "role_play")}
     mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "only-de": {"languages": ["de"]}}
     params["train"] |= {"languages": ["en"], "configs": mixes}
     params["eval"] |= {"max_unparsed": 1.0}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
     split = smoke["split"] | {"dev_per_category": 1, "unseen_test_asks": 0, "unseen_dev_asks": 0}
+    dpo = smoke["dpo"] | {"method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "profiles").mkdir()
-    (folder / "profiles" / "real.yaml").write_text(yaml.safe_dump(smoke | PROFILE | {"split": split}))
+    (folder / "profiles" / "real.yaml").write_text(yaml.safe_dump(smoke | PROFILE | {"split": split, "dpo": dpo}))
 
 
 def run(folder: Path, *command: str) -> None:
