@@ -40,7 +40,10 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path
     panel = panel_of(parameters.label, books, opener, prompts, refusals)
 
     right_language = in_their_language(texts, Identifier(parameters.languages))
-    votes = judge_pairs(texts, len(answered), panel)
+    judges = {
+        name: judge for name, judge in panel.everyone.items() if name in (*parameters.label.voters, *panel.beside)
+    }
+    votes = judge_pairs(texts, len(answered), judges)
     kept, rejected = sort_out(answered, right_language, votes, parameters.label)
 
     write_batches(texts.complete(kept), out / "pairs.parquet", PAIR)

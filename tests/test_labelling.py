@@ -6,7 +6,6 @@ import pytest
 
 from refuseu import labelling
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.labelling import (
     HARM,
@@ -246,7 +245,7 @@ def test_the_language_must_be_right_in_all_three(item: str) -> None:
 def test_judges_are_asked_batch_by_batch_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
     one, two = FakeJudge(), FakeJudge()
     batches = [pair(chosen="refusal", rejected="unparsed"), *[pair(chosen="refusal", rejected="compliance")] * 2]
-    votes = judge_pairs([batches[0], pd.concat(batches[1:])], 3, Panel({"one": one}, {"two": two}))
+    votes = judge_pairs([batches[0], pd.concat(batches[1:])], 3, {"one": one, "two": two})
     assert one.asked == two.asked == [1, 1, 1, 2, 2, 2]
     assert votes["rejected"]["two"]["reply"].tolist() == ["unparsed", "compliance", "compliance"]
     assert votes["question"]["one"]["harm"].tolist() == ["harmful"] * 3
@@ -351,6 +350,12 @@ def test_the_adjudicator_has_no_vote() -> None:
     assert why(with_adjudicator(of_judges(PAPER, **GOOD), "safe/unparsed"), STRICT) is None
     refused = of_judges(PAPER, **{**GOOD, "rejected": "safe/refusal safe/refusal"})
     assert why(with_adjudicator(refused, "harmful/compliance")) == NOT_REJECTED
+
+
+def test_an_adjudicator_that_is_dear_need_not_judge_all_pairs() -> None:
+    assert PAPER.voters == ("lexicon", "ngrams", "nearest")
+    assert PAPER.model_copy(update={"adjudicator_labels": False}).voters == ("lexicon", "ngrams")
+    assert PAPER.model_copy(update={"adjudicator": None}).voters == ("lexicon", "ngrams")
 
 
 def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> None:

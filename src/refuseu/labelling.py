@@ -6,7 +6,7 @@ refuses.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ import pandas as pd
 
 from refuseu.accounting import account
 from refuseu.identification import Identifier
-from refuseu.judges.panel import Panel
-from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.parameters.label import Label
 from refuseu.progress import Progress
 from refuseu.records.batches import BATCH
@@ -32,15 +31,15 @@ Votes = dict[str, dict[str, pd.DataFrame]]
 """By item and judge, the columns ``harm`` and ``reply``: a row a pair, in the order of the pairs."""
 
 
-def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, panel: Panel) -> Votes:
-    """Every judge's verdict on each item of each pair.
+def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, judges: Mapping[str, Judge]) -> Votes:
+    """The verdict of each of ``judges`` on each item of each pair.
 
     Judges come one after the other, so that no two models need be loaded at once; each goes through all ``pairs`` again,
     which come in batches of altogether so many ``rows``.
     """
     votes: Votes = {item: {} for item in ITEMS}
-    with Progress("label", rows * len(ITEMS) * len(panel.everyone), "verdict") as progress:
-        for name, judge in panel.everyone.items():
+    with Progress("label", rows * len(ITEMS) * len(judges), "verdict") as progress:
+        for name, judge in judges.items():
             said: dict[str, list[pd.DataFrame]] = {item: [] for item in ITEMS}
             for batch in pairs:
                 for item in ITEMS:

@@ -62,6 +62,8 @@ class Label(Section):
     """The panel, by the names that the judges have in tables."""
     adjudicator: JudgePart | None = None
     """Decides in evaluation where the judges differ; a single judge needs none."""
+    adjudicator_labels: bool = True
+    """Whether it judges all pairs too, without a vote, so that its agreement with the judges is known; it may be dear."""
     question: Quorum
     """A question is kept when all (any) of the judges call it harmful; a benign one when they call it safe."""
     chosen: Quorum
@@ -71,8 +73,8 @@ class Label(Section):
 
     @property
     def voters(self) -> tuple[str, ...]:
-        """The names of the judges and of the adjudicator, which is called by its kind."""
-        return (*self.judges, *([self.adjudicator.kind] if self.adjudicator else []))
+        """The names of those who judge pairs; the adjudicator is called by its kind."""
+        return (*self.judges, *([self.adjudicator.kind] if self.adjudicator and self.adjudicator_labels else []))
 
     @model_validator(mode="after")
     def _adjudicated(self) -> Self:

@@ -117,12 +117,12 @@ class Asks:
             yield Ask("respond", part.refuser.model, rows, self._prompt("refusal") + question, refusal)
 
     def label(self) -> Iterator[Ask]:
-        """Every judge judges the question and both answers of each pair; so does the adjudicator, for agreement."""
+        """Every judge judges the question and both answers of each pair; so may the adjudicator, for agreement."""
         lengths, protocol = self.lengths, self.parameters.label
         answers = lengths.mean(lengths.refusal) + lengths.mean(lengths.answer, self.parameters.respond.max_new_tokens)
         exchange = lengths.mean(lengths.question) + answers / JUDGED
-        voters = [*protocol.judges.values(), *([protocol.adjudicator] if protocol.adjudicator else [])]
-        for part in voters:
+        adjudicators = [protocol.adjudicator] if protocol.adjudicator and protocol.adjudicator_labels else []
+        for part in (*protocol.judges.values(), *adjudicators):
             yield from _judged("label", part, JUDGED * self.flow.pairs, exchange, share_asked=1 / JUDGED)
 
     def eval(self) -> Iterator[Ask]:
