@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from parameter_files import write
 from repository import ROOT
@@ -72,3 +73,17 @@ def test_an_unknown_machine_is_named_before_any_stage(runnable: Path, monkeypatc
     monkeypatch.setenv("REFUSEU_MACHINE", "cluster")
     result = CliRunner().invoke(main)
     assert (result.exit_code, "REFUSEU_MACHINE must be one of: cpu" in result.output) == (1, True)
+
+
+def test_a_model_that_cannot_be_had_here_is_named_before_any_stage(
+    runnable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    path = runnable / "profiles" / "smoke.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["models"]["ruler"] = {"engine": "openai", "model": "a-model", "key": "A_KEY"}
+    profile["label"]["adjudicator"] = {"kind": "chat", "model": "ruler"}
+    path.write_text(yaml.safe_dump(profile))
+    result = CliRunner().invoke(main)
+    assert result.exit_code == 1
+    assert result.output == ("Error: models.ruler: the key A_KEY is not set; type 'export A_KEY=…' before you start\n")
