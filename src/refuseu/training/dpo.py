@@ -225,6 +225,7 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
         gradient_checkpointing=machine.gradient_checkpointing,
         use_cpu=machine.device == "cpu",
         bf16=settings.bf16,
+        ddp_find_unused_parameters=False,
         **{**EVERY_STEP, "save_strategy": "steps"},
         save_steps=machine.checkpoint_every,
         save_total_limit=KEPT,
