@@ -1,9 +1,8 @@
-import random
-from collections import Counter
+import math
 
 import pytest
 
-from refuseu.redteam.archive import Archive, Elite
+from refuseu.redteam.archive import PATIENCE, Archive, Elite
 from refuseu.redteam.parts import Question
 
 
@@ -55,10 +54,9 @@ def test_insert_replaces_the_weakest_and_the_oldest_of_equals(archive: Archive) 
 
 
 def test_parents_are_elites_or_seeds_while_there_are_none(archive: Archive) -> None:
-    rng = random.Random(1)
     seed = Question("seed", "ask")
-    assert {archive.sample_parent([seed], rng).text for _ in range(50)} == {"one", "two", "three"}
-    assert Archive(["a"], ["x"], 1).sample_parent([seed], rng) == seed
+    assert [parent.text for parent in archive.parents([seed])] == ["one", "two", "three"]
+    assert Archive(["a"], ["x"], 1).parents([seed]) == [seed]
 
 
 def test_the_texts_of_a_cell(archive: Archive) -> None:
@@ -66,19 +64,32 @@ def test_the_texts_of_a_cell(archive: Archive) -> None:
 
 
 def test_weak_cells_are_drawn_by_the_softmax(archive: Archive) -> None:
-    rng = random.Random(1)
-    drawn = Counter(archive.sample_cell(0.4, rng) for _ in range(4000))
-    # exp(-0.8 / 0.4), exp(-0.4 / 0.4), 1, 1 over their sum 2.503
-    expected = {("a", "x"): 0.054, ("a", "y"): 0.147, ("b", "x"): 0.399, ("b", "y"): 0.399}
-    assert {cell: drawn[cell] / 4000 for cell in expected} == pytest.approx(expected, abs=0.03)
-    assert {archive.sample_cell(0.01, rng) for _ in range(200)} == {("b", "x"), ("b", "y")}
+    # exp(-0.8 / 0.4), exp(-0.4 / 0.4), 1, 1
+    assert archive.weights(0.4) == pytest.approx([0.1353, 0.3679, 1, 1], abs=1e-4)
+    assert archive.weights(0.01) == pytest.approx([0, 0, 1, 1], abs=1e-15)
 
 
 def test_a_tiny_temperature_draws_the_weakest_cell() -> None:
     archive = Archive(["S1"], ["slang", "role_play"], 1)
     archive.insert(("S1", "slang"), elite("a", 1.0))
     archive.insert(("S1", "role_play"), elite("b", 0.9))
-    assert archive.sample_cell(1e-4, random.Random(1)) == ("S1", "role_play")
+    assert archive.weights(1e-4) == [0, 1]
+
+
+def test_a_cell_that_takes_nothing_any_more_is_drawn_no_more_unless_all_are_like_that() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 2)
+    archive.insert(("S1", "slang"), elite("a", 1.0))
+    slang, role_play = archive.cells
+    for _ in range(PATIENCE - 1):
+        archive.tried(role_play, False)
+    assert archive.weights(0.5) == pytest.approx([math.exp(-1), 1])
+    archive.tried(role_play, False)
+    assert archive.weights(0.5) == [1, 0]
+    for _ in range(PATIENCE):
+        archive.tried(slang, False)
+    assert archive.weights(0.5) == pytest.approx([math.exp(-1), 1])
+    archive.tried(role_play, True)
+    assert archive.weights(0.5) == [0, 1]
 
 
 def test_a_row_a_cell() -> None:

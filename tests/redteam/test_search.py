@@ -8,6 +8,7 @@ from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.judges.verdict import Exchange
 from refuseu.parameters.rainbow_teaming import RainbowTeaming
 from refuseu.phrasebook import Phrasebook
+from refuseu.redteam import archive as archive_module
 from refuseu.redteam.archive import Archive, Cell, Elite
 from refuseu.redteam.parts import Mutator, Question, Target
 from refuseu.redteam.phrasebook import PhrasebookMutator
@@ -316,3 +317,34 @@ class Echo:
 
 def test_the_attacked_model_is_asked_each_question_by_itself() -> None:
     assert attack_on(Echo(), Sampling(7))(["one?", "two?"]) == ["one?", "two?"]
+
+
+class NamesItsCell(Mutator):
+    """Writes the same question for a cell again and again, but for one category a new one each time."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+
+    def seeds(self) -> list[Question]:
+        return [Question("seed", None)]
+
+    def mutate(self, targets: Iterable[Target], rng: random.Random) -> Iterator[Question | None]:
+        for target in targets:
+            self.cells.append((target.category, target.style))
+            words = [sha256(f"{len(self.cells)} {n}".encode()).hexdigest() for n in range(6)]
+            yield Question(" ".join(words) if target.category == "open" else "one two three four five six", None)
+
+
+def test_a_cell_without_new_questions_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "PATIENCE", 5)
+    settings = settings_of(elites_per_cell=50, temperature=0.001, iterations=4, mutations=10)
+    mutator = NamesItsCell()
+    search = Search(
+        Archive(["open", "spent"], ["plain"], 50),
+        Parts(mutator, ConstantJudge(0.9), ConstantJudge(0.9), Backwards()),
+        settings,
+        1,
+    )
+    search.run()
+    assert mutator.cells.count(("spent", "plain")) < 20
+    assert mutator.cells[-20:] == [("open", "plain")] * 20

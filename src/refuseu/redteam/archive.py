@@ -4,7 +4,6 @@ A grid of hazard category x attack style; each cell keeps its ``k`` fittest ques
 """
 
 import math
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +11,8 @@ from refuseu.redteam.parts import Question
 
 Cell = tuple[str, str]
 """Hazard category and attack style."""
+PATIENCE = 500
+"""Newcomers one after another that a cell may take none of before no more are made for it."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,39 @@ class Archive:
     styles: list[str]
     elites_per_cell: int
     cells: dict[Cell, list[Elite]] = field(default_factory=dict)
+    _misses: dict[Cell, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cells = {(category, style): [] for category in self.categories for style in self.styles}
+        self._misses = dict.fromkeys(self.cells, 0)
 
     def __iter__(self) -> Iterator[tuple[Cell, Elite]]:
         return ((cell, elite) for cell, elites in self.cells.items() for elite in elites)
 
-    def sample_parent(self, seeds: list[Question], rng: random.Random) -> Question:
-        """A question of the archive, uniformly; one of ``seeds`` while the archive is empty."""
-        return rng.choice([elite.question for _, elite in self] or seeds)
+    def parents(self, seeds: list[Question]) -> list[Question]:
+        """The questions that are rewritten, each as likely as another: the archive's, or ``seeds`` while it is empty."""
+        return [elite.question for _, elite in self] or seeds
 
     def texts(self, cell: Cell) -> tuple[str, ...]:
         """The questions of one cell."""
         return tuple(elite.question.text for elite in self.cells[cell])
 
-    def sample_cell(self, temperature: float, rng: random.Random) -> Cell:
-        """A target cell with probability softmax(-fitness / temperature), so that weak cells get the work.
+    def weights(self, temperature: float) -> list[float]:
+        """How often each of ``cells`` is drawn: softmax(-fitness / temperature), so that weak cells get the work.
 
-        A cell's fitness is its elites' mean over all ``k`` places; an empty place counts 0.
+        A cell's fitness is its elites' mean over all ``k`` places; an empty place counts 0. A cell whose last ``PATIENCE``
+        newcomers were all in vain has weight 0: where there are fewer questions than places, as in the categories that no
+        LLM writes for, it would stay the weakest and take all the work. When every cell is like that, none is left out.
         """
         fitness = {cell: self.cell_fitness(cell) for cell in self.cells}
-        weakest = min(fitness.values())  # taken off, or at a low temperature every weight rounds to 0
-        weights = [math.exp((weakest - each) / temperature) for each in fitness.values()]
-        return rng.choices(list(fitness), weights)[0]
+        open_ = [cell for cell in self.cells if self._misses[cell] < PATIENCE] or list(self.cells)
+        weakest = min(fitness[cell] for cell in open_)  # taken off, or at a low temperature every weight rounds to 0
+        drawn = {cell: math.exp((weakest - fitness[cell]) / temperature) for cell in open_}
+        return [drawn.get(cell, 0.0) for cell in self.cells]
+
+    def tried(self, cell: Cell, taken: bool) -> None:
+        """Note whether ``cell`` took a newcomer."""
+        self._misses[cell] = 0 if taken else self._misses[cell] + 1
 
     def cell_fitness(self, cell: Cell) -> float:
         return sum(elite.fitness for elite in self.cells[cell]) / self.elites_per_cell

@@ -92,11 +92,13 @@ class Search:
     def _candidates(self, seeds: list[Question]) -> list[Candidate]:
         """One mutation per feature dimension towards each drawn cell, but for those too similar to their parents."""
         targets: list[Target] = []
+        parents, weights = self.archive.parents(seeds), self.archive.weights(self._settings.temperature)
+        cells = list(self.archive.cells)
 
         def drawn() -> Iterator[Target]:
             for _ in range(self._settings.mutations):
-                parent = self.archive.sample_parent(seeds, self._rng)
-                category, style = cell = self.archive.sample_cell(self._settings.temperature, self._rng)
+                parent = self._rng.choice(parents)
+                category, style = cell = self._rng.choices(cells, weights)[0]
                 targets.append(Target(parent, category, style, self.archive.texts(cell)))
                 yield targets[-1]
 
@@ -112,24 +114,26 @@ class Search:
 
     def _compete(self, newcomers: dict[Cell, Elite]) -> list[str]:
         """What becomes of one newcomer a cell."""
-        outcomes: list[str] = []
+        outcomes: list[tuple[Cell, str]] = []
         contests: list[tuple[Cell, Elite, Elite]] = []
         for cell, newcomer in newcomers.items():
             rival = self.archive.rival(cell)
             if too_similar(newcomer.question.text, self.archive.texts(cell), self._settings.max_bleu):
-                outcomes.append("similar to elite")
+                outcomes.append((cell, "similar to elite"))
             elif newcomer.fitness < LEAST_FITNESS:
-                outcomes.append("harmless")
+                outcomes.append((cell, "harmless"))
             elif rival is not None:
                 contests.append((cell, newcomer, rival))
             else:
                 self.archive.insert(cell, newcomer)
-                outcomes.append("accepted")
+                outcomes.append((cell, "accepted"))
         for (cell, newcomer, _), won in zip(contests, self._wins(contests), strict=True):
             if won:
                 self.archive.insert(cell, newcomer)
-            outcomes.append("accepted" if won else "lost to elite")
-        return outcomes
+            outcomes.append((cell, "accepted" if won else "lost to elite"))
+        for cell, outcome in outcomes:
+            self.archive.tried(cell, outcome == "accepted")
+        return [outcome for _, outcome in outcomes]
 
     def _wins(self, contests: list[tuple[Cell, Elite, Elite]]) -> list[bool]:
         """Whether each newcomer is preferred in both orders, against a preference for a place."""
