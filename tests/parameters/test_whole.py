@@ -319,17 +319,23 @@ def test_every_part_that_a_model_plays_is_known(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("repo", [None, ""])
-@pytest.mark.parametrize("model", [{"engine": "transformers", "dtype": "float32"}, {"engine": "openai", "model": "x"}])
-def test_a_base_of_the_hub_needs_a_repository(model: Content, repo: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("repo", [{}, {"repo": ""}])
+def test_a_base_of_the_hub_needs_a_repository(repo: Content, tmp_path: Path) -> None:
     def edit(params: Content, profile: Content) -> None:
-        own = {} if repo is None or model["engine"] == "openai" else {"repo": repo}
-        profile["models"]["base"] = {**model, **own}
+        profile["models"]["base"] = {"engine": "transformers", "dtype": "float32", **repo}
         profile["base"] = {"kind": "hub"}
 
     assert message_of(write(tmp_path, edit)) == (
         "params.yaml or profiles/smoke.yaml: models.base.repo: missing; "
         "a base of kind hub is the model of this repository"
+    )
+
+
+def test_a_base_that_is_served_cannot_be_trained_further(tmp_path: Path) -> None:
+    served = {"engine": "openai", "model": "x"}
+    assert message_of(write(tmp_path, lambda _, profile: profile["models"].update(base=served))) == (
+        "params.yaml or profiles/smoke.yaml: models.base: must be a model with weights, for it is trained further; "
+        "not engine openai"
     )
 
 
