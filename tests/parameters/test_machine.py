@@ -49,7 +49,7 @@ def test_the_two_cores_are_taken_where_none_is_named(root: Path, monkeypatch: py
 
 
 def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (root / "machines").iterdir():
+    for path in (root / "machines").glob("*.yaml"):
         path.unlink()
     for name in ("large", "cpu"):
         (root / "machines" / f"{name}.yaml").touch()

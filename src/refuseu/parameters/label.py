@@ -80,10 +80,10 @@ class Label(Section):
     def _adjudicated(self) -> Self:
         if self.adjudicator is None and len(self.judges) > 1:
             raise ValueError("adjudicator: missing; someone must decide where the judges differ")
-        if self.adjudicator and self.adjudicator.kind in self.judges:
-            raise ValueError(f"judges.{self.adjudicator.kind}: is the adjudicator's name in tables; take another")
         if self.adjudicator in self.judges.values():
             raise ValueError("adjudicator: must differ from all judges")
+        if self.adjudicator and self.adjudicator.kind in self.judges:
+            raise ValueError(f"judges.{self.adjudicator.kind}: is the adjudicator's name in tables; take another")
         return self
 
 
