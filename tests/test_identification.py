@@ -70,28 +70,6 @@ def test_a_language_that_the_identifier_cannot_tell_is_named() -> None:
         Identifier(["en", "nb"])
 
 
-@pytest.mark.parametrize(("kept", "looked_at"), [(2, ["eins", "zwei"]), (1, ["eins", "zwei", "eins"])])
-def test_a_text_is_looked_at_once_as_long_as_it_is_remembered(
-    kept: int, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[str] = []
-
-    def classify(self: Identifier, text: str) -> Identified:
-        looked.append(text)
-        return Identified(text, text)
-
-    monkeypatch.setattr(identification, "KEPT", kept)
-    monkeypatch.setattr(Identifier, "_classify", classify)
-    identifier = Identifier(["de"])
-    assert [identifier.identify(text).free for text in ("eins", "eins", "zwei", "eins")] == [
-        "eins",
-        "eins",
-        "zwei",
-        "eins",
-    ]
-    assert looked == looked_at
-
-
 def test_identifiers_do_not_share_their_languages() -> None:
     text = "Leider muss ich diese Anfrage ablehnen, denn sie wäre gefährlich."
     assert [Identifier(codes).identify(text).restricted for codes in (["en"], ["en", "de"], ["en"])] == [

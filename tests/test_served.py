@@ -153,7 +153,7 @@ PROFILE = {
         "preference": PLAYED,
         "elites_per_cell": 3,
         "iterations": 3,
-        "mutations": 12,
+        "mutations": 24,
         "max_new_tokens": 24,
     },
     "translate": {"translator": PLAYED, "min_chrf": 90.0},
@@ -428,6 +428,8 @@ def test_a_fault_names_a_row_and_not_what_stands_in_it(
     table.to_parquet(damaged)
     assert MARK in str(table.to_dict())
     monkeypatch.chdir(ran.root)
+    monkeypatch.setenv("REFUSEU_MACHINE", "served")
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
     options = {**STAGES, **LATER}[name].format("nowhere").replace(f"nowhere/data/{path}", str(damaged))
     result = CliRunner().invoke(scripts.stage(name), options.split())
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output

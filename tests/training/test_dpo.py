@@ -246,8 +246,8 @@ def test_an_adapter_is_saved_alone_and_the_same_each_time(base: Path, tmp_path: 
 
 def test_an_adapter_that_was_trained_answers_on_its_base(base: Path, tmp_path: Path) -> None:
     train_dpo(MIX, ModelReference(base), settings(method=LORA, steps=40), ONE_CORE, 1, tmp_path / "slavic")
-    adapted = ModelReference.read(tmp_path / "slavic", ModelReference.read(base))
-    engines = [TransformersEngine(each, "tiny", 2, "float32") for each in (ModelReference.read(base), adapted)]
+    engine = TransformersEngine(ModelReference.read(base), "tiny", 2, "float32")
+    engines = [engine, engine.adapted(tmp_path / "slavic", "tiny+slavic")]
     asked = [(user(ROW["prompt"]), answer) for answer in ("No.", "Yes!")]
     scores = [dict(engine.log_likelihoods(asked)) for engine in engines]
     assert scores[1][0] - scores[1][1] > scores[0][0] - scores[0][1] + 1
