@@ -26,7 +26,7 @@ from refuseu.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = ModelReference("org/name", COMMIT)
-NETWORK = "check the network, or name a folder that holds the model"
+NETWORK = "check the network, or name a folder that holds it"
 WHOLE = ("model-00001-of-00002.safetensors", "config.json", "tokenizer.json")
 
 
@@ -93,7 +93,7 @@ def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any], 
 
 
 MOVED, OTHER = "a" * 40, "b" * 40
-ADVICE = "its rows are asked anew; name a commit in the profile to keep to one"
+ADVICE = "its rows are asked anew; name a commit to keep to one"
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def answered(kind: Callable[..., HfHubHTTPError], status: int) -> HfHubHTTPError
     return kind("of several\n\nlines", response=Response(status, request=Request("GET", "http://127.0.0.1")))
 
 
-UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend the profile"
+UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend its name"
 FAULTS = [
     (
         answered(GatedRepoError, 403),
@@ -200,7 +200,7 @@ FAULTS = [
     ),
     (
         answered(RevisionNotFoundError, 404),
-        "org/name: has no such revision; name one of its commits in the profile",
+        "org/name: has no such revision; name one of its commits",
     ),
     (answered(RepositoryNotFoundError, 401), UNKNOWN),
     (HFValidationError("org/name"), UNKNOWN),

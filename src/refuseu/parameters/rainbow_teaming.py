@@ -1,10 +1,11 @@
 """The section ``rainbow-teaming``, and what its stage reads."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
+from refuseu.parameters.foreign import Foreign
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.models import Asked, Models
 from refuseu.parameters.section import Positive, Rate, Section, Seed
@@ -28,21 +29,10 @@ class LlmPart(Asked):
     kind: Literal["llm"]
 
 
-class SeedSet(Section):
-    """Questions of others that a search starts from: where they are, and in which columns."""
+class SeedSet(Foreign):
+    """Questions of others that a search starts from; files lie in ``data/seeds``."""
 
-    source: str
-    """A file in ``data/seeds`` that ends in ``.csv``, ``.jsonl`` or ``.parquet``, or a dataset of the hub (``org/name``)."""
-    text: str
-    """Column of the question."""
-    category: str | None = None
-    """Column of the hazard category, by its key or its name; an empty entry is none."""
-    revision: str | None = None
-    """Commit of the hub's dataset."""
-    config: str | None = None
-    """Config of the hub's dataset, where it has several."""
-    split: str = "train"
-    """Split of the hub's dataset."""
+    called: ClassVar[str] = "seed set"
 
 
 class LlmMutator(LlmPart):
