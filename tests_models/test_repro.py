@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-COPIED = ("src", "stages", "machines", "data/phrasebook", "data/prompts", "data/refusals", "data/seeds", "dvc.yaml")
+COPIED = ("src", "stages", "machines", "data/phrasebook", "data/prompts", "data/published", "data/refusals", "data/seeds", "dvc.yaml")
 FILES = (".dvcignore", ".gitignore")
 WITHHELD = {"S4", "S12"}
 

@@ -60,13 +60,18 @@ class ForeignRow:
         given = self.entry(column).casefold() if column else ""
         if not given:
             return None
-        keys = {spelling.casefold(): key for key, name in categories.items() for spelling in (key, name)}
+        keys = spellings(categories)
         if given not in keys:
             raise UserError(
                 f"{self.place}: column '{column}' holds none of the categories of params.yaml; "
                 "write a key or a name of one, or leave it empty"
             )
         return keys[given]
+
+
+def spellings(named: Mapping[str, str]) -> dict[str, str]:
+    """Every spelling, a key or a name of ``named`` (key to name), case apart, to its key."""
+    return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
 
 
 def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
