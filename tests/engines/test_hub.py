@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 
 from refuseu.engines.hub import fetched
 from refuseu.engines.reference import ModelReference
-from refuseu.engines.revisions import hub_model, newest_commit
+from refuseu.engines.revisions import hub_commit, hub_model, newest_commit
 from refuseu.errors import UserError
 from refuseu.store import Store
 
@@ -133,6 +133,18 @@ def test_each_branch_of_each_repository_is_noted_apart(
     at(OTHER)
     hub_model("org/name", "v1", store)
     assert capfd.readouterr().err == f"Note: org/name: v1 is at {OTHER} now and was at {MOVED}; {ADVICE}\n"
+
+
+def test_a_dataset_is_noted_apart_from_a_model_of_its_name(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(COMMIT)
+    hub_model("org/name", None, store)
+    api = SimpleNamespace(dataset_info=lambda repo, revision: SimpleNamespace(sha=OTHER))
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    assert hub_commit("org/name", None, store, "dataset") == OTHER
+    assert hub_commit("org/name", COMMIT, store, "dataset") == COMMIT
+    assert capfd.readouterr().err == ""
 
 
 def test_where_the_hub_cannot_be_reached_the_noted_commit_is_taken_and_told(
