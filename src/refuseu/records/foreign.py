@@ -132,9 +132,6 @@ def _parquet(path: Path) -> Rows:
 READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
-READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-
-
 def _hub(source: Source) -> Rows:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
