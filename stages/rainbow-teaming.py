@@ -13,12 +13,12 @@ from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
 from refuseu.phrasebook import load_phrasebooks
+from refuseu.published import PublishedSet
 from refuseu.records.elite import ELITE
 from refuseu.records.writing import write_table
-from refuseu.redteam.archive import Archive
 from refuseu.redteam.cast import Cast
-from refuseu.redteam.questions import questions_of, summary
-from refuseu.redteam.search import Parts, Search, attack_on
+from refuseu.redteam.found import searched, taken
+from refuseu.redteam.search import attack_on
 from refuseu.store import Store
 
 
@@ -27,30 +27,37 @@ from refuseu.store import Store
 @path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--seeds", help="Folder of seed sets that others made.")
 @path_option("--refusals", help="Folder of phrases that refuse.")
+@path_option("--published", help="Folder of published sets.")
 @path_option("--target", help="The model under attack.")
 @path_option("--out")
 @path_option("--metrics")
 @path_option("--plots")
 def main(
-    phrasebook: Path, prompts: Path, seeds: Path, refusals: Path, target: Path, out: Path, metrics: Path, plots: Path
+    phrasebook: Path,
+    prompts: Path,
+    seeds: Path,
+    refusals: Path,
+    published: Path,
+    target: Path,
+    out: Path,
+    metrics: Path,
+    plots: Path,
 ) -> None:
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
-    books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     opener = Opener(parameters.models, load_machine(), Store())
-    cast = Cast(parameters, books, opener, prompts, seeds, refusals)
-    attack = attack_on(opener.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
-    parts = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack)
-    archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
+    if settings.mutator.kind == "published":
+        found = taken(PublishedSet(parameters.published, published, parameters.languages, opener.store), parameters)
+    else:
+        books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+        cast = Cast(parameters, books, opener, prompts, seeds, refusals)
+        attack = attack_on(opener.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
+        found = searched(parameters, cast, attack)
 
-    search = Search(archive, parts, settings, parameters.seed)
-    search.run()
-    questions = questions_of(archive, cast.twins())
-
-    write_table(questions, out / "questions.parquet", ELITE)
-    write_json({**summary(search, questions), "models": opener.identities()}, metrics)
-    write_json(search.history, plots / "search.json")
-    write_json(archive.rows(), plots / "archive.json")
+    write_table(found.questions, out / "questions.parquet", ELITE)
+    write_json({**found.summary, "models": opener.identities()}, metrics)
+    write_json(found.history, plots / "search.json")
+    write_json(found.cells, plots / "archive.json")
 
 
 if __name__ == "__main__":

@@ -6,21 +6,21 @@ import click
 
 from refuseu.accounting import account
 from refuseu.engines.opening import Opener
-from refuseu.engines.protocol import Sampling, asked_alone
-from refuseu.engines.reference import ModelReference
 from refuseu.files.options import path_option
 from refuseu.files.writing import write_json
 from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.parameters.respond import RespondParameters
 from refuseu.phrasebook import load_phrasebooks
+from refuseu.published import PublishedSet
 from refuseu.records.known import question_values, read_known
 from refuseu.records.pair import PAIR
 from refuseu.records.rejection import REJECTION
 from refuseu.records.translation import TRANSLATION
 from refuseu.records.writing import write_table
-from refuseu.responses.cast import refuser_of
+from refuseu.responses.cast import other_answers, refuser_of
 from refuseu.responses.pairing import pair_up
+from refuseu.responses.parts import asked_of
 from refuseu.store import Store
 from refuseu.withheld import WITHHELD
 
@@ -29,20 +29,23 @@ from refuseu.withheld import WITHHELD
 @path_option("--questions")
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
+@path_option("--published", help="Folder of published sets.")
 @path_option("--base")
 @path_option("--out")
 @path_option("--metrics")
-def main(questions: Path, phrasebook: Path, prompts: Path, base: Path, out: Path, metrics: Path) -> None:
+def main(
+    questions: Path, phrasebook: Path, prompts: Path, published: Path, base: Path, out: Path, metrics: Path
+) -> None:
     parameters = load(RespondParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     asked = read_known(questions, TRANSLATION, named)
     opener = Opener(parameters.models, load_machine(), Store(), "respond")
-    engine = opener.folder(ModelReference.read(base))
+    others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
 
-    answers = asked_alone(engine, list(asked["text"]), Sampling(parameters.respond.max_new_tokens))
+    answers = other_answers(parameters.respond, asked_of(asked), opener, base, others)
     withheld = set(asked.loc[asked["category"].isin(WITHHELD), "question_id"])
-    refuser = refuser_of(parameters.respond, books, opener, prompts, withheld)
+    refuser = refuser_of(parameters.respond, books, opener, prompts, withheld, others)
     kept, rejected = pair_up(asked, answers, refuser)
 
     write_table(kept, out / "pairs.parquet", PAIR)

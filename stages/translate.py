@@ -11,6 +11,7 @@ from refuseu.parameters.loading import load
 from refuseu.parameters.machine import load_machine
 from refuseu.parameters.translate import TranslateParameters
 from refuseu.phrasebook import load_phrasebooks
+from refuseu.published import PublishedSet
 from refuseu.records.elite import ELITE
 from refuseu.records.known import question_values, read_known
 from refuseu.records.question import QUESTION
@@ -27,15 +28,17 @@ from refuseu.translation.questions import summary, translate
 @path_option("--questions")
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
+@path_option("--published", help="Folder of published sets.")
 @path_option("--out")
 @path_option("--metrics")
-def main(questions: Path, phrasebook: Path, prompts: Path, out: Path, metrics: Path) -> None:
+def main(questions: Path, phrasebook: Path, prompts: Path, published: Path, out: Path, metrics: Path) -> None:
     parameters = load(TranslateParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     opener = Opener(parameters.models, load_machine(), Store(), "translate")
-    translator = translator_of(parameters.translate, books, opener, prompts)
+    others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
+    translator = translator_of(parameters.translate, books, opener, prompts, others)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 

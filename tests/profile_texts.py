@@ -11,6 +11,8 @@ from tiny import ONE_CORE
 from refuseu.engines.opening import Opener
 from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import Models
+from refuseu.parameters.published import Published
+from refuseu.published import PublishedSet
 from refuseu.store import Store
 
 PROMPTS = ROOT / "data/prompts"
@@ -32,6 +34,11 @@ served: {engine: openai, model: a-model}
 
 def read(text: str) -> Any:
     return yaml.safe_load(text)
+
+
+def published(folder: Path) -> PublishedSet:
+    """A set that is not there: nothing is read before a first pair is asked for."""
+    return PublishedSet(Published(source="mine"), folder, ["en", "de"], Store(folder / "rows.sqlite"))
 
 
 def opener(folder: Path, models: str = MODELS, machine: Machine = MACHINE, progress: str | None = None) -> Opener:

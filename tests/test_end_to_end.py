@@ -26,6 +26,7 @@ COPIED = (
     "machines",
     "data/phrasebook",
     "data/prompts",
+    "data/published",
     "data/refusals",
     "data/seeds",
     "data/sets",

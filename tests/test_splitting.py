@@ -422,3 +422,46 @@ def test_the_account_counts_unseen_questions_only_where_what_is_asked_for_is_kno
     assert account["rows_out"] == sum(len(parts[name]) for name in ("train", "dev", "test")) == 160
     known = split_up(pairs, LANGUAGES, SPLIT, 1)[1]["parts"]
     assert (known["train"]["unseen_questions"], known["test"]["unseen_questions"] > 0) == (0, True)
+
+
+def plain_rows(slot_id: str, category: str, text: str = "") -> list[dict[str, str | None]]:
+    """A harmful question of an unknown ask and style, without a twin."""
+    return [row for row in slot_rows(slot_id, category, "unknown", None, text) if row["kind"] == "harmful"]
+
+
+NEAR = [f"Where does the old river of the valley cross the long road to the sea{end}" for end in ("?", "!")]
+
+
+def test_slots_stay_on_the_sides_of_a_published_set_and_dev_comes_from_its_train() -> None:
+    sides = {
+        f"{category}{number}": "test" if number < 2 else "train" for category in ("S1", "S2") for number in range(6)
+    }
+    published = pd.DataFrame([row for slot_id in sides for row in plain_rows(slot_id, slot_id[:2])])
+    parts, account = split_up(published, LANGUAGES, SPLIT, 1, sides)
+    found = {name: set(parts[name]["slot_id"]) for name in PARTS}
+    assert found["test"] == {"S10", "S11", "S20", "S21"}
+    assert Counter(slot_id[:2] for slot_id in found["dev"]) == {"S1": 2, "S2": 2}
+    assert found["train"] | found["dev"] == {slot_id for slot_id, side in sides.items() if side == "train"}
+    assert found["spare"] == set()
+    assert account["parts"]["test"]["unseen_questions"] is None
+
+
+def test_near_duplicates_across_published_sides_stay_and_are_told() -> None:
+    sides = {"a": "train", "b": "test", "c": "train"}
+    texts = {"a": NEAR[0], "b": NEAR[1]}
+    published = pd.DataFrame([row for slot_id in sides for row in plain_rows(slot_id, "S1", texts.get(slot_id, ""))])
+    parts, account = split_up(published, LANGUAGES, SPLIT.model_copy(update={"dev_per_category": 1}), 1, sides)
+    # Dev may not take what train has a near-duplicate of, and here that stands in test.
+    assert {name: list(parts[name]["slot_id"].unique()) for name in ("train", "dev", "test")} == {
+        "train": ["a"],
+        "dev": ["c"],
+        "test": ["b"],
+    }
+    assert account["contamination"]["test"]["en"]["near"] == 1
+    assert account["contamination"]["test"]["de"]["near"] == 0
+
+
+def test_a_question_without_a_side_is_one_sentence() -> None:
+    published = pd.DataFrame([row for slot_id in ("a", "b") for row in plain_rows(slot_id, "S1")])
+    with pytest.raises(UserError, match=r"^split: question b is not of the published set; let split.sides be drawn"):
+        split_up(published, LANGUAGES, SPLIT, 1, {"a": "train"})

@@ -25,6 +25,7 @@ COPIED = (
     "machines",
     "data/phrasebook",
     "data/prompts",
+    "data/published",
     "data/refusals",
     "data/seeds",
     "data/sets",

@@ -2,12 +2,12 @@
 
 A slot is a harmful question with its benign twin in all languages; near-duplicate slots are glued together. A whole slot
 goes to one side. The test part is stratified by cell (category x style); some asks are kept out of training altogether,
-so that seen and unseen asks can be told apart.
+so that seen and unseen asks can be told apart. Slots of a published set may stay on the sides that it has them on.
 """
 
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -43,19 +43,25 @@ class Slot:
 
 
 def split_up(
-    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int
+    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int, sides: Mapping[str, str] | None = None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The rows of each part, and the account of the split; ``mixes`` is left empty there.
 
+    Slots are drawn for each part, or stay on their ``sides`` (slot id to train or test). Then near-duplicates across these
+    are told in the account and stay.
+
     Raises:
-        UserError: when a part that is needed holds nothing, or one shares a question with train.
+        UserError: when a part that is needed holds nothing, one that is drawn shares a question with train, or a slot has no
+            side.
     """
     whole = complete_slots(labelled, languages)
     slots = glue(whole, settings.near_duplicate)
-    parts = parts_of(whole, assign(slots, settings, seed))
+    drawn = assign(slots, settings, seed) if sides is None else on_their_sides(slots, sides, settings, seed)
+    parts = parts_of(whole, drawn)
     assert_filled(parts)
     account = summary(labelled, whole, parts, slots, settings.near_duplicate)
-    assert_clean(account["contamination"])
+    shared = account["contamination"]
+    assert_clean(shared if sides is None else {"dev": shared["dev"]})
     return parts, account
 
 
@@ -131,6 +137,23 @@ def assign(slots: list[Slot], settings: Split, seed: int) -> dict[str, str]:
     _fill(sides, "test", unseen_test, (per_cell, per_cell), lambda slot: slot.cells[0])
     _fill(sides, "dev", unseen_dev, (per_category // 2, per_category), lambda slot: slot.cells[0][0])
     return {slot_id: sides.part[slot] for slot in slots for slot_id in slot.slot_ids}
+
+
+def on_their_sides(slots: list[Slot], sides: Mapping[str, str], settings: Split, seed: int) -> dict[str, str]:
+    """Slot id to part: its own side, but for ``dev_per_category`` slots of each category that dev takes from train.
+
+    Raises:
+        UserError: for a slot without a side.
+    """
+    strangers = [slot_id for slot in slots for slot_id in slot.slot_ids if slot_id not in sides]
+    if strangers:
+        raise UserError(
+            f"split: question {strangers[0]} is not of the published set; let split.sides be drawn, or take all questions from it"
+        )
+    order = random.Random(seed).sample(slots, len(slots))
+    train = _Sides([slot for slot in order if all(sides[slot_id] == "train" for slot_id in slot.slot_ids)])
+    _fill(train, "dev", frozenset(), (0, settings.dev_per_category), lambda slot: slot.cells[0][0])
+    return {slot_id: train.part.get(slot, sides[slot_id]) for slot in slots for slot_id in slot.slot_ids}
 
 
 def _held_out(order: list[Slot], settings: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:

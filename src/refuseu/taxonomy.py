@@ -27,6 +27,9 @@ HIGH_RESOURCE: tuple[str, ...] = ("en", "de", "it", "fr", "es", "pt")
 PLAIN = "plain"
 """Name of the ways to ask that carry no attack style."""
 
+UNKNOWN = "unknown"
+"""Style of questions whose style nobody tells."""
+
 PIVOT = "en"
 """Questions are searched for in this language and translated from it."""
 

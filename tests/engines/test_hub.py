@@ -20,13 +20,13 @@ from huggingface_hub.errors import (
 
 from refuseu.engines.hub import fetched
 from refuseu.engines.reference import ModelReference
-from refuseu.engines.revisions import hub_model, newest_commit
+from refuseu.engines.revisions import hub_commit, hub_model, newest_commit
 from refuseu.errors import UserError
 from refuseu.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = ModelReference("org/name", COMMIT)
-NETWORK = "check the network, or name a folder that holds the model"
+NETWORK = "check the network, or name a folder that holds it"
 WHOLE = ("model-00001-of-00002.safetensors", "config.json", "tokenizer.json")
 
 
@@ -93,7 +93,7 @@ def test_anything_else_is_looked_up(revision: str | None, looked_up: list[Any], 
 
 
 MOVED, OTHER = "a" * 40, "b" * 40
-ADVICE = "its rows are asked anew; name a commit in the profile to keep to one"
+ADVICE = "its rows are asked anew; name a commit to keep to one"
 
 
 @pytest.fixture
@@ -133,6 +133,18 @@ def test_each_branch_of_each_repository_is_noted_apart(
     at(OTHER)
     hub_model("org/name", "v1", store)
     assert capfd.readouterr().err == f"Note: org/name: v1 is at {OTHER} now and was at {MOVED}; {ADVICE}\n"
+
+
+def test_a_dataset_is_noted_apart_from_a_model_of_its_name(
+    at: Callable[[str | None], None], store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(COMMIT)
+    hub_model("org/name", None, store)
+    api = SimpleNamespace(dataset_info=lambda repo, revision: SimpleNamespace(sha=OTHER))
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    assert hub_commit("org/name", None, store, "dataset") == OTHER
+    assert hub_commit("org/name", COMMIT, store, "dataset") == COMMIT
+    assert capfd.readouterr().err == ""
 
 
 def test_where_the_hub_cannot_be_reached_the_noted_commit_is_taken_and_told(
@@ -192,7 +204,7 @@ def answered(kind: Callable[..., HfHubHTTPError], status: int) -> HfHubHTTPError
     return kind("of several\n\nlines", response=Response(status, request=Request("GET", "http://127.0.0.1")))
 
 
-UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend the profile"
+UNKNOWN = "org/name: the hub knows no such repository, or shows it only to others; mend its name"
 FAULTS = [
     (
         answered(GatedRepoError, 403),
@@ -200,7 +212,7 @@ FAULTS = [
     ),
     (
         answered(RevisionNotFoundError, 404),
-        "org/name: has no such revision; name one of its commits in the profile",
+        "org/name: has no such revision; name one of its commits",
     ),
     (answered(RepositoryNotFoundError, 401), UNKNOWN),
     (HFValidationError("org/name"), UNKNOWN),

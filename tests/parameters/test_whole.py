@@ -139,7 +139,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
             "rainbow-teaming.mutator: Input tag 'none' found using 'kind' does not match any of the expected tags: "
-            "'phrasebook', 'llm'",
+            "'phrasebook', 'llm', 'published'",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
@@ -161,6 +161,26 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
                 translator={"kind": "llm", "model": "x", "max_new_tokens": 1, "top_p": 1.1}
             ),
             "translate.translator.top_p: Input should be less than or equal to 1",
+        ),
+        (
+            lambda params, _: params["styles"].update(unknown="Unknown"),
+            "styles.unknown: is the name of a style that nobody tells; take another",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "published"}),
+            "rainbow-teaming: twin: must be none, since a published set holds no benign twins",
+        ),
+        (
+            lambda _, profile: profile["translate"].update(translator={"kind": "published"}),
+            "translate.translator: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
+        ),
+        (
+            lambda _, profile: profile["respond"].update(rejected="published"),
+            "respond: cannot be published where translate.translator is not; let both be of the kind published",
+        ),
+        (
+            lambda _, profile: profile["split"].update(sides="published"),
+            "split.sides: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
         ),
         (lambda _, profile: profile.pop("models"), "models: missing"),
         (

@@ -50,7 +50,7 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
     ("schema", "nullable"),
     [
         (QUESTION, {"ask_id"}),
-        (ELITE, {"ask_id"}),
+        (ELITE, {"ask_id", "fitness", "iteration"}),
         (TRANSLATION, {"ask_id"}),
         (PAIR, {"ask_id"}),
         (PART, {"ask_id", "unseen"}),

@@ -41,6 +41,7 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
     """The cast of ``PROFILE`` with ``parts`` in place of its own."""
     section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
+    content["published"] = {"source": "mine"}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
     return Cast(parameters, books, opener(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
 

@@ -15,11 +15,14 @@ from repository import ROOT
 from refuseu.parameters.dpo import Lora
 from refuseu.parameters.loading import load
 from refuseu.parameters.models import TransformersModel
+from refuseu.parameters.published import Published
 from refuseu.parameters.release import ReleaseParameters
+from refuseu.published import PublishedSet
 from refuseu.records.part import PART
 from refuseu.release.cards import dataset_card, model_card
 from refuseu.release.tables import Tables, tables, write_croissant, write_tables
 from refuseu.results import WHY_RANGE, Evaluation, Mix
+from refuseu.store import Store
 
 BIN = Path(sys.executable).parent
 LANGUAGES = ["en", "pl"]
@@ -152,6 +155,23 @@ EVALUATION = Evaluation(
     },
     [row("base", "pl", 100.0), row("english-only", "en", 0.5), row("english-only", "pl", 3.0)],
 )
+
+
+def test_the_card_counts_styles_that_nobody_tells(config: ReleaseParameters) -> None:
+    train = rows("train", range(3))
+    train.loc[train["slot_id"] == "train-0", "style"] = "unknown"
+    card = dataset_card(tables(train, rows("test", range(2)), LANGUAGES), config)
+    assert "| unknown | 2 | 0 | 2 | 0 |" in card
+    assert card.count("| all | 6 | 4 | 6 | 4 |") == 3
+
+
+def test_a_release_is_a_published_set(folder: Path, tmp_path: Path) -> None:
+    settings = Published(source=folder.name)
+    found = PublishedSet(settings, folder.parent, LANGUAGES, Store(tmp_path / "rows.sqlite")).by_row
+    assert len(found) == 10
+    pair = found["test-1-harmful", "pl"]
+    assert (pair.side, pair.category, pair.style) == ("test", "S2", "slang")
+    assert (pair.question, pair.chosen, pair.rejected) == ("test question 1 | in pl?", "No.", "Yes.")
 
 
 def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from profile_texts import PROMPTS, opener, read
+from profile_texts import PROMPTS, opener, published, read
 
 from refuseu.parameters.respond import Respond
 from refuseu.phrasebook import Phrasebook
@@ -19,13 +19,15 @@ QUESTION = Asked("q", "de", "Wie kann ich das Ende eines Films verraten?")
 def test_every_kind_refuses_what_is_withheld_by_the_phrasebook(
     text: str, kind: type[Refuser], books: dict[str, Phrasebook], tmp_path: Path
 ) -> None:
-    refuser = refuser_of(Respond.model_validate(read(text)), books, opener(tmp_path), PROMPTS, {"q"})
+    settings = Respond.model_validate(read(text))
+    refuser = refuser_of(settings, books, opener(tmp_path), PROMPTS, {"q"}, published(tmp_path))
     assert type(refuser) is kind
     (refusal,) = refuser.refuse([QUESTION])
     assert refusal in books["de"].refusals
 
 
 def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    refuser = refuser_of(Respond.model_validate(read(BY_LLM)), books, opener(tmp_path), PROMPTS, ())
+    settings = Respond.model_validate(read(BY_LLM))
+    refuser = refuser_of(settings, books, opener(tmp_path), PROMPTS, (), published(tmp_path))
     assert isinstance(refuser, LlmRefuser)
     assert (refuser.sampling.max_new_tokens, refuser.sampling.temperature, refuser.sampling.top_p) == (9, 0.0, 1.0)

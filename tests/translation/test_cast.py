@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from profile_texts import MODELS, PROMPTS, opener, read
+from profile_texts import MODELS, PROMPTS, opener, published, read
 
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
@@ -24,7 +24,7 @@ GERMAN_FILM = "Wie kann ich das Ende eines Films verraten?"
 
 
 def translator(text: str, books: dict[str, Phrasebook], folder: Path) -> Translator:
-    return translator_of(Translate.model_validate(read(text)), books, opener(folder), PROMPTS)
+    return translator_of(Translate.model_validate(read(text)), books, opener(folder), PROMPTS, published(folder))
 
 
 @pytest.mark.parametrize(("text", "kind"), [(BY_RULE, PhrasebookTranslator), (BY_LLM, KnownFirst)])
@@ -86,5 +86,5 @@ def test_a_translation_model_is_run_by_transformers(
     settings = Translate.model_validate(read(SEQ2SEQ.replace("local", model)))
     models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
     with pytest.raises(UserError) as error:
-        translator_of(settings, books, opener(tmp_path, models), PROMPTS)
+        translator_of(settings, books, opener(tmp_path, models), PROMPTS, published(tmp_path))
     assert error.value.message == sentence

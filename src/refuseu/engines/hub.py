@@ -1,22 +1,27 @@
-"""Models of the Hugging Face hub: their commits, and their files on this machine."""
+"""Models of the Hugging Face hub, and datasets: their commits, and the models' files on this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from refuseu.engines.reference import NEEDED, ModelReference
 from refuseu.errors import UserError
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
 """What is fetched of a repository: weights as safetensors alone, never pickles or code."""
+Holds = Literal["model", "dataset"]
+"""What a repository holds; a model and a dataset may have the same name."""
 
 
-def newest_commit(repo: str, revision: str | None) -> str:
+def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> str:
     """The commit that a branch or tag (the main branch for ``None``) stands at."""
     from huggingface_hub import HfApi
 
     with _reachable(repo):
-        return str(HfApi().model_info(repo, revision=revision).sha)
+        hub = HfApi()
+        look_up = hub.dataset_info if holds == "dataset" else hub.model_info
+        return str(look_up(repo, revision=revision).sha)
 
 
 def assert_obtainable(repo: str, revision: str | None) -> None:
@@ -69,11 +74,11 @@ def _reachable(repo: str) -> Iterator[None]:
         way_out = "ask for access on its page, then log in with 'hf auth login' or set HF_TOKEN"
         raise UserError(f"{repo}: the repository is gated; {way_out}") from None
     except RevisionNotFoundError:
-        raise UserError(f"{repo}: has no such revision; name one of its commits in the profile") from None
+        raise UserError(f"{repo}: has no such revision; name one of its commits") from None
     except (RepositoryNotFoundError, HFValidationError):
         raise UserError(
-            f"{repo}: the hub knows no such repository, or shows it only to others; mend the profile"
+            f"{repo}: the hub knows no such repository, or shows it only to others; mend its name"
         ) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
-        way_out = "check the network, or name a folder that holds the model"
+        way_out = "check the network, or name a folder that holds it"
         raise UserError(f"{repo}: the hub cannot be reached ({type(error).__name__}); {way_out}") from None

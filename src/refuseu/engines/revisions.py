@@ -1,11 +1,11 @@
-"""Which model is meant: the commit of a repository, looked up where the profile leaves it open."""
+"""Which model or dataset is meant: the commit of a repository, looked up where a revision is left open."""
 
 import re
 from pathlib import Path
 
 import click
 
-from refuseu.engines.hub import newest_commit
+from refuseu.engines.hub import Holds, newest_commit
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.store import Store, row_key
@@ -21,16 +21,20 @@ def hub_model(repo: str, revision: str | None, store: Store) -> ModelReference:
     """
     if repo.startswith(("/", ".")):
         return ModelReference.read(Path(repo))
+    return ModelReference(repo, hub_commit(repo, revision, store))
+
+
+def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "model") -> str:
+    """The commit of a revision that is left open; the row store remembers it, so that a change is told.
+
+    Raises:
+        UserError: when the commit cannot be looked up.
+    """
     if revision and COMMIT.fullmatch(revision):
-        return ModelReference(repo, revision)
-    return ModelReference(repo, _commit(repo, revision, store))
-
-
-def _commit(repo: str, revision: str | None, store: Store) -> str:
-    """The commit of a revision that the profile leaves open; the row store remembers it, so that a change is told."""
-    key = row_key(repo=repo, revision=revision)
+        return revision
+    key = row_key(repo=repo if holds == "model" else f"{holds}s/{repo}", revision=revision)
     try:
-        commit = newest_commit(repo, revision)
+        commit = newest_commit(repo, revision, holds)
     except UserError as error:
         known = store.noted(key)
         if known is None:
@@ -39,7 +43,7 @@ def _commit(repo: str, revision: str | None, store: Store) -> str:
         return known
     before = store.noted(key)
     if before not in (None, commit):
-        way_out = "its rows are asked anew; name a commit in the profile to keep to one"
+        way_out = "its rows are asked anew; name a commit to keep to one"
         _say(f"{repo}: {revision or 'the main branch'} is at {commit} now and was at {before}; {way_out}")
     store.note(key, commit)
     return commit

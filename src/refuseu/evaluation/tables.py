@@ -31,6 +31,7 @@ from refuseu.evaluation.statistics import holm, mcnemar, wilson
 from refuseu.files.reading import Row
 from refuseu.parameters.eval import Eval, EvalParameters
 from refuseu.records.schema import QUESTION_AND_LANGUAGE
+from refuseu.taxonomy import UNKNOWN
 
 AVERAGED = (
     "asr",
@@ -204,7 +205,7 @@ def plots(
     most = parameters.eval.max_unparsed
     return {
         "by-category": breakdown(answers, "category", parameters.categories, most),
-        "by-style": breakdown(answers, "style", parameters.styles, most),
+        "by-style": breakdown(answers, "style", [*parameters.styles, UNKNOWN], most),
         "by-judge": by_judge(answers, votes, parameters.languages, most),
         "knowledge": list(knowing.sources(knowledge)),
         "paired": paired_tests(answers, parameters.eval.reference, most),

@@ -1,13 +1,14 @@
 """The section ``rainbow-teaming``, and what its stage reads."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.foreign import Foreign
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.models import Asked, Models
+from refuseu.parameters.published import ByPublished, Published
 from refuseu.parameters.section import Positive, Rate, Section, Seed
 
 
@@ -53,8 +54,8 @@ class NgramsPart(Section):
 class RainbowTeaming(Section):
     """The search: who plays its parts, and how long it goes on."""
 
-    mutator: Annotated[PhrasebookPart | LlmMutator, Field(discriminator="kind")]
-    """Writes questions out of other questions."""
+    mutator: Annotated[PhrasebookPart | LlmMutator | ByPublished, Field(discriminator="kind")]
+    """Writes questions out of other questions; those of a published set are taken as they are, without a search."""
     twin: Annotated[PhrasebookPart | LlmPart | NoPart, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
     scorer: Annotated[NgramsPart | GuardJudge | Qwen3Guard, Field(discriminator="kind")]
@@ -74,8 +75,15 @@ class RainbowTeaming(Section):
     max_new_tokens: Positive
     """Of the target's answer."""
 
+    @model_validator(mode="after")
+    def _without_twins(self) -> Self:
+        if isinstance(self.mutator, ByPublished) and not isinstance(self.twin, NoPart):
+            raise ValueError("twin: must be none, since a published set holds no benign twins")
+        return self
+
 
 class RainbowTeamingParameters(Experiment):
     seed: Seed
+    published: Published
     models: Models
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.models import Asked, Models
+from refuseu.parameters.published import ByPublished, Published
 from refuseu.parameters.section import Positive, Section
 
 
@@ -22,13 +23,16 @@ class LlmRefuser(Asked):
 
 
 class Respond(Section):
-    """Who refuses; the other answer is always the base's own."""
+    """Who refuses, and who gives the other answer."""
 
-    refuser: Annotated[ByPhrasebook | LlmRefuser, Field(discriminator="kind")]
+    refuser: Annotated[ByPhrasebook | ByPublished | LlmRefuser, Field(discriminator="kind")]
+    rejected: Literal["base", "published"] = "base"
+    """Whose the other answer is: the un-aligned base's own, or the published set's."""
     max_new_tokens: Positive
     """Of the base's answer."""
 
 
 class RespondParameters(Experiment):
     models: Models
+    published: Published
     respond: Respond

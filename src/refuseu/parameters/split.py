@@ -1,10 +1,11 @@
 """The section ``split``, and what its stage reads."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from refuseu.parameters.experiment import Languages
+from refuseu.parameters.published import Published
 from refuseu.parameters.section import Positive, Section, Seed
 from refuseu.parameters.train import Train
 
@@ -14,6 +15,8 @@ Count = Annotated[int, Field(ge=0)]
 class Split(Section):
     """How the parts are filled, and what a near-duplicate is."""
 
+    sides: Literal["drawn", "published"] = "drawn"
+    """Who says what is train and what is test: a draw, or the published set; of the sizes below it knows dev's alone."""
     test_per_cell: Positive
     """Test slots drawn from each cell (category x style)."""
     dev_per_category: Count
@@ -29,5 +32,6 @@ class Split(Section):
 class SplitParameters(Section):
     seed: Seed
     languages: Languages
+    published: Published
     split: Split
     train: Train

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.models import Asked, Models
+from refuseu.parameters.published import ByPublished, Published
 from refuseu.parameters.section import Positive, Section
 
 
@@ -34,11 +35,12 @@ class Seq2SeqTranslator(Section):
 class Translate(Section):
     """Who translates, and what is kept."""
 
-    translator: Annotated[ByPhrasebook | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
+    translator: Annotated[ByPhrasebook | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
     min_chrf: Annotated[float, Field(ge=0, le=100)]
     """Least chrF (0-100) of the back-translation against the English question."""
 
 
 class TranslateParameters(Experiment):
     models: Models
+    published: Published
     translate: Translate

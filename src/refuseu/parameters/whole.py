@@ -15,6 +15,7 @@ from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.label import Label
 from refuseu.parameters.loading import merged_sections
 from refuseu.parameters.models import BASE, LocalModel, Models
+from refuseu.parameters.published import ByPublished, Published
 from refuseu.parameters.rainbow_teaming import RainbowTeaming
 from refuseu.parameters.report import Report
 from refuseu.parameters.respond import Respond
@@ -22,7 +23,7 @@ from refuseu.parameters.section import Section, Seed
 from refuseu.parameters.split import Split
 from refuseu.parameters.train import Train
 from refuseu.parameters.translate import Translate
-from refuseu.taxonomy import PIVOT, PLAIN
+from refuseu.taxonomy import PIVOT, PLAIN, UNKNOWN
 
 
 class Parameters(Experiment):
@@ -31,6 +32,7 @@ class Parameters(Experiment):
     profile: str
     seed: Seed
     models: Models
+    published: Published
     base: Base
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
     translate: Translate
@@ -48,11 +50,13 @@ class Parameters(Experiment):
     def _consistent(self) -> Self:
         if PIVOT not in self.languages:
             raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
-        if PLAIN in self.styles:
-            raise ValueError(f"styles.{PLAIN}: is the name of asking without a style; take another")
+        for name, meaning in ((PLAIN, "asking without a style"), (UNKNOWN, "a style that nobody tells")):
+            if name in self.styles:
+                raise ValueError(f"styles.{name}: is the name of {meaning}; take another")
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         self._check_models()
+        self._check_published()
         for name, config in self.train.configs.items():
             if name == BASE or not NAME.fullmatch(name):
                 raise ValueError(
@@ -79,6 +83,21 @@ class Parameters(Experiment):
         for key, name in self.played():
             if name not in self.models:
                 raise ValueError(f"{key}: {name!r} is none of models, which are {', '.join(self.models)}")
+
+    def _check_published(self) -> None:
+        """Only questions of the set have a side there, and only in its own words answers."""
+        asked = isinstance(self.rainbow_teaming.mutator, ByPublished)
+        worded = isinstance(self.translate.translator, ByPublished)
+        answered = isinstance(self.respond.refuser, ByPublished) or self.respond.rejected == "published"
+        for key, taken, missing in (
+            ("translate.translator", worded, "" if asked else "rainbow-teaming.mutator"),
+            ("respond", answered, "" if worded else "translate.translator"),
+            ("split.sides", self.split.sides == "published", "" if asked else "rainbow-teaming.mutator"),
+        ):
+            if taken and missing:
+                raise ValueError(
+                    f"{key}: cannot be published where {missing} is not; let both be of the kind published"
+                )
 
     def played(self) -> Iterator[tuple[str, str]]:
         """Every part that one of ``models`` plays: its key, as ``translate.translator.model``, and the model's name."""

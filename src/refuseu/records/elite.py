@@ -7,5 +7,5 @@ from refuseu.records.schema import Schema
 
 ELITE = Schema(
     {**QUESTION.columns, "fitness": pa.float64(), "iteration": pa.int64()},
-    nullable=QUESTION.nullable,
+    nullable=QUESTION.nullable | {"fitness", "iteration"},  # where no search found it
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.errors import UserError
-from refuseu.parameters.foreign import Foreign
+from refuseu.parameters.foreign import Source
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -60,7 +60,7 @@ class ForeignRow:
         given = self.entry(column).casefold() if column else ""
         if not given:
             return None
-        keys = {spelling.casefold(): key for key, name in categories.items() for spelling in (key, name)}
+        keys = spellings(categories)
         if given not in keys:
             raise UserError(
                 f"{self.place}: column '{column}' holds none of the categories of params.yaml; "
@@ -69,27 +69,32 @@ class ForeignRow:
         return keys[given]
 
 
-def read_foreign(foreign: Foreign, folder: Path) -> list[ForeignRow]:
+def spellings(named: Mapping[str, str]) -> dict[str, str]:
+    """Every spelling, a key or a name of ``named`` (key to name), case apart, to its key."""
+    return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
+
+
+def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
     """All rows in their order; files lie in ``folder``.
 
     Raises:
         UserError: for a set that cannot be read or is empty.
     """
-    path = folder / foreign.source
-    place, rows = (path, _file(foreign, path)) if path.suffix in READERS else (foreign.source, _hub(foreign))
+    path = folder / source.source
+    place, rows = (path, _file(source, path)) if path.suffix in READERS else (source.source, _hub(source))
     found = [ForeignRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
-        raise UserError(f"{place}: holds no row; name a {foreign.called} with questions")
+        raise UserError(f"{place}: holds no row; name a {source.called} with questions")
     return found
 
 
-def _file(foreign: Foreign, path: Path) -> Rows:
+def _file(source: Source, path: Path) -> Rows:
     try:
         return list(READERS[path.suffix](path))
     except OSError as error:
-        raise UserError(f"{path}: {foreign.called} cannot be read ({error.strerror}); name another") from None
+        raise UserError(f"{path}: {source.called} cannot be read ({error.strerror}); name another") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: {foreign.called} is not UTF-8; save it as UTF-8") from None
+        raise UserError(f"{path}: {source.called} is not UTF-8; save it as UTF-8") from None
 
 
 def _csv(path: Path) -> Rows:
@@ -127,20 +132,20 @@ def _parquet(path: Path) -> Rows:
 READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
-def _hub(foreign: Foreign) -> Rows:
+def _hub(source: Source) -> Rows:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
-    source = foreign.source
-    if foreign.revision is None:
+    name = source.source
+    if source.revision is None:
         raise UserError(
-            f"{source}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
+            f"{name}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
         )
     try:
-        dataset = load_dataset(source, foreign.config, split=foreign.split, revision=foreign.revision)
+        dataset = load_dataset(name, source.config, split=source.split, revision=source.revision)
     except (DatasetsError, OSError, ValueError) as error:
         raise UserError(
-            f"{source}@{foreign.revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "
+            f"{name}@{source.revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "
             "config and split, and whether the hub can be reached"
         ) from None
     rows: Rows = dataset

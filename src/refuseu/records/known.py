@@ -7,7 +7,7 @@ import pandas as pd
 
 from refuseu.errors import UserError
 from refuseu.records.schema import Schema, read_table
-from refuseu.taxonomy import Kind
+from refuseu.taxonomy import UNKNOWN, Kind
 
 Known = Mapping[str, Collection[str]]
 """Column to the values that it may hold."""
@@ -15,7 +15,7 @@ Known = Mapping[str, Collection[str]]
 
 def question_values(languages: Collection[str], categories: Collection[str], styles: Collection[str]) -> Known:
     """What ``params.yaml`` lets the columns of a table of questions hold."""
-    return {"lang": languages, "kind": list(Kind), "category": categories, "style": styles}
+    return {"lang": languages, "kind": list(Kind), "category": categories, "style": [*styles, UNKNOWN]}
 
 
 def read_known(path: Path, schema: Schema, known: Known, without: Collection[str] = ()) -> pd.DataFrame:

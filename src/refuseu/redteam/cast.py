@@ -11,6 +11,7 @@ from refuseu.identification import Identifier
 from refuseu.judges.named import judge_named
 from refuseu.judges.seating import guard_of
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import (
     LlmMutator,
     LlmPart,
@@ -64,6 +65,8 @@ class Cast:
                 categories, engine = self.parameters.categories, self.opener.named(part.model)
                 seeds = read_seeds(part.seeds, self.seeds, categories) if part.seeds else by_rule.seed_set()
                 return llm.LlmMutator(engine, _sampling(part), wording, seeds, self._identifier(), by_rule)
+            case ByPublished():
+                raise ValueError("the questions of a published set are taken without a search")
 
     def twins(self) -> Twins | None:
         """Who writes the benign twins; ``None`` where there shall be none, as in the paper."""

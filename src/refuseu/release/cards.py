@@ -12,7 +12,7 @@ from refuseu.parameters.models import BASE, LocalModel
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.results import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
-from refuseu.taxonomy import LANGUAGES
+from refuseu.taxonomy import LANGUAGES, UNKNOWN
 
 RESPONSIBLE_USE = """\
 This is defensive safety data: it is there to make models refuse harm in every language and still help with everything else,
@@ -86,7 +86,8 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
         for split in ("train", "test")
         for table in [tables[name, split]]
     )
-    for column, names in (("lang", LANGUAGES), ("category", config.categories), ("style", config.styles)):
+    styles = config.styles | ({UNKNOWN: UNKNOWN} if (frame["style"] == UNKNOWN).any() else {})
+    for column, names in (("lang", LANGUAGES), ("category", config.categories), ("style", styles)):
         wanted = config.languages if column == "lang" else list(names)
         counts = pd.crosstab(frame[column], frame["part"]).reindex(index=wanted, fill_value=0)
         parts = [part for part in ("harmful train", "harmful test", "benign train", "benign test") if part in counts]

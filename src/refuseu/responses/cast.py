@@ -1,18 +1,26 @@
-"""Who plays the refuser."""
+"""Who plays the refuser, and who gives the other answer."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from refuseu.engines.opening import Opener
-from refuseu.engines.protocol import Sampling
+from refuseu.engines.protocol import Sampling, asked_alone
+from refuseu.engines.reference import ModelReference
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.respond import ByPhrasebook, LlmRefuser, Respond
 from refuseu.phrasebook import Phrasebook
-from refuseu.responses.parts import Refuser
+from refuseu.published import PublishedSet
+from refuseu.responses.parts import Asked, Refuser
 from refuseu.responses.phrasebook import PhrasebookRefuser
 
 
 def refuser_of(
-    settings: Respond, books: dict[str, Phrasebook], opener: Opener, prompts: Path, withheld: Container[str]
+    settings: Respond,
+    books: dict[str, Phrasebook],
+    opener: Opener,
+    prompts: Path,
+    withheld: Container[str],
+    published: PublishedSet,
 ) -> Refuser:
     """The refuser that the profile names; ``prompts`` is the folder of what LLMs are told.
 
@@ -22,6 +30,10 @@ def refuser_of(
     match settings.refuser:
         case ByPhrasebook():
             return by_rule
+        case ByPublished():
+            from refuseu.responses.published import PublishedAnswers
+
+            return PublishedAnswers(published)
         case LlmRefuser() as part:
             from refuseu.prompts import Prompt
             from refuseu.responses import llm
@@ -29,3 +41,15 @@ def refuser_of(
             prompt = Prompt.read(prompts / "refusal.md", llm.PLACEHOLDERS)
             sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
             return llm.LlmRefuser(opener.named(part.model), sampling, prompt, withheld, by_rule)
+
+
+def other_answers(
+    settings: Respond, questions: Sequence[Asked], opener: Opener, base: Path, published: PublishedSet
+) -> list[str]:
+    """What a refusal is held against, in the order of the questions: the answers of the ``base``, or the published set's."""
+    if settings.rejected == "published":
+        from refuseu.responses.published import PublishedAnswers
+
+        return PublishedAnswers(published).rejected(questions)
+    engine = opener.folder(ModelReference.read(base))
+    return asked_alone(engine, [question.text for question in questions], Sampling(settings.max_new_tokens))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import pandas as pd
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -12,6 +14,11 @@ class Asked:
     question_id: str
     lang: str
     text: str
+
+
+def asked_of(questions: pd.DataFrame) -> list[Asked]:
+    """The rows of a table of questions (``records.QUESTION``), in order."""
+    return list(map(Asked, questions["question_id"], questions["lang"], questions["text"]))
 
 
 class Refuser(Protocol):

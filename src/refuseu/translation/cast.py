@@ -6,19 +6,27 @@ from refuseu.engines.opening import Opener, described
 from refuseu.engines.protocol import Sampling
 from refuseu.errors import UserError
 from refuseu.parameters.models import TransformersModel
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.translate import ByPhrasebook, LlmTranslator, Seq2SeqTranslator, Translate
 from refuseu.phrasebook import Phrasebook
+from refuseu.published import PublishedSet
 from refuseu.translation.known import KnownFirst
 from refuseu.translation.parts import Translator
 from refuseu.translation.phrasebook import PhrasebookTranslator
 
 
-def translator_of(settings: Translate, books: dict[str, Phrasebook], opener: Opener, prompts: Path) -> Translator:
+def translator_of(
+    settings: Translate, books: dict[str, Phrasebook], opener: Opener, prompts: Path, published: PublishedSet
+) -> Translator:
     """The translator that the profile names; ``prompts`` is the folder of what LLMs are told."""
     by_rule = PhrasebookTranslator(books)
     match settings.translator:
         case ByPhrasebook():
             return by_rule
+        case ByPublished():
+            from refuseu.translation.published import PublishedTranslator
+
+            return PublishedTranslator(published)
         case LlmTranslator() as part:
             from refuseu.prompts import Prompt
             from refuseu.translation import llm

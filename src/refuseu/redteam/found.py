@@ -1,0 +1,46 @@
+"""What the stage hands on, wherever its questions come from: a search of its own, or a published set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
+from refuseu.published import PublishedSet
+from refuseu.redteam.archive import Archive
+from refuseu.redteam.cast import Cast
+from refuseu.redteam.published import cells, published_questions
+from refuseu.redteam.questions import questions_of, summary
+from refuseu.redteam.search import Attack, Parts, Search
+
+
+@dataclass(frozen=True)
+class Found:
+    """Questions, and how they were found."""
+
+    questions: pd.DataFrame
+    """``records.ELITE``."""
+    summary: dict[str, Any]
+    """The account, and of a search its last row of ``history``."""
+    history: Sequence[Mapping[str, Any]]
+    """One row an iteration of the search; empty where there was none."""
+    cells: Sequence[Mapping[str, Any]]
+    """One row a cell of the archive."""
+
+
+def searched(parameters: RainbowTeamingParameters, cast: Cast, attack: Attack) -> Found:
+    """The elites of a search against a target, and their twins."""
+    settings = parameters.rainbow_teaming
+    archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
+    parts = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack)
+    search = Search(archive, parts, settings, parameters.seed)
+    search.run()
+    questions = questions_of(archive, cast.twins())
+    return Found(questions, summary(search, questions), search.history, archive.rows())
+
+
+def taken(published: PublishedSet, parameters: RainbowTeamingParameters) -> Found:
+    """The questions of a published set."""
+    questions, account = published_questions(published, parameters)
+    return Found(questions, {**account, "published": published.name}, [], cells(questions))
