@@ -402,3 +402,30 @@ def test_a_checkpoint_is_taken_up_by_no_other_training(
     others = settings(steps=8, beta=0.2)
     assert train_dpo(MIX, ModelReference(base), others, EVERY_THIRD, 1, tmp_path / "slavic")[1][0]["step"] == 1
     assert list((tmp_path / ".cache/refuseu/checkpoints").iterdir()) == [left]
+
+
+def test_what_is_no_fault_of_the_training_costs_no_checkpoint(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def full(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        if self.state.global_step == 4:
+            raise torch.OutOfMemoryError
+        return train(self, *arguments, **named)
+
+    train = DPOTrainer.training_step
+    with monkeypatch.context() as patched:
+        patched.setattr(DPOTrainer, "training_step", full)
+        with pytest.raises(UserError, match="too little memory"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(dpo, "fetched", lambda reference: unreachable())
+        with pytest.raises(UserError, match="the hub cannot be reached"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    assert newest(left) == left / "checkpoint-3"
+
+
+def unreachable() -> ModelReference:
+    raise UserError("org/name: the hub cannot be reached")

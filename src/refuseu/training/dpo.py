@@ -66,26 +66,28 @@ def train_dpo(
         machine=machine.model_dump(exclude={"checkpoint_every"}),
         seed=seed,
     )
-    with kept(folder, first_process()), enough_memory():
+    stage = f"dpo@{out.name}"
+    with enough_memory():
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
         model, tokenizer = _load(base, settings)
         tokens = token_statistics(mix, tokenizer, settings.max_length)
         check_lengths(tokens, settings.max_length, settings.max_dropped)
-        stage = f"dpo@{out.name}"
-        trainer = preference_trainer(stage)(
-            model,
-            args=arguments,
-            train_dataset=_dataset(pairs, arguments),
-            processing_class=tokenizer,
-            peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
-            callbacks=[marking()],
-        )
-        rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
-        trainer.train_dataset = trainer.train_dataset.select(rows)
-        log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
-        save_trained(trainer, base, out)
-        if isinstance(settings.method, Full) and first_process():
-            save_tokenizer(tokenizer, out)
+        # From here on: a hub that is down for a while, or memory that others hold, must not cost what was trained so far.
+        with kept(folder, first_process()):
+            trainer = preference_trainer(stage)(
+                model,
+                args=arguments,
+                train_dataset=_dataset(pairs, arguments),
+                processing_class=tokenizer,
+                peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
+                callbacks=[marking()],
+            )
+            rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
+            trainer.train_dataset = trainer.train_dataset.select(rows)
+            log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
+            save_trained(trainer, base, out)
+            if isinstance(settings.method, Full) and first_process():
+                save_tokenizer(tokenizer, out)
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"rows": len(mix), **last, "tokens": tokens}, points
