@@ -1,5 +1,6 @@
 """No test here speaks to the hub: what its client does is played."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -228,3 +229,20 @@ def test_every_fault_of_the_hub_is_one_sentence(
         with pytest.raises(UserError) as error:
             reach()
         assert error.value.message == sentence
+
+
+def test_an_adapter_is_no_model(tmp_path: Path, downloaded: list[Any]) -> None:
+    model_in(tmp_path / "snapshot", *WHOLE, "adapter_config.json")
+    with pytest.raises(
+        UserError, match=rf"^org/name: is an adapter at {COMMIT}; name a repository with a whole model$"
+    ):
+        fetched(REPO)
+
+
+def test_a_full_disk_is_not_taken_for_a_hub_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot_download(repo: str, **options: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(UserError, match=r"^org/name: the disk of the hub's cache is full; make room, or point HF_HOME"):
+        fetched(REPO)
