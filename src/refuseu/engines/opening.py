@@ -1,6 +1,7 @@
 """Opens the models of a profile: which engine runs a model on this machine."""
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -89,10 +90,11 @@ class Opener:
 
     def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
         """Models by the same names; adapters share the weights of their base."""
-        adapters: dict[Hashable, list[Path]] = {}
+        # A dict, not a list: two names may mean one adapter, of which vLLM would hold a second one.
+        adapters: dict[Hashable, dict[Path, None]] = {}
         for reference, model in models.values():
             if reference.base:
-                adapters.setdefault(shared(reference, model), []).append(Path(reference.source))
+                adapters.setdefault(shared(reference, model), {})[Path(reference.source)] = None
         return {
             name: self._local(reference, model, tuple(adapters.get(shared(reference, model), ())))
             for name, (reference, model) in models.items()
@@ -147,10 +149,12 @@ def _load(
     reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
 ) -> LoadedEngine:
     """The model on this machine, or on the workers of its Ray cluster."""
-    load = partial(_load_here, reference, model, name, machine, adapters)
     if machine.ray is None:
-        return load()
+        return _load_here(reference, model, name, machine, adapters)
     own = machine.ray
+    # In full: the workers of a cluster that runs were started in another folder.
+    whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
+    load = partial(_load_here, whole, model, name, machine, tuple(folder.absolute() for folder in adapters))
     return RayEngine(load, name, own.workers, own.batch_size, own.gpus_per_worker, own.cpus_per_worker, own.address)
 
 

@@ -64,7 +64,7 @@ class RayEngine:
     def adapted(self, folder: Path, identity: str) -> Self:
         """``folder`` must lie at the same place on all machines."""
         view = copy(self)
-        view.identity, view._adapter = identity, (folder, identity)
+        view.identity, view._adapter = identity, (folder.absolute(), identity)
         return view
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
