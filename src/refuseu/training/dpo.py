@@ -15,7 +15,7 @@ from refuseu.errors import UserError
 from refuseu.parameters.dpo import Dpo, Full, Lora
 from refuseu.parameters.training_machine import TrainingMachine
 from refuseu.training.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
-from refuseu.training.launching import first_process
+from refuseu.training.launching import accelerate_config, first_process, launched
 from refuseu.training.loop import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
 from refuseu.training.tokens import check_lengths, token_statistics
 from refuseu.training.trainer import preference_trainer, row_order
@@ -58,14 +58,7 @@ def train_dpo(
     torch.set_num_threads(1)
     score_answers_alone()
     pairs = conversations(mix)
-    folder = checkpoint_folder(
-        stage=out.name,
-        pairs=pairs,
-        base=identity(base),
-        settings=settings.model_dump(),
-        machine=machine.model_dump(exclude={"checkpoint_every"}),
-        seed=seed,
-    )
+    folder = checkpoints_of(pairs, base, settings, machine, seed, out)
     stage = f"dpo@{out.name}"
     with enough_memory():
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
@@ -91,6 +84,22 @@ def train_dpo(
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"rows": len(mix), **last, "tokens": tokens}, points
+
+
+def checkpoints_of(
+    pairs: list[dict[str, Any]], base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+) -> Path:
+    """Where the checkpoints of this training lie; how often they are written decides nothing."""
+    return checkpoint_folder(
+        stage=out.name,
+        pairs=pairs,
+        base=identity(base),
+        settings=settings.model_dump(),
+        machine=machine.model_dump(exclude={"checkpoint_every"}),
+        # Not its name alone: what is in the file says how weights are cut up, in checkpoints too.
+        accelerate=accelerate_config(machine) if launched() else None,
+        seed=seed,
+    )
 
 
 @contextmanager
