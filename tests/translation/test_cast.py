@@ -48,6 +48,12 @@ def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path
 SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 90.0"
 
 
+def test_a_translation_model_is_told_as_every_other(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    opened = opener(tmp_path)
+    translator_of(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS)
+    assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
+
+
 def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(
     books: dict[str, Phrasebook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

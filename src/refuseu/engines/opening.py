@@ -37,6 +37,8 @@ class Opener:
         self._progress = progress
         self._loaded = LoadedModels(machine.loaded)
         self._named: dict[str, Engine] = {}
+        self.beside: dict[str, str] = {}
+        """What those of the profile's models are that somebody else loads, by name."""
 
     def named(self, name: str) -> Engine:
         """One of the profile's models.
@@ -49,8 +51,9 @@ class Opener:
         return self._named[name]
 
     def identities(self) -> dict[str, str]:
-        """What each model is that was opened by name: repository and commit, engine, numbers. For a stage's metrics."""
-        return {name: engine.identity for name, engine in sorted(self._named.items())}
+        """What each model is that was opened by name, or is ``beside``: repository and commit, engine, numbers. For a stage's metrics."""
+        found = {name: engine.identity for name, engine in self._named.items()} | self.beside
+        return dict(sorted(found.items()))
 
     def weights(self, name: str) -> Weights:
         """Where the weights of one of the profile's models are; nothing is fetched.

@@ -71,7 +71,11 @@ class TransformersEngine:
         return view
 
     def close(self) -> None:
+        import torch
+
         del self._model
+        # PyTorch keeps a GPU's memory for itself, and the next model may be another process's.
+        torch.cuda.empty_cache()
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         prompts = [prompt_if_any(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]

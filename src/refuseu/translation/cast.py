@@ -39,9 +39,10 @@ def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
         raise UserError(
             f"models.{part.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
         )
+    opener.beside[part.model] = described(reference, model)
     own, dtype = opener.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:
         return seq2seq.Seq2SeqModel(fetched(reference), part.max_tokens, own.batch_size, dtype, own.device)
 
-    return seq2seq.Seq2SeqTranslator(described(reference, model), part.max_tokens, load, opener.store)
+    return seq2seq.Seq2SeqTranslator(opener.beside[part.model], part.max_tokens, load, opener.store)
