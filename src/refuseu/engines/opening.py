@@ -51,7 +51,7 @@ class Opener:
         return self._named[name]
 
     def identities(self) -> dict[str, str]:
-        """What each model is that was opened by name, or is ``beside``: repository and commit, engine, numbers. For a stage's metrics."""
+        """What each model is that was opened by name or is ``beside``: repository and commit, engine, numbers. For metrics."""
         found = {name: engine.identity for name, engine in self._named.items()} | self.beside
         return dict(sorted(found.items()))
 
