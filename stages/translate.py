@@ -21,6 +21,7 @@ from refuseu.store import Store
 from refuseu.taxonomy import PIVOT
 from refuseu.translation.cast import translator_of
 from refuseu.translation.questions import summary, translate
+from refuseu.withheld import WITHHELD
 
 
 @click.command(help=__doc__)
@@ -35,7 +36,8 @@ def main(questions: Path, phrasebook: Path, prompts: Path, out: Path, metrics: P
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     opener = Opener(parameters.models, load_machine(), Store(), "translate")
-    translator = translator_of(parameters.translate, books, opener, prompts)
+    withheld = set(asked.loc[asked["category"].isin(WITHHELD), "text"])
+    translator = translator_of(parameters.translate, books, opener, prompts, withheld)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 

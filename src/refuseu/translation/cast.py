@@ -1,5 +1,6 @@
 """Who plays the translator."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from refuseu.engines.opening import Opener, described
@@ -13,8 +14,13 @@ from refuseu.translation.parts import Translator
 from refuseu.translation.phrasebook import PhrasebookTranslator
 
 
-def translator_of(settings: Translate, books: dict[str, Phrasebook], opener: Opener, prompts: Path) -> Translator:
-    """The translator that the profile names; ``prompts`` is the folder of what LLMs are told."""
+def translator_of(
+    settings: Translate, books: dict[str, Phrasebook], opener: Opener, prompts: Path, withheld: Container[str]
+) -> Translator:
+    """The translator that the profile names; ``prompts`` is the folder of what LLMs are told.
+
+    The texts in ``withheld`` reach no model.
+    """
     by_rule = PhrasebookTranslator(books)
     match settings.translator:
         case ByPhrasebook():
@@ -25,9 +31,9 @@ def translator_of(settings: Translate, books: dict[str, Phrasebook], opener: Ope
 
             prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
             sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
-            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt))
+            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt), withheld)
         case Seq2SeqTranslator() as part:
-            return KnownFirst(by_rule, _seq2seq(part, opener))
+            return KnownFirst(by_rule, _seq2seq(part, opener), withheld)
 
 
 def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
