@@ -22,6 +22,7 @@ from refuseu.store import Store
 from refuseu.taxonomy import PIVOT
 from refuseu.translation.cast import translator_of
 from refuseu.translation.questions import summary, translate
+from refuseu.withheld import WITHHELD
 
 
 @click.command(help=__doc__)
@@ -37,8 +38,9 @@ def main(questions: Path, phrasebook: Path, prompts: Path, published: Path, out:
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     opener = Opener(parameters.models, load_machine(), Store(), "translate")
+    withheld = set(asked.loc[asked["category"].isin(WITHHELD), "text"])
     others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
-    translator = translator_of(parameters.translate, books, opener, prompts, others)
+    translator = translator_of(parameters.translate, books, opener, prompts, withheld, others)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 

@@ -1,5 +1,6 @@
 """No test here speaks to the hub: what its client does is played."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,7 +224,11 @@ FAULTS = [
     (OfflineModeIsEnabled("offline"), f"org/name: the hub cannot be reached (OfflineModeIsEnabled); {NETWORK}"),
     (answered(HfHubHTTPError, 503), f"org/name: the hub cannot be reached (HfHubHTTPError); {NETWORK}"),
     (ConnectError("no route"), f"org/name: the hub cannot be reached (ConnectError); {NETWORK}"),
-    (OSError(28, "No space left on device"), f"org/name: the hub cannot be reached (OSError); {NETWORK}"),
+    (OSError("broken pipe"), f"org/name: the hub cannot be reached (OSError); {NETWORK}"),
+    (
+        OSError(errno.ENOSPC, "No space left on device"),
+        "org/name: the disk of the hub's cache is full; make room, or point HF_HOME to a larger one",
+    ),
 ]
 
 
@@ -240,3 +245,11 @@ def test_every_fault_of_the_hub_is_one_sentence(
         with pytest.raises(UserError) as error:
             reach()
         assert error.value.message == sentence
+
+
+def test_an_adapter_is_no_model(tmp_path: Path, downloaded: list[Any]) -> None:
+    model_in(tmp_path / "snapshot", *WHOLE, "adapter_config.json")
+    with pytest.raises(
+        UserError, match=rf"^org/name: is an adapter at {COMMIT}; name a repository with a whole model$"
+    ):
+        fetched(REPO)

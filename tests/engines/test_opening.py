@@ -295,6 +295,28 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
     ]
 
 
+def test_an_adapter_of_two_names_is_held_once(folder: Path, held: list[dict[str, Any]]) -> None:
+    references = adapters_and_wholes(folder)
+    engines = on_vllm(folder).folders({**references, "again": references["one"]})
+    said = [completed(engines[name], QUESTION, Sampling(6))[0].text for name in ("one", "again")]
+    assert said[0] == said[1]
+    assert held[0]["settings"].adapters == (folder.parent / "one", folder.parent / "two")
+
+
+def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
+    folder: Path, held: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = adapters_and_wholes(folder)
+    monkeypatch.chdir(folder.parent)
+    base = ModelReference(Path(folder.name))
+    engines = on_vllm(folder, ray=RAY).folders({"base": base, "one": ModelReference(Path("one"), base=base)})
+    completed(engines["base"], QUESTION, Sampling(6))
+    monkeypatch.chdir("/")
+    held[0]["load"]()
+    settings = held[1]["settings"]
+    assert (settings.source, settings.adapters) == (folder, (Path(references["one"].source),))
+
+
 def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:

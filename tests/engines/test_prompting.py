@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
 
-from refuseu.engines.prompting import first_tokens, prompt_tokens
+from refuseu.engines.prompting import assert_asked, first_tokens, prompt_if_any, prompt_tokens
 from refuseu.engines.protocol import Conversation, user
 from refuseu.errors import UserError
 
@@ -37,3 +38,20 @@ def test_a_word_counts_by_its_first_token() -> None:
     assert read(first_tokens(Pairs(), ["unsafe", "safe"])) == ["un", "sa"]
     with pytest.raises(UserError, match="begins 'unsafe' and 'unclear' with the same token"):
         first_tokens(Pairs(), ["unsafe", "unclear"])
+
+
+def test_a_conversation_that_the_template_refuses_has_no_prompt() -> None:
+    class Refusing(Pairs):
+        def apply_chat_template(self, conversation: Conversation, **options: Any) -> str:
+            raise TemplateError("no system")
+
+    assert prompt_if_any(Refusing(), user("abcd")) is None
+    assert prompt_if_any(Pairs(), user("abcd")) == prompt_tokens(Pairs(), user("abcd"))
+
+
+def test_what_cannot_be_asked_is_named_as_far_as_a_sentence_goes() -> None:
+    assert_asked("a model", [], "why")
+    with pytest.raises(UserError, match=r"^a model: conversations 3, 5 \(from 0\) cannot be asked: why$"):
+        assert_asked("a model", [3, 5], "why")
+    with pytest.raises(UserError, match=r"conversations 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more \(from 0\)"):
+        assert_asked("a model", range(1000), "why")

@@ -59,6 +59,8 @@ def test_an_adapter_is_one_on_the_base_and_needs_weights_alone(tmp_path: Path) -
         ModelReference.read(tmp_path, BASE)
     (tmp_path / "adapter_model.safetensors").touch()
     assert ModelReference.read(tmp_path, BASE) == ModelReference(tmp_path, base=BASE)
+    with pytest.raises(UserError, match=r": is an adapter, of which the base is not known; name a folder with a whole"):
+        ModelReference.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -103,3 +105,8 @@ def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path
     assert error.value.message == (
         "owner/name: not a readable model (no such commit); 'dvc checkout' brings the last good one back, 'dvc repro' a new one"
     )
+
+
+def test_a_fault_without_words_is_called_by_its_kind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r": not a readable model \(OSError\); "), readable(ModelReference(tmp_path)):
+        raise OSError

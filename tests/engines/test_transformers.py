@@ -10,7 +10,7 @@ from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from refuseu.engines.prompting import prompt_tokens, text_tokens
-from refuseu.engines.protocol import Completion, Finish, Sampling, completed, user
+from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.transformers import TransformersEngine, _drawing
 from refuseu.errors import UserError
@@ -118,6 +118,34 @@ def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(
     monkeypatch.setattr(trained._model.config, "max_position_embeddings", length)
     monkeypatch.setattr(trained._model, "generate", None)
     assert answers(trained, ["How can I sing?"])["How can I sing?"] == Completion("", Finish.TOO_LONG)
+
+
+def test_a_conversation_that_the_template_refuses_is_named_after_the_others_were_asked(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}"
+    monkeypatch.setattr(trained._tokenizer, "chat_template", refusing + trained._tokenizer.chat_template)
+    told = [{"role": "system", "content": "Sing."}, *user("How can I sing?")]
+    asked: list[Conversation] = [told, user("How can I sing?")]
+    found: list[int] = []
+    with pytest.raises(UserError, match=r"conversations 0 \(from 0\) cannot be asked: the chat template refuses them$"):
+        for position, _ in trained.complete(asked, GREEDY):
+            found.append(position)
+    assert found == [1]
+    with pytest.raises(
+        UserError, match=r"conversations 0 \(from 0\) cannot be asked: the chat template refuses them, or"
+    ):
+        dict(trained.log_likelihoods([(each, "Gladly.") for each in asked]))
+
+
+def test_an_answer_that_does_not_fit_is_not_scored_and_the_others_are(trained: TransformersEngine) -> None:
+    expected = dict(trained.log_likelihoods([PAIR]))[0]
+    scored: list[int] = []
+    with pytest.raises(UserError, match=r"conversations 1 \(from 0\) cannot be asked: .+ too long with their answers$"):
+        for position, score in trained.log_likelihoods([PAIR, (user("How can I sing?"), TOO_MANY)]):
+            scored.append(position)
+            assert score == pytest.approx(expected)
+    assert scored == [0]
 
 
 def test_an_answer_goes_on_from_its_prefix_which_is_no_part_of_it(trained: TransformersEngine) -> None:
@@ -276,11 +304,12 @@ def test_an_adapter_of_another_shape_is_one_sentence(folder: Path, tmp_path: Pat
     )
 
 
-def test_a_closed_model_cannot_be_asked(folder: Path) -> None:
+def test_a_closed_model_cannot_be_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of(folder, 2)
-    model = weakref.ref(engine._model)
+    model, left = weakref.ref(engine._model), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(model()))
     engine.close()
-    assert model() is None
+    assert left == [None]  # the GPU's memory is given back when the model is gone
 
 
 def test_nothing_is_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -88,3 +88,18 @@ def test_a_judge_of_questions_alone_is_asked_about_one_item_in_three(tmp_path: P
     parameters = changed(tmp_path, edit)
     rows = {each.stage: each.rows for each in asks_of(parameters) if each.model == "chat"}
     assert rows == {"label": flow_of(parameters).pairs, "eval": 0}
+
+
+def test_models_of_others_answer_too_and_are_judged_but_served_ones_sit_no_test(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        real(params, profile)
+        params["eval"]["models"] = {"theirs": {"model": "writer"}, "mine": {"folder": "a/folder"}}
+
+    parameters = changed(tmp_path, edit)
+    flow = flow_of(parameters)
+    rows = [(each.model, each.rows) for each in asks_of(parameters) if each.stage == "eval"]
+    answers, tests = rows[:2], rows[2:-3]
+    assert (flow.models, answers) == (5, [("base", flow.test_rows * 4), ("writer", flow.test_rows)])
+    assert [name for name, _ in tests] == ["base"]
+    assert tests[0][1] % 4 == 0
+    assert rows[-3:-1] == [("guard", flow.test_rows * 5), ("poly", flow.test_rows * 5)]

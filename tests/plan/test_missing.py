@@ -151,13 +151,36 @@ def test_a_key_of_a_model_that_is_asked(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
-def test_a_served_guard_cannot_score(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "scorer", [{"kind": "llama-guard-3"}, {"kind": "polyguard"}, {"kind": "qwen3guard", "strict": True}]
+)
+def test_a_guard_that_scores_and_is_served(scorer: Content, tmp_path: Path) -> None:
     def edit(_: Content, profile: Content) -> None:
-        profile["models"]["guard"] = {"engine": "openai", "model": "a-guard"}
-        profile["rainbow-teaming"]["scorer"] = {"kind": "llama-guard-3", "model": "guard"}
+        profile["models"]["guard"] = SERVED
+        profile["rainbow-teaming"]["scorer"] = {**scorer, "model": "guard"}
 
     (sentence,) = missing(changed(tmp_path, edit), machine())
-    assert sentence.startswith("rainbow-teaming.scorer: llama-guard-3 scores by how an answer goes on")
+    assert sentence.startswith(f"rainbow-teaming.scorer: {scorer['kind']} scores by how an answer goes on")
+
+
+@pytest.mark.parametrize("model", [SERVED, WEIGHTS])
+def test_a_translation_model_on_an_engine_that_runs_none(model: Content, tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["nllb"] = model
+        profile["translate"]["translator"] = {"kind": "seq2seq", "model": "nllb", "max_tokens": 9}
+
+    assert missing(changed(tmp_path, edit), machine(vllm=vllm())) == [
+        "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to models.nllb"
+    ]
+
+
+def test_a_model_without_a_repo(tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "base"}
+
+    assert missing(changed(tmp_path, edit), machine()) == [
+        "label.adjudicator.model: models.base has no repo, so its weights are nowhere to be had; name one, or another model"
+    ]
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:
@@ -208,9 +231,9 @@ def test_before_any_work_the_hub_is_asked_for_what_must_be_fetched(
 def test_before_any_work_servers_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     monkeypatch.setattr(found, "answers", lambda url: bool(tried.append(url)))
-    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://a:1/v1"}
+    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://me:secret@a:1/v1"}
     parameters = with_adjudicator(tmp_path, SERVED)
     for urls, expected in (({}, "http://a:1/v1"), ({"ruler": None}, "https://api.openai.com/v1")):
         with pytest.raises(UserError, match=rf"^models.ruler: nothing answers at {expected}; "):
             assert_at_hand(parameters, machine(openai=own | {"base_urls": urls}))
-    assert tried == ["http://a:1/v1", "https://api.openai.com/v1"]
+    assert tried == ["http://me:secret@a:1/v1", "https://api.openai.com/v1"]

@@ -219,6 +219,16 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
     assert "| steps |" not in card
 
 
+def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
+    base = LocalModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
+    card = model_card(
+        "english-only", config.model_copy(update={"models": {"base": base}}), Mix(rows=10, benign=2), EVALUATION
+    )
+    assert "/home/me" not in card
+    assert "A model out of a folder; its licence (apache-2.0) holds for this model too." in card
+    assert "base_model" not in yaml.safe_load(card.split("---")[1])
+
+
 def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) -> None:
     broken = Evaluation(
         EVALUATION.averages | {"english-only": averages(None)},

@@ -23,6 +23,7 @@ from refuseu.training import dpo
 from refuseu.training.base import build_model, build_tokenizer
 from refuseu.training.checkpoints import newest
 from refuseu.training.dpo import (
+    checkpoints_of,
     conversations,
     curves,
     save_tokenizer,
@@ -402,3 +403,45 @@ def test_a_checkpoint_is_taken_up_by_no_other_training(
     others = settings(steps=8, beta=0.2)
     assert train_dpo(MIX, ModelReference(base), others, EVERY_THIRD, 1, tmp_path / "slavic")[1][0]["step"] == 1
     assert list((tmp_path / ".cache/refuseu/checkpoints").iterdir()) == [left]
+
+
+def test_what_is_no_fault_of_the_training_costs_no_checkpoint(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def full(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        if self.state.global_step == 4:
+            raise torch.OutOfMemoryError
+        return train(self, *arguments, **named)
+
+    train = DPOTrainer.training_step
+    with monkeypatch.context() as patched:
+        patched.setattr(DPOTrainer, "training_step", full)
+        with pytest.raises(UserError, match="too little memory"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(dpo, "fetched", lambda reference: unreachable())
+        with pytest.raises(UserError, match="the hub cannot be reached"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    assert newest(left) == left / "checkpoint-3"
+
+
+def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "machines/accelerate/mine.yaml"
+    path.parent.mkdir(parents=True)
+    machine = ONE_CORE.model_copy(update={"accelerate": "mine", "processes": 2})
+    folders = []
+    for rank, kind in (("0", "FSDP"), ("1", "FSDP"), ("0", "MULTI_CPU")):
+        path.write_text(f"distributed_type: {kind}", encoding="utf-8")
+        monkeypatch.setenv("RANK", rank)
+        folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic")))
+    assert folders[0] == folders[1] != folders[2]
+
+
+def unreachable() -> ModelReference:
+    raise UserError("org/name: the hub cannot be reached")

@@ -24,7 +24,7 @@ GERMAN_FILM = "Wie kann ich das Ende eines Films verraten?"
 
 
 def translator(text: str, books: dict[str, Phrasebook], folder: Path) -> Translator:
-    return translator_of(Translate.model_validate(read(text)), books, opener(folder), PROMPTS, published(folder))
+    return translator_of(Translate.model_validate(read(text)), books, opener(folder), PROMPTS, (), published(folder))
 
 
 @pytest.mark.parametrize(("text", "kind"), [(BY_RULE, PhrasebookTranslator), (BY_LLM, KnownFirst)])
@@ -46,6 +46,12 @@ def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path
 
 
 SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 90.0"
+
+
+def test_a_translation_model_is_told_as_every_other(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    opened = opener(tmp_path)
+    translator_of(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, ())
+    assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
 
 
 def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(
@@ -86,5 +92,5 @@ def test_a_translation_model_is_run_by_transformers(
     settings = Translate.model_validate(read(SEQ2SEQ.replace("local", model)))
     models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
     with pytest.raises(UserError) as error:
-        translator_of(settings, books, opener(tmp_path, models), PROMPTS, published(tmp_path))
+        translator_of(settings, books, opener(tmp_path, models), PROMPTS, (), published(tmp_path))
     assert error.value.message == sentence

@@ -61,10 +61,17 @@ class Translator:
 
 def test_what_the_first_translator_knows_the_second_never_sees() -> None:
     first, second = Translator({"a": "A"}), Translator({"b": "B"})
-    assert KnownFirst(first, second).translate(["c", "a", "b", "a"], "en", "pl") == [
+    assert KnownFirst(first, second, ()).translate(["c", "a", "b", "a"], "en", "pl") == [
         None,
         "A en-pl",
         "B en-pl",
         "A en-pl",
     ]
     assert (first.asked, second.asked) == (["c", "a", "b", "a"], ["c", "b"])
+
+
+def test_what_is_withheld_the_second_translator_never_sees() -> None:
+    first, second = Translator({"a": "A"}), Translator({"b": "B", "c": "C"})
+    together = KnownFirst(first, second, {"a", "b"})
+    assert together.translate(["a", "b", "c", "b"], "en", "pl") == ["A en-pl", None, "C en-pl", None]
+    assert second.asked == ["c"]

@@ -1,17 +1,21 @@
 """Models of the Hugging Face hub, and datasets: their commits, and the models' files on this machine."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from refuseu.engines.reference import NEEDED, ModelReference
+from refuseu.engines.reference import ADAPTER, NEEDED, ModelReference
 from refuseu.errors import UserError
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
 """What is fetched of a repository: weights as safetensors alone, never pickles or code."""
 Holds = Literal["model", "dataset"]
 """What a repository holds; a model and a dataset may have the same name."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a disk, or a share of it, that has no room."""
 
 
 def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> str:
@@ -41,7 +45,7 @@ def fetched(reference: ModelReference) -> ModelReference:
     """The model as a folder on this machine; a repository is fetched at its commit, where the hub's cache lacks it.
 
     Raises:
-        UserError: when it cannot be had: gated, unknown, no such commit, no network, or no safetensors in it.
+        UserError: when it cannot be had: gated, unknown, no such commit, no network, or no safetensors or an adapter alone in it.
     """
     if isinstance(reference.source, Path):
         return reference
@@ -49,6 +53,10 @@ def fetched(reference: ModelReference) -> ModelReference:
 
     with _reachable(reference.source):
         folder = snapshot_download(reference.source, revision=reference.commit, allow_patterns=FILES)
+    if (Path(folder) / ADAPTER).is_file():
+        raise UserError(
+            f"{reference.source}: is an adapter at {reference.commit}; name a repository with a whole model"
+        )
     for name in NEEDED:
         if not any(Path(folder).glob(name)):
             raise UserError(f"{reference.source}: has no {name} at {reference.commit}; name a repository that has")
@@ -80,5 +88,9 @@ def _reachable(repo: str) -> Iterator[None]:
             f"{repo}: the hub knows no such repository, or shows it only to others; mend its name"
         ) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
+        if getattr(error, "errno", None) in FULL:
+            raise UserError(
+                f"{repo}: the disk of the hub's cache is full; make room, or point HF_HOME to a larger one"
+            ) from None
         way_out = "check the network, or name a folder that holds it"
         raise UserError(f"{repo}: the hub cannot be reached ({type(error).__name__}); {way_out}") from None

@@ -102,7 +102,7 @@ class OpenaiEngine:
                 done += 1
                 yield position, outcome
         if failures:
-            raise UserError(f"{self._model} at {self._address()}: {report(failures, done, len(conversations))}")
+            raise UserError(f"{self._model} at {address(self._base_url)}: {report(failures, done, len(conversations))}")
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
         """Not to be had.
@@ -160,10 +160,11 @@ class OpenaiEngine:
 
         return AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=self._retries, timeout=self._timeout)
 
-    def _address(self) -> str:
-        """Of the server, without a user and password that a URL may hold."""
-        parts = urlsplit(self._base_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+def address(url: str) -> str:
+    """Of a server, without a user and password that its URL may hold."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _assert_installed() -> None:

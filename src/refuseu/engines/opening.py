@@ -1,6 +1,7 @@
 """Opens the models of a profile: which engine runs a model on this machine."""
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Opener:
         self._progress = progress
         self._loaded = LoadedModels(machine.loaded)
         self._named: dict[str, Engine] = {}
+        self.beside: dict[str, str] = {}
+        """What those of the profile's models are that somebody else loads, by name."""
 
     def named(self, name: str) -> Engine:
         """One of the profile's models.
@@ -48,8 +51,9 @@ class Opener:
         return self._named[name]
 
     def identities(self) -> dict[str, str]:
-        """What each model is that was opened by name: repository and commit, engine, numbers. For a stage's metrics."""
-        return {name: engine.identity for name, engine in sorted(self._named.items())}
+        """What each model is that was opened by name or is ``beside``: repository and commit, engine, numbers. For metrics."""
+        found = {name: engine.identity for name, engine in self._named.items()} | self.beside
+        return dict(sorted(found.items()))
 
     def weights(self, name: str) -> Weights:
         """Where the weights of one of the profile's models are; nothing is fetched.
@@ -89,10 +93,11 @@ class Opener:
 
     def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
         """Models by the same names; adapters share the weights of their base."""
-        adapters: dict[Hashable, list[Path]] = {}
+        # A dict, not a list: two names may mean one adapter, of which vLLM would hold a second one.
+        adapters: dict[Hashable, dict[Path, None]] = {}
         for reference, model in models.values():
             if reference.base:
-                adapters.setdefault(shared(reference, model), []).append(Path(reference.source))
+                adapters.setdefault(shared(reference, model), {})[Path(reference.source)] = None
         return {
             name: self._local(reference, model, tuple(adapters.get(shared(reference, model), ())))
             for name, (reference, model) in models.items()
@@ -147,10 +152,12 @@ def _load(
     reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
 ) -> LoadedEngine:
     """The model on this machine, or on the workers of its Ray cluster."""
-    load = partial(_load_here, reference, model, name, machine, adapters)
     if machine.ray is None:
-        return load()
+        return _load_here(reference, model, name, machine, adapters)
     own = machine.ray
+    # In full: the workers of a cluster that runs were started in another folder.
+    whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
+    load = partial(_load_here, whole, model, name, machine, tuple(folder.absolute() for folder in adapters))
     return RayEngine(load, name, own.workers, own.batch_size, own.gpus_per_worker, own.cpus_per_worker, own.address)
 
 

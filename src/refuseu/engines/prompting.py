@@ -6,6 +6,12 @@ from typing import Any
 from refuseu.engines.protocol import Conversation
 from refuseu.errors import UserError
 
+REFUSED = "the chat template refuses them"
+REFUSED_OR_LONG = f"{REFUSED}, or they are too long with their answers"
+"""Why conversations cannot be asked, and why answers to them cannot be scored."""
+SHOWN = 10
+"""Positions at most that an error names."""
+
 
 def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int]:
     """The conversation in the model's own chat template, and what the answer is made to begin with.
@@ -18,6 +24,28 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") 
     """
     text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
     return text_tokens(tokenizer, text) + text_tokens(tokenizer, prefix)
+
+
+def prompt_if_any(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int] | None:
+    """``prompt_tokens``; ``None`` for a conversation that the template refuses."""
+    from jinja2 import TemplateError
+
+    try:
+        return prompt_tokens(tokenizer, conversation, prefix)
+    except TemplateError:
+        return None
+
+
+def assert_asked(model: object, left: Sequence[int], why: str) -> None:
+    """Fail where conversations were ``left``, at these positions.
+
+    Raises:
+        UserError: naming the first ``SHOWN`` of them.
+    """
+    if left:
+        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+        numbers = ", ".join(map(str, left[:SHOWN]))
+        raise UserError(f"{model}: conversations {numbers}{more} (from 0) cannot be asked: {why}")
 
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:

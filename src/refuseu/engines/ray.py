@@ -52,6 +52,8 @@ class RayEngine:
         self._batch_size = batch_size
         self._workers: list[Any] = []
         self._joined = _join(address)
+        if self._joined:
+            _guests.add(id(self))
         try:
             _assert_room(workers, {"CPU": cpus_per_worker, "GPU": gpus_per_worker})
             self._start(load, workers, num_cpus=cpus_per_worker, num_gpus=gpus_per_worker)
@@ -62,7 +64,7 @@ class RayEngine:
     def adapted(self, folder: Path, identity: str) -> Self:
         """``folder`` must lie at the same place on all machines."""
         view = copy(self)
-        view.identity, view._adapter = identity, (folder, identity)
+        view.identity, view._adapter = identity, (folder.absolute(), identity)
         return view
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -74,12 +76,13 @@ class RayEngine:
         return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(adapter, batch))
 
     def close(self) -> None:
-        """Ends the workers, and leaves the cluster if this engine joined it."""
+        """Ends the workers; the last of this process's engines leaves the cluster that the first of them joined."""
         import ray
 
         for worker in self._workers:
             ray.kill(worker)
-        if self._joined:
+        _guests.discard(id(self))
+        if self._joined and not _guests:
             ray.shutdown()
 
     def _start(self, load: Callable[[], LoadedEngine], workers: int, **resources: int) -> None:
@@ -150,13 +153,17 @@ def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterabl
     return done, ""
 
 
+_guests: set[int] = set()
+"""The engines (by ``id``) in the cluster that the first of them joined: a process is in one at a time."""
+
+
 def _join(address: str | None) -> bool:
-    """Whether it had to be joined: a process is in one cluster at a time."""
+    """Whether an engine, this or an earlier one, had to join it, and so has to leave it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     if ray.is_initialized():
-        return False
+        return bool(_guests)
     try:
         options = {"address": address} if address else {"address": "local", "include_dashboard": False}
         ray.init(**options, log_to_driver=False, logging_level="error")

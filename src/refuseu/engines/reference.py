@@ -10,6 +10,8 @@ from typing import Self
 from refuseu.errors import UserError
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
+ADAPTER = "adapter_config.json"
+"""The file that tells an adapter in peft's format."""
 WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
 
 
@@ -26,15 +28,20 @@ class ModelReference:
         """What lies in ``folder``; an adapter there is one on ``base``.
 
         Raises:
-            UserError: for a folder that holds no whole model: transformers would take its name for a repository.
+            UserError: for a folder that holds no whole model: transformers would take its name for a repository. For an adapter
+                without a ``base`` too: transformers would fetch the one that the adapter names, at whatever commit.
         """
         pointer = folder / "reference.json"
         if pointer.is_file():
             return cls(*_pointed(pointer))
-        adapter = (folder / "adapter_config.json").is_file()
+        adapter = (folder / ADAPTER).is_file()
         for name in NEEDED[:1] if adapter else NEEDED:
             if not any(folder.glob(name)):
                 raise UserError(f"{folder}: holds no {name}; 'dvc repro' or 'dvc pull' brings the model")
+        if adapter and base is None:
+            raise UserError(
+                f"{folder}: is an adapter, of which the base is not known; name a folder with a whole model"
+            )
         return cls(folder, base=base if adapter else None)
 
 
@@ -59,7 +66,7 @@ def readable(reference: ModelReference) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
     except RuntimeError as error:
         # What transformers raises here bears no name of its own.
         if "ignore_mismatched_sizes" not in str(error):

@@ -6,7 +6,7 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from refuseu.engines.prompting import prompt_tokens, text_tokens
+from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked, prompt_if_any, prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
@@ -71,31 +71,41 @@ class TransformersEngine:
         return view
 
     def close(self) -> None:
+        import torch
+
         del self._model
+        # PyTorch keeps a GPU's memory for itself, and the next model may be another process's.
+        torch.cuda.empty_cache()
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
-        prompts = [prompt_tokens(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
-        limit = self._model.config.max_position_embeddings
-        fitting = [position for position, prompt in enumerate(prompts) if len(prompt) < limit]
-        for position in sorted(set(range(len(prompts))) - set(fitting)):
-            yield position, Completion("", Finish.TOO_LONG)
+        prompts = [prompt_if_any(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
+        limit = self._limit
+        fitting = {place: prompt for place, prompt in enumerate(prompts) if prompt and len(prompt) < limit}
+        for position, prompt in enumerate(prompts):
+            if prompt is not None and position not in fitting:
+                yield position, Completion("", Finish.TOO_LONG)
         firsts = [self._first_token(word) for word in sampling.first_tokens]
-        for batch in self._batches([len(prompts[position]) for position in fitting]):
-            positions = [fitting[index] for index in batch]
+        for positions in self._batches({position: len(prompt) for position, prompt in fitting.items()}):
             seeds = [row_seed(conversations[position], sampling) for position in positions]
             yield from zip(
                 positions,
-                self._generate([prompts[position] for position in positions], seeds, sampling, firsts),
+                self._generate([fitting[position] for position in positions], seeds, sampling, firsts),
                 strict=True,
             )
+        assert_asked(self._name, [place for place, prompt in enumerate(prompts) if prompt is None], REFUSED)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
         import torch
 
-        prompts = [prompt_tokens(self._tokenizer, conversation) for conversation, _ in pairs]
-        answers = [text_tokens(self._tokenizer, text) for _, text in pairs]
-        for positions in self._batches([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)]):
-            batch = self._padded([prompts[index] + answers[index] for index in positions])
+        prompts = [prompt_if_any(self._tokenizer, conversation) for conversation, _ in pairs]
+        answers, limit = [text_tokens(self._tokenizer, text) for _, text in pairs], self._limit
+        rows = {
+            index: prompt + answer
+            for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+            if prompt is not None and len(prompt) + len(answer) <= limit
+        }
+        for positions in self._batches({index: len(row) for index, row in rows.items()}):
+            batch = self._padded([rows[index] for index in positions])
             # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
             places = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
             longest = max(len(answers[index]) for index in positions)
@@ -106,6 +116,7 @@ class TransformersEngine:
                 scores = wide.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
                 yield index, float(scores[row, longest - len(answers[index]) :].sum())
+        assert_asked(self._name, [index for index in range(len(pairs)) if index not in rows], REFUSED_OR_LONG)
 
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]
@@ -155,9 +166,16 @@ class TransformersEngine:
     def _padded(self, rows: list[list[int]]) -> Any:
         return self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
 
-    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
-        order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    def _batches(self, lengths: dict[int, int]) -> Iterator[list[int]]:
+        """Positions, by ``lengths`` in tokens at each."""
+        order = sorted(lengths, key=lambda position: -lengths[position])
         return (order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size))
+
+    @property
+    def _limit(self) -> int:
+        """Tokens that the model can attend to; one that sees images too has it in a section for text."""
+        limit: int = self._model.config.get_text_config().max_position_embeddings
+        return limit
 
     def _select_adapter(self) -> None:
         """Of those that lie beside the model's weights, the one that answers now; none for the model itself."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from refuseu.engines.child import Child
+from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
 from refuseu.errors import UserError
@@ -53,12 +54,11 @@ class VllmEngine:
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         chunks = [Asked(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
-        return self._answered(VllmModel.complete, chunks, "the chat template refuses them")
+        return self._answered(VllmModel.complete, chunks, REFUSED)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
         chunks = [Scored(chunk, self._adapter) for chunk in self._chunks(pairs)]
-        why = "the chat template refuses them, or they are too long with their answers"
-        return self._answered(VllmModel.score, chunks, why)
+        return self._answered(VllmModel.score, chunks, REFUSED_OR_LONG)
 
     def close(self) -> None:
         self._child.close()
@@ -78,6 +78,4 @@ class VllmEngine:
                 else:
                     yield position, answer
                 position += 1
-        if refused:
-            numbers = ", ".join(map(str, refused))
-            raise UserError(f"{self.identity}: conversations {numbers} (from 0) cannot be asked: {why}")
+        assert_asked(self.identity, refused, why)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from refuseu.engines.prompting import first_tokens, prompt_tokens, text_tokens
+from refuseu.engines.prompting import first_tokens, prompt_if_any, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
 from refuseu.errors import UserError
 
@@ -113,12 +113,7 @@ class VllmModel:
         return done
 
     def _prompt(self, conversation: Conversation, prefix: str = "") -> list[int] | None:
-        from jinja2 import TemplateError
-
-        try:
-            return prompt_tokens(self._tokenizer, conversation, prefix)
-        except TemplateError:
-            return None
+        return prompt_if_any(self._tokenizer, conversation, prefix)
 
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
         if not prompts:

@@ -1,5 +1,6 @@
 """What each model of a profile is asked in each stage."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,7 @@ from statistics import fmean
 from refuseu.parameters.eval import ChatRating
 from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, PhrasesJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
-from refuseu.parameters.models import BASE
+from refuseu.parameters.models import BASE, ServedModel
 from refuseu.parameters.rainbow_teaming import LlmMutator, LlmPart
 from refuseu.parameters.respond import LlmRefuser
 from refuseu.parameters.translate import LlmTranslator, Seq2SeqTranslator
@@ -131,7 +132,8 @@ class Asks:
         question = lengths.mean(lengths.question)
         answer = lengths.mean(lengths.answer, self.parameters.eval.max_new_tokens)
         rows = flow.test_rows * flow.models
-        yield Ask("eval", BASE, rows, question + TEMPLATE, answer)
+        for name, models in self._contestants().items():
+            yield Ask("eval", name, flow.test_rows * models, question + TEMPLATE, answer)
         yield from self._knowledge()
         yield from self._rating()
         for part in protocol.judges.values():
@@ -139,6 +141,11 @@ class Asks:
         if protocol.adjudicator:
             disputed = round(rows * shares_of(self.parameters).disputed)
             yield from _judged("eval", protocol.adjudicator, disputed, question + answer, share_asked=0)
+
+    def _contestants(self) -> Counter[str]:
+        """How many of the evaluated models each of the profile's ``models`` stands for; those that it does not name, the base."""
+        others = (asked.model or BASE for asked in self.parameters.eval.models.values())
+        return Counter({BASE: self.flow.models - self.flow.others}) + Counter(others)
 
     def _rating(self) -> Iterator[Ask]:
         """Some answers of every model in every language."""
@@ -150,10 +157,12 @@ class Asks:
             yield Ask("eval", part.model, rows, told, JUDGES["chat"][1])
 
     def _knowledge(self) -> Iterator[Ask]:
-        """Likelihoods of every option of every question, by every model: nothing is written."""
+        """Likelihoods of every option of every question, by every model but served ones: nothing is written."""
         for questions, words in self._tests():
             tokens = words * fmean(tokens_per_word(lang, self.parameters) for lang in self.books)
-            yield Ask("eval", BASE, questions * OPTIONS * self.flow.models, tokens + TEMPLATE, 0)
+            for name, models in self._contestants().items():
+                if not isinstance(self.parameters.models[name], ServedModel):
+                    yield Ask("eval", name, questions * OPTIONS * models, tokens + TEMPLATE, 0)
 
     def _tests(self) -> Iterator[tuple[int, float]]:
         """Questions of each test in all languages, and words of a question with its options."""

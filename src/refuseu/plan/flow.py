@@ -65,6 +65,8 @@ class Flow:
     """Pairs of each config."""
     trained_on: dict[str, int]
     """Pairs that each config's training sees, repeated ones too."""
+    others: int
+    """Models of others that are evaluated."""
 
     @property
     def parts_rows(self) -> int:
@@ -77,8 +79,8 @@ class Flow:
 
     @property
     def models(self) -> int:
-        """That are evaluated: the base and one a config."""
-        return len(self.mixes) + 1
+        """That are evaluated: the base, one a config, and those of others."""
+        return len(self.mixes) + 1 + self.others
 
 
 def shares_of(parameters: Parameters) -> Shares:
@@ -116,6 +118,7 @@ def flow_of(parameters: Parameters) -> Flow:
         languages=languages,
         mixes=mixes,
         trained_on={name: dpo.steps_for(rows) * dpo.batch_size for name, rows in mixes.items()},
+        others=len(parameters.eval.models),
     )
 
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refuseu.engines.hub import assert_obtainable
-from refuseu.engines.openai import HOSTED
+from refuseu.engines.openai import HOSTED, address
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.parameters.base import GgufBase
-from refuseu.parameters.label import GuardJudge
+from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
+from refuseu.parameters.translate import Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
 from refuseu.plan import found
 from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
@@ -87,7 +88,7 @@ def assert_at_hand(parameters: Parameters, machine: Machine) -> None:
             url = machine.openai.base_urls.get(name, machine.openai.base_url) or HOSTED
             if not found.answers(url):
                 raise UserError(
-                    f"models.{name}: nothing answers at {url}; start the server, or mend openai.base_url in machines/"
+                    f"models.{name}: nothing answers at {address(url)}; start the server, or mend openai.base_url in machines/"
                 )
 
 
@@ -115,12 +116,21 @@ def _packages(need: Need) -> Iterator[str]:
 
 def _abilities(need: Need) -> Iterator[str]:
     """Models that cannot do what their part asks of them."""
-    scorer = need.parameters.rainbow_teaming.scorer
-    if isinstance(scorer, GuardJudge) and isinstance(need.parameters.models[scorer.model], ServedModel):
+    scorer, translator = need.parameters.rainbow_teaming.scorer, need.parameters.translate.translator
+    if isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(need.models[scorer.model], ServedModel):
         yield (
             f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "
             f"model does not do; give models.{scorer.model} the engine vllm or transformers"
         )
+    if isinstance(translator, Seq2SeqTranslator) and not isinstance(need.models[translator.model], TransformersModel):
+        yield (
+            "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to "
+            f"models.{translator.model}"
+        )
+    for key, name in need.parameters.played():
+        model = need.models[name]
+        if isinstance(model, LocalModel) and model.repo is None:
+            yield f"{key}: models.{name} has no repo, so its weights are nowhere to be had; name one, or another model"
 
 
 def _engines(need: Need) -> Iterator[str]:

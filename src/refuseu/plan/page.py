@@ -76,6 +76,8 @@ def _source(parameters: Parameters, name: str, model: LocalModel) -> str:
 def _notes(parameters: Parameters, machine: Machine) -> Iterator[str]:
     yield f"Shares of rows that are kept: {shares_of(parameters).source}. Rows that the store holds already are not asked again."
     yield "Tokens: words of the phrasebook, or assumed for what LLMs write, times tokens a word by language (src/refuseu/plan)."
+    if parameters.eval.sets:
+        yield "Questions of eval.sets are not counted: every model answers them too, and all judges judge the answers."
     yield "dpo: rows in are the pairs of all configs, rows out those that their trainings see."
     sized = {
         name: size_of(model.repo)

@@ -142,7 +142,7 @@ def _origin(config: ReleaseParameters) -> dict[str, str]:
     base, adapter = _repository(config), config.dpo.method.kind == "lora"
     licence = (base.license or "other") if base else LICENCE.lower()
     found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
-    if base and base.repo:
+    if base and not _in_folder(base):
         found |= {"base_model": base.repo, "base_model_relation": "adapter" if adapter else "finetune"}
     return found
 
@@ -152,7 +152,10 @@ def _base(config: ReleaseParameters) -> str:
     base = _repository(config)
     if base:
         at = f" at revision `{base.revision}`" if base.revision else ""
-        origin = f"`{base.repo}`{at}; its licence ({base.license or 'see its repository'}) holds for this model too."
+        what, where = f"`{base.repo}`{at}", "its repository"
+        if _in_folder(base):
+            what, where = "A model out of a folder", "its maker"
+        origin = f"{what}; its licence ({base.license or f'see {where}'}) holds for this model too."
     else:
         origin = f"A model that the project trains from scratch ({LICENCE})."
     reads = f"transformers {version('transformers')}"
@@ -165,6 +168,11 @@ def _repository(config: ReleaseParameters) -> LocalModel | None:
     """The base as a model that others published, ``None`` for one that the project trains."""
     base = config.models.get(BASE)
     return base if isinstance(base, LocalModel) and base.repo else None
+
+
+def _in_folder(base: LocalModel) -> bool:
+    """Whether it lies on the machine that it was trained on further, whose folders are nobody else's business."""
+    return str(base.repo).startswith(("/", "."))
 
 
 def _settings(dpo: Dpo) -> list[list[str]]:

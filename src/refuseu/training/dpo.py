@@ -15,7 +15,7 @@ from refuseu.errors import UserError
 from refuseu.parameters.dpo import Dpo, Full, Lora
 from refuseu.parameters.training_machine import TrainingMachine
 from refuseu.training.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
-from refuseu.training.launching import first_process
+from refuseu.training.launching import accelerate_config, first_process, launched
 from refuseu.training.loop import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
 from refuseu.training.tokens import check_lengths, token_statistics
 from refuseu.training.trainer import preference_trainer, row_order
@@ -58,37 +58,48 @@ def train_dpo(
     torch.set_num_threads(1)
     score_answers_alone()
     pairs = conversations(mix)
-    folder = checkpoint_folder(
+    folder = checkpoints_of(pairs, base, settings, machine, seed, out)
+    stage = f"dpo@{out.name}"
+    with enough_memory():
+        arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
+        model, tokenizer = _load(base, settings)
+        tokens = token_statistics(mix, tokenizer, settings.max_length)
+        check_lengths(tokens, settings.max_length, settings.max_dropped)
+        # From here on: a hub that is down for a while, or memory that others hold, must not cost what was trained so far.
+        with kept(folder, first_process()):
+            trainer = preference_trainer(stage)(
+                model,
+                args=arguments,
+                train_dataset=_dataset(pairs, arguments),
+                processing_class=tokenizer,
+                peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
+                callbacks=[marking()],
+            )
+            rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
+            trainer.train_dataset = trainer.train_dataset.select(rows)
+            log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
+            save_trained(trainer, base, out)
+            if isinstance(settings.method, Full) and first_process():
+                save_tokenizer(tokenizer, out)
+    points = curves(log)
+    last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
+    return {"rows": len(mix), **last, "tokens": tokens}, points
+
+
+def checkpoints_of(
+    pairs: list[dict[str, Any]], base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+) -> Path:
+    """Where the checkpoints of this training lie; how often they are written decides nothing."""
+    return checkpoint_folder(
         stage=out.name,
         pairs=pairs,
         base=identity(base),
         settings=settings.model_dump(),
         machine=machine.model_dump(exclude={"checkpoint_every"}),
+        # Not its name alone: what is in the file says how weights are cut up, in checkpoints too.
+        accelerate=accelerate_config(machine) if launched() else None,
         seed=seed,
     )
-    with kept(folder, first_process()), enough_memory():
-        arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
-        model, tokenizer = _load(base, settings)
-        tokens = token_statistics(mix, tokenizer, settings.max_length)
-        check_lengths(tokens, settings.max_length, settings.max_dropped)
-        stage = f"dpo@{out.name}"
-        trainer = preference_trainer(stage)(
-            model,
-            args=arguments,
-            train_dataset=_dataset(pairs, arguments),
-            processing_class=tokenizer,
-            peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
-            callbacks=[marking()],
-        )
-        rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
-        trainer.train_dataset = trainer.train_dataset.select(rows)
-        log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
-        save_trained(trainer, base, out)
-        if isinstance(settings.method, Full) and first_process():
-            save_tokenizer(tokenizer, out)
-    points = curves(log)
-    last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
-    return {"rows": len(mix), **last, "tokens": tokens}, points
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Who plays the translator."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from refuseu.engines.opening import Opener, described
@@ -16,9 +17,17 @@ from refuseu.translation.phrasebook import PhrasebookTranslator
 
 
 def translator_of(
-    settings: Translate, books: dict[str, Phrasebook], opener: Opener, prompts: Path, published: PublishedSet
+    settings: Translate,
+    books: dict[str, Phrasebook],
+    opener: Opener,
+    prompts: Path,
+    withheld: Container[str],
+    published: PublishedSet,
 ) -> Translator:
-    """The translator that the profile names; ``prompts`` is the folder of what LLMs are told."""
+    """The translator that the profile names; ``prompts`` is the folder of what LLMs are told.
+
+    The texts in ``withheld`` reach no model.
+    """
     by_rule = PhrasebookTranslator(books)
     match settings.translator:
         case ByPhrasebook():
@@ -33,9 +42,9 @@ def translator_of(
 
             prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
             sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
-            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt))
+            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt), withheld)
         case Seq2SeqTranslator() as part:
-            return KnownFirst(by_rule, _seq2seq(part, opener))
+            return KnownFirst(by_rule, _seq2seq(part, opener), withheld)
 
 
 def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
@@ -47,9 +56,10 @@ def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
         raise UserError(
             f"models.{part.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
         )
+    opener.beside[part.model] = described(reference, model)
     own, dtype = opener.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:
         return seq2seq.Seq2SeqModel(fetched(reference), part.max_tokens, own.batch_size, dtype, own.device)
 
-    return seq2seq.Seq2SeqTranslator(described(reference, model), part.max_tokens, load, opener.store)
+    return seq2seq.Seq2SeqTranslator(opener.beside[part.model], part.max_tokens, load, opener.store)
