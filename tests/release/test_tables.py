@@ -220,7 +220,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
-    base = LocalModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
+    base = TransformersModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
     card = model_card(
         "english-only", config.model_copy(update={"models": {"base": base}}), Mix(rows=10, benign=2), EVALUATION
     )

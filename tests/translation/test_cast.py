@@ -50,7 +50,7 @@ SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 9
 
 def test_a_translation_model_is_told_as_every_other(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     opened = opener(tmp_path)
-    translator_of(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, ())
+    translator_of(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, (), published(tmp_path))
     assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
 
 

@@ -1,0 +1,203 @@
+"""The pages for people name what is there: links, files, make targets, parameters, and the plan's figures."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from repository import ROOT
+
+from refuseu.parameters.machine import Machine, load_machine
+from refuseu.parameters.section import Section
+from refuseu.parameters.whole import Parameters, load_all
+from refuseu.phrasebook import load_phrasebooks
+from refuseu.plan import found
+from refuseu.plan.asks import Asks
+from refuseu.plan.flow import flow_of
+from refuseu.plan.lengths import lengths_of
+from refuseu.plan.missing import Need
+from refuseu.plan.page import count
+from refuseu.plan.stages import lines
+from refuseu.taxonomy import LANGUAGES
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/seeds/README.md", "data/sets/README.md")),
+    *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "staleness.md"),
+]
+FOLDERS = (
+    r"(?:src|stages|tests|tests_models|profiles|machines|recipes|docs|benchmarks|data/(?:phrasebook|prompts|refusals))"
+)
+EXAMPLES = {"profiles/mine.yaml", "data/phrasebook/nl.yaml"}
+"""Files that a page tells its reader to write."""
+
+CONFIGURED = [
+    *(ROOT / name for name in ("params.yaml", "dvc.yaml")),
+    *(path for folder in ("profiles", "machines") for path in sorted((ROOT / folder).rglob("*.yaml"))),
+]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links of a page's text to a file or a heading that is not there."""
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", target)]
+    return [target for target in targets if not _leads_somewhere(page, text, target)]
+
+
+def _leads_somewhere(page: Path, text: str, target: str) -> bool:
+    name, _, heading = target.partition("#")
+    path = page.parent / name if name else page
+    return path.exists() and (not heading or heading in anchors(path.read_text() if name else text))
+
+
+def unknown_names(text: str) -> list[str]:
+    """Files and make targets that a page's text names in code, and that are not there."""
+    paths = re.findall(rf"(?<![\w/.<-]){FOLDERS}/[\w./-]*\w", text)
+    targets = re.findall(r"(?:`|^|\s)make ([a-z][a-z-]+)(?=[`\s])", "\n".join(_code(text)), re.MULTILINE)
+    known = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lost = [path for path in paths if path not in EXAMPLES and not (ROOT / path).exists()]
+    return [*lost, *(f"make {target}" for target in targets if target not in known)]
+
+
+def _code(text: str) -> Iterator[str]:
+    yield from re.findall(r"^ *```[a-z]*\n(.*?)^ *```$", text, re.S | re.M)
+    yield from re.findall(r"`[^`\n]+`", text)
+
+
+def snippets(text: str) -> list[str]:
+    """The YAML blocks of a page's text."""
+    return re.findall(r"^ *```yaml\n(.*?)^ *```$", text, re.S | re.M)
+
+
+def faults(snippet: str) -> list[str]:
+    """What a YAML block names that no section of the profile, of ``params.yaml`` or of a machine takes."""
+    try:
+        content = yaml.safe_load(snippet)
+    except yaml.YAMLError as error:
+        return [f"no YAML: {error}"]
+    known = fields_of(Parameters) | fields_of(Machine)
+    return [fault for name, part in content.items() for fault in _faults(name, part, known)]
+
+
+def fields_of(section: type[Section]) -> dict[str, Any]:
+    """The names of a section's parameters as they stand in a file, and the types of their values."""
+    return {
+        field.alias or name: Annotated[field.annotation, *field.metadata, field]
+        for name, field in section.model_fields.items()
+    }
+
+
+def _faults(name: str, part: Any, known: dict[str, Any]) -> Iterator[str]:
+    """A part of a section may stand alone; a part that has a kind, or is a value, is checked as a whole."""
+    if name not in known:
+        yield f"{name}: unknown"
+        return
+    section = get_args(known[name])[0]
+    if isinstance(section, type) and get_origin(section) is None and issubclass(section, Section):
+        for key, value in part.items():
+            yield from (f"{name}.{fault}" for fault in _faults(key, value, fields_of(section)))
+        return
+    try:
+        TypeAdapter(known[name]).validate_python(part)
+    except ValidationError as error:
+        yield f"{name}: {error}"
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("file", [*PAGES, *CONFIGURED], ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_and_targets_that_are_named_are_there(file: Path) -> None:
+    assert unknown_names(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "snippet"),
+    [
+        pytest.param(page, snippet, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, snippet in enumerate(snippets(page.read_text()), 1)
+    ],
+)
+def test_parameters_that_a_page_shows_can_be_written_so(
+    page: Path, snippet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LANGUAGES, "nl", "Dutch")  # docs/add-a-language.md adds it
+    assert faults(snippet) == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"](docs/{path.name})" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](docs/gpus.md) [b](#here)\n## Here", []),
+        ("[a](docs/gone.md)", ["docs/gone.md"]),
+        ("[a](docs/judges.md#nowhere)", ["docs/judges.md#nowhere"]),
+        ("[a](https://example.org/x.md)", []),
+    ],
+)
+def test_a_broken_link_is_found(text: str, expected: list[str]) -> None:
+    assert broken_links(ROOT / "README.md", text) == expected
+
+
+def test_a_name_of_nothing_is_found() -> None:
+    text = "Read `src/refuseu/gone.py`, `profiles/smoke.yaml`; `make plan`, `make gone`"
+    assert unknown_names(text) == ["src/refuseu/gone.py", "make gone"]
+
+
+@pytest.mark.parametrize(
+    ("snippet", "fault"),
+    [
+        ("eval:\n  fluency: {kind: none}", ""),
+        ("eval:\n  fluency: {kind: gone}", "eval.fluency: "),
+        ("eval:\n  gone: 1", "eval.gone: unknown"),
+        ("dpo:\n  beta: high", "dpo.beta: "),
+        ("training:\n  processes: 0", "training.processes: "),
+        ("models:\n  base: {engine: gone}", "models: "),
+        ("gone: 1", "gone: unknown"),
+        ("a: b: c", "no YAML: "),
+    ],
+)
+def test_a_wrong_parameter_is_found(snippet: str, fault: str) -> None:
+    assert [each[: len(fault)] for each in faults(snippet)] == ([fault] if fault else [])
+
+
+def planned(profile: str) -> tuple[str, ...]:
+    """What ``docs/scale.md`` says of a run: pairs to judge, rows asked of models, tokens written, paid calls, GB of weights."""
+    parameters = load_all(ROOT, profile)
+    books = load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
+    flow, lengths = flow_of(parameters), lengths_of(parameters, books)
+    asks = Asks(
+        parameters, flow, lengths, books, lambda name: (ROOT / f"data/prompts/{name}.md").read_text(encoding="utf-8")
+    )
+    stages = list(lines(parameters, flow, lengths, asks.all()))
+    weights = Need(parameters, load_machine(ROOT)).to_fetch().values()
+    numbers = (
+        flow.pairs,
+        sum(sum(stage.asked().values()) for stage in stages),
+        sum(stage.tokens_out for stage in stages),
+        sum(stage.paid(parameters) for stage in stages),
+    )
+    return *map(count, numbers), f"{sum(size or 0 for size in weights):.0f} GB"
+
+
+@pytest.mark.parametrize("profile", ["llama-8b", "llama-70b"])
+def test_figures_of_a_run_are_the_plans(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
+    row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/scale.md").read_text(), re.MULTILINE)
+    assert row and tuple(row[1].split(" | ")) == planned(profile)
