@@ -14,7 +14,7 @@ from repository import ROOT
 
 from refuseu.parameters.dpo import Lora
 from refuseu.parameters.loading import load
-from refuseu.parameters.models import LocalModel
+from refuseu.parameters.models import TransformersModel
 from refuseu.parameters.release import ReleaseParameters
 from refuseu.records.part import PART
 from refuseu.release.cards import dataset_card, model_card
@@ -183,7 +183,9 @@ def test_a_card_of_a_model_that_the_project_trained_whole_names_its_base(config:
 def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
     licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
-    base = LocalModel(engine="transformers", dtype="bfloat16", repo="org/name", revision="c0ffee", license=licence)
+    base = TransformersModel(
+        engine="transformers", dtype="bfloat16", repo="org/name", revision="c0ffee", license=licence
+    )
     dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
     published = config.model_copy(update={"models": {"base": base}, "dpo": dpo})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
@@ -198,7 +200,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
-    base = LocalModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
+    base = TransformersModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
     card = model_card(
         "english-only", config.model_copy(update={"models": {"base": base}}), Mix(rows=10, benign=2), EVALUATION
     )

@@ -141,7 +141,7 @@ def _origin(config: ReleaseParameters) -> dict[str, str]:
     base, adapter = _repository(config), config.dpo.method.kind == "lora"
     licence = (base.license or "other") if base else LICENCE.lower()
     found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
-    if base and not _in_folder(base):
+    if base and base.repo and not _in_folder(base):
         found |= {"base_model": base.repo, "base_model_relation": "adapter" if adapter else "finetune"}
     return found
 
