@@ -13,7 +13,7 @@ import yaml
 from repository import ROOT
 from review.test_gate import evaluation
 
-from refuseu.evaluation.tables import averages, language_rows
+from refuseu.evaluation.tables import averages, language_rows, with_coverage
 from refuseu.files.writing import write_json
 from refuseu.parameters.eval import EvalParameters
 from refuseu.parameters.loading import load
@@ -100,7 +100,7 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
     rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
     write_json(averages(rows), folder / "evaluated/metrics.json")
-    write_json(rows, folder / "evaluated/rows.json")
+    write_json(with_coverage(rows, {}), folder / "evaluated/rows.json")
 
 
 @pytest.fixture(scope="module")
