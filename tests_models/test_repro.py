@@ -94,7 +94,7 @@ def write_parameters(folder: Path) -> None:
     params["train"] |= {"languages": ["en"], "configs": mixes}
     params["eval"] |= {"max_unparsed": 1.0}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
-    split = smoke["split"] | {"dev_per_category": 1, "unseen_test_asks": 0, "unseen_dev_asks": 0}
+    split = smoke["split"] | {"dev_per_category": 0, "unseen_test_asks": 1, "unseen_dev_asks": 0}
     dpo = smoke["dpo"] | {"method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "profiles").mkdir()

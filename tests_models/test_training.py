@@ -57,7 +57,7 @@ def root(folder: Path, tmp_path: Path) -> Path:
         lang="en", kind="harmful", rejected="Sure, so it goes."
     )
     rows["question_id"] = [f"q{number}" for number in rows.index]
-    write_table(rows, MIX, tmp_path / "mix.parquet")
+    write_table(rows, tmp_path / "mix.parquet", MIX)
     (tmp_path / "base").symlink_to(folder)
     (tmp_path / "profiles").mkdir()
     shutil.copytree(ROOT / "machines/accelerate", tmp_path / "machines/accelerate")
