@@ -155,8 +155,10 @@ def label(rows: int) -> Case:
 
 def split(rows: int) -> Case:
     """The whole stage, all mixes among it."""
-    stage = _stage("split")
-    return lambda: stage.main.callback(pairs=_pairs(rows), out=FOLDER / "split", metrics=FOLDER / "split.json")
+    stage, out = _stage("split"), FOLDER / "split"
+    return lambda: stage.main.callback(
+        pairs=_pairs(rows), published=Path("data/published"), out=out, metrics=FOLDER / "split.json"
+    )
 
 
 CASES = {

@@ -138,7 +138,7 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     columns = [
         *("asr", "asr_least", "asr_most", "asr_unseen", "junk"),
         *("over_refusal", "language_consistency", "line_pass_rate", "language_undecided"),
-        *("knowledge", "fluency", "asr_worst", "languages_knowledge"),
+        *("knowledge", "fluency", "rated_fluency", "rated_correctness", "asr_worst", "languages_knowledge"),
     ]
     assert all(list(row) == columns for row in metrics.values())
     rows = json.loads((clone / "plots/eval.json").read_text())
@@ -253,7 +253,7 @@ def test_no_command_of_the_pages_is_forgotten() -> None:
         ({"label": {"qestion": "all"}}, "label.qestion: Extra inputs are not permitted"),
         (
             {"profile": "huge"},
-            "huge.yaml: cannot be read (No such file or directory); params.yaml: profile must be one of miniature",
+            "huge.yaml: cannot be read (No such file or directory); params.yaml: profile must be one of llama-70b, ",
         ),
     ],
 )

@@ -177,6 +177,7 @@ PROFILE = {
 PARAMS = {
     "profile": "served",
     "seed": 1,
+    "published": {"source": "nobody"},
     "languages": ["en", "de"],
     "categories": CATEGORIES,
     "styles": STYLES,
@@ -189,17 +190,17 @@ PARAMS = {
 ASKING = f"--phrasebook phrasebook --prompts {ROOT}/data/prompts"
 JUDGING = f"{ASKING} --refusals {ROOT}/data/refusals"
 STAGES = {
-    "rainbow-teaming": f"{JUDGING} --seeds seeds --target base --out {{0}}/data/rainbow-teaming "
+    "rainbow-teaming": f"{JUDGING} --published published --seeds seeds --target base --out {{0}}/data/rainbow-teaming "
     "--metrics {0}/metrics/rainbow-teaming.json --plots {0}/plots/rainbow-teaming",
-    "translate": f"{ASKING} --questions {{0}}/data/rainbow-teaming/questions.parquet --out {{0}}/data/translate "
-    "--metrics {0}/metrics/translate.json",
-    "respond": f"{ASKING} --questions {{0}}/data/translate/questions.parquet --base base --out {{0}}/data/respond "
-    "--metrics {0}/metrics/respond.json",
+    "translate": f"{ASKING} --published published --questions {{0}}/data/rainbow-teaming/questions.parquet "
+    "--out {0}/data/translate --metrics {0}/metrics/translate.json",
+    "respond": f"{ASKING} --published published --questions {{0}}/data/translate/questions.parquet --base base "
+    "--out {0}/data/respond --metrics {0}/metrics/respond.json",
     "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --out {{0}}/data/label --metrics {{0}}/metrics/label.json",
 }
 EVALUATED = "--metrics {0}/metrics/eval.json --rows {0}/plots/eval.json"
 LATER = {
-    "split": "--pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
+    "split": "--published published --pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
     "eval": f"{JUDGING} {EVALUATED} --questions {{0}}/data/split/test.parquet --train {{0}}/data/split/train.parquet --sets sets "
     "--base base --models dpo --out {0}/data/eval --evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
     "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
@@ -313,7 +314,7 @@ def test_every_row_is_accounted_for(ran: Ran) -> None:
     for name in (*STAGES, "split"):
         account = ran.metrics(name)
         assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values()), name
-    assert ran.metrics("rainbow-teaming")["rows_in"] == 3 * 12
+    assert ran.metrics("rainbow-teaming")["rows_in"] == 3 * 24
     counts = {
         stage: (
             len(ran.table(f"{stage}/{kept}.parquet")),
