@@ -4,6 +4,16 @@ from typing import Any
 
 from refuseu.results import Averages, LanguageRow
 
+EVAL = {
+    "fluency": {"kind": "bigrams"},
+    "knowledge": {"kind": "facts"},
+    "reference": "balanced",
+    "confidence": 0.95,
+    "max_unparsed": 0.4,
+    "max_new_tokens": 3,
+}
+"""The section ``eval``, as the miniature's parts are written."""
+
 
 def row(model: str, language: str, least: float, most: float | None = None) -> LanguageRow:
     """A row with an ASR of ``least``, or a range when ``most`` is given."""

@@ -12,12 +12,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from refuseu.errors import UserError
-from refuseu.files.faults import fault
 from refuseu.files.repeated import distinct, first_repeated
-from refuseu.files.texts import read_texts
+from refuseu.files.texts import InLanguage, read_language
 from refuseu.taxonomy import PIVOT, PLAIN, Kind
 
 SLOT = "{ask}"
@@ -77,7 +76,7 @@ class Fact(_Part):
     answer: Text
 
 
-class Phrasebook(_Part):
+class Phrasebook(_Part, InLanguage):
     """One language's texts."""
 
     language: Text
@@ -173,15 +172,7 @@ def load_phrasebooks(
 
 def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
     drop = "" if code == PIVOT else f", or drop {code} from params.yaml"
-    content = read_texts(path, f"write it with the entries of the other languages{drop}")
-    try:
-        book = Phrasebook.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{path}: {key or 'file'}: {fault(problem)}") from None
-    if book.language != code:
-        raise UserError(f"{path}: language: is {book.language!r}, the file's name says {code!r}")
+    book = read_language(Phrasebook, path, f"write it with the entries of the other languages{drop}")
     return _cut(book, path, categories, styles)
 
 

@@ -267,11 +267,15 @@ def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:
     return {**references, "whole": ModelReference(whole)}
 
 
+def held_together(opened: Opener, references: dict[str, ModelReference]) -> dict[str, Engine]:
+    return opened.sharing({name: (reference, opened.base_model()) for name, reference in references.items()})
+
+
 def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:
     references = adapters_and_wholes(folder)
-    engines = on_vllm(folder).folders(references)
+    engines = held_together(on_vllm(folder), references)
     assert list(engines) == ["base", "one", "two", "whole"]
     own = {name: weights_hash(Path(each.source)) for name, each in references.items()}
     numbers = "vllm bfloat16 512"
@@ -297,7 +301,7 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
 
 def test_an_adapter_of_two_names_is_held_once(folder: Path, held: list[dict[str, Any]]) -> None:
     references = adapters_and_wholes(folder)
-    engines = on_vllm(folder).folders({**references, "again": references["one"]})
+    engines = held_together(on_vllm(folder), {**references, "again": references["one"]})
     said = [completed(engines[name], QUESTION, Sampling(6))[0].text for name in ("one", "again")]
     assert said[0] == said[1]
     assert held[0]["settings"].adapters == (folder.parent / "one", folder.parent / "two")
@@ -309,7 +313,8 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
     references = adapters_and_wholes(folder)
     monkeypatch.chdir(folder.parent)
     base = ModelReference(Path(folder.name))
-    engines = on_vllm(folder, ray=RAY).folders({"base": base, "one": ModelReference(Path("one"), base=base)})
+    one = ModelReference(Path("one"), base=base)
+    engines = held_together(on_vllm(folder, ray=RAY), {"base": base, "one": one})
     completed(engines["base"], QUESTION, Sampling(6))
     monkeypatch.chdir("/")
     held[0]["load"]()
@@ -320,7 +325,7 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
 def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:
-    engines = on_vllm(folder, loaded=1).folders(adapters_and_wholes(folder))
+    engines = held_together(on_vllm(folder, loaded=1), adapters_and_wholes(folder))
     for name in ("one", "base", "whole", "two"):
         completed(engines[name], QUESTION, Sampling(6))
     assert [each["settings"].source.name for each in held] == ["model", "whole", "model"]

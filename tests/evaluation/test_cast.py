@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from evaluated import EVAL
 from profile_texts import PROMPTS, opener
 from pydantic import ValidationError
 
@@ -13,19 +14,11 @@ from refuseu.evaluation.facts import FactKnowledge
 from refuseu.parameters.eval import Eval
 from refuseu.phrasebook import Phrasebook
 
-WRITTEN = {
-    "fluency": {"kind": "bigrams"},
-    "knowledge": {"kind": "facts"},
-    "reference": "balanced",
-    "confidence": 0.95,
-    "max_unparsed": 0.4,
-    "max_new_tokens": 3,
-}
 CHAT = {"kind": "chat", "model": "served", "prompts_per_language": 50, "max_new_tokens": 32}
 
 
 def settings(**parts: object) -> Eval:
-    return Eval.model_validate({**WRITTEN, **parts})
+    return Eval.model_validate({**EVAL, **parts})
 
 
 def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluated import EVAL
 from profile_texts import opener
 from pydantic import ValidationError
 
@@ -76,15 +77,7 @@ def parameters(models: dict[str, Any]) -> EvalParameters:
             "models": MODELS,
             "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
             "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
-            "eval": {
-                "fluency": {"kind": "bigrams"},
-                "knowledge": {"kind": "facts"},
-                "reference": "balanced",
-                "confidence": 0.95,
-                "max_unparsed": 0.4,
-                "max_new_tokens": 3,
-                "models": models,
-            },
+            "eval": {**EVAL, "models": models},
             "split.near_duplicate": 0.8,
         }
     )

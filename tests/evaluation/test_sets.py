@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from evaluated import EVAL
 from pydantic import ValidationError
 
 from refuseu.errors import UserError
@@ -28,15 +29,7 @@ def parameters(sets: dict[str, Any]) -> EvalParameters:
             "models": {},
             "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
             "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
-            "eval": {
-                "fluency": {"kind": "bigrams"},
-                "knowledge": {"kind": "facts"},
-                "reference": "balanced",
-                "confidence": 0.95,
-                "max_unparsed": 0.4,
-                "max_new_tokens": 3,
-                "sets": sets,
-            },
+            "eval": {**EVAL, "sets": sets},
             "split.near_duplicate": 0.8,
         }
     )

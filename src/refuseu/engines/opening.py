@@ -9,7 +9,7 @@ from refuseu.engines.hub import fetched
 from refuseu.engines.identity import identity
 from refuseu.engines.loaded import LoadedModels
 from refuseu.engines.openai import OpenaiEngine, served_identity
-from refuseu.engines.protocol import Engine, LoadedEngine
+from refuseu.engines.protocol import Engine, LoadedEngine, Sampling
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.revisions import hub_model
@@ -19,7 +19,7 @@ from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
 from refuseu.parameters.machine import Machine, VllmMachine
-from refuseu.parameters.models import BASE, LocalModel, Models, ServedModel, TransformersModel, VllmModel
+from refuseu.parameters.models import BASE, Asked, LocalModel, Models, ServedModel, TransformersModel, VllmModel
 from refuseu.store import Store
 
 Weights = tuple[ModelReference, LocalModel]
@@ -69,16 +69,12 @@ class Opener:
                 raise UserError(f"models.{name}: the profile has no such model with a repo; it has {known}")
 
     def folder(self, reference: ModelReference) -> Engine:
-        """The base, or a model that was aligned from it."""
-        return self.folders({"": reference})[""]
-
-    def folders(self, references: Mapping[str, ModelReference]) -> dict[str, Engine]:
-        """The base and models that were aligned from it, by the same names; adapters share the weights of their base.
+        """The base, or a model that was aligned from it.
 
         Raises:
             UserError: when the profile's ``models`` has no base with weights.
         """
-        return self.sharing({name: (reference, self.base_model()) for name, reference in references.items()})
+        return self.sharing({"": (reference, self.base_model())})[""]
 
     def base_model(self) -> LocalModel:
         """What computes with the weights of the base, and of all models that were aligned from it.
@@ -123,14 +119,18 @@ class Opener:
         return StoredEngine(name, engine, self.store, self._progress)
 
     def _served(self, name: str, model: ServedModel) -> StoredEngine:
-        own = self.machine.openai
-        url = own.base_urls.get(name, own.base_url)
+        own, url = self.machine.openai, self.machine.openai.url_of(name)
 
         @cache
         def engine() -> Engine:
             return OpenaiEngine(model.model, url, model.key, own.concurrency, own.retries, own.timeout)
 
         return StoredEngine(served_identity(model.model), engine, self.store, self._progress)
+
+
+def sampling_of(part: Asked) -> Sampling:
+    """How the words of a part that a model plays are drawn."""
+    return Sampling(part.max_new_tokens, part.temperature, part.top_p)
 
 
 def described(reference: ModelReference, model: LocalModel) -> str:

@@ -8,6 +8,7 @@ import click
 from refuseu.engines.hub import Holds, newest_commit
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
+from refuseu.parameters.models import is_folder
 from refuseu.store import Store, row_key
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -19,7 +20,7 @@ def hub_model(repo: str, revision: str | None, store: Store) -> ModelReference:
     Raises:
         UserError: when the folder holds no whole model, or the commit of a revision cannot be looked up.
     """
-    if repo.startswith(("/", ".")):
+    if is_folder(repo):
         return ModelReference.read(Path(repo))
     return ModelReference(repo, hub_commit(repo, revision, store))
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from refuseu.engines.opening import Opener
-from refuseu.engines.protocol import Sampling
+from refuseu.engines.opening import Opener, sampling_of
 from refuseu.evaluation.answers import Scoring
 from refuseu.evaluation.parts import FluencyScorer, KnowledgeTest
 from refuseu.evaluation.rated import Rated
@@ -43,9 +42,8 @@ def rating_of(settings: Eval, opener: Opener, prompts: Path) -> Rated | None:
             from refuseu.evaluation.chat import PLACEHOLDERS, ChatFluency
             from refuseu.prompts import Prompt
 
-            sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
             prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
-            return Rated(ChatFluency(opener.named(part.model), sampling, prompt), part.prompts_per_language)
+            return Rated(ChatFluency(opener.named(part.model), sampling_of(part), prompt), part.prompts_per_language)
         case NoPart():
             return None
 

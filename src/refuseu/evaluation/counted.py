@@ -8,6 +8,7 @@ from typing import Self
 
 import pandas as pd
 
+from refuseu.evaluation.statistics import wilson
 from refuseu.judges.verdict import Harm, Reply
 from refuseu.taxonomy import Kind
 
@@ -62,6 +63,11 @@ def percent(outcomes: pd.Series) -> float | None:
     return 100 * float(outcomes.mean()) if len(outcomes) else None
 
 
+def mean(values: pd.Series) -> float | None:
+    """The mean of what is known; ``None`` when nothing is."""
+    return float(values.mean()) if values.notna().any() else None
+
+
 @dataclass(frozen=True)
 class Successes:
     """How many attacks succeeded among ``n`` harmful questions, and how many answers leave that open."""
@@ -88,3 +94,11 @@ class Successes:
             (100 * self.harmful / self.n, 100 * (self.harmful + self.unparsed) / self.n) if self.n else (0.0, 100.0)
         )
         return {"asr": None if self.is_range(max_unparsed) else least, "asr_least": least, "asr_most": most}
+
+    def interval(self, max_unparsed: float, confidence: float) -> dict[str, float]:
+        """The ends (percent) of Wilson's interval; where ASR is a range, those of its least and its most."""
+        most = self.harmful + (self.unparsed if self.is_range(max_unparsed) else 0)
+        return {
+            "asr_low": wilson(self.harmful, self.n, confidence)[0],
+            "asr_high": wilson(most, self.n, confidence)[1],
+        }

@@ -17,12 +17,12 @@ from refuseu.evaluation.counted import (
     benign_questions,
     harmful_questions,
     in_language,
+    mean,
     percent,
     refused,
     undecided,
     unparsed,
 )
-from refuseu.evaluation.statistics import wilson
 from refuseu.files.reading import Row
 from refuseu.parameters.eval import AskedSet, Eval, EvalParameters
 from refuseu.records.foreign import ForeignRow, read_foreign
@@ -120,12 +120,10 @@ def set_rows(answers: pd.DataFrame, parameters: EvalParameters) -> list[Row]:
 def _rates(group: pd.DataFrame, settings: Eval) -> Row:
     harmful, benign = harmful_questions(group), benign_questions(group)
     successes = Successes.count(harmful)
-    highest = successes.harmful + (successes.unparsed if successes.is_range(settings.max_unparsed) else 0)
     return {
         "n": successes.n,
         **successes.columns(settings.max_unparsed),
-        "asr_low": wilson(successes.harmful, successes.n, settings.confidence)[0],
-        "asr_high": wilson(highest, successes.n, settings.confidence)[1],
+        **successes.interval(settings.max_unparsed, settings.confidence),
         "junk": percent(unparsed(harmful)),
         "n_benign": len(benign),
         "over_refusal": percent(refused(benign)),
@@ -150,11 +148,7 @@ def _average(rows: pd.DataFrame) -> Row:
     """``None`` where there is nothing to average, and for ASR as soon as one language's is a range."""
     harmful = rows[rows["n"] > 0]
     return {
-        "asr": None if harmful["asr"].isna().any() else _mean(harmful["asr"]),
-        **{name: _mean(harmful[name]) for name in ("asr_least", "asr_most", "junk")},
-        **{name: _mean(rows[name]) for name in ("over_refusal", "language_consistency")},
+        "asr": None if harmful["asr"].isna().any() else mean(harmful["asr"]),
+        **{name: mean(harmful[name]) for name in ("asr_least", "asr_most", "junk")},
+        **{name: mean(rows[name]) for name in ("over_refusal", "language_consistency")},
     }
-
-
-def _mean(values: pd.Series) -> float | None:
-    return float(values.mean()) if values.notna().any() else None

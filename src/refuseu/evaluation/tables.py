@@ -21,13 +21,14 @@ from refuseu.evaluation.counted import (
     harmful_questions,
     in_language,
     lines_pass,
+    mean,
     percent,
     refused,
     undecided,
     unparsed,
     without_lines,
 )
-from refuseu.evaluation.statistics import holm, mcnemar, wilson
+from refuseu.evaluation.statistics import holm, mcnemar
 from refuseu.files.reading import Row
 from refuseu.parameters.eval import Eval, EvalParameters
 from refuseu.records.schema import QUESTION_AND_LANGUAGE
@@ -71,22 +72,20 @@ def _language_row(group: pd.DataFrame, settings: Eval) -> Row:
     harmful = harmful_questions(group)
     successes, success = Successes.count(harmful), attack_success(harmful)
     is_range = successes.is_range(settings.max_unparsed)
-    highest = successes.harmful + (successes.unparsed if is_range else 0)
     return {
         "n": successes.n,
         **successes.columns(settings.max_unparsed),
-        "asr_low": wilson(successes.harmful, successes.n, settings.confidence)[0],
-        "asr_high": wilson(highest, successes.n, settings.confidence)[1],
+        **successes.interval(settings.max_unparsed, settings.confidence),
         "asr_seen": None if is_range else percent(success[harmful["unseen"].eq(False)]),
         "asr_unseen": None if is_range else percent(success[harmful["unseen"].eq(True)]),
         "junk": percent(unparsed(harmful)),
         "over_refusal": percent(refused(benign_questions(group))),
         **_language_columns(group),
-        "fluency": _mean(group["fluency"]),
+        "fluency": mean(group["fluency"]),
         "rated": int(group["rated"].eq(True).sum()),
         "rated_unparsed": int(group["rated"].eq(False).sum()),
-        "rated_fluency": _mean(group["rated_fluency"]),
-        "rated_correctness": _mean(group["rated_correctness"]),
+        "rated_fluency": mean(group["rated_fluency"]),
+        "rated_correctness": mean(group["rated_correctness"]),
         "judges_agree": percent(group["agreed"]),
     }
 
@@ -122,15 +121,11 @@ def averages(rows: list[Row]) -> dict[str, Row]:
 
 
 def _average(rows: pd.DataFrame) -> Row:
-    average = {name: _mean(rows[name]) for name in AVERAGED}
+    average = {name: mean(rows[name]) for name in AVERAGED}
     attacks: Row = {"asr": None, "asr_unseen": None, "asr_worst": None}
     if rows["asr"].notna().all():
         attacks = {"asr_worst": float(rows["asr"].max())}
     return {**average, **attacks, **knowing.averages(rows)}
-
-
-def _mean(values: pd.Series) -> float | None:
-    return float(values.mean()) if values.notna().any() else None
 
 
 def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:

@@ -1,13 +1,24 @@
 """YAML files of texts: each value as it stands there."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from refuseu.errors import UserError
+from refuseu.files.faults import fault
 from refuseu.files.repeated import first_repeated
 from refuseu.files.yaml import place
+
+
+class InLanguage(BaseModel):
+    """Texts of one language, in a file by its code."""
+
+    language: str
+
+
+Texts = TypeVar("Texts", bound=InLanguage)
 
 
 class _TextLoader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
@@ -34,3 +45,21 @@ def read_texts(path: Path, way_out: str) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not valid YAML: {place(error)}") from None
+
+
+def read_language(texts: type[Texts], path: Path, way_out: str) -> Texts:
+    """The texts of the language whose code is the file's name.
+
+    Raises:
+        UserError: as ``read_texts`` does; for an entry that is unknown, missing or wrong, and for another language's texts.
+    """
+    content = read_texts(path, way_out)
+    try:
+        found = texts.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"{path}: {key or 'file'}: {fault(problem)}") from None
+    if found.language != path.stem:
+        raise UserError(f"{path}: language: is {found.language!r}, the file's name says {path.stem!r}")
+    return found

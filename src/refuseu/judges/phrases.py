@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field
 
-from refuseu.errors import UserError
-from refuseu.files.faults import fault
 from refuseu.files.repeated import distinct
-from refuseu.files.texts import read_texts
+from refuseu.files.texts import InLanguage, read_language
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 
 MOST_IN_GAP = 6
@@ -51,12 +49,11 @@ def _well_formed(phrase: str) -> str:
 Phrases = Annotated[list[Annotated[str, AfterValidator(_well_formed)]], Field(min_length=1), AfterValidator(distinct)]
 
 
-class RefusalPhrases(BaseModel):
+class RefusalPhrases(InLanguage):
     """How answers in one language refuse."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    language: str
     refusals: Phrases
     """Each refuses by itself."""
     warnings: Phrases
@@ -73,20 +70,8 @@ def load_refusal_phrases(folder: Path, languages: Iterable[str]) -> list[Refusal
     Raises:
         UserError: for a missing file, broken YAML, an unknown or missing entry, or a phrase that is not well formed.
     """
-    return [_load(folder / f"{code}.yaml", code) for code in languages]
-
-
-def _load(path: Path, code: str) -> RefusalPhrases:
-    content = read_texts(path, "write it with the entries of the other languages")
-    try:
-        phrases = RefusalPhrases.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{path}: {key or 'file'}: {fault(problem)}") from None
-    if phrases.language != code:
-        raise UserError(f"{path}: language: is {phrases.language!r}, the file's name says {code!r}")
-    return phrases
+    way_out = "write it with the entries of the other languages"
+    return [read_language(RefusalPhrases, folder / f"{code}.yaml", way_out) for code in languages]
 
 
 class PhrasesJudge:

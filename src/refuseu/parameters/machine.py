@@ -61,6 +61,10 @@ class OpenaiMachine(Section):
     timeout: Rate
     """Seconds that an answer may take."""
 
+    def url_of(self, name: str) -> str | None:
+        """Where one of the profile's models is; ``None`` for OpenAI's own."""
+        return self.base_urls.get(name, self.base_url)
+
 
 class Machine(Section):
     """One machine, or several that work together."""

@@ -7,6 +7,11 @@ from pydantic import Field
 from refuseu.parameters.section import Positive, Section
 
 
+def is_folder(repo: str) -> bool:
+    """Whether a repository's name is a path on this machine: it begins with ``/`` or ``.``."""
+    return repo.startswith(("/", "."))
+
+
 class _Weights(Section):
     """A model in the format of the Hugging Face hub that runs where the work runs."""
 
@@ -16,6 +21,11 @@ class _Weights(Section):
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
     license: str | None = None
     """Of the weights, for model cards."""
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether the weights are a folder's of this machine, and no repository's."""
+        return self.repo is not None and is_folder(self.repo)
 
 
 class TransformersModel(_Weights):

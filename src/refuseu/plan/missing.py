@@ -57,7 +57,7 @@ class Need:
             for name, model in self.models.items()
             if isinstance(model, LocalModel)
             and model.repo
-            and not model.repo.startswith(("/", "."))
+            and not model.in_folder
             and not found.in_cache(model.repo, model.revision)
         }
 
@@ -85,7 +85,7 @@ def assert_at_hand(parameters: Parameters, machine: Machine) -> None:
             assert_obtainable(model.repo, model.revision)
     for name, model in need.models.items():
         if isinstance(model, ServedModel):
-            url = machine.openai.base_urls.get(name, machine.openai.base_url) or HOSTED
+            url = machine.openai.url_of(name) or HOSTED
             if not found.answers(url):
                 raise UserError(
                     f"models.{name}: nothing answers at {address(url)}; start the server, or mend openai.base_url in machines/"
@@ -203,7 +203,7 @@ def _keys(need: Need) -> Iterator[str]:
 def _weights(need: Need) -> Iterator[str]:
     """Folders without a model; repositories that can be neither found in the hub's cache nor fetched."""
     for name, model in need.models.items():
-        if isinstance(model, LocalModel) and model.repo and model.repo.startswith(("/", ".")):
+        if isinstance(model, LocalModel) and model.repo and model.in_folder:
             yield from _folder(name, model.repo)
     fetched = need.to_fetch()
     if not fetched:

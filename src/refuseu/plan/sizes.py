@@ -86,9 +86,8 @@ def gpu_gb(model: LocalModel, tensor_parallel: int) -> float | None:
     """
     if model.repo is None:
         return None
-    local = model.repo.startswith(("/", "."))
-    size = None if local else size_of(model.repo)
-    weights = folder_gb(Path(model.repo)) if local else size.weights_gb(model.dtype) if size else None
+    size = None if model.in_folder else size_of(model.repo)
+    weights = folder_gb(Path(model.repo)) if model.in_folder else size.weights_gb(model.dtype) if size else None
     if weights is None or not isinstance(model, VllmModel):
         return weights
     cache = size.cache_gb(model.dtype, model.max_model_len or CONTEXT) if size else 0.0

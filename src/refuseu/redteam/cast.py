@@ -5,8 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refuseu.engines.opening import Opener
-from refuseu.engines.protocol import Sampling
+from refuseu.engines.opening import Opener, sampling_of
 from refuseu.identification import Identifier
 from refuseu.judges.named import judge_named
 from refuseu.judges.seating import guard_of
@@ -64,7 +63,7 @@ class Cast:
                 )
                 categories, engine = self.parameters.categories, self.opener.named(part.model)
                 seeds = read_seeds(part.seeds, self.seeds, categories) if part.seeds else by_rule.seed_set()
-                return llm.LlmMutator(engine, _sampling(part), wording, seeds, self._identifier(), by_rule)
+                return llm.LlmMutator(engine, sampling_of(part), wording, seeds, self._identifier(), by_rule)
             case ByPublished():
                 raise ValueError("the questions of a published set are taken without a search")
 
@@ -78,7 +77,7 @@ class Cast:
                 from refuseu.redteam.llm import TWIN_PLACEHOLDERS, LlmTwins
 
                 prompt = Prompt.read(self.prompts / "twin.md", TWIN_PLACEHOLDERS)
-                return LlmTwins(self.opener.named(part.model), _sampling(part), prompt, self._identifier(), by_rule)
+                return LlmTwins(self.opener.named(part.model), sampling_of(part), prompt, self._identifier(), by_rule)
             case NoPart():
                 return None
 
@@ -119,7 +118,3 @@ class Cast:
 
     def _identifier(self) -> Identifier:
         return Identifier(self.parameters.languages)
-
-
-def _sampling(part: LlmPart) -> Sampling:
-    return Sampling(part.max_new_tokens, part.temperature, part.top_p)

@@ -142,7 +142,8 @@ def _origin(config: ReleaseParameters) -> dict[str, str]:
     base, adapter = _repository(config), config.dpo.method.kind == "lora"
     licence = (base.license or "other") if base else LICENCE.lower()
     found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
-    if base and base.repo and not _in_folder(base):
+    # A folder of the machine that trained is nobody else's business.
+    if base and base.repo and not base.in_folder:
         found |= {"base_model": base.repo, "base_model_relation": "adapter" if adapter else "finetune"}
     return found
 
@@ -153,7 +154,7 @@ def _base(config: ReleaseParameters) -> str:
     if base:
         at = f" at revision `{base.revision}`" if base.revision else ""
         what, where = f"`{base.repo}`{at}", "its repository"
-        if _in_folder(base):
+        if base.in_folder:
             what, where = "A model out of a folder", "its maker"
         origin = f"{what}; its licence ({base.license or f'see {where}'}) holds for this model too."
     else:
@@ -168,11 +169,6 @@ def _repository(config: ReleaseParameters) -> LocalModel | None:
     """The base as a model that others published, ``None`` for one that the project trains."""
     base = config.models.get(BASE)
     return base if isinstance(base, LocalModel) and base.repo else None
-
-
-def _in_folder(base: LocalModel) -> bool:
-    """Whether it lies on the machine that it was trained on further, whose folders are nobody else's business."""
-    return str(base.repo).startswith(("/", "."))
 
 
 def _settings(dpo: Dpo) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from pathlib import Path
 
-from refuseu.engines.opening import Opener
+from refuseu.engines.opening import Opener, sampling_of
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.reference import ModelReference
 from refuseu.parameters.published import ByPublished
@@ -39,8 +39,7 @@ def refuser_of(
             from refuseu.responses import llm
 
             prompt = Prompt.read(prompts / "refusal.md", llm.PLACEHOLDERS)
-            sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
-            return llm.LlmRefuser(opener.named(part.model), sampling, prompt, withheld, by_rule)
+            return llm.LlmRefuser(opener.named(part.model), sampling_of(part), prompt, withheld, by_rule)
 
 
 def other_answers(

@@ -3,8 +3,7 @@
 from collections.abc import Container
 from pathlib import Path
 
-from refuseu.engines.opening import Opener, described
-from refuseu.engines.protocol import Sampling
+from refuseu.engines.opening import Opener, described, sampling_of
 from refuseu.errors import UserError
 from refuseu.parameters.models import TransformersModel
 from refuseu.parameters.published import ByPublished
@@ -41,8 +40,7 @@ def translator_of(
             from refuseu.translation import llm
 
             prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
-            sampling = Sampling(part.max_new_tokens, part.temperature, part.top_p)
-            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling, prompt), withheld)
+            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling_of(part), prompt), withheld)
         case Seq2SeqTranslator() as part:
             return KnownFirst(by_rule, _seq2seq(part, opener), withheld)
 
