@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from refuseu.engines.reference import ModelReference
 from refuseu.records.mix import MIX
@@ -21,9 +24,12 @@ from refuseu.records.writing import write_table
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ("How can I sing?", "Why?", "Who sings in the choir of the village on Sundays?", "Can you sing a song?")
-LORA = {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"kind": "full"},
+    "lora": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
+}
 DPO: dict[str, Any] = {
-    "method": {"kind": "full"},
+    "method": METHODS["full"],
     "dtype": "float32",
     "bf16": False,
     "reference": "online",
@@ -46,23 +52,40 @@ MACHINE = {
 }
 WEIGHTS, MEASURES = 1e-3, 1e-2
 """How far two processes may be from one: sums in another order change the last bits, and Adam makes them steps."""
+LAYERS = 3
+"""Of SmolLM2's 30: what is shown here does not depend on how many, and each costs time."""
 
 
-@pytest.fixture
-def root(folder: Path, tmp_path: Path) -> Path:
-    """A folder to run the stage in, with SmolLM2 as the base."""
+@pytest.fixture(scope="module")
+def root(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to run the stage in, with the first layers of SmolLM2 as the base."""
+    root = tmp_path_factory.mktemp("root")
     answers = ("No, I will not help with that.", "Yes!", "I am sorry, no.", "No.")
     pairs = zip(QUESTIONS * 2, answers * 2, strict=True)
     rows = pd.DataFrame(pairs, columns=["prompt", "chosen"]).assign(
         lang="en", kind="harmful", rejected="Sure, so it goes."
     )
     rows["question_id"] = [f"q{number}" for number in rows.index]
-    write_table(rows, tmp_path / "mix.parquet", MIX)
-    (tmp_path / "base").symlink_to(folder)
-    (tmp_path / "profiles").mkdir()
-    shutil.copytree(ROOT / "machines/accelerate", tmp_path / "machines/accelerate")
-    (tmp_path / "params.yaml").write_text("{profile: test, seed: 1}", encoding="utf-8")
-    return tmp_path
+    write_table(rows, root / "mix.parquet", MIX)
+    AutoModelForCausalLM.from_pretrained(folder, num_hidden_layers=LAYERS).save_pretrained(root / "base")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(root / "base")
+    (root / "profiles").mkdir()
+    shutil.copytree(ROOT / "machines/accelerate", root / "machines/accelerate")
+    (root / "params.yaml").write_text("{profile: test, seed: 1}", encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path) -> Callable[[str, int, str], str]:
+    """A function that trains by a method on some processes, once, and returns the name of what came out."""
+
+    @cache
+    def once(method: str, processes: int, accelerate: str) -> str:
+        out = f"{method}-{processes}-{accelerate}"
+        train(root, out, {"method": METHODS[method]}, {"processes": processes, "accelerate": accelerate})
+        return out
+
+    return once
 
 
 def start(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) -> "subprocess.Popen[str]":
@@ -99,17 +122,18 @@ def weights(root: Path, out: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("accelerate", ["none", "fsdp2"])
-@pytest.mark.parametrize("method", [{"kind": "full"}, LORA], ids=["full", "lora"])
-def test_two_processes_train_the_model_of_one(method: dict[str, Any], accelerate: str, root: Path) -> None:
-    train(root, "one", {"method": method}, {})
-    train(root, "two", {"method": method}, {"processes": 2, "accelerate": accelerate})
-    ones, twos = weights(root, "one"), weights(root, "two")
-    assert ones.keys() == twos.keys()
-    assert all(torch.allclose(ones[name], twos[name], atol=WEIGHTS) for name in ones)
-    one, two = (json.loads((root / f"{out}.json").read_text()) for out in ("one", "two"))
-    assert one.pop("tokens") == two.pop("tokens")
-    assert two == pytest.approx(one, abs=MEASURES)
-    assert ModelReference.read(root / "out/two", ModelReference.read(root / "base"))
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_two_processes_train_the_model_of_one(
+    method: str, accelerate: str, root: Path, undisturbed: Callable[[str, int, str], str]
+) -> None:
+    outs = undisturbed(method, 1, "none"), undisturbed(method, 2, accelerate)
+    one, two = (weights(root, out) for out in outs)
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[name], two[name], atol=WEIGHTS) for name in one)
+    measures = [json.loads((root / f"{out}.json").read_text()) for out in outs]
+    assert measures[0].pop("tokens") == measures[1].pop("tokens")
+    assert measures[1] == pytest.approx(measures[0], abs=MEASURES)
+    assert ModelReference.read(root / "out" / outs[1], ModelReference.read(root / "base"))
     assert list((root / ".cache/refuseu/checkpoints").iterdir()) == []
 
 
@@ -118,7 +142,7 @@ def refused(root: Path, dpo: dict[str, Any], machine: dict[str, Any]) -> str:
     said = process.communicate()[1]
     assert process.returncode == 1, said
     assert "Traceback" not in said
-    assert not (root / "out").exists()
+    assert not (root / "out/slavic").exists()
     assert list((root / ".cache/refuseu/checkpoints").iterdir()) == []
     (sentence,) = (line for line in said.splitlines() if line.startswith("Error: "))
     return sentence
@@ -140,19 +164,21 @@ def test_a_rate_that_is_too_high_is_one_sentence_of_two_processes(root: Path) ->
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(processes: int, root: Path) -> None:
-    machine = {"processes": processes}
-    train(root, "slavic", {"method": LORA}, machine)
-    undisturbed = weights(root, "slavic")
-    shutil.rmtree(root / "out")
-    process = start(root, "slavic", {"method": LORA}, machine)
+def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
+    processes: int, root: Path, undisturbed: Callable[[str, int, str], str]
+) -> None:
+    expected = weights(root, undisturbed("lora", processes, "none"))
+    training = "killed", {"method": METHODS["lora"]}, {"processes": processes}
+    shutil.rmtree(root / "out/killed", ignore_errors=True)
+    process = start(root, *training)
     while not list(root.glob(".cache/refuseu/checkpoints/*/checkpoint-*/whole")):
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    assert not (root / "out").exists()
-    said = train(root, "slavic", {"method": LORA}, machine)
-    assert "dpo@slavic: 1 of 6 steps" not in said
-    killed = weights(root, "slavic")
-    assert all(torch.equal(undisturbed[name], killed[name]) for name in undisturbed)
+    assert not (root / "out/killed").exists()
+    said = train(root, *training)
+    assert "dpo@killed: 1 of 6 steps" not in said
+    killed = weights(root, "killed")
+    assert expected.keys() == killed.keys()
+    assert all(torch.equal(expected[name], killed[name]) for name in expected)

@@ -31,6 +31,7 @@ from refuseu.training.dpo import (
     train_dpo,
     trainer_arguments,
 )
+from refuseu.training.launching import REPLY
 
 DPO = Dpo(
     method=Full(kind="full"),
@@ -439,6 +440,7 @@ def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model
     for rank, kind in (("0", "FSDP"), ("1", "FSDP"), ("0", "MULTI_CPU")):
         path.write_text(f"distributed_type: {kind}", encoding="utf-8")
         monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv(REPLY, "error.json")
         folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic")))
     assert folders[0] == folders[1] != folders[2]
 

@@ -29,13 +29,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def launched() -> bool:
-    """Whether this process is one of several that train a model together."""
-    return "RANK" in os.environ
+    """Whether this process is one of several that train a model together; a ``RANK`` alone may be the shell's."""
+    return REPLY in os.environ
 
 
 def first_process() -> bool:
     """Whether this process writes what a training leaves: the only one, or the first of several."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not launched() or os.environ["RANK"] == "0"
 
 
 def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str]) -> None:
