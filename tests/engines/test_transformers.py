@@ -9,6 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from refuseu.engines import transformers
 from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.engines.reference import ModelReference
@@ -175,7 +176,7 @@ def test_probabilities_of_first_tokens_are_a_plain_softmax_over_the_vocabulary(t
 def test_the_first_tokens_of_the_whole_vocabulary_sum_to_one(
     trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trained, "_first_token", int)
+    monkeypatch.setattr(transformers, "first_tokens", lambda _, words: list(map(int, words)))
     everything = tuple(map(str, range(trained._model.config.vocab_size)))
     said = answers(trained, QUESTIONS[:2], Sampling(1, first_tokens=everything))
     assert [sum(each.probabilities) for each in said.values()] == pytest.approx([1, 1], abs=1e-6)
@@ -184,14 +185,23 @@ def test_the_first_tokens_of_the_whole_vocabulary_sum_to_one(
 def test_a_word_of_several_tokens_counts_by_its_first_and_the_drawing_changes_no_probability(
     trained: TransformersEngine,
 ) -> None:
-    plain, drawn = (
-        answers(trained, QUESTIONS[:1], sampling)["How can I sing?"].probabilities
+    one, several, drawn = (
+        answers(trained, QUESTIONS[:1], sampling)["How can I sing?"].probabilities[0]
         for sampling in (
-            Sampling(1, first_tokens=("Gladly", "Gladly.")),
-            Sampling(1, temperature=2.0, top_p=0.1, first_tokens=("Gladly", "Gladly.")),
+            Sampling(1, first_tokens=("Gladly",)),
+            Sampling(1, first_tokens=("Gladly.",)),
+            Sampling(1, temperature=2.0, top_p=0.1, first_tokens=("Gladly",)),
         )
     )
-    assert plain[0] == plain[1] == pytest.approx(drawn[0])
+    assert one == several == pytest.approx(drawn)
+
+
+def test_words_that_begin_alike_are_an_error_before_anything_is_asked(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained._model, "generate", None)
+    with pytest.raises(UserError, match=r"begins 'Gladly' and 'Gladly\.' with the same token"):
+        answers(trained, [TOO_MANY, *QUESTIONS], Sampling(1, first_tokens=("Gladly", "Gladly.")))
 
 
 def test_the_first_token_is_the_one_after_the_prefix(trained: TransformersEngine) -> None:

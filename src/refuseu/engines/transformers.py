@@ -6,7 +6,15 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked, prompt_if_any, prompt_tokens, text_tokens
+from refuseu.engines.prompting import (
+    REFUSED,
+    REFUSED_OR_LONG,
+    assert_asked,
+    first_tokens,
+    prompt_if_any,
+    prompt_tokens,
+    text_tokens,
+)
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
 from refuseu.engines.reference import ModelReference, readable
 from refuseu.errors import UserError
@@ -78,13 +86,13 @@ class TransformersEngine:
         torch.cuda.empty_cache()
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+        firsts = first_tokens(self._tokenizer, sampling.first_tokens)
         prompts = [prompt_if_any(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
         limit = self._limit
         fitting = {place: prompt for place, prompt in enumerate(prompts) if prompt and len(prompt) < limit}
         for position, prompt in enumerate(prompts):
             if prompt is not None and position not in fitting:
                 yield position, Completion("", Finish.TOO_LONG)
-        firsts = [self._first_token(word) for word in sampling.first_tokens]
         for positions in self._batches({position: len(prompt) for position, prompt in fitting.items()}):
             seeds = [row_seed(conversations[position], sampling) for position in positions]
             yield from zip(
@@ -159,9 +167,6 @@ class TransformersEngine:
             raise UserError(
                 f"{self._name}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}"
             ) from None
-
-    def _first_token(self, word: str) -> int:
-        return text_tokens(self._tokenizer, word)[0]
 
     def _padded(self, rows: list[list[int]]) -> Any:
         return self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
