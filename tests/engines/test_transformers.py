@@ -112,13 +112,50 @@ def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(
     assert [each.finish for each in said.values()] == [Finish.STOP, Finish.TOO_LONG, Finish.STOP]
     length = len(prompt_tokens(trained._tokenizer, user("How can I sing?")))
     monkeypatch.setattr(trained._model.config, "max_position_embeddings", length + 1)
-    assert answers(trained, ["How can I sing?"])["How can I sing?"].finish is Finish.STOP
+    assert answers(trained, ["How can I sing?"])["How can I sing?"].finish is Finish.LENGTH
     assert answers(trained, ["How can I sing?"], Sampling(6, prefix="Gladly"))["How can I sing?"].finish is (
         Finish.TOO_LONG
     )
     monkeypatch.setattr(trained._model.config, "max_position_embeddings", length)
     monkeypatch.setattr(trained._model, "generate", None)
     assert answers(trained, ["How can I sing?"])["How can I sing?"] == Completion("", Finish.TOO_LONG)
+
+
+def test_an_answer_is_cut_where_the_model_can_attend_to_no_more(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter, longer = "How can I sing?", "How can I sing and sing?"
+    lengths = [len(prompt_tokens(trained._tokenizer, user(question))) for question in (shorter, longer)]
+    assert lengths[0] < lengths[1]
+    whole = answers(trained, [shorter], GREEDY)[shorter]
+    tokens = len(text_tokens(trained._tokenizer, whole.text)) + 1  # the one that ends it
+    asked: list[tuple[int, int]] = []
+    generate = trained._model.generate
+
+    def noting(**given: Any) -> Any:
+        asked.append((len(given["input_ids"][0]), given["max_new_tokens"]))
+        return generate(**given)
+
+    monkeypatch.setattr(trained._model, "generate", noting)
+    monkeypatch.setattr(trained._model.config, "max_position_embeddings", lengths[1] + 1)
+    said = answers(trained, [shorter, longer], Sampling(60))
+    assert sorted(asked) == [(lengths[0], lengths[1] - lengths[0] + 1), (lengths[1], 1)]
+    assert said[longer].finish is Finish.LENGTH
+    for room, expected in ((tokens, Completion("Gladly.", Finish.STOP)), (1, Completion("Gladly", Finish.LENGTH))):
+        monkeypatch.setattr(trained._model.config, "max_position_embeddings", lengths[0] + room)
+        assert answers(trained, [shorter], Sampling(60))[shorter] == expected
+
+
+def test_conversations_with_room_enough_share_their_batches(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    generate = trained._model.generate
+    monkeypatch.setattr(
+        trained._model, "generate", lambda **given: rows.append(len(given["input_ids"])) or generate(**given)
+    )
+    answers(trained, QUESTIONS[:4])
+    assert rows == [2, 2]
 
 
 def test_a_conversation_that_the_template_refuses_is_named_after_the_others_were_asked(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,13 +94,13 @@ class TransformersEngine:
         for position, prompt in enumerate(prompts):
             if prompt is not None and position not in fitting:
                 yield position, Completion("", Finish.TOO_LONG)
-        for positions in self._batches({position: len(prompt) for position, prompt in fitting.items()}):
-            seeds = [row_seed(conversations[position], sampling) for position in positions]
-            yield from zip(
-                positions,
-                self._generate([fitting[position] for position in positions], seeds, sampling, firsts),
-                strict=True,
-            )
+        lengths = {position: len(prompt) for position, prompt in fitting.items()}
+        for most, alike in _by_room(lengths, limit, sampling.max_new_tokens).items():
+            for positions in self._batches(alike):
+                seeds = [row_seed(conversations[position], sampling) for position in positions]
+                rows = [fitting[position] for position in positions]
+                done = self._generate(rows, seeds, replace(sampling, max_new_tokens=most), firsts)
+                yield from zip(positions, done, strict=True)
         assert_asked(self._name, [place for place, prompt in enumerate(prompts) if prompt is None], REFUSED)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
@@ -198,6 +199,18 @@ class TransformersEngine:
         task = f"compute {rows} rows at once; lower transformers.batch_size in machines/"
         with enough_memory(self._name, task), torch.inference_mode():
             yield
+
+
+def _by_room(lengths: dict[int, int], limit: int, wanted: int) -> dict[int, dict[int, int]]:
+    """The ``lengths`` of prompts by the tokens that may be written after them: ``wanted``, or as many as there is room for.
+
+    Those with less room share no batch with others, for a batch goes on as long as one of its rows does, and no row may then
+    stand beyond what the model can attend to.
+    """
+    found: dict[int, dict[int, int]] = {}
+    for position, length in lengths.items():
+        found.setdefault(min(wanted, limit - length), {})[position] = length
+    return found
 
 
 def _tokenizer(reference: ModelReference) -> Any:
