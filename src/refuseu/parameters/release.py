@@ -1,5 +1,6 @@
 """What the stage ``release`` reads; it has no section of its own."""
 
+from refuseu.parameters.base import Base
 from refuseu.parameters.dpo import Dpo
 from refuseu.parameters.experiment import Experiment
 from refuseu.parameters.models import Models
@@ -10,5 +11,6 @@ from refuseu.parameters.train import Train
 class ReleaseParameters(Experiment):
     seed: Seed
     models: Models
+    base: Base
     train: Train
     dpo: Dpo

