@@ -227,7 +227,8 @@ def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held:
     with pytest.raises(UserError) as error:
         completed(on_vllm(folder, vllm=None).named("base"), QUESTION, Sampling(6))
     assert error.value.message == (
-        f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE"
+        f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE "
+        "(make: MACHINE=h100)"
     )
     assert held == []
 

@@ -18,7 +18,7 @@ from refuseu.engines.transformers import TransformersEngine
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
-from refuseu.parameters.machine import Machine, VllmMachine
+from refuseu.parameters.machine import NO_VLLM, Machine, VllmMachine
 from refuseu.parameters.models import BASE, Asked, LocalModel, Models, ServedModel, TransformersModel, VllmModel
 from refuseu.store import Store
 
@@ -175,7 +175,4 @@ def _load_here(
             )
             return VllmEngine(settings, name, own.chunk_size)
         case _:
-            raise UserError(
-                f"{reference.source}: the engine vllm needs a section vllm in machines/; name a machine that has one by "
-                "REFUSEU_MACHINE"
-            )
+            raise UserError(f"{reference.source}: {NO_VLLM}")

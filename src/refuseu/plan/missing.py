@@ -11,7 +11,7 @@ from refuseu.errors import UserError
 from refuseu.parameters.base import GgufBase
 from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
-from refuseu.parameters.machine import Machine
+from refuseu.parameters.machine import NO_VLLM, Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
 from refuseu.parameters.translate import Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
@@ -142,10 +142,7 @@ def _engines(need: Need) -> Iterator[str]:
     names = [name for name, model in need.models.items() if isinstance(model, VllmModel)]
     own = need.machine.vllm
     if names and own is None:
-        yield (
-            f"models.{names[0]}: the engine vllm needs a section vllm in machines/; name a machine that has one by "
-            "REFUSEU_MACHINE (make: MACHINE=h100)"
-        )
+        yield f"models.{names[0]}: {NO_VLLM}"
     if own is None:
         return
     for name in names:
