@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from repository import ROOT
 
@@ -54,6 +55,22 @@ def test_a_large_run_says_what_it_takes_and_what_is_missing(here: Path, monkeypa
     result = planned("--profile", "llama-8b", "--machine", "h100x8")
     assert (result.exit_code, "Missing" in result.output) == (0, False)
     assert "secret" not in result.output
+
+
+def test_models_of_others_are_among_those_that_are_asked(here: Path) -> None:
+    params = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
+    others = {"far": {"repo": "org/name-8b"}, "near": {"folder": "no/such/place"}, "ours": {"folder": str(here / "x")}}
+    params["eval"]["models"] = others
+    (here / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (here / "x").mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (here / "x" / name).touch()
+    result = planned()
+    assert result.exit_code == 1
+    lines = {line.split()[0]: line for line in result.output.splitlines() if line}
+    assert "org/name-8b at its newest commit; 16 GB will be fetched" in lines["eval.models.far"]
+    assert lines["eval.models.ours"].endswith(str(here / "x"))
+    assert "Missing: eval.models.near: no/such/place: holds no *.safetensors; " in result.output
 
 
 @pytest.mark.parametrize(

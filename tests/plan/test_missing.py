@@ -196,13 +196,75 @@ def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.Monk
     assert missing(parameters, here) == []
     monkeypatch.setattr(found, "free_gb", lambda: 10.0)
     assert missing(parameters, here) == [
-        "16 GB of weights (base) are to be fetched, the disk of the hub's cache has 10 GB left; point HF_HOME to a larger one"
+        "16 GB of weights (models.base) are to be fetched, the disk of the hub's cache has 10 GB left; point HF_HOME to a larger "
+        "one"
     ]
     monkeypatch.setattr(found, "offline", lambda: True)
     (sentence,) = missing(parameters, here)
     assert sentence.startswith(
         "models.base: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off"
     )
+
+
+def beside_ours(root: Path, /, **asked: object) -> Parameters:
+    """The smoke profile, and a model of others that is evaluated."""
+    root.mkdir(exist_ok=True)
+    return changed(root, lambda params, _: params["eval"].update(models={"mine": asked}))
+
+
+def test_a_model_of_others_that_is_here_misses_nothing(tmp_path: Path) -> None:
+    assert missing(beside_ours(tmp_path / "far", repo="org/name"), machine()) == []
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).touch()
+    assert missing(beside_ours(tmp_path / "near", folder=str(folder)), machine()) == []
+
+
+def test_a_folder_of_others_that_is_not_there(tmp_path: Path) -> None:
+    assert missing(beside_ours(tmp_path / "whole", folder="no/such/place"), machine()) == [
+        "eval.models.mine: no/such/place: holds no *.safetensors; name a folder with a whole model in safetensors, or with an "
+        "adapter on our base"
+    ]
+    (sentence,) = missing(beside_ours(tmp_path / "named", repo="./no/such/place"), machine())
+    assert sentence.startswith("eval.models.mine: ./no/such/place holds no whole model; ")
+
+
+def test_weights_of_others_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "in_cache", lambda repo, revision: (repo, revision) != ("org/name-8b", "v1"))
+    parameters = beside_ours(tmp_path, repo="org/name-8b", revision="v1")
+    assert missing(parameters, machine()) == []
+    monkeypatch.setattr(found, "free_gb", lambda: 10.0)
+    (sentence,) = missing(parameters, machine())
+    assert sentence.startswith("16 GB of weights (eval.models.mine) are to be fetched")
+    monkeypatch.setattr(found, "offline", lambda: True)
+    (sentence,) = missing(parameters, machine())
+    assert sentence.startswith("eval.models.mine: its weights are not in the hub's cache")
+    asked: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(found, "offline", lambda: False)
+    monkeypatch.setattr(found, "free_gb", lambda: 1000.0)
+    monkeypatch.setattr("refuseu.plan.missing.assert_obtainable", lambda *repo: asked.append(repo))
+    assert_at_hand(parameters, machine())
+    assert asked == [("org/name-8b", "v1")]
+
+
+def test_an_engine_that_a_model_of_others_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = beside_ours(tmp_path, repo="org/name", engine="vllm", dtype="bfloat16")
+    assert missing(parameters, machine(vllm=vllm())) == []
+    (sentence,) = missing(parameters, machine())
+    assert sentence.startswith("eval.models.mine: the engine vllm needs a section vllm in machines/; ")
+    monkeypatch.setattr(found, "has_package", lambda name: False)
+    monkeypatch.setattr(found, "gpus", list)
+    package, gpus = missing(parameters, machine(vllm=vllm()))
+    assert package.startswith("the package vllm is not installed; ")
+    assert gpus.startswith("1 GPUs are asked for, this machine has none; ")
+
+
+def test_numbers_that_the_engine_of_a_model_of_others_lacks(tmp_path: Path) -> None:
+    parameters = beside_ours(tmp_path, repo="org/name", engine="vllm")
+    assert missing(parameters, machine(vllm=vllm())) == [
+        "eval.models.mine: dtype: Input should be 'float32', 'bfloat16' or 'float16'"
+    ]
 
 
 def test_before_any_work_the_first_is_said_and_the_others_counted(

@@ -60,14 +60,18 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
 def _weights(name: str, asked: AskedModel, base: ModelReference, opener: Opener) -> Weights:
     if asked.model:
         return opener.weights(asked.model)
-    computed = _computed(name, asked, opener.base_model())
+    model = computed(name, asked, opener.base_model())
     if asked.repo:
-        return hub_model(asked.repo, asked.revision, opener.store), computed
-    return _in_folder(name, Path(str(asked.folder)), base), computed
+        return hub_model(asked.repo, asked.revision, opener.store), model
+    return in_folder(name, Path(str(asked.folder)), base), model
 
 
-def _in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
-    """The model that lies in a user's folder, or the adapter on our base."""
+def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
+    """The model that lies in a user's folder, or the adapter on our ``base``.
+
+    Raises:
+        UserError: when the folder holds neither.
+    """
     try:
         return ModelReference.read(folder, base)
     except UserError as error:
@@ -76,8 +80,12 @@ def _in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
         raise UserError(f"eval.models.{name}: {missing}; {way_out}") from None
 
 
-def _computed(name: str, asked: AskedModel, base: LocalModel) -> LocalModel:
-    """The engine and the numbers that ``asked`` names, else the base's."""
+def computed(name: str, asked: AskedModel, base: LocalModel) -> LocalModel:
+    """The engine and the numbers that ``asked`` names, else those of the ``base``.
+
+    Raises:
+        UserError: for an engine that does not compute in these numbers.
+    """
     own = {"engine": asked.engine or base.engine, "dtype": asked.dtype or base.dtype}
     alike = base.model_dump(include={"max_model_len"}) if own["engine"] == base.engine else {}
     try:

@@ -16,6 +16,7 @@ from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, Tran
 from refuseu.parameters.translate import Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
 from refuseu.plan import found
+from refuseu.plan.beside import Beside, beside
 from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
 
 INSTALL = ".venv/bin/uv pip install"
@@ -30,9 +31,14 @@ class Need:
 
     @property
     def models(self) -> dict[str, Model]:
-        """The models that a part names, and the base; others of the profile are left alone."""
+        """All models that a run asks, by their keys in the profile, as ``models.base``; others of the profile are left alone."""
         asked = {BASE, *(name for _, name in self.parameters.played())}
-        return {name: model for name, model in self.parameters.models.items() if name in asked}
+        own = {f"models.{name}": model for name, model in self.parameters.models.items() if name in asked}
+        return {**own, **self.beside.models}
+
+    @property
+    def beside(self) -> Beside:
+        return beside(self.parameters)
 
     @property
     def gpus(self) -> int:
@@ -51,10 +57,10 @@ class Need:
         )
 
     def to_fetch(self) -> dict[str, float | None]:
-        """Models of the hub that are not in its cache: name to the size (GB) of their files, ``None`` where it is not known."""
+        """Models of the hub that are not in its cache: key to the size (GB) of their files, ``None`` where it is not known."""
         return {
-            name: size.weights_gb(size.stored) if (size := size_of(model.repo)) else None
-            for name, model in self.models.items()
+            key: size.weights_gb(size.stored) if (size := size_of(model.repo)) else None
+            for key, model in self.models.items()
             if isinstance(model, LocalModel)
             and model.repo
             and not model.in_folder
@@ -79,16 +85,16 @@ def assert_at_hand(parameters: Parameters, machine: Machine) -> None:
         others = f" ({len(lacking) - 1} more: 'python -m refuseu.plan' lists all)" if lacking[1:] else ""
         raise UserError(f"{lacking[0]}{others}")
     need = Need(parameters, machine)
-    for name in need.to_fetch():
-        model = need.models[name]
+    for key in need.to_fetch():
+        model = need.models[key]
         if isinstance(model, LocalModel) and model.repo:
             assert_obtainable(model.repo, model.revision)
-    for name, model in need.models.items():
+    for key, model in need.models.items():
         if isinstance(model, ServedModel):
-            url = machine.openai.url_of(name) or HOSTED
+            url = machine.openai.url_of(key.removeprefix("models.")) or HOSTED
             if not found.answers(url):
                 raise UserError(
-                    f"models.{name}: nothing answers at {address(url)}; start the server, or mend openai.base_url in machines/"
+                    f"{key}: nothing answers at {address(url)}; start the server, or mend openai.base_url in machines/"
                 )
 
 
@@ -116,19 +122,20 @@ def _packages(need: Need) -> Iterator[str]:
 
 def _abilities(need: Need) -> Iterator[str]:
     """Models that cannot do what their part asks of them."""
+    models = need.parameters.models
     scorer, translator = need.parameters.rainbow_teaming.scorer, need.parameters.translate.translator
-    if isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(need.models[scorer.model], ServedModel):
+    if isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(models[scorer.model], ServedModel):
         yield (
             f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "
             f"model does not do; give models.{scorer.model} the engine vllm or transformers"
         )
-    if isinstance(translator, Seq2SeqTranslator) and not isinstance(need.models[translator.model], TransformersModel):
+    if isinstance(translator, Seq2SeqTranslator) and not isinstance(models[translator.model], TransformersModel):
         yield (
             "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to "
             f"models.{translator.model}"
         )
     for key, name in need.parameters.played():
-        model = need.models[name]
+        model = models[name]
         if isinstance(model, LocalModel) and model.repo is None:
             yield f"{key}: models.{name} has no repo, so its weights are nowhere to be had; name one, or another model"
 
@@ -139,20 +146,21 @@ def _engines(need: Need) -> Iterator[str]:
         need.machine.training.accumulation(need.parameters.dpo.batch_size)
     except UserError as error:
         yield error.message
-    names = [name for name, model in need.models.items() if isinstance(model, VllmModel)]
+    yield from need.beside.faults
+    keys = [key for key, model in need.models.items() if isinstance(model, VllmModel)]
     own = need.machine.vllm
-    if names and own is None:
-        yield f"models.{names[0]}: {NO_VLLM}"
+    if keys and own is None:
+        yield f"{keys[0]}: {NO_VLLM}"
     if own is None:
         return
-    for name in names:
-        size = size_of(str(getattr(need.models[name], "repo", "")))
+    for key in keys:
+        size = size_of(str(getattr(need.models[key], "repo", "")))
         if size in SIZES.values() and size and size.heads % own.tensor_parallel:
             yield (
-                f"models.{name}: {own.tensor_parallel} GPUs (vllm.tensor_parallel) cannot share {size.heads} attention heads "
+                f"{key}: {own.tensor_parallel} GPUs (vllm.tensor_parallel) cannot share {size.heads} attention heads "
                 "evenly; take a divisor of them in machines/"
             )
-    if BASE in names and need.machine.workers * own.memory_fraction > 1:
+    if f"models.{BASE}" in keys and need.machine.workers * own.memory_fraction > 1:
         yield (
             f"workers: {need.machine.workers} processes that each load the base do not fit when each takes "
             f"{own.memory_fraction} of a GPU's memory (vllm.memory_fraction); take 1 in machines/"
@@ -175,11 +183,11 @@ def _gpus(need: Need) -> Iterator[str]:
 def _too_large(need: Need, gpu: float) -> Iterator[str]:
     """Models that do not fit on GPUs of ``gpu`` GB each."""
     own, training, base = need.machine.vllm, need.machine.training, need.parameters.models[BASE]
-    for name, model in need.models.items():
+    for key, model in need.models.items():
         takes = gpu_gb(model, own.tensor_parallel) if own and isinstance(model, VllmModel) else None
         if own and takes and takes > own.memory_fraction * gpu:
             yield (
-                f"models.{name}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have "
+                f"{key}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have "
                 f"{own.memory_fraction * gpu:.0f} GB for it; raise vllm.tensor_parallel in machines/, lower its max_model_len, "
                 "or have it served elsewhere (engine openai)"
             )
@@ -192,23 +200,23 @@ def _too_large(need: Need, gpu: float) -> Iterator[str]:
 
 
 def _keys(need: Need) -> Iterator[str]:
-    for name, model in need.models.items():
+    for key, model in need.models.items():
         if isinstance(model, ServedModel) and model.key and not found.has_key(model.key):
-            yield f"models.{name}: the key {model.key} is not set; type 'export {model.key}=…' before you start"
+            yield f"{key}: the key {model.key} is not set; type 'export {model.key}=…' before you start"
 
 
 def _weights(need: Need) -> Iterator[str]:
     """Folders without a model; repositories that can be neither found in the hub's cache nor fetched."""
-    for name, model in need.models.items():
+    for key, model in need.models.items():
         if isinstance(model, LocalModel) and model.repo and model.in_folder:
-            yield from _folder(name, model.repo)
+            yield from _folder(key, model.repo)
     fetched = need.to_fetch()
     if not fetched:
         return
     if found.offline():
-        for name in fetched:
+        for key in fetched:
             yield (
-                f"models.{name}: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off; unset it, or "
+                f"{key}: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off; unset it, or "
                 "name a folder that holds the model"
             )
         return
@@ -220,8 +228,8 @@ def _weights(need: Need) -> Iterator[str]:
         )
 
 
-def _folder(name: str, folder: str) -> Iterator[str]:
+def _folder(key: str, folder: str) -> Iterator[str]:
     try:
         ModelReference.read(Path(folder))
     except UserError:
-        yield f"models.{name}: {folder} holds no whole model; name a folder with config.json, tokenizer.json and *.safetensors"
+        yield f"{key}: {folder} holds no whole model; name a folder with config.json, tokenizer.json and *.safetensors"

@@ -7,6 +7,7 @@ from refuseu.parameters.machine import Machine
 from refuseu.parameters.models import BASE, LocalModel, ServedModel
 from refuseu.parameters.rainbow_teaming import NoPart
 from refuseu.parameters.whole import Parameters
+from refuseu.plan.beside import SECTION
 from refuseu.plan.flow import shares_of
 from refuseu.plan.missing import Need
 from refuseu.plan.sizes import gpu_gb, size_of
@@ -53,23 +54,31 @@ def _stages(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> 
 
 
 def _models(parameters: Parameters, machine: Machine) -> Table:
-    fetched = Need(parameters, machine).to_fetch()
+    need = Need(parameters, machine)
+    fetched = need.to_fetch()
     rows = []
-    for name, model in Need(parameters, machine).models.items():
+    for key, model in need.models.items():
+        name = _name(key)
         if isinstance(model, ServedModel):
             rows.append([name, "openai", "–", "–", model.model])
             continue
         takes = gpu_gb(model, machine.vllm.tensor_parallel if machine.vllm else 1)
-        state = f"; {shown(fetched[name], '.0f')} GB will be fetched" if name in fetched else ""
+        state = f"; {shown(fetched[key], '.0f')} GB will be fetched" if key in fetched else ""
         rows.append(
             [name, model.engine, model.dtype, shown(takes, ".0f"), f"{_source(parameters, name, model)}{state}"]
         )
     return Table(["model", "engine", "numbers", "GB a GPU", "which"], rows, prose=True)
 
 
+def _name(key: str) -> str:
+    """A model of the profile by its name alone, one beside ours by its key."""
+    return key.removeprefix("models.")
+
+
 def _source(parameters: Parameters, name: str, model: LocalModel) -> str:
-    if name == BASE and model.repo is None:
-        return f"{parameters.base.kind}: made by the stage base"
+    if model.repo is None:
+        own = f"{parameters.base.kind}: made by the stage base"
+        return own if name == BASE else str(parameters.eval.models[name.removeprefix(SECTION)].folder)
     return f"{model.repo} at {model.revision or 'its newest commit'}"
 
 
@@ -80,8 +89,8 @@ def _notes(parameters: Parameters, machine: Machine) -> Iterator[str]:
         yield "Questions of eval.sets are not counted: every model answers them too, and all judges judge the answers."
     yield "dpo: rows in are the pairs of all configs, rows out those that their trainings see."
     sized = {
-        name: size_of(model.repo)
-        for name, model in Need(parameters, machine).models.items()
+        _name(key): size_of(model.repo)
+        for key, model in Need(parameters, machine).models.items()
         if isinstance(model, LocalModel) and model.repo
     }
     if sized:
