@@ -152,7 +152,8 @@ def test_a_model_that_cannot_be_asked_is_one_sentence(model: dict[str, str], sen
     [
         ({}, "must name one of repo, folder and model; it names none"),
         ({"repo": "a/b", "model": "served"}, "must name one of repo, folder and model; it names repo and model"),
-        ({"folder": "/a", "revision": COMMIT}, "revision: only a repo has one"),
+        ({"folder": "/a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
+        ({"repo": "./a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
         ({"model": "local", "dtype": "float32"}, "engine, dtype: stand with the model in the profile's models"),
     ],
 )

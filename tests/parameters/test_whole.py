@@ -67,6 +67,13 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             lambda params, _: params["eval"].update(models={"mine": {"model": "nobody"}}),
             "eval.models.mine.model: 'nobody' is none of models, which are",
         ),
+        *(
+            (
+                lambda _, profile, repo=repo: profile["models"]["base"].update(revision="c0ffee", **repo),
+                "models.base: revision: only a repo of the hub has one; take it out",
+            )
+            for repo in ({}, {"repo": "./a"}, {"repo": "/a"})
+        ),
         (
             lambda params, _: params["eval"].update(models={"balanced": {"folder": "/a"}}),
             "eval: models.balanced: is the name of one of our own models; take another",

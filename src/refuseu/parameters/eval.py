@@ -9,7 +9,7 @@ from refuseu.parameters.experiment import Experiment, Language
 from refuseu.parameters.foreign import Foreign
 from refuseu.parameters.label import Label
 from refuseu.parameters.lm_eval import LmEvalKnowledge
-from refuseu.parameters.models import BASE, Asked, Models
+from refuseu.parameters.models import BASE, Asked, Models, check_revision
 from refuseu.parameters.section import Positive, Section, Share
 from refuseu.parameters.train import Train
 from refuseu.taxonomy import Kind
@@ -65,8 +65,7 @@ class AskedModel(Section):
         named = [name for name in ("repo", "folder", "model") if getattr(self, name)]
         if len(named) != 1:
             raise ValueError(f"must name one of repo, folder and model; it names {' and '.join(named) or 'none'}")
-        if self.revision and not self.repo:
-            raise ValueError("revision: only a repo has one")
+        check_revision(self.revision, self.repo)
         if self.model and (self.engine or self.dtype):
             raise ValueError("engine, dtype: stand with the model in the profile's models; take them out here")
         return self

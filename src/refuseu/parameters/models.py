@@ -1,8 +1,8 @@
 """The section ``models`` of a profile: the models that play parts, by the names that the parts call them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refuseu.parameters.section import Positive, Section
 
@@ -10,6 +10,15 @@ from refuseu.parameters.section import Positive, Section
 def is_folder(repo: str) -> bool:
     """Whether a repository's name is a path on this machine: it begins with ``/`` or ``.``."""
     return repo.startswith(("/", "."))
+
+
+def check_revision(revision: str | None, repo: str | None) -> None:
+    """
+    Raises:
+        ValueError: for a revision of what has none: a folder is what lies in it.
+    """
+    if revision and (repo is None or is_folder(repo)):
+        raise ValueError("revision: only a repo of the hub has one; take it out")
 
 
 class _Weights(Section):
@@ -21,6 +30,11 @@ class _Weights(Section):
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
     license: str | None = None
     """Of the weights, for model cards."""
+
+    @model_validator(mode="after")
+    def _may_have_a_revision(self) -> Self:
+        check_revision(self.revision, self.repo)
+        return self
 
     @property
     def in_folder(self) -> bool:
