@@ -9,6 +9,17 @@ from refuseu.engines.protocol import Conversation
 LENGTH = 192
 """Tokens that vLLM lets a conversation and its answer have."""
 
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "score": {"type": "integer", "minimum": 1, "maximum": 5},
+        "why": {"type": "string", "maxLength": 20},
+    },
+    "required": ["score", "why"],
+    "additionalProperties": False,
+}
+"""What an answer that follows a schema is asked for here."""
+
 
 class Reference:
     """The model in transformers: one conversation at a time, greedily, in float32."""

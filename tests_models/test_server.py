@@ -1,5 +1,6 @@
-"""vLLM's own server, asked by the OpenAI client, says what transformers says."""
+"""vLLM's own server, asked by the engine for served models, says what transformers says."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from reference import LENGTH
+from reference import LENGTH, SCHEMA, Reference
 
-from refuseu.engines.protocol import Conversation
+from refuseu.engines.openai import OpenaiEngine
+from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 
 PATIENCE = 600
 """Seconds that the server has to start."""
@@ -54,15 +56,47 @@ def healthy(url: str, server: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def test_the_served_model_answers_alike(address: str, conversations: list[Conversation], answers: list[str]) -> None:
-    from openai import OpenAI
+@pytest.fixture(scope="module")
+def served(address: str) -> OpenaiEngine:
+    return OpenaiEngine("smollm2", address)
 
-    client = OpenAI(base_url=address, api_key="none")
-    for conversation, answer in zip(conversations, answers, strict=True):
-        reply = client.chat.completions.create(
-            model="smollm2",
-            messages=conversation,  # type: ignore[arg-type]
-            max_tokens=24,
-            temperature=0.0,
-        )
-        assert (reply.choices[0].message.content or "").strip() == answer
+
+def test_the_served_model_answers_alike(
+    served: OpenaiEngine, conversations: list[Conversation], answers: list[str]
+) -> None:
+    assert [completion.text for completion in completed(served, conversations, Sampling(24))] == answers
+
+
+def test_what_does_not_fit_is_that_rows_outcome(
+    served: OpenaiEngine, conversations: list[Conversation], answers: list[str]
+) -> None:
+    long = user("bread " * LENGTH)
+    done = completed(served, [long, conversations[0]], Sampling(24))
+    assert done == [Completion("", Finish.TOO_LONG), Completion(answers[0])]
+
+
+def test_probabilities_of_first_tokens(
+    served: OpenaiEngine, reference: Reference, conversations: list[Conversation]
+) -> None:
+    words = ("Yes", "No", "The")
+    for conversation, completion in zip(
+        conversations, completed(served, conversations, Sampling(1, first_tokens=words)), strict=True
+    ):
+        assert completion.probabilities is not None
+        for word, told in zip(words, completion.probabilities, strict=True):
+            expected = reference.first(conversation, word)
+            # The server tells the 20 likeliest alone, so none beyond them is likelier than one in 20.
+            assert told == pytest.approx(expected, rel=1e-3) or (told == 0 and expected < 1 / 20)
+
+
+def test_answers_follow_a_schema(served: OpenaiEngine, conversations: list[Conversation]) -> None:
+    for completion in completed(served, conversations, Sampling(60, schema=json.dumps(SCHEMA))):
+        answer = json.loads(completion.text)
+        assert answer.keys() == {"score", "why"} and 1 <= answer["score"] <= 5
+
+
+def test_a_seed_draws_the_same_again(served: OpenaiEngine, conversations: list[Conversation]) -> None:
+    first, second, other = (
+        completed(served, conversations[:2], Sampling(16, temperature=1.0, seed=seed)) for seed in (3, 3, 4)
+    )
+    assert first == second != other

@@ -7,22 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from reference import LENGTH, Reference
+from reference import LENGTH, SCHEMA, Reference
 
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, user
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
-
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "score": {"type": "integer", "minimum": 1, "maximum": 5},
-        "why": {"type": "string", "maxLength": 20},
-    },
-    "required": ["score", "why"],
-    "additionalProperties": False,
-}
 
 
 def asked(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
