@@ -26,10 +26,10 @@ test: lint  ## Lint, types and tests, in the project's own environment
 	$(BIN)/python -m pytest -q
 
 # OMP_NUM_THREADS: more threads than cores are slower, and vLLM would bind them to cores; the cache of a model this small is small.
-test-models: .venv-models/ready  ## Tests on a real model of 135 M parameters, with vLLM on the CPU and Ray; minutes
+test-models: .venv-models/ready  ## Tests on a real model of 135 M parameters, with vLLM on the CPU and Ray; a quarter of an hour
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 RAY_USAGE_STATS_ENABLED=0 \
 		MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 \
-		$(MODELS_BIN)/python -m pytest -q --durations=0 tests_models
+		$(MODELS_BIN)/python -m pytest -q --durations=10 --numprocesses 2 --dist loadfile tests_models
 
 # vLLM names them, but where torch is the CPU build the first three cannot be imported; triton is a gigabyte for nothing there.
 CUDA_ONLY := torchvision torchaudio torchcodec triton

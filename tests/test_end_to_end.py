@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,24 @@ def test_outputs_are_the_same_bytes_whatever_the_environment_says(clone: Path, m
         monkeypatch.setenv(name, value)
     repro(clone, "--force", "--single-item", "dpo@custom")
     assert outputs(clone) == before
+
+
+def test_two_processes_train_a_config_to_the_metrics_of_one(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = yaml.safe_load(OTHER_MACHINE)
+    machine["training"] |= {"processes": 2, "batch_size": 1}
+    (clone / "machines/two.yaml").write_text(yaml.safe_dump(machine))
+    monkeypatch.setenv("REFUSEU_MACHINE", "two")
+    paths = {"mix": "data/split/dpo/english-only.parquet", "base": "models/base", "out": ".cache/two/english-only"}
+    paths |= {"metrics": ".cache/two.json", "plots": ".cache/two-plots.json"}
+    trained = run(clone, "stages/run", "dpo", *(word for name, path in paths.items() for word in (f"--{name}", path)))
+    assert trained.returncode == 0, trained.stderr
+    # Sums in another order change the last bits, and Adam makes them steps (docs/training.md).
+    rounded = partial(pytest.approx, abs=1e-2)
+    one, two = (json.loads((clone / path).read_text()) for path in ("metrics/dpo/english-only.json", paths["metrics"]))
+    assert two.pop("tokens") == one.pop("tokens")
+    assert two == rounded(one)
+    curves = (json.loads((clone / path).read_text()) for path in ("plots/dpo/english-only.json", paths["plots"]))
+    assert all(after == rounded(before) for before, after in zip(*curves, strict=True))
 
 
 def test_the_release_loads_and_every_model_has_a_card(clone: Path) -> None:

@@ -33,7 +33,7 @@ COPIED = (
 )
 FILES = (".dvcignore", ".gitignore")
 WITHHELD = {"S4", "S12"}
-FACTS = 6
+FACTS = 4
 
 LLM = {"kind": "llm", "model": "llm", "max_new_tokens": 40}
 PROFILE: dict[str, Any] = {
@@ -49,8 +49,8 @@ PROFILE: dict[str, Any] = {
         "scorer": {"kind": "ngrams", "replies": "phrases"},
         "preference": LLM,
         "elites_per_cell": 2,
-        "iterations": 3,
-        "mutations": 16,
+        "iterations": 2,
+        "mutations": 8,
         "max_new_tokens": 24,
     },
     "translate": {"translator": LLM, "min_chrf": 60.0},
@@ -61,6 +61,12 @@ PROFILE: dict[str, Any] = {
             "guard": {"kind": "llama-guard-3", "model": "llm"},
         },
         "adjudicator": {"kind": "chat", "model": "llm"},
+    },
+    "eval": {
+        "fluency": {"kind": "bigrams"},
+        "rating": {"kind": "chat", "model": "llm", "prompts_per_language": 2},
+        "knowledge": {"kind": "facts"},
+        "max_new_tokens": 32,
     },
 }
 EXPERIMENT: dict[str, Any] = {
@@ -83,7 +89,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shorten_facts(folder / "data/phrasebook")
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
-    run(folder, "dvc", "repro", "eval")
+    run(folder, "dvc", "repro")
     return folder
 
 
@@ -97,7 +103,11 @@ def write_parameters(folder: Path) -> None:
     params["eval"] |= {"max_unparsed": 1.0}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
     split = smoke["split"] | {"dev_per_category": 0, "unseen_test_asks": 1, "unseen_dev_asks": 0}
-    dpo = smoke["dpo"] | {"method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}}
+    dpo = smoke["dpo"] | {
+        "steps": 1,
+        "batch_size": 2,
+        "method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"},
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "profiles").mkdir()
     (folder / "profiles" / "real.yaml").write_text(yaml.safe_dump(smoke | PROFILE | {"split": split, "dpo": dpo}))
@@ -156,6 +166,11 @@ def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
     assert set(pairs["category"]) >= WITHHELD
 
 
+def test_a_model_that_babbles_rates_nothing(clone: Path) -> None:
+    rated = metrics(clone, "eval")["base"]
+    assert "rated_fluency" not in rated or rated["rated_fluency"] is None
+
+
 @pytest.mark.parametrize("config", ["balanced", "english-only", "only-de"])
 def test_every_config_is_trained_and_evaluated(config: str, clone: Path) -> None:
     assert metrics(clone, f"dpo/{config}")["rows"] > 0
@@ -164,7 +179,7 @@ def test_every_config_is_trained_and_evaluated(config: str, clone: Path) -> None
 
 def test_a_second_run_has_nothing_to_do_and_without_rows_kept_says_the_same(clone: Path) -> None:
     lock = (clone / "dvc.lock").read_bytes()
-    run(clone, "dvc", "repro", "eval")
+    run(clone, "dvc", "repro")
     shutil.rmtree(clone / ".cache")
     run(clone, "dvc", "repro", "--single-item", "--force", "respond")
     assert (clone / "dvc.lock").read_bytes() == lock
