@@ -24,7 +24,8 @@ from refuseu.plan.stages import lines
 from refuseu.taxonomy import LANGUAGES
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/seeds/README.md", "data/sets/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / f"data/{name}/README.md" for name in ("published", "seeds", "sets")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "staleness.md"),
 ]
 FOLDERS = (
