@@ -166,9 +166,10 @@ def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
     assert set(pairs["category"]) >= WITHHELD
 
 
-def test_a_model_that_babbles_rates_nothing(clone: Path) -> None:
-    rated = metrics(clone, "eval")["base"]
-    assert "rated_fluency" not in rated or rated["rated_fluency"] is None
+def test_what_is_no_rating_is_counted_and_averaged_into_nothing(clone: Path) -> None:
+    for row in json.loads((clone / "plots/eval.json").read_text()):
+        assert row["rated_unparsed"] > 0
+        assert row["rated_fluency"] is None
 
 
 @pytest.mark.parametrize("config", ["balanced", "english-only", "only-de"])
