@@ -52,7 +52,7 @@ def main(
     plots: Path,
 ) -> None:
     parameters, machine = load(EvalParameters), load_machine()
-    opener = Opener(parameters.models, machine, Store(), "eval")
+    opener = Opener(parameters.models, machine, Store(), "eval", base)
     asked = contestants(base, models, parameters, opener)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)

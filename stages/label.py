@@ -28,15 +28,16 @@ from refuseu.store import Store
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--refusals", help="Folder of phrases that refuse.")
+@path_option("--base")
 @path_option("--out")
 @path_option("--metrics")
-def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, out: Path, metrics: Path) -> None:
+def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Path, out: Path, metrics: Path) -> None:
     parameters = load(LabelParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     texts = Batches(pairs, PAIR, tuple(ITEMS.values()))
     answered = read_known(pairs, PAIR, named, without=ITEMS.values())
-    opener = Opener(parameters.models, load_machine(), Store(), "label")
+    opener = Opener(parameters.models, load_machine(), Store(), "label", base)
     panel = panel_of(parameters.label, books, opener, prompts, refusals)
 
     right_language = in_their_language(texts, Identifier(parameters.languages))

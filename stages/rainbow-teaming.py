@@ -45,7 +45,7 @@ def main(
 ) -> None:
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
-    opener = Opener(parameters.models, load_machine(), Store())
+    opener = Opener(parameters.models, load_machine(), Store(), base=target)
     if settings.mutator.kind == "published":
         found = taken(PublishedSet(parameters.published, published, parameters.languages, opener.store), parameters)
     else:

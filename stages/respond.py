@@ -40,7 +40,7 @@ def main(
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     asked = read_known(questions, TRANSLATION, named)
-    opener = Opener(parameters.models, load_machine(), Store(), "respond")
+    opener = Opener(parameters.models, load_machine(), Store(), "respond", base)
     others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
 
     answers = other_answers(parameters.respond, asked_of(asked), opener, base, others)

@@ -30,14 +30,17 @@ from refuseu.withheld import WITHHELD
 @path_option("--phrasebook")
 @path_option("--prompts", help="Folder of what chat models are told.")
 @path_option("--published", help="Folder of published sets.")
+@path_option("--base")
 @path_option("--out")
 @path_option("--metrics")
-def main(questions: Path, phrasebook: Path, prompts: Path, published: Path, out: Path, metrics: Path) -> None:
+def main(
+    questions: Path, phrasebook: Path, prompts: Path, published: Path, base: Path, out: Path, metrics: Path
+) -> None:
     parameters = load(TranslateParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
-    opener = Opener(parameters.models, load_machine(), Store(), "translate")
+    opener = Opener(parameters.models, load_machine(), Store(), "translate", base)
     withheld = set(asked.loc[asked["category"].isin(WITHHELD), "text"])
     others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
     translator = translator_of(parameters.translate, books, opener, prompts, withheld, others)

@@ -282,7 +282,8 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_1(clone: Path, broken: 
     label = (
         "stages/run",
         "label",
-        *["--pairs", "x", "--phrasebook", "x", "--prompts", "x", "--refusals", "x", "--out", "x", "--metrics", "x"],
+        *["--pairs", "x", "--phrasebook", "x", "--prompts", "x", "--refusals", "x", "--base", "x", "--out", "x"],
+        *["--metrics", "x"],
     )
     result = run(clone, *label)
     (clone / "params.yaml").write_text(before)
@@ -296,7 +297,7 @@ def test_a_corrupt_table_is_one_sentence_and_earlier_outputs_stay(clone: Path) -
     table.write_bytes(good[: len(good) // 2])
     command = (
         "stages/run label --pairs data/respond/pairs.parquet --phrasebook data/phrasebook --prompts data/prompts "
-        "--refusals data/refusals --out out --metrics m.json"
+        "--refusals data/refusals --base models/base --out out --metrics m.json"
     )
     result = run(clone, *command.split())
     table.write_bytes(good)

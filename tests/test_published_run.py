@@ -105,9 +105,9 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]
     stage(rt, **texts(*TEXTS), **ours, out=f"data/{rt}", metrics=f"metrics/{rt}.json", plots=f"plots/{rt}")
     del ours["target"]
     for name, before, read in (
-        ("translate", f"data/{rt}/questions", texts("phrasebook", "prompts") | ours),
+        ("translate", f"data/{rt}/questions", texts("phrasebook", "prompts") | ours | {"base": "models/base"}),
         ("respond", "data/translate/questions", texts("phrasebook", "prompts") | ours | {"base": "models/base"}),
-        ("label", "data/respond/pairs", texts("phrasebook", "prompts", "refusals")),
+        ("label", "data/respond/pairs", texts("phrasebook", "prompts", "refusals") | {"base": "models/base"}),
         ("split", "data/label/pairs", ours),
     ):
         table = {before.split("/")[-1]: f"{before}.parquet"}

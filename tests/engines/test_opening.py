@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 from functools import partial
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
 
-from refuseu.engines import opening
+from refuseu.engines import opening, revisions
 from refuseu.engines.identity import weights_hash
 from refuseu.engines.openai import OpenaiEngine
 from refuseu.engines.opening import Opener
@@ -69,6 +70,22 @@ def test_a_repository_is_known_by_its_commit_and_not_asked_for(tmp_path: Path) -
     assert opener(tmp_path).named("local").identity == (
         "org/name@0123456789012345678901234567890123456789 transformers float32"
     )
+
+
+def test_the_base_is_at_the_commit_that_its_stage_recorded_and_others_at_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisions, "newest_commit", lambda *_: "b" * 40)
+    recorded = {"source": "org/name", "commit": "a" * 40}
+    (tmp_path / "reference.json").write_text(json.dumps(recorded), encoding="utf-8")
+    models: Models = TypeAdapter(Models).validate_python(
+        {name: {"engine": "transformers", "dtype": "float32", "repo": "org/name"} for name in ("base", "other")}
+    )
+    opened = Opener(models, MACHINE, Store(tmp_path / "rows.sqlite"), base=tmp_path)
+    assert {name: opened.named(name).identity for name in models} == {
+        "base": f"org/name@{'a' * 40} transformers float32",
+        "other": f"org/name@{'b' * 40} transformers float32",
+    }
 
 
 def test_equal_names_are_opened_once(folder: Path, tmp_path: Path) -> None:

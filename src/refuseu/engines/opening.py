@@ -29,8 +29,20 @@ Weights = tuple[ModelReference, LocalModel]
 class Opener:
     """Opens models by name; each is loaded when the first of its rows is missing from the store."""
 
-    def __init__(self, models: Models, machine: Machine, store: Store, progress: str | None = None) -> None:
-        """``progress`` is the stage whose rows are shown as they get done; without it nothing is shown."""
+    def __init__(
+        self,
+        models: Models,
+        machine: Machine,
+        store: Store,
+        progress: str | None = None,
+        base: Path | None = None,
+    ) -> None:
+        """``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+
+        ``base`` is what the stage base has made. Where the profile's base plays a part too, it is this one, whatever commit of
+        its repository is the newest by now.
+        """
+        self._base = base
         self.machine = machine
         self.store = store
         self._models = models
@@ -63,6 +75,8 @@ class Opener:
         """
         match self._models.get(name):
             case TransformersModel(repo=str(repo)) | VllmModel(repo=str(repo)) as model:
+                if name == BASE and self._base:
+                    return ModelReference.read(self._base), model
                 return hub_model(repo, model.revision, self.store), model
             case _:
                 known = ", ".join(self._models) or "none"
