@@ -1,13 +1,17 @@
 """What the engines of a process do with the cluster that they are in; Ray itself is played."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from refuseu.engines.ray import RayEngine
+from refuseu.engines.prompting import assert_asked
+from refuseu.engines.protocol import Completion, Conversation, Sampling, user
+from refuseu.engines.ray import RayEngine, Worker
+from refuseu.errors import UserError
 
 
 class PlayedRay(ModuleType):
@@ -33,7 +37,10 @@ class PlayedRay(ModuleType):
 
     def remote(self, **options: Any) -> Any:
         def actor(load: Any) -> Any:
-            return SimpleNamespace(fault=SimpleNamespace(remote=lambda: ""))
+            return SimpleNamespace(
+                fault=SimpleNamespace(remote=lambda: ""),
+                complete=SimpleNamespace(remote=lambda *asked: Worker(load).complete(*asked)),
+            )
 
         return lambda kind: SimpleNamespace(remote=actor)
 
@@ -48,6 +55,17 @@ def played(monkeypatch: pytest.MonkeyPatch, initialized: bool) -> PlayedRay:
     ray = PlayedRay(initialized)
     monkeypatch.setitem(sys.modules, "ray", ray)
     return ray
+
+
+class Choosy:
+    """Cannot be asked what holds "no", and breaks off where it is told to."""
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        texts = [conversation[0]["content"] for conversation in conversations]
+        if "break off" in texts:
+            raise UserError("not enough memory")
+        yield from ((position, Completion(text)) for position, text in enumerate(texts) if text != "no")
+        assert_asked("a model", [position for position, text in enumerate(texts) if text == "no"], "why")
 
 
 def engine() -> RayEngine:
@@ -69,3 +87,21 @@ def test_a_cluster_that_others_joined_is_left_to_them(monkeypatch: pytest.Monkey
     ray = played(monkeypatch, initialized=True)
     engine().close()
     assert (len(ray.killed), ray.initialized) == (1, True)
+
+
+def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    played(monkeypatch, initialized=True)
+    pool = SimpleNamespace(map_unordered=lambda ask, batches: [ask(engine._workers[0], batch) for batch in batches])
+    monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=lambda workers: pool))
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayActorError=RuntimeError))
+    texts = ["a", "no", "b", "no", "break off", "x", "break off", "x", "c"]
+    engine = RayEngine(Choosy, "a model", workers=1, batch_size=2)
+    done: list[tuple[int, str]] = []
+    with pytest.raises(UserError) as error:
+        for position, completion in engine.complete([*map(user, texts)], Sampling(6)):
+            done.append((position, completion.text))
+    assert done == [(0, "a"), (2, "b"), (8, "c")]
+    assert error.value.message == (
+        "a model: conversations 1 (from 0) cannot be asked: why; a model: conversations 3 (from 0) cannot be asked: why; "
+        "not enough memory"
+    )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from refuseu.engines.prompting import assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, completed, user
 from refuseu.engines.stored import StoredEngine
 from refuseu.errors import UserError
@@ -41,6 +42,15 @@ class Echo:
             if done == self._breath:
                 raise UserError("out of breath")
             yield position, rows[position]
+
+
+class Choosy(Echo):
+    """Cannot be asked what holds "no"."""
+
+    def _taken(self, rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        left = [position for position, row in enumerate(rows) if "no" in str(row)]
+        yield from ((position, row) for position, row in super()._taken(rows) if position not in left)
+        assert_asked("choosy", left, "why")
 
 
 @pytest.fixture
@@ -153,6 +163,19 @@ def test_another_model_another_conversation_and_another_continuation_are_other_r
     completed(stored(echo, store), [QUESTIONS[0], told], DRAWN)
     dict(stored(echo, store).log_likelihoods(PAIRS))
     assert echo.asked == [told, *PAIRS[1:]]
+
+
+def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(store: Store) -> None:
+    questions = [user(text) for text in ("a", "b", "no", "c", "no!", "d", "no")]
+    completed(stored(Echo(), store), [questions[0], questions[3]], DRAWN)
+    pairs = [(question, "yes") for question in questions]
+    dict(stored(Echo(), store).log_likelihoods(pairs[:2]))
+    for ask in (
+        lambda engine: completed(engine, questions, DRAWN),
+        lambda engine: dict(engine.log_likelihoods(pairs)),
+    ):
+        with pytest.raises(UserError, match=r"^choosy: conversations 2, 4 \(from 0\) cannot be asked: why$"):
+            ask(stored(Choosy(), store))
 
 
 def test_finished_answers_are_kept_when_the_engine_breaks_off(store: Store) -> None:

@@ -7,12 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from refuseu.engines.protocol import Completion, Finish
+from refuseu.engines.unasked import Piece
 
 if TYPE_CHECKING:
     from openai import APIError, APIStatusError
-
-SHOWN = 10
-"""Positions at most that a report names for one reason."""
 
 REFUSED = {
     401: "the key of {key} is refused (401); export the right one",
@@ -68,26 +66,19 @@ def outcome_of(error: "APIError", key: str | None) -> Completion | Failure:
     return Failure(f"the client gave up ({type(error).__name__})", Blame.ROW)
 
 
-def report(failures: Mapping[int, Failure], done: int, total: int) -> str:
+def report(failures: Mapping[int, Failure], done: int, total: int) -> list[Piece]:
     """One sentence on all rows without a completion: positions by reason, and how many were not even asked."""
     reasons: dict[str, list[int]] = {}
     for position, failure in sorted(failures.items()):
         reasons.setdefault(failure.reason, []).append(position)
     if not done and [failure.blame for failure in failures.values()] == [Blame.SERVER]:
-        return f"{next(iter(reasons))}; nothing was completed"
-    parts = [f"{reason}: {_positions(positions)}" for reason, positions in reasons.items()]
+        return [f"{next(iter(reasons))}; nothing was completed"]
+    pieces: list[Piece] = [f"{total - done} of {total} conversations have no completion; "]
+    for reason, positions in reasons.items():
+        pieces += [f"{reason}: position{'s' if len(positions) > 1 else ''} ", tuple(positions), "; "]
     left = total - done - len(failures)
-    parts += [f"{left} more were not asked after that"] if left else []
-    return (
-        f"{total - done} of {total} conversations have no completion; {'; '.join(parts)}; "
-        "the others are done, so run the stage again to ask for these alone"
-    )
-
-
-def _positions(positions: list[int]) -> str:
-    named = ", ".join(map(str, positions[:SHOWN]))
-    more = f" and {len(positions) - SHOWN} more" if len(positions) > SHOWN else ""
-    return f"position{'s' if len(positions) > 1 else ''} {named}{more}"
+    pieces += [f"{left} more were not asked after that; "] if left else []
+    return [*pieces, "the others are done, so run the stage again to ask for these alone"]
 
 
 def _connection(error: Exception) -> Failure:

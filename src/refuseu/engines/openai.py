@@ -11,6 +11,7 @@ from refuseu.engines.chat_completions import MalformedError, read_completion, re
 from refuseu.engines.driven import driven
 from refuseu.engines.failures import Blame, Failure, outcome_of, report
 from refuseu.engines.protocol import Completion, Conversation, Sampling
+from refuseu.engines.unasked import UnaskedError
 from refuseu.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class OpenaiEngine:
                 done += 1
                 yield position, outcome
         if failures:
-            raise UserError(f"{self._model} at {address(self._base_url)}: {report(failures, done, len(conversations))}")
+            told = report(failures, done, len(conversations))
+            raise UnaskedError(f"{self._model} at {address(self._base_url)}: ", *told)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
         """Not to be had.

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from refuseu.engines.protocol import Conversation
+from refuseu.engines.unasked import UnaskedError
 from refuseu.errors import UserError
 
 REFUSED = "the chat template refuses them"
 REFUSED_OR_LONG = f"{REFUSED}, or they are too long with their answers"
 """Why conversations cannot be asked, and why answers to them cannot be scored."""
-SHOWN = 10
-"""Positions at most that an error names."""
 
 
 def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int]:
@@ -40,12 +39,10 @@ def assert_asked(model: object, left: Sequence[int], why: str) -> None:
     """Fail where conversations were ``left``, at these positions.
 
     Raises:
-        UserError: naming the first ``SHOWN`` of them.
+        UnaskedError: naming the first of them.
     """
     if left:
-        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
-        numbers = ", ".join(map(str, left[:SHOWN]))
-        raise UserError(f"{model}: conversations {numbers}{more} (from 0) cannot be asked: {why}")
+        raise UnaskedError(f"{model}: conversations ", tuple(left), f" (from 0) cannot be asked: {why}")
 
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling
+from refuseu.engines.unasked import Piece, UnaskedError
 from refuseu.errors import UserError
 
 Item = TypeVar("Item")
@@ -15,6 +16,8 @@ Row = tuple[int, Any]
 """A position, and what was made of the row there."""
 Adapter = tuple[Path, str]
 """Its folder, and the identity of the model with it."""
+Sentence = tuple[Piece, ...]
+"""Of an error; empty for none."""
 
 RETRIES = 3
 """Times that a batch is asked again after its worker was lost."""
@@ -100,7 +103,7 @@ class RayEngine:
 
         numbered = list(enumerate(rows))
         batches = [numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
-        errors: list[str] = []
+        errors: list[Sentence] = []
         try:
             for done, error in ActorPool(self._workers).map_unordered(ask, batches):
                 yield from done
@@ -111,7 +114,8 @@ class RayEngine:
                 "batch size in machines/"
             ) from None
         if errors:
-            raise UserError("; ".join(sorted(errors)))
+            first, *others = sorted(set(errors), key=str)
+            raise UnaskedError(*first, *(piece for other in others for piece in ("; ", *other)))
 
 
 class Worker:
@@ -130,27 +134,29 @@ class Worker:
 
     def complete(
         self, adapter: Adapter | None, rows: list[tuple[int, Conversation]], sampling: Sampling
-    ) -> tuple[list[Row], str]:
+    ) -> tuple[list[Row], Sentence]:
         """What is done, and the sentence of the user error it ended in, if any."""
         return _collected(rows, lambda asked: self._adapted(adapter).complete(asked, sampling))
 
     def log_likelihoods(
         self, adapter: Adapter | None, rows: list[tuple[int, tuple[Conversation, str]]]
-    ) -> tuple[list[Row], str]:
+    ) -> tuple[list[Row], Sentence]:
         return _collected(rows, self._adapted(adapter).log_likelihoods)
 
     def _adapted(self, adapter: Adapter | None) -> Engine:
         return self._engine.adapted(*adapter) if adapter else self._engine
 
 
-def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterable[Row]]) -> tuple[list[Row], str]:
+def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterable[Row]]) -> tuple[list[Row], Sentence]:
     done: list[Row] = []
     try:
         for index, answer in ask([row for _, row in rows]):
             done.append((rows[index][0], answer))
+    except UnaskedError as error:
+        return done, error.at([position for position, _ in rows]).pieces
     except UserError as error:
-        return done, f"{error.message} (counted within rows {rows[0][0]} to {rows[-1][0]})"
-    return done, ""
+        return done, (error.message,)
+    return done, ()
 
 
 _guests: set[int] = set()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling
+from refuseu.engines.unasked import UnaskedError
 from refuseu.progress import track
 from refuseu.store import Store, row_key
 
@@ -36,8 +37,8 @@ class StoredEngine:
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
             done = self._engine().complete([conversations[position] for position in missing], sampling)
-            for position, completion in self._shown(done, len(missing)):
-                yield missing[position], _written(completion)
+            for position, completion in self._placed(done, missing):
+                yield position, _written(completion)
 
         return enumerate(map(_read, self._store.complete(keys, work)))
 
@@ -46,13 +47,19 @@ class StoredEngine:
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
             done = self._engine().log_likelihoods([pairs[position] for position in missing])
-            for position, score in self._shown(done, len(missing)):
-                yield missing[position], repr(round(score, DIGITS))
+            for position, score in self._placed(done, missing):
+                yield position, repr(round(score, DIGITS))
 
         return enumerate(map(float, self._store.complete(keys, work)))
 
-    def _shown(self, done: Iterable[T], total: int) -> Iterable[T]:
-        return track(done, total, self._progress, "row") if self._progress else done
+    def _placed(self, done: Iterable[tuple[int, T]], missing: Sequence[int]) -> Iterator[tuple[int, T]]:
+        """What the engine has done of the rows that are ``missing``, or could not do, by their positions among all rows."""
+        shown = track(done, len(missing), self._progress, "row") if self._progress else done
+        try:
+            for position, result in shown:
+                yield missing[position], result
+        except UnaskedError as error:
+            raise error.at(missing) from None
 
     def _key(self, **asked: object) -> str:
         return row_key(version=VERSION, model=self.identity, **asked)
