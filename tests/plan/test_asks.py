@@ -103,3 +103,36 @@ def test_models_of_others_answer_too_and_are_judged_but_served_ones_sit_no_test(
     assert [name for name, _ in tests] == ["base"]
     assert tests[0][1] % 4 == 0
     assert rows[-3:-1] == [("guard", flow.test_rows * 5), ("poly", flow.test_rows * 5)]
+
+
+def test_of_a_published_set_the_judges_and_the_aligned_models_are_asked(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        real(params, profile)
+        profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
+        profile["translate"]["translator"] = {"kind": "published"}
+        profile["respond"].update(refuser={"kind": "published"}, rejected="published")
+        profile["split"]["sides"] = "published"
+
+    parameters = changed(tmp_path, edit)
+    pairs = 2 * (round(2889 * 12 / 14) + 1200)
+    asks = asks_of(parameters)
+    rows = {(each.stage, each.model): each.rows for each in asks if each.stage != "eval"}
+    assert rows == {("label", name): 3 * pairs for name in ("guard", "poly", "chat")}
+    assert asks[3].stage == "eval" and asks[3].rows == 2 * 1200 * 3
+
+
+def test_the_base_answers_the_questions_of_a_published_set_and_llms_may_see_them_all(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        real(params, profile)
+        profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
+
+    parameters = changed(tmp_path, edit)
+    flow = flow_of(parameters)
+    rows = [
+        (each.stage, each.model, each.rows) for each in asks_of(parameters) if each.stage in ("translate", "respond")
+    ]
+    assert rows == [
+        ("translate", "writer", 2 * flow.questions),
+        ("respond", "base", flow.pairs),
+        ("respond", "writer", flow.pairs),
+    ]

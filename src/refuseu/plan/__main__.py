@@ -31,7 +31,7 @@ def main(profile: str | None, machine: str | None) -> None:
     flow, lengths = flow_of(parameters), lengths_of(parameters, books)
     asks = Asks(parameters, flow, lengths, books, lambda name: (PROMPTS / f"{name}.md").read_text(encoding="utf-8"))
     lacking = missing(parameters, here)
-    click.echo(page(parameters, here, list(lines(parameters, flow, lengths, asks.all())), lacking))
+    click.echo(page(parameters, here, list(lines(parameters, flow, lengths, asks.all())), flow.source, lacking))
     raise SystemExit(1 if lacking else 0)
 
 

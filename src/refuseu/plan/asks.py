@@ -10,13 +10,15 @@ from refuseu.parameters.eval import ChatRating
 from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, PhrasesJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.models import BASE, ServedModel
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import LlmMutator, LlmPart
 from refuseu.parameters.respond import LlmRefuser
 from refuseu.parameters.translate import LlmTranslator, Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
 from refuseu.phrasebook import OPTIONS, Phrasebook
-from refuseu.plan.flow import Flow, shares_of
+from refuseu.plan.flow import Flow
 from refuseu.plan.lengths import TOKENS_PER_WORD, Lengths, mean_words, tokens_per_word
+from refuseu.plan.shares import shares_of
 from refuseu.taxonomy import PIVOT
 from refuseu.withheld import WITHHELD
 
@@ -74,7 +76,9 @@ class Asks:
         return [*self.search(), *self.translate(), *self.respond(), *self.label(), *self.eval()]
 
     def search(self) -> Iterator[Ask]:
-        """The stage ``rainbow-teaming``."""
+        """The stage ``rainbow-teaming``; nobody is asked where the questions are a published set's."""
+        if self._published:
+            return
         part, flow, question = self.parameters.rainbow_teaming, self.flow, self.lengths.question[PIVOT]
         answer = min(self.lengths.answer[PIVOT], part.max_new_tokens)
         ask = partial(Ask, "rainbow-teaming")
@@ -107,11 +111,12 @@ class Asks:
             yield Ask("translate", part.model, round(2 * there * self._shown), told + question, question + around)
 
     def respond(self) -> Iterator[Ask]:
-        """The base answers every question, the refuser too."""
+        """The base answers every question, but where a published set has an answer, and the refuser too."""
         part, lengths = self.parameters.respond, self.lengths
         question = lengths.mean(lengths.question)
         answer = lengths.mean(lengths.answer, part.max_new_tokens)
-        yield Ask("respond", BASE, self.flow.pairs, question + TEMPLATE, answer)
+        if part.rejected == "base":
+            yield Ask("respond", BASE, self.flow.pairs, question + TEMPLATE, answer)
         if isinstance(part.refuser, LlmRefuser):
             refusal = lengths.mean(lengths.refusal, part.refuser.max_new_tokens)
             rows = round(self.flow.pairs * self._shown)
@@ -178,8 +183,14 @@ class Asks:
             yield len(facts), mean_words(fact.question for fact in facts) + mean_words(fact.answer for fact in facts)
 
     @property
+    def _published(self) -> bool:
+        return isinstance(self.parameters.rainbow_teaming.mutator, ByPublished)
+
+    @property
     def _shown(self) -> float:
-        """Share (0-1) of the categories that an LLM may see."""
+        """Share (0-1) of the questions that an LLM may see; of a published set no others are taken."""
+        if self._published:
+            return 1.0
         return sum(each not in WITHHELD for each in self.parameters.categories) / len(self.parameters.categories)
 
     def _prompt(self, name: str) -> float:

@@ -1,52 +1,26 @@
 """How many rows a run makes: the profile's sizes times shares that a run had, or that are assumed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from refuseu.parameters.rainbow_teaming import NoPart, PhrasebookPart
+from refuseu.parameters.published import ByPublished
+from refuseu.parameters.rainbow_teaming import NoPart
 from refuseu.parameters.whole import Parameters
+from refuseu.plan.published import SetSizes, set_sizes
+from refuseu.plan.shares import Shares, shares_of
+from refuseu.plan.sides import drawn_sides, published_sides
 
-
-@dataclass(frozen=True)
-class Shares:
-    """What is left after each filter (0-1)."""
-
-    source: str
-    """Where they come from, in words."""
-    accepted: float
-    """Of the candidates that enter the archive while it has room."""
-    filled: float
-    """Of the archive's places that can be filled at all."""
-    translated: float
-    """Of the translations that are kept."""
-    labelled: float
-    """Of the pairs that the judges keep."""
-    complete: float
-    """Of the questions of the search that are there in all languages after labelling."""
-    held_out: float
-    """Of those that one unseen ask a category keeps out of every part."""
-    disputed: float
-    """Of the evaluated answers that the adjudicator must rule on."""
-
-
-MINIATURE = Shares("as the miniature's run had them", 0.38, 0.97, 1.0, 0.98, 0.7, 0.042, 0.05)
-"""From ``metrics/*.json``."""
-PAPER = Shares(
-    "assumed, but for the questions that are complete: the paper kept 4,289 of somewhat more than 100,000",
-    0.5,
-    1.0,
-    0.9,
-    0.3,
-    0.043,
-    0.0,
-    0.2,
-)
+PUBLISHED = Path("data/published")
 
 
 @dataclass(frozen=True)
 class Flow:
     """Rows from stage to stage; questions are counted in English alone, rows in all languages."""
 
+    source: str
+    """Where the shares that are kept come from, in words."""
     candidates: int
+    """Questions that the search tries, or that a published set holds."""
     contests: int
     """Candidates that meet a full cell."""
     questions: int
@@ -83,43 +57,62 @@ class Flow:
         return len(self.mixes) + 1 + self.others
 
 
-def shares_of(parameters: Parameters) -> Shares:
-    """The miniature's where the phrasebook writes the questions, for its judges know them; else the paper's."""
-    return MINIATURE if isinstance(parameters.rainbow_teaming.mutator, PhrasebookPart) else PAPER
+@dataclass(frozen=True)
+class _Found:
+    """Questions that the search gives."""
+
+    candidates: int
+    contests: int
+    questions: int
+    source: str
 
 
-def flow_of(parameters: Parameters) -> Flow:
-    """The rows of a whole run with an empty row store."""
-    shares, search, split, dpo = shares_of(parameters), parameters.rainbow_teaming, parameters.split, parameters.dpo
-    languages, cells = len(parameters.languages), len(parameters.categories) * len(parameters.styles)
-    kinds = 1 if isinstance(search.twin, NoPart) else 2
-    candidates = search.iterations * search.mutations
-    entering = round(candidates * shares.accepted)
-    questions = min(entering, round(cells * search.elites_per_cell * shares.filled))
-    to_translate = questions * kinds * languages
+def flow_of(parameters: Parameters, published: Path = PUBLISHED) -> Flow:
+    """The rows of a whole run with an empty row store; published sets on this machine lie in the folder ``published``."""
+    shares, dpo = shares_of(parameters), parameters.dpo
+    languages = len(parameters.languages)
+    kinds = 1 if isinstance(parameters.rainbow_teaming.twin, NoPart) else 2
+    taken = isinstance(parameters.rainbow_teaming.mutator, ByPublished)
+    sizes = set_sizes(parameters, published) if taken else None
+    found = _taken(sizes, shares) if sizes else _searched(parameters, shares)
+    to_translate = found.questions * kinds * languages
     pairs = round(to_translate * shares.translated)
-    held_out = shares.held_out * (split.unseen_test_asks + split.unseen_dev_asks)
-    slots = round(questions * shares.complete * (1 - held_out))
-    test = min(split.test_per_cell * cells, slots)
-    dev = min(split.dev_per_category * len(parameters.categories), slots - test)
-    train = slots - test - dev
-    mixes = {name: _mix(parameters, name, train, kinds) for name in parameters.train.configs}
+    complete = shares.complete**languages
+    if sizes and parameters.split.sides == "published":
+        sides = published_sides(parameters, sizes, complete)
+    else:
+        sides = drawn_sides(parameters, round(found.questions * complete))
+    mixes = {name: _mix(parameters, name, sides["train"], kinds) for name in parameters.train.configs}
     return Flow(
-        candidates=candidates,
-        contests=entering - questions,
-        questions=questions,
+        source=found.source,
+        candidates=found.candidates,
+        contests=found.contests,
+        questions=found.questions,
         to_translate=to_translate,
         pairs=pairs,
         labelled=round(pairs * shares.labelled),
-        train=train,
-        dev=dev,
-        test=test,
+        train=sides["train"],
+        dev=sides["dev"],
+        test=sides["test"],
         kinds=kinds,
         languages=languages,
         mixes=mixes,
         trained_on={name: dpo.steps_for(rows) * dpo.batch_size for name, rows in mixes.items()},
         others=len(parameters.eval.models),
     )
+
+
+def _searched(parameters: Parameters, shares: Shares) -> _Found:
+    search, cells = parameters.rainbow_teaming, len(parameters.categories) * len(parameters.styles)
+    candidates = search.iterations * search.mutations
+    entering = round(candidates * shares.accepted)
+    questions = min(entering, round(cells * search.elites_per_cell * shares.filled))
+    return _Found(candidates, entering - questions, questions, shares.source)
+
+
+def _taken(sizes: SetSizes, shares: Shares) -> _Found:
+    """The questions of a published set, which no search has to find."""
+    return _Found(sizes.questions, 0, sizes.train + sizes.test, f"{shares.source}; {sizes.source}")
 
 
 def _mix(parameters: Parameters, name: str, train: int, kinds: int) -> int:

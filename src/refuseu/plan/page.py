@@ -8,19 +8,18 @@ from refuseu.parameters.models import BASE, LocalModel, ServedModel
 from refuseu.parameters.rainbow_teaming import NoPart
 from refuseu.parameters.whole import Parameters
 from refuseu.plan.beside import SECTION
-from refuseu.plan.flow import shares_of
 from refuseu.plan.missing import Need
 from refuseu.plan.sizes import gpu_gb, size_of
 from refuseu.plan.stages import Line
 
 
-def page(parameters: Parameters, machine: Machine, lines: Sequence[Line], missing: Sequence[str]) -> str:
-    """Stages, models, what is assumed, and what is missing."""
+def page(parameters: Parameters, machine: Machine, lines: Sequence[Line], kept: str, missing: Sequence[str]) -> str:
+    """Stages, models, what is assumed (of the rows that are kept: ``kept``), and what is missing."""
     return "\n\n".join(
         [
             _stages(parameters, machine, lines).text(),
             _models(parameters, machine).text(),
-            "\n".join(f"* {each}" for each in _notes(parameters, machine)),
+            "\n".join(f"* {each}" for each in _notes(parameters, machine, kept)),
             "\n".join(f"Missing: {each}" for each in missing) or "Nothing is missing on this machine.",
         ]
     )
@@ -82,8 +81,8 @@ def _source(parameters: Parameters, name: str, model: LocalModel) -> str:
     return f"{model.repo} at {model.revision or 'its newest commit'}"
 
 
-def _notes(parameters: Parameters, machine: Machine) -> Iterator[str]:
-    yield f"Shares of rows that are kept: {shares_of(parameters).source}. Rows that the store holds already are not asked again."
+def _notes(parameters: Parameters, machine: Machine, kept: str) -> Iterator[str]:
+    yield f"Shares of rows that are kept: {kept}. Rows that the store holds already are not asked again."
     yield "Tokens: words of the phrasebook, or assumed for what LLMs write, times tokens a word by language (src/refuseu/plan)."
     if parameters.eval.sets:
         yield "Questions of eval.sets are not counted: every model answers them too, and all judges judge the answers."
