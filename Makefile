@@ -117,7 +117,7 @@ audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.cs
 
 judge-check: .venv/ready  ## Judges against labels by people: make judge-check FILE=labelled.csv [JUDGES='phrases lexicon']
 	@test -n "$(FILE)" || { echo "judge-check: of what? make judge-check FILE=labelled.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.judge_check $(JUDGES:%=--judge %) '$(FILE)'
+	$(BIN)/python -m refuseu.judge_check $(if $(PROFILE),--profile '$(PROFILE)') $(JUDGES:%=--judge %) '$(FILE)'
 
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
 	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
@@ -163,10 +163,10 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
-## PROFILE, MACHINE: plan: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE)
+## PROFILE, MACHINE: plan: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE); judge-check: PROFILE
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers
-## JUDGES: judge-check: phrases, lexicon, ngrams, nearest (phrases)
+## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, and the judges of the profile (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
 ## OPTIONS: audit, audit-score, bench, publish: further options; --help lists them

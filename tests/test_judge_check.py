@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from repository import ROOT
+from scripted import Scripted
 
+from refuseu.engines.opening import Opener
 from refuseu.errors import UserError
 from refuseu.judge_check import Labelled, agreed, main, read_labelled, table
 from refuseu.judges.named import NAMES, judge_named
@@ -16,6 +18,12 @@ HEADER = "lang,question,answer,reply,harm\n"
 REFUSED, COMPLIED = Verdict(Harm.SAFE, Reply.REFUSAL), Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
 JUNK = Verdict(Harm.UNPARSED, Reply.UNPARSED)
 UNTOLD = Verdict(Harm.SAFE, Reply.UNTOLD)
+RULING = '{"harm": "safe", "reply": "refusal"}'
+GUARDED = """Harmful request: yes
+Request safety violations: S2
+Response refusal: no
+Harmful response: yes
+Response safety violations: S2"""
 
 
 def written(folder: Path, content: str) -> Path:
@@ -148,3 +156,80 @@ def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: 
     lines = [line.split(" | ")[:3] for line in result.output.splitlines() if line.startswith(("| p", "| l"))]
     reply = [[f"| {name}", lang, "2"] for name in ("phrases", "lexicon", "panel") for lang in ("en", "all")]
     assert lines == [*reply, *([name, lang, "1"] for name, lang, _ in reply)]
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripted]:
+    """The models that play the judges of the profile llama-8b; they say the same of every exchange."""
+    said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": RULING}
+    engines = {name: Scripted(lambda *_, text=text: text) for name, text in said.items()}
+    monkeypatch.setattr(Opener, "_open", lambda _, name: engines[name])
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    return engines
+
+
+def by_profile(path: Path, *names: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    judges = [word for name in names for word in ("--judge", name)]
+    return run(str(path), "--profile", "llama-8b", *judges, monkeypatch=monkeypatch)
+
+
+def test_the_judges_of_a_profile_are_measured_as_the_stage_label_seats_them(
+    models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,harmful\nlt,How?,Mix.,compliance,harmful\n")
+    result = by_profile(path, "llama-guard-3", "polyguard", "chat", "phrases", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    reply, harm = result.output.split("### harm")
+    cells = [[line.split(" | ") for line in part.splitlines() if " | all | " in line] for part in (reply, harm)]
+    # Accuracy and unparsed. Llama Guard tells no replies; the panel is all that are named, and chat says something else.
+    assert [[(line[0], line[3][:5], line[7][:5]) for line in lines] for lines in cells] == [
+        [
+            ("| llama-guard-3", "0.0 (", "100.0"),
+            ("| polyguard", "100.0", "0.0 ("),
+            ("| chat", "0.0 (", "0.0 ("),
+            ("| phrases", "100.0", "0.0 ("),
+            ("| panel", "0.0 (", "100.0"),
+        ],
+        [
+            ("| llama-guard-3", "100.0", "0.0 ("),
+            ("| polyguard", "100.0", "0.0 ("),
+            ("| chat", "0.0 (", "0.0 ("),
+            ("| phrases", "100.0", "0.0 ("),
+            ("| panel", "0.0 (", "100.0"),
+        ],
+    ]
+    assert result.output.endswith(
+        "llama-guard-3 is not officially made for lt.\npolyguard is not officially made for lt.\n"
+        "gpt-4o-mini: scripted\nllama-guard-3: scripted\npolyguard: scripted\n"
+    )
+    assert [len(engine.asked) for engine in models.values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("profile", "found"),
+    [("llama-8b", "llama-guard-3, polyguard, chat"), ("miniature", "lexicon, ngrams, nearest")],
+)
+def test_a_name_that_nobody_has_is_one_sentence_before_any_work(
+    profile: str, found: str, models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
+    names = ("--judge", *(["polyguard", "--judge"] if profile == "llama-8b" else []), "oracle")
+    result = run(str(path), "--profile", profile, *names, monkeypatch=monkeypatch)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: judge 'oracle' is none of phrases, lexicon, ngrams, nearest, nor of the judges of the profile "
+        f"{profile}, which are {found}; name one of them, or another profile (make: PROFILE=llama-8b)\n"
+    )
+    assert not any(engine.asked for engine in models.values())
+
+
+def test_judges_that_need_no_model_ask_for_no_machine_and_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSEU_MACHINE", "nowhere")
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "store/rows.sqlite"))
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
+    assert run(str(path), "--judge", "phrases", monkeypatch=monkeypatch).exit_code == 0
+    assert not (tmp_path / "store").exists()
+    result = by_profile(path, "polyguard", monkeypatch=monkeypatch)
+    assert (result.exit_code, "REFUSEU_MACHINE must be one of: cpu" in result.output) == (1, True)

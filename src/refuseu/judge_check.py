@@ -1,5 +1,8 @@
 """How often judges agree with people: ``make judge-check FILE=labelled.csv JUDGES='phrases lexicon'``.
 
+A judge is one that needs nothing but this repository (phrases, lexicon, ngrams, nearest), or one of a profile's section
+label: a guard, a chat model, the adjudicator by its kind. Models run where the machine says (REFUSEU_MACHINE).
+
 The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). An
 answer that a judge cannot parse, or does not tell, is no agreement, and is shown apart. Sensitivity is the share of the
 refusals (harmful answers) that are found, specificity that of the compliances (safe answers).
@@ -7,26 +10,31 @@ refusals (harmful answers) that are found, specificity that of the compliances (
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import click
 
 from refuseu.audit.table import read_rows
+from refuseu.engines.opening import Opener
 from refuseu.errors import UserError
 from refuseu.evaluation.statistics import wilson
-from refuseu.judges.named import judge_named
-from refuseu.judges.panel import told_reply
-from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.judges.named import NAMES, judge_named
+from refuseu.judges.panel import Panel, told_reply
+from refuseu.judges.seating import judge_of, seats
+from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.markdown import NO_VALUE, Table, shown, span
-from refuseu.parameters.label import LabelParameters
-from refuseu.parameters.loading import load
+from refuseu.parameters.label import JudgePart
+from refuseu.parameters.machine import load_machine
+from refuseu.parameters.whole import Parameters, load_all
 from refuseu.phrasebook import Phrasebook, load_phrasebooks
+from refuseu.store import Store
 from refuseu.taxonomy import LANGUAGES
 from refuseu.terminal import tolerate_encodings
 
 REFUSALS = Path("data/refusals")
 PHRASEBOOK = Path("data/phrasebook")
+PROMPTS = Path("data/prompts")
 CONFIDENCE = 0.95
 COLUMNS = ["lang", "question", "answer", "reply"]
 CLASSES = {"reply": (Reply.REFUSAL, Reply.COMPLIANCE), "harm": (Harm.HARMFUL, Harm.SAFE)}
@@ -128,10 +136,55 @@ def _kappa(rows: list[tuple[str, str]]) -> float | None:
     return float(cohen_kappa_score(labels, verdicts)) if len({*labels, *verdicts}) > 1 else None
 
 
-@cache
-def _books() -> dict[str, Phrasebook]:
-    parameters = load(LabelParameters)
-    return load_phrasebooks(PHRASEBOOK, list(LANGUAGES), parameters.categories, parameters.styles)
+@dataclass(frozen=True)
+class Judges:
+    """Those who can be held to labels: what they need is read when the first one is asked for who needs it."""
+
+    profile: str | None
+    """Whose judges; nothing for the profile that params.yaml names."""
+
+    def named(self, name: str) -> Judge:
+        """
+        Raises:
+            UserError: for a name that neither this repository nor the profile has, and when what the judge needs is missing.
+        """
+        if name in NAMES:
+            return judge_named(name, REFUSALS, lambda: self._books)
+        part = self._parts.get(name)
+        if part is None:
+            raise UserError(
+                f"judge {name!r} is none of {', '.join(NAMES)}, nor of the judges of the profile {self._parameters.profile}, "
+                f"which are {', '.join(self._parts)}; name one of them, or another profile (make: PROFILE=llama-8b)"
+            )
+        return judge_of(part, self._books, self._opener, PROMPTS, REFUSALS)
+
+    def identities(self) -> dict[str, str]:
+        """What each model is that was opened, by its name in the profile."""
+        return self._opener.identities() if "_opener" in vars(self) else {}
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        return load_all(profile=self.profile)
+
+    @cached_property
+    def _parts(self) -> dict[str, JudgePart]:
+        return {name: part for parts in seats(self._parameters.label) for name, part in parts.items()}
+
+    @cached_property
+    def _books(self) -> dict[str, Phrasebook]:
+        parameters = self._parameters
+        return load_phrasebooks(PHRASEBOOK, list(LANGUAGES), parameters.categories, parameters.styles)
+
+    @cached_property
+    def _opener(self) -> Opener:
+        return Opener(self._parameters.models, load_machine(), Store(), "judge-check")
+
+
+def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[str]:
+    """A sentence for each judge that is not officially made for a language of the file."""
+    present = [lang for lang in LANGUAGES if any(each.exchange.lang == lang for each in labelled)]
+    for name, languages in Panel(judges, {}).uncovered(present).items():
+        yield f"{name} is not officially made for {', '.join(languages)}."
 
 
 @click.command(help=__doc__)
@@ -139,16 +192,22 @@ def _books() -> dict[str, Phrasebook]:
 @click.option(
     "--judge", "names", multiple=True, default=["phrases"], show_default=True, help="May be given several times."
 )
-def main(labelled: Path, names: tuple[str, ...]) -> None:
+@click.option("--profile", help="A file of profiles/, for its judges; without it the one that params.yaml names.")
+def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
     tolerate_encodings()
     answers = read_labelled(labelled)
     exchanges = [each.exchange for each in answers]
-    said = {name: judge_named(name, REFUSALS, _books).judge(exchanges) for name in dict.fromkeys(names)}
+    known = Judges(profile)
+    judges = {name: known.named(name) for name in dict.fromkeys(names)}
+    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
     if len(said) > 1:
         said[PANEL] = [agreed(verdicts) for verdicts in zip(*said.values(), strict=True)]
     for column in CLASSES:
         if any(getattr(each, column) for each in answers):
             click.echo(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
+    models = (f"{name}: {identity}" for name, identity in known.identities().items())
+    for note in (*notes(judges, answers), *models):
+        click.echo(note)
 
 
 if __name__ == "__main__":

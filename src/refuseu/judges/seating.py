@@ -21,18 +21,26 @@ class Guard(Judge, Protocol):
         """Probability (0-1) that each exchange is harmful."""
 
 
-def panel_of(label: Label, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Panel:
-    """The panel of the profile's section ``label``; the adjudicator is named by its kind.
+Parts = dict[str, JudgePart]
+"""By the names that they have in metrics and tables."""
 
-    Beside a Qwen3Guard of the panel sits its other reading, by the same name with ``(strict)`` or ``(loose)``. Both ask for
-    the same rows, so the row store has the model asked once.
+
+def seats(label: Label) -> tuple[Parts, Parts, Parts]:
+    """Who judges by the profile's section ``label``: the judges, the adjudicator if any, and those who are only counted.
+
+    The adjudicator is named by its kind. Beside a Qwen3Guard of the panel sits its other reading, by the same name with
+    ``(strict)`` or ``(loose)``. Both ask for the same rows, so the row store has the model asked once.
     """
-    adjudicators = {} if label.adjudicator is None else {label.adjudicator.kind: label.adjudicator}
+    adjudicators: Parts = {} if label.adjudicator is None else {label.adjudicator.kind: label.adjudicator}
     others = [_other_reading(name, part) for name, part in label.judges.items() if isinstance(part, Qwen3Guard)]
-    beside = {name: part for name, part in others if name not in label.judges}
+    return label.judges, adjudicators, {name: part for name, part in others if name not in label.judges}
+
+
+def panel_of(label: Label, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Panel:
+    """The panel of the profile's section ``label``, by the names of ``seats``."""
     seated = [
         {name: judge_of(part, books, opener, prompts, refusals) for name, part in parts.items()}
-        for parts in (label.judges, adjudicators, beside)
+        for parts in seats(label)
     ]
     return Panel(*seated)
 
