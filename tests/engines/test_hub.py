@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from refuseu.engines.hub import fetched
+from refuseu.engines.hub import assert_obtainable, fetched
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.revisions import hub_commit, hub_model, newest_commit
 from refuseu.errors import UserError
@@ -245,6 +245,27 @@ def test_every_fault_of_the_hub_is_one_sentence(
         with pytest.raises(UserError) as error:
             reach()
         assert error.value.message == sentence
+
+
+@pytest.mark.parametrize("names", [None, WHOLE])
+def test_a_whole_model_may_be_fetched(names: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_obtainable_among(names, monkeypatch)
+
+
+def test_an_adapter_is_told_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UserError, match=rf"^org/name: is an adapter at {COMMIT}; name a repository with a whole model$"
+    ):
+        assert_obtainable_among(("adapter_config.json", "adapter_model.safetensors"), monkeypatch)
+
+
+def assert_obtainable_among(names: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for a repository that holds files of these names, or of which the hub tells none."""
+    files = None if names is None else [SimpleNamespace(rfilename=name) for name in names]
+    found = SimpleNamespace(sha=COMMIT, siblings=files)
+    api = SimpleNamespace(auth_check=lambda repo: None, model_info=lambda repo, revision: found)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    assert_obtainable("org/name", None)
 
 
 def test_an_adapter_is_no_model(tmp_path: Path, downloaded: list[Any]) -> None:

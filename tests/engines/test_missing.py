@@ -53,3 +53,13 @@ def test_a_gguf_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(gguf, "find_spec", lambda name: name)
     with pytest.raises(UserError, match=r"model\.gguf: there is no such file; name a GGUF file"):
         gguf.convert(tmp_path / "model.gguf", tmp_path)
+
+
+def test_a_gguf_file_of_an_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda name: name)
+    monkeypatch.setattr(gguf, "_read", lambda source: pytest.fail("read"))
+    file = tmp_path / "lora.gguf"
+    entry = b"general.type" + b"\x08\0\0\0" + b"\x07\0\0\0\0\0\0\0" + b"adapter"
+    file.write_bytes(b"GGUF\x03\0\0\0" + bytes(16) + b"\x0c" + bytes(7) + entry)
+    with pytest.raises(UserError, match=r"lora\.gguf: is an adapter; name a GGUF file with a whole model$"):
+        gguf.convert(file, tmp_path)

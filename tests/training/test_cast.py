@@ -76,6 +76,16 @@ def test_a_folder_is_copied_and_is_the_same_model(model: Path, tmp_path: Path) -
     assert identity(ModelReference.read(out)) == weights_hash(model)
 
 
+def test_a_folder_with_an_adapter_is_no_base(tmp_path: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as error:
+        make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(tmp_path)}), tmp_path, tmp_path / "out")
+    assert error.value.message == (
+        f"{tmp_path}: is an adapter, of which the base is not known; name a folder with a whole model"
+    )
+
+
 def test_a_folder_that_names_a_repository_is_that_repository(tmp_path: Path) -> None:
     make_base(parameters({"kind": "hub"}, REPO), tmp_path, tmp_path / "first")
     pointing = {**UNNAMED, "repo": str(tmp_path / "first")}

