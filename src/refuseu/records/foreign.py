@@ -81,11 +81,27 @@ def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
         UserError: for a set that cannot be read or is empty.
     """
     path = folder / source.source
-    place, rows = (path, _file(source, path)) if path.suffix in READERS else (source.source, _hub(source))
+    place, rows = (path, _file(source, path)) if _is_file(path) else (source.source, _hub(source))
     found = [ForeignRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
         raise UserError(f"{place}: holds no row; name a {source.called} with questions")
     return found
+
+
+def assert_readable(source: Source, folder: Path) -> None:
+    """Fail where ``read_foreign`` would, as far as can be told without the hub.
+
+    Raises:
+        UserError: for a file that cannot be read or is empty, and for a dataset without a revision.
+    """
+    if _is_file(folder / source.source):
+        read_foreign(source, folder)
+    else:
+        _revision(source)
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix in READERS
 
 
 def _file(source: Source, path: Path) -> Rows:
@@ -136,17 +152,21 @@ def _hub(source: Source) -> Rows:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
-    name = source.source
-    if source.revision is None:
-        raise UserError(
-            f"{name}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
-        )
+    name, revision = source.source, _revision(source)
     try:
-        dataset = load_dataset(name, source.config, split=source.split, revision=source.revision)
+        dataset = load_dataset(name, source.config, split=source.split, revision=revision)
     except (DatasetsError, OSError, ValueError) as error:
         raise UserError(
-            f"{name}@{source.revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "
+            f"{name}@{revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "
             "config and split, and whether the hub can be reached"
         ) from None
     rows: Rows = dataset
     return rows
+
+
+def _revision(source: Source) -> str:
+    if source.revision is None:
+        raise UserError(
+            f"{source.source}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
+        )
+    return source.revision
