@@ -90,6 +90,12 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             ),
             "eval.sets.mine.every_lang: unknown language 'xx'",
         ),
+        (
+            lambda params, _: params["eval"].update(
+                sets={"mine": {"source": "org/set", "revision": "main", "text": "t", "every_lang": "en"}}
+            ),
+            "eval.sets.mine.revision: must be a commit, 40 hexadecimal digits: a branch or a tag may hold other data tomorrow",
+        ),
         (lambda _, profile: profile.pop("split"), "split: missing"),
         (lambda _, profile: profile.pop("dpo"), "dpo: missing"),
         (lambda _, profile: profile["split"].update(test_per_cell=-1), "split.test_per_cell: Input should be greater"),

@@ -3,6 +3,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from refuseu.errors import UserError
 from refuseu.parameters.rainbow_teaming import SeedSet
@@ -21,6 +22,7 @@ ROWS = [
     {"ask": "Żółć, why?", "kind": None, "n": 3},
 ]
 MARKED = "MARKED-HARMFUL-TEXT"
+COMMIT = "0123456789012345678901234567890123456789"
 
 
 def saved(tmp_path: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str:
@@ -55,11 +57,9 @@ def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(tmp_path: Path, monke
         return ROWS
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    seed_set = SeedSet(
-        source="org/seeds", text="ask", category="kind", revision="abc123", config="lang_en", split="test"
-    )
+    seed_set = SeedSet(source="org/seeds", text="ask", category="kind", revision=COMMIT, config="lang_en", split="test")
     assert read_seeds(seed_set, tmp_path, CATEGORIES) == SEEDS
-    assert asked == [(("org/seeds", "lang_en"), {"split": "test", "revision": "abc123"})]
+    assert asked == [(("org/seeds", "lang_en"), {"split": "test", "revision": COMMIT})]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, ConnectionError, ValueError])
@@ -71,10 +71,10 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError) as caught:
-        read_seeds(SeedSet(source="org/seeds", text="ask", revision="abc"), tmp_path, CATEGORIES)
+        read_seeds(SeedSet(source="org/seeds", text="ask", revision=COMMIT), tmp_path, CATEGORIES)
     assert caught.value.message == (
-        f"org/seeds@abc: dataset cannot be loaded ({error.__name__}); look at its name, revision, config and split, and whether "
-        "the hub can be reached"
+        f"org/seeds@{COMMIT}: dataset cannot be loaded ({error.__name__}); look at its name, revision, config and split, and "
+        "whether the hub can be reached"
     )
 
 
@@ -83,6 +83,12 @@ def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
         UserError, match=r"^org/seeds: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; "
     ):
         read_seeds(SeedSet(source="org/seeds", text="ask"), tmp_path, CATEGORIES)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[1:], COMMIT.replace("9", "x")])
+def test_a_revision_that_may_move_is_a_mistake(revision: str) -> None:
+    with pytest.raises(ValidationError, match="must be a commit, 40 hexadecimal digits: a branch or a tag may hold"):
+        SeedSet(source="org/seeds", text="ask", revision=revision)
 
 
 def row(ask: object = MARKED, kind: object = "S1") -> dict[str, Any]:

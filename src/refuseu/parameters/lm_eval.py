@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from refuseu.files.repeated import distinct
 from refuseu.parameters.experiment import Language
+from refuseu.parameters.foreign import Commit
 from refuseu.parameters.section import Positive, Section
 
 
@@ -44,7 +45,7 @@ class LmEvalTest(Section):
     """Its name in tables, and one of ``FAMILIES`` where no tasks are named."""
     tasks: Annotated[dict[Language, str], Field(min_length=1)] | None = None
     """Language to a task or group of the harness, or to the YAML file of a task of one's own; nothing for a known family."""
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    revision: Commit | None = None
     """Commit of the data set on the hub; nothing for the family's, and the newest where tasks are named."""
     metric: Literal["acc", "acc_norm"] = "acc"
     """Which option counts as chosen: the likeliest one, or the likeliest by character."""
