@@ -1,9 +1,11 @@
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 from parameter_files import Content
 from planned import asks_of, changed
 
+from refuseu.parameters.label import JudgePart
 from refuseu.plan.asks import JUDGES
 from refuseu.plan.flow import flow_of
 
@@ -88,6 +90,12 @@ def test_a_judge_of_questions_alone_is_asked_about_one_item_in_three(tmp_path: P
     parameters = changed(tmp_path, edit)
     rows = {each.stage: each.rows for each in asks_of(parameters) if each.model == "chat"}
     assert rows == {"label": flow_of(parameters).pairs, "eval": 0}
+
+
+def test_every_kind_of_judge_that_asks_a_model_has_its_tokens() -> None:
+    judges = [each for each in get_args(get_args(JudgePart)[0]) if "model" in each.model_fields]
+    kinds = {kind for judge in judges for kind in get_args(judge.model_fields["kind"].annotation)}
+    assert kinds == set(JUDGES), "docs/judges.md: give the judge its line in refuseu.plan.asks.JUDGES"
 
 
 def test_models_of_others_answer_too_and_are_judged_but_served_ones_sit_no_test(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from statistics import fmean
 
 from refuseu.parameters.eval import ChatRating
-from refuseu.parameters.label import ChatJudge, GuardJudge, JudgePart, PhrasesJudge, Qwen3Guard
+from refuseu.parameters.label import GuardJudge, JudgePart, PhrasebookJudge, PhrasesJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.models import BASE, ServedModel
 from refuseu.parameters.published import ByPublished
@@ -29,7 +29,9 @@ JSON = 10
 EXAMPLES = 3
 """Questions that the style step is shown."""
 JUDGES = {"llama-guard-3": (230, 6), "polyguard": (215, 40), "qwen3guard": (300, 15), "chat": (330, 15)}
-"""Tokens that a judge is told around an exchange, and tokens of its verdict; of Llama Guard and Qwen3Guard about."""
+"""Tokens that a judge is told around an exchange, and tokens of its verdict, by the judge's kind; of Llama Guard and Qwen3Guard
+about.
+"""
 TESTS = {"belebele": (1, 900, 140.0), "global-mmlu": (57, 246, 80.0)}
 """Tasks of a language, questions of a task (on average), and words of a question with its options, about."""
 OTHER_TEST = (1, 1000, 80.0)
@@ -199,8 +201,9 @@ class Asks:
 
 def _judged(stage: str, part: JudgePart, rows: int, exchange: float, share_asked: float) -> Iterator[Ask]:
     """What a judge is asked; one that is asked about questions alone takes the share ``share_asked`` of the rows."""
-    if isinstance(part, PhrasesJudge) and part.questions:
-        yield from _judged(stage, part.questions, round(rows * share_asked), exchange, share_asked)
-    elif isinstance(part, GuardJudge | Qwen3Guard | ChatJudge):
+    if isinstance(part, PhrasesJudge):
+        if part.questions:
+            yield from _judged(stage, part.questions, round(rows * share_asked), exchange, share_asked)
+    elif not isinstance(part, PhrasebookJudge):
         told, verdict = JUDGES[part.kind]
         yield Ask(stage, part.model, rows, told + exchange, verdict)
