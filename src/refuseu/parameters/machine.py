@@ -11,9 +11,7 @@ from refuseu.parameters.machine_file import machine_file
 from refuseu.parameters.section import Positive, Rate, Section
 from refuseu.parameters.training_machine import TrainingMachine
 
-NO_VLLM = (
-    "the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE (make: MACHINE=h100)"
-)
+NO_VLLM = "the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE (make: MACHINE=h100)"
 """What is said of a model that this machine does not run, after its name."""
 
 
