@@ -86,4 +86,6 @@ def test_a_model_that_cannot_be_had_here_is_named_before_any_stage(
     path.write_text(yaml.safe_dump(profile))
     result = CliRunner().invoke(main)
     assert result.exit_code == 1
-    assert result.output == ("Error: models.ruler: the key A_KEY is not set; type 'export A_KEY=…' before you start\n")
+    assert result.output == (
+        "Error: models.ruler: the environment variable A_KEY holds no key; export A_KEY=… before the stage is run\n"
+    )

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from repository import ROOT
 
 from refuseu.errors import UserError
+from refuseu.parameters.label import LabelParameters
+from refuseu.parameters.loading import load
 from refuseu.parameters.whole import Parameters, load_all
 
 PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
@@ -382,6 +384,22 @@ def test_without_a_base_among_the_models_nobody_knows_what_runs_it(tmp_path: Pat
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     message = message_of(write(tmp_path, lambda _, profile: profile["split"].update(one=1, two=2)))
     assert "split.one: unknown parameter; split.two: unknown parameter" in message
+
+
+@pytest.mark.parametrize("key", ["sk-abc123", " SERVICE_KEY_abc123", 123123, ["sk-abc123"]])
+def test_a_key_that_stands_in_a_profile_is_refused_and_not_shown(key: object, tmp_path: Path) -> None:
+    served = {"engine": "openai", "model": "a-model", "key": key}
+    message = message_of(write(tmp_path, lambda _, profile: profile["models"].update(ruler=served)))
+    assert message == (
+        "params.yaml or profiles/smoke.yaml: models.ruler.key: must be the name of an environment variable (capital letters, "
+        "digits and _) such as OPENAI_API_KEY; export the key in that variable, and write it into no file"
+    )
+    with pytest.raises(UserError, match=r"key: must be the name of an environment variable") as error:
+        load(LabelParameters, tmp_path)
+    assert "123" not in error.value.message
+    with pytest.raises(ValidationError) as raised:
+        LabelParameters.model_validate({"models": {"ruler": served}})
+    assert "123" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["base", "../elsewhere", "Two Words"])

@@ -41,13 +41,6 @@ def test_packages() -> None:
     assert found.has_package("click") and not found.has_package("no_such_package")
 
 
-def test_a_key_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", "")
-    assert not found.has_key("A_KEY")
-    monkeypatch.setenv("A_KEY", "secret")
-    assert found.has_key("A_KEY")
-
-
 def test_a_model_is_in_the_hubs_cache_when_all_its_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))

@@ -45,7 +45,7 @@ def test_a_large_run_says_what_it_takes_and_what_is_missing(here: Path, monkeypa
     assert result.exit_code == 1
     assert "141 GB will be fetched" in result.output
     assert "Missing: 8 GPUs are asked for, this machine has none; " in result.output
-    assert "Missing: models.gpt-4o-mini: the key OPENAI_API_KEY is not set; " in result.output
+    assert "Missing: models.gpt-4o-mini: the environment variable OPENAI_API_KEY holds no key; " in result.output
     lines = {line.split()[0]: line for line in result.output.splitlines() if line}
     assert "llama-guard-3 3.27M, polyguard 3.27M" in lines["label"]
     assert "gpt-4o-mini" in lines["eval"] and "gpt-4o-mini" not in lines["label"]

@@ -18,7 +18,7 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "has_package", lambda name: True)
     monkeypatch.setattr(found, "vllm_for_cpu", lambda: False)
     monkeypatch.setattr(found, "gpus", lambda: [GB_80] * 8)
-    monkeypatch.setattr(found, "has_key", lambda variable: True)
+    monkeypatch.setenv("A_KEY", "secret")
     monkeypatch.setattr(found, "offline", lambda: False)
     monkeypatch.setattr(found, "in_cache", lambda repo, revision: True)
     monkeypatch.setattr(found, "free_gb", lambda: 1000.0)
@@ -46,7 +46,7 @@ def with_adjudicator(folder: Path, model: Content) -> Parameters:
 def test_the_miniature_misses_nothing_where_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "has_package", lambda name: False)
     monkeypatch.setattr(found, "gpus", list)
-    monkeypatch.setattr(found, "has_key", lambda variable: False)
+    monkeypatch.delenv("A_KEY")
     monkeypatch.setattr(found, "free_gb", lambda: pytest.fail("the disk is not looked at"))
     assert missing(changed(tmp_path, lambda params, profile: None), machine()) == []
 
@@ -159,10 +159,13 @@ def test_a_step_that_devices_cannot_share_out(tmp_path: Path) -> None:
     assert sentence.startswith("dpo.batch_size: 4 pairs a step cannot be shared out")
 
 
-def test_a_key_of_a_model_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "has_key", lambda variable: False)
-    assert missing(with_adjudicator(tmp_path, SERVED), machine()) == [
-        "models.ruler: the key A_KEY is not set; type 'export A_KEY=…' before you start"
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_a_key_of_a_model_that_is_asked(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = with_adjudicator(tmp_path, SERVED)
+    assert missing(parameters, machine()) == []
+    monkeypatch.setenv("A_KEY", value)
+    assert missing(parameters, machine()) == [
+        "models.ruler: the environment variable A_KEY holds no key; export A_KEY=… before the stage is run"
     ]
 
 

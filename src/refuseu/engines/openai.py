@@ -73,7 +73,7 @@ class OpenaiEngine:
         self._model = model
         self._base_url = _checked_url(base_url or HOSTED)
         self._key_name = key
-        self._key = _read_key(key) if key else KEYLESS
+        self._key = read_key(key) if key else KEYLESS
         self._concurrency = concurrency
         self._retries = retries
         self._timeout = timeout
@@ -191,8 +191,14 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _read_key(name: str) -> str:
-    """From the environment; only of characters that a header can carry, since the client shows a header that it cannot send."""
+def read_key(name: str) -> str:
+    """The key in an environment variable.
+
+    It is only of characters that a header can carry, since the client shows a header that it cannot send.
+
+    Raises:
+        UserError: when the variable holds none.
+    """
     key = os.environ.get(name, "").strip()
     if not key:
         raise UserError(f"the environment variable {name} holds no key; export {name}=… before the stage is run")

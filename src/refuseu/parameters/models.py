@@ -1,10 +1,14 @@
 """The section ``models`` of a profile: the models that play parts, by the names that the parts call them."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from refuseu.parameters.section import Positive, Section
+
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""How an environment variable is named, and a key is not."""
 
 
 def is_folder(repo: str) -> bool:
@@ -68,6 +72,17 @@ class ServedModel(Section):
     """What the endpoint calls it."""
     key: str | None = None
     """Name of the environment variable that holds the key; the key itself stands in no file."""
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _names_a_variable(cls, key: Any) -> Any:
+        """Before anything else, whose words could show a key that stands here."""
+        if key is None or (isinstance(key, str) and VARIABLE.fullmatch(key)):
+            return key
+        raise ValueError(
+            "must be the name of an environment variable (capital letters, digits and _) such as OPENAI_API_KEY; export the "
+            "key in that variable, and write it into no file"
+        )
 
 
 LocalModel = TransformersModel | VllmModel

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class Section(BaseModel):
     """A group of parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Without the input in errors: a secret may have been written where none belongs.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

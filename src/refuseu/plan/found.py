@@ -39,10 +39,6 @@ def gpus() -> list[float]:
     return memory if visible is None else memory[: len([each for each in visible.split(",") if each.strip()])]
 
 
-def has_key(variable: str) -> bool:
-    return bool(os.environ.get(variable))
-
-
 def answers(url: str) -> bool:
     """Whether something listens at the host and port of a URL, as far as no proxy stands before it; nothing is sent."""
     parts = urlsplit(url)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refuseu.engines import gguf
 from refuseu.engines.hub import assert_obtainable
-from refuseu.engines.openai import HOSTED, address
+from refuseu.engines.openai import HOSTED, address, read_key
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.parameters.base import GgufBase
@@ -231,8 +231,11 @@ def _too_large(need: Need, gpu: float) -> Iterator[str]:
 
 def _keys(need: Need) -> Iterator[str]:
     for key, model in need.models.items():
-        if isinstance(model, ServedModel) and model.key and not found.has_key(model.key):
-            yield f"{key}: the key {model.key} is not set; type 'export {model.key}=…' before you start"
+        if isinstance(model, ServedModel) and model.key:
+            try:
+                read_key(model.key)
+            except UserError as error:
+                yield f"{key}: {error.message}"
 
 
 def _weights(need: Need) -> Iterator[str]:
