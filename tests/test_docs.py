@@ -19,7 +19,7 @@ from refuseu.plan.asks import Asks
 from refuseu.plan.flow import flow_of
 from refuseu.plan.lengths import lengths_of
 from refuseu.plan.missing import Need
-from refuseu.plan.page import count
+from refuseu.plan.page import count, hours, total_hours
 from refuseu.plan.stages import lines
 from refuseu.taxonomy import LANGUAGES
 
@@ -179,26 +179,31 @@ def test_a_wrong_parameter_is_found(snippet: str, fault: str) -> None:
 
 
 def planned(profile: str) -> tuple[str, ...]:
-    """What ``docs/scale.md`` says of a run: pairs to judge, rows asked of models, tokens written, paid calls, GB of weights."""
-    parameters = load_all(ROOT, profile)
+    """What ``docs/scale.md`` says of a run: pairs to judge, rows asked of models, tokens written, paid calls, GB of weights, GPU
+    hours.
+    """
+    parameters, machine = load_all(ROOT, profile), load_machine(ROOT)
     books = load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
     flow, lengths = flow_of(parameters), lengths_of(parameters, books)
     asks = Asks(
         parameters, flow, lengths, books, lambda name: (ROOT / f"data/prompts/{name}.md").read_text(encoding="utf-8")
     )
     stages = list(lines(parameters, flow, lengths, asks.all()))
-    weights = Need(parameters, load_machine(ROOT)).to_fetch().values()
+    weights = Need(parameters, machine).to_fetch().values()
     numbers = (
         flow.pairs,
         sum(sum(stage.asked().values()) for stage in stages),
         sum(stage.tokens_out for stage in stages),
         sum(stage.paid(parameters) for stage in stages),
     )
-    return *map(count, numbers), f"{sum(size or 0 for size in weights):.0f} GB"
+    gpu_hours = hours(total_hours(parameters, machine, stages))
+    return *map(count, numbers), f"{sum(size or 0 for size in weights):.0f} GB", gpu_hours
 
 
-@pytest.mark.parametrize("profile", ["llama-8b", "llama-70b"])
+@pytest.mark.parametrize("profile", ["llama-8b", "llama-70b", "published-8b"])
 def test_figures_of_a_run_are_the_plans(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
+    monkeypatch.setattr(found, "vllm_for_cpu", lambda: False)
+    monkeypatch.setenv("REFUSEU_MACHINE", "h100x8")
     row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/scale.md").read_text(), re.MULTILINE)
     assert row and tuple(row[1].split(" | ")) == planned(profile)

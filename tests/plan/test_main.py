@@ -8,7 +8,7 @@ from repository import ROOT
 
 from refuseu.plan import found
 from refuseu.plan.__main__ import main
-from refuseu.plan.page import count
+from refuseu.plan.page import count, hours
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def test_the_miniature_can_run(here: Path) -> None:
     stages = [line.split()[0] for line in result.output.splitlines()[2:10]]
     assert stages == ["base", "rainbow-teaming", "translate", "respond", "label", "split", "dpo", "eval"]
     assert "Nothing is missing on this machine." in result.output
+    assert "GPU hours: " not in result.output
 
 
 def test_a_large_run_says_what_it_takes_and_what_is_missing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,7 @@ def test_a_large_run_says_what_it_takes_and_what_is_missing(here: Path, monkeypa
     assert "llama-guard-3 3.27M, polyguard 3.27M" in lines["label"]
     assert "gpt-4o-mini" in lines["eval"] and "gpt-4o-mini" not in lines["label"]
     assert "train.benign_share has no effect" in result.output
+    assert "* GPU hours: arithmetic, not measured; " in result.output
     monkeypatch.setattr(found, "gpus", lambda: [80.0] * 8)
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     result = planned("--profile", "llama-8b", "--machine", "h100x8")
@@ -87,3 +89,10 @@ def test_an_unknown_file_is_one_sentence(option: str, expected: str, here: Path)
 )
 def test_numbers_are_short(number: int, text: str) -> None:
     assert count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(None, "–"), (0.04, "0.0"), (9.94, "9.9"), (10.2, "10"), (1234.5, "1,234")]
+)
+def test_hours_are_short(number: float | None, text: str) -> None:
+    assert hours(number) == text

@@ -8,6 +8,7 @@ from refuseu.parameters.models import BASE, LocalModel, ServedModel
 from refuseu.parameters.rainbow_teaming import NoPart
 from refuseu.parameters.whole import Parameters
 from refuseu.plan.beside import SECTION
+from refuseu.plan.hours import FORWARD, PEAK, READING, TRAINED, WRITING
 from refuseu.plan.missing import Need
 from refuseu.plan.sizes import gpu_gb, size_of
 from refuseu.plan.stages import Line
@@ -19,7 +20,9 @@ def page(parameters: Parameters, machine: Machine, lines: Sequence[Line], kept: 
         [
             _stages(parameters, machine, lines).text(),
             _models(parameters, machine).text(),
-            "\n".join(f"* {each}" for each in _notes(parameters, machine, kept)),
+            "\n".join(
+                f"* {each}" for each in [*_notes(parameters, machine, kept), *_hours(parameters, machine, lines)]
+            ),
             "\n".join(f"Missing: {each}" for each in missing) or "Nothing is missing on this machine.",
         ]
     )
@@ -33,6 +36,7 @@ def _stages(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> 
         "tokens in",
         "tokens out",
         "GB a GPU",
+        "GPU hours",
         "paid calls",
         "rows asked of models",
     ]
@@ -44,6 +48,7 @@ def _stages(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> 
             count(line.tokens_in),
             count(line.tokens_out),
             shown(line.gpu_gb(parameters, machine), ".0f"),
+            hours(line.gpu_hours(parameters, machine)),
             count(line.paid(parameters)),
             ", ".join(f"{name} {count(rows)}" for name, rows in line.asked().items()),
         ]
@@ -103,6 +108,27 @@ def _notes(parameters: Parameters, machine: Machine, kept: str) -> Iterator[str]
             "train.benign_share has no effect, for rainbow-teaming.twin is none: configs that differ in it alone are the same "
             "model, trained twice."
         )
+
+
+def _hours(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> Iterator[str]:
+    whole = total_hours(parameters, machine, lines)
+    if whole is not None:
+        yield (
+            f"GPU hours: arithmetic, not measured; {hours(whole)} in all, models of unknown size apart. Operations ({FORWARD} a "
+            f"parameter and token, of dpo {TRAINED}) over an H100's peak of {PEAK / 1e12:.0f} TFLOP/s in bfloat16, of which "
+            f"{READING:.0%} are assumed for reading and training, {WRITING:.0%} for writing."
+        )
+
+
+def total_hours(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> float | None:
+    """GPU hours of all stages; ``None`` where no stage has any that are known."""
+    known = [each for line in lines if (each := line.gpu_hours(parameters, machine)) is not None]
+    return sum(known) if known else None
+
+
+def hours(number: float | None) -> str:
+    """Whole hours, or tenths of few; a dash for none."""
+    return shown(number, ",.0f" if number and number >= 10 else ".1f")
 
 
 def count(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The stages of a run, a line each: rows in and out, what models are asked, GPU memory, calls that cost money."""
+"""The stages of a run, a line each: rows in and out, what models are asked, GPU memory and hours, calls that cost money."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from refuseu.parameters.models import BASE, LocalModel, ServedModel
 from refuseu.parameters.whole import Parameters
 from refuseu.plan.asks import Ask
 from refuseu.plan.flow import Flow
+from refuseu.plan.hours import asked_hours, trained_hours
 from refuseu.plan.lengths import Lengths
 from refuseu.plan.sizes import gpu_gb, training_gb
 
@@ -46,6 +47,13 @@ class Line:
             for name, rows in self.asked().items()
             if isinstance(model := parameters.models[name], ServedModel) and model.key
         )
+
+    def gpu_hours(self, parameters: Parameters, machine: Machine) -> float | None:
+        """Hours of one GPU that its models take; ``None`` where none runs on one, or no size is known."""
+        hours = [asked_hours(each, parameters, machine) for each in self.asks if each.rows]
+        hours += [trained_hours(self.trained_tokens, parameters, machine)] if self.trained_tokens else []
+        known = [each for each in hours if each is not None]
+        return sum(known) if known else None
 
     def gpu_gb(self, parameters: Parameters, machine: Machine) -> float | None:
         """What the largest of its models takes of each GPU it is spread over; ``None`` where none takes any, or none is known."""
