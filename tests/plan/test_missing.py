@@ -248,9 +248,11 @@ def test_a_published_set_that_is_gone(tmp_path: Path) -> None:
 )
 def test_how_a_training_is_spread(accelerate: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refuseu.training.launching.find_spec", lambda name: None)
-    training = machine().training.model_dump() | {"accelerate": accelerate}
-    (sentence,) = missing(changed(tmp_path, lambda params, profile: None), machine(training=training))
+    parameters = changed(tmp_path, lambda params, profile: None)
+    training = machine().training.model_dump() | {"accelerate": accelerate, "processes": 2, "batch_size": 1}
+    (sentence,) = missing(parameters, machine(training=training))
     assert sentence.startswith(said)
+    assert missing(parameters, machine(training=training | {"processes": 1})) == []
 
 
 def test_a_model_without_a_repo(tmp_path: Path) -> None:

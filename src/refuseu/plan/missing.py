@@ -1,6 +1,6 @@
 """What would stop a run on this machine, each a sentence with the way out; nothing is loaded and no network is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,7 +167,10 @@ def _abilities(need: Need) -> Iterator[str]:
 def _engines(need: Need) -> Iterator[str]:
     """What the machine does not describe, or not so that it can run."""
     training = need.machine.training
-    for check in (lambda: training.accumulation(need.parameters.dpo.batch_size), lambda: accelerate_config(training)):
+    checks: list[Callable[[], object]] = [lambda: training.accumulation(need.parameters.dpo.batch_size)]
+    if training.processes > 1:  # one alone is not launched by accelerate
+        checks.append(lambda: accelerate_config(training))
+    for check in checks:
         try:
             check()
         except UserError as error:
