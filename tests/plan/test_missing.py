@@ -206,7 +206,7 @@ def with_published(folder: Path, source: str, scorer: Content) -> Parameters:
 def test_what_a_search_would_need_is_not_missed_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(found, "has_key", lambda variable: False)
+    monkeypatch.delenv("A_KEY")
     parameters = with_published(tmp_path, "org/name", {"kind": "llama-guard-3", "model": "guard"})
     assert missing(parameters, machine()) == []
 
