@@ -55,11 +55,11 @@ def main(
     opener = Opener(parameters.models, machine, Store(), "eval", base)
     asked = contestants(base, models, parameters, opener)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+    scoring = scoring_of(parameters, books, opener, prompts, refusals)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     own = read_known(questions, PART, named)
     foreign, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = knowledge_of(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
-    scoring = scoring_of(parameters, books, opener, prompts, refusals)
 
     texts = [*own["text"], *foreign["text"]]
     said = ask_models(asked, Asking(texts, knowledge, sampling, parameters.models, machine))

@@ -43,9 +43,9 @@ def main(
     opener = Opener(parameters.models, load_machine(), Store(), "respond", base)
     others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
 
-    answers = other_answers(parameters.respond, asked_of(asked), opener, base, others)
     withheld = set(asked.loc[asked["category"].isin(WITHHELD), "question_id"])
     refuser = refuser_of(parameters.respond, books, opener, prompts, withheld, others)
+    answers = other_answers(parameters.respond, asked_of(asked), opener, base, others)
     kept, rejected = pair_up(asked, answers, refuser)
 
     write_table(kept, out / "pairs.parquet", PAIR)

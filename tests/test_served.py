@@ -25,6 +25,8 @@ from repository import ROOT
 from tiny import ONE_CORE, TINY
 
 from refuseu.audit import sample
+from refuseu.engines import opening
+from refuseu.evaluation import answers
 from refuseu.review import gate
 from refuseu.training.base import train_base
 from refuseu.training.corpus import Example
@@ -408,6 +410,31 @@ def test_who_looks_at_pairs_or_at_the_release_is_warned_first(ran: Ran, tmp_path
     card = (ran.root / "first/data/release/README.md").read_text(encoding="utf-8")
     assert card.index(warning) < card.index("## Configs")
     assert "not-for-all-audiences" in yaml.safe_load(card.split("---")[1])["tags"]
+
+
+@pytest.mark.parametrize("name", [*STAGES, "eval"])
+def test_a_key_that_is_not_there_is_told_before_any_work(
+    name: str, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is in the store, and no model is asked: the base, which could be, neither."""
+    for part in ("params.yaml", "machines", "base", "dpo", "phrasebook", "seeds", "first"):
+        (tmp_path / part).symlink_to(ran.root / part)
+    (tmp_path / "profiles").mkdir()
+    keyed = {
+        **PROFILE,
+        "models": {**PROFILE["models"], "served": {**PROFILE["models"]["served"], "key": "NO_SUCH_KEY"}},
+    }
+    (tmp_path / "profiles/served.yaml").write_text(yaml.safe_dump(keyed), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REFUSEU_MACHINE", "served")
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    monkeypatch.setattr(opening, "TransformersEngine", lambda *_: pytest.fail("a model is loaded"))
+    monkeypatch.setattr(answers, "ask_models", lambda *_: pytest.fail("models are asked"))
+    result = CliRunner().invoke(scripts.stage(name), {**STAGES, **LATER}[name].format("first").split())
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: the environment variable NO_SUCH_KEY holds no key; export NO_SUCH_KEY=… before the stage is run\n",
+    )
 
 
 @pytest.mark.parametrize(

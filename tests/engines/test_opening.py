@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
 
-from refuseu.engines import opening, revisions
+from refuseu.engines import opening, ray, revisions, vllm
 from refuseu.engines.identity import weights_hash
 from refuseu.engines.openai import OpenaiEngine
 from refuseu.engines.opening import Opener
@@ -128,11 +128,11 @@ def test_a_served_model_is_asked_for_its_first_missing_row(tmp_path: Path, monke
     ]
 
 
-def test_a_key_is_wanted_with_the_first_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_wanted_before_any_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SERVICE_KEY", raising=False)
-    engine = opener(tmp_path, "served: {engine: openai, model: a-model, key: SERVICE_KEY}").named("served")
+    opened = opener(tmp_path, "served: {engine: openai, model: a-model, key: SERVICE_KEY}")
     with pytest.raises(UserError, match="the environment variable SERVICE_KEY holds no key"):
-        completed(engine, [user("row")], Sampling(6))
+        opened.named("served")
 
 
 def test_models_that_lie_elsewhere_are_asked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,9 @@ class Fake(Scripted):
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What vLLM and Ray are started with, as their engines name it."""
+    """What vLLM and Ray are started with, as their engines name it; both are installed."""
+    for module in (vllm, ray):
+        monkeypatch.setattr(module, "find_spec", lambda name: name)
     log: list[dict[str, Any]] = []
     monkeypatch.setattr(opening, "VllmEngine", partial(Fake, VllmEngine, log))
     monkeypatch.setattr(opening, "RayEngine", partial(Fake, RayEngine, log))
@@ -224,6 +226,7 @@ def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, 
     ]
 
 
+@pytest.mark.usefixtures("held")
 def test_what_a_model_in_vllm_may_attend_to_is_part_of_what_it_is(folder: Path, tmp_path: Path) -> None:
     models = f"""
 short: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 512}}
@@ -231,7 +234,7 @@ long: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 1024}}
 whole: {{engine: vllm, dtype: bfloat16, repo: {folder}}}
 other: {{engine: vllm, dtype: float16, repo: {folder}}}
 """
-    opened, own = opener(tmp_path, models), weights_hash(folder)
+    opened, own = opener(tmp_path, models, MACHINE.model_copy(update={"vllm": VLLM})), weights_hash(folder)
     assert {name: opened.named(name).identity for name in ("short", "long", "whole", "other")} == {
         "short": f"{own} vllm bfloat16 512",
         "long": f"{own} vllm bfloat16 1024",
@@ -242,11 +245,23 @@ other: {{engine: vllm, dtype: float16, repo: {folder}}}
 
 def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held: list[dict[str, Any]]) -> None:
     with pytest.raises(UserError) as error:
-        completed(on_vllm(folder, vllm=None).named("base"), QUESTION, Sampling(6))
+        on_vllm(folder, vllm=None).named("base")
     assert error.value.message == (
         f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE "
         "(make: MACHINE=h100)"
     )
+    assert held == []
+
+
+@pytest.mark.parametrize(("module", "name"), [(vllm, "vllm"), (ray, "ray")])
+def test_a_package_is_wanted_before_any_row(
+    module: object, name: str, folder: Path, held: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    opened = on_vllm(folder, ray=RAY)
+    for open_one in (partial(opened.named, "base"), partial(opened.folder, ModelReference(folder))):
+        with pytest.raises(UserError, match=f"takes the package {name}, which is not installed"):
+            open_one()
     assert held == []
 
 

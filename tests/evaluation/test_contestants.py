@@ -3,13 +3,15 @@ from typing import Any
 
 import pytest
 from evaluated import EVAL
-from profile_texts import opener
+from profile_texts import MACHINE, opener
 from pydantic import ValidationError
 
+from refuseu.engines import vllm
 from refuseu.engines.reference import ModelReference
 from refuseu.errors import UserError
 from refuseu.evaluation.contestants import Served, contestants, model_folders
 from refuseu.parameters.eval import AskedModel, EvalParameters
+from refuseu.parameters.machine import VllmMachine
 from refuseu.parameters.models import TransformersModel, VllmModel
 
 COMMIT = "0123456789012345678901234567890123456789"
@@ -88,17 +90,20 @@ def found(tmp_path: Path, models: dict[str, Any]) -> Any:
     if not (tmp_path / "base").is_dir():
         model_in(tmp_path / "base")
         model_in(tmp_path / "dpo/balanced")
-    all_models = contestants(tmp_path / "base", tmp_path / "dpo", parameters(models), opener(tmp_path))
+    own = opener(tmp_path, machine=MACHINE.model_copy(update={"vllm": VLLM}))
+    all_models = contestants(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
     assert list(all_models) == ["base", "balanced", *models]
     assert all_models["base"] == (ModelReference(tmp_path / "base"), FLOAT64)
     assert all_models["balanced"] == (ModelReference(tmp_path / "dpo/balanced"), FLOAT64)
     return [each for name, each in all_models.items() if name in models]
 
 
+VLLM = VllmMachine(tensor_parallel=1, memory_fraction=0.4, chunk_size=8)
 FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
 
 
-def test_a_repository_is_asked_with_the_engine_of_the_base(tmp_path: Path) -> None:
+def test_a_repository_is_asked_with_the_engine_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "find_spec", lambda name: name)
     one, other = found(
         tmp_path,
         {
@@ -139,9 +144,22 @@ def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> N
             "eval.models.mine: dtype: Input should be 'float32', 'bfloat16' or 'float16'",
         ),
         ({"model": "nobody"}, "models.nobody: the profile has no such model with a repo; it has base, local, served"),
+        (
+            {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16"},
+            "org/name: the engine vllm takes the package vllm, which is not installed; '.venv/bin/uv pip install -r "
+            "requirements-gpu.lock' brings it",
+        ),
+        (
+            {"model": "keyed"},
+            "the environment variable NO_SUCH_KEY holds no key; export NO_SUCH_KEY=… before the stage is run",
+        ),
     ],
 )
-def test_a_model_that_cannot_be_asked_is_one_sentence(model: dict[str, str], sentence: str, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_asked_is_one_sentence(
+    model: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "find_spec", lambda _: None)
+    monkeypatch.setitem(MODELS, "keyed", {"engine": "openai", "model": "a-model", "key": "NO_SUCH_KEY"})
     with pytest.raises(UserError) as error:
         found(tmp_path, {"mine": model})
     assert error.value.message == sentence

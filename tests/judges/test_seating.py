@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from playing import PlayedEngine
-from profile_texts import PROMPTS, opener, read
+from profile_texts import MODELS, PROMPTS, opener, read
 from pydantic import TypeAdapter, ValidationError
 
+from refuseu.engines import opening
 from refuseu.engines.stored import StoredEngine
 from refuseu.errors import UserError
 from refuseu.judges.chat import ChatJudge
@@ -74,6 +75,18 @@ def test_judges_have_the_names_of_the_profile_and_the_adjudicator_that_of_its_ki
 def test_a_judge_of_every_kind(text: str, seated: type[Judge], books: dict[str, Phrasebook], tmp_path: Path) -> None:
     described: JudgePart = TypeAdapter(JudgePart).validate_python(read(text))
     assert type(judge_of(described, books, opener(tmp_path), PROMPTS, REFUSALS)) is seated
+
+
+def test_a_key_that_the_adjudicator_lacks_is_told_before_a_guard_is_asked(
+    books: dict[str, Phrasebook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = PlayedEngine(lambda _: "")
+    monkeypatch.setattr(opening, "TransformersEngine", lambda *_: guard)
+    seats = label("{kind: chat, model: keyed}", guard="{kind: polyguard, model: local}", other="lexicon")
+    own = opener(tmp_path, f"{MODELS}\nkeyed: {{engine: openai, model: a-model, key: NO_SUCH_KEY}}")
+    with pytest.raises(UserError, match="the environment variable NO_SUCH_KEY holds no key"):
+        panel_of(seats, books, own, PROMPTS, REFUSALS).decide([Exchange("en", "Why?", "So.")])
+    assert guard.calls == []
 
 
 @pytest.mark.parametrize("text", ["{kind: polyguard, model: nobody}", "{kind: chat, model: nobody}"])

@@ -14,6 +14,7 @@ from refuseu.judges.qwen3guard import Qwen3GuardJudge
 from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
 from refuseu.phrasebook import Phrasebook
 from refuseu.redteam.cast import Cast
+from refuseu.redteam.found import searched
 from refuseu.redteam.known import WithheldFirst
 from refuseu.redteam.llm import LlmMutator, LlmTwins
 from refuseu.redteam.parts import Question, Target
@@ -112,6 +113,12 @@ def test_the_twin_of_a_question_of_the_phrasebook_is_its_own(
 def test_one_judge_scores_and_prefers_where_both_are_the_same(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     made = cast(books, tmp_path)
     assert made.scorer() is made.preference()
+
+
+def test_a_twin_that_nobody_can_write_is_told_before_the_search(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    made = cast(books, tmp_path, twin=LLM.replace("served", "nobody"))
+    with pytest.raises(UserError, match=r"^models\.nobody: the profile has no such model"):
+        searched(made.parameters, made, lambda *_: pytest.fail("the target is attacked"))
 
 
 @pytest.mark.parametrize("part", ["mutator", "twin", "preference"])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -170,12 +171,8 @@ def address(url: str) -> str:
 
 
 def _assert_installed() -> None:
-    try:
-        import openai  # noqa: F401
-    except ModuleNotFoundError:
-        raise UserError(
-            "the engine openai needs a package that is not installed: pip install 'refuseu[openai]'"
-        ) from None
+    if find_spec("openai") is None:
+        raise UserError("the engine openai needs a package that is not installed: pip install 'refuseu[openai]'")
 
 
 def _checked_url(url: str) -> str:

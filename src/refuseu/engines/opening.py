@@ -2,9 +2,10 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
+from refuseu.engines import ray, vllm
 from refuseu.engines.hub import fetched
 from refuseu.engines.identity import identity
 from refuseu.engines.loaded import LoadedModels
@@ -19,7 +20,7 @@ from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
 from refuseu.errors import UserError
 from refuseu.parameters.machine import NO_VLLM, Machine, VllmMachine
-from refuseu.parameters.models import BASE, Asked, LocalModel, Models, ServedModel, TransformersModel, VllmModel
+from refuseu.parameters.models import BASE, Asked, LocalModel, Model, Models, ServedModel, TransformersModel, VllmModel
 from refuseu.store import Store
 
 Weights = tuple[ModelReference, LocalModel]
@@ -27,7 +28,11 @@ Weights = tuple[ModelReference, LocalModel]
 
 
 class Opener:
-    """Opens models by name; each is loaded when the first of its rows is missing from the store."""
+    """Opens models by name; each is loaded when the first of its rows is missing from the store.
+
+    What a model takes and can be told before it is loaded or asked is looked for when it is opened, so that a stage which opens
+    all its models first does no work in vain.
+    """
 
     def __init__(
         self,
@@ -122,6 +127,7 @@ class Opener:
         return self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
 
     def _local(self, reference: ModelReference, model: LocalModel, adapters: tuple[Path, ...]) -> Engine:
+        assert_ready(model, str(reference.source), self.machine)
         whole = reference.base or reference
         name, of_whole = described(reference, model), described(whole, model)
         load = partial(_load, whole, model, of_whole, self.machine, adapters)
@@ -133,13 +139,27 @@ class Opener:
         return StoredEngine(name, engine, self.store, self._progress)
 
     def _served(self, name: str, model: ServedModel) -> StoredEngine:
-        own, url = self.machine.openai, self.machine.openai.url_of(name)
+        engine = _at_server(model, name, self.machine)
+        return StoredEngine(served_identity(model.model), lambda: engine, self.store, self._progress)
 
-        @cache
-        def engine() -> Engine:
-            return OpenaiEngine(model.model, url, model.key, own.concurrency, own.retries, own.timeout)
 
-        return StoredEngine(served_identity(model.model), engine, self.store, self._progress)
+def assert_ready(model: Model, name: str, machine: Machine) -> None:
+    """Look for all that a model takes of a machine and that is told without loading or asking it; nothing is opened.
+
+    ``name`` is a served model's in the profile, and of another what it is called in error texts.
+
+    Raises:
+        UserError: without the package, the key or the machine's section that it takes.
+    """
+    match model:
+        case ServedModel():
+            _at_server(model, name, machine)
+            return
+        case VllmModel():
+            _vllm_of(machine, name)
+            vllm.assert_installed(name)
+    if machine.ray:
+        ray.assert_installed()
 
 
 def sampling_of(part: Asked) -> Sampling:
@@ -162,6 +182,17 @@ def _numbers(model: LocalModel) -> str:
     return f"{model.engine} {model.dtype}{length}"
 
 
+def _at_server(model: ServedModel, name: str, machine: Machine) -> OpenaiEngine:
+    own = machine.openai
+    return OpenaiEngine(model.model, own.url_of(name), model.key, own.concurrency, own.retries, own.timeout)
+
+
+def _vllm_of(machine: Machine, name: str) -> VllmMachine:
+    if machine.vllm is None:
+        raise UserError(f"{name}: {NO_VLLM}")
+    return machine.vllm
+
+
 def _load(
     reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
 ) -> LoadedEngine:
@@ -178,15 +209,14 @@ def _load(
 def _load_here(
     reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
 ) -> LoadedEngine:
-    match model, machine.vllm:
-        case TransformersModel(dtype=dtype), _:
-            own = machine.transformers
-            return TransformersEngine(fetched(reference), name, own.batch_size, dtype, own.device)
-        case VllmModel(dtype=dtype, max_model_len=length), VllmMachine() as own:
+    match model:
+        case TransformersModel(dtype=dtype):
+            here = machine.transformers
+            return TransformersEngine(fetched(reference), name, here.batch_size, dtype, here.device)
+        case VllmModel(dtype=dtype, max_model_len=length):
+            own = _vllm_of(machine, str(reference.source))
             folder = Path(fetched(reference).source)
             settings = VllmSettings(
                 folder, dtype, length, adapters, own.tensor_parallel, own.memory_fraction, own.eager
             )
             return VllmEngine(settings, name, own.chunk_size)
-        case _:
-            raise UserError(f"{reference.source}: {NO_VLLM}")

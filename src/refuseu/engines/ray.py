@@ -46,10 +46,7 @@ class RayEngine:
         Raises:
             UserError: when Ray is not installed, nothing answers at ``address``, the cluster is too small, or ``load`` cannot.
         """
-        if find_spec("ray") is None:
-            raise UserError(
-                "the engine ray takes the package ray, which is not installed; '.venv/bin/uv pip install ray' brings it"
-            )
+        assert_installed()
         self.identity = identity
         self._adapter: Adapter | None = None
         self._batch_size = batch_size
@@ -145,6 +142,17 @@ class Worker:
 
     def _adapted(self, adapter: Adapter | None) -> Engine:
         return self._engine.adapted(*adapter) if adapter else self._engine
+
+
+def assert_installed() -> None:
+    """
+    Raises:
+        UserError: when Ray is not installed.
+    """
+    if find_spec("ray") is None:
+        raise UserError(
+            "the engine ray takes the package ray, which is not installed; '.venv/bin/uv pip install ray' brings it"
+        )
 
 
 def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterable[Row]]) -> tuple[list[Row], Sentence]:

@@ -33,11 +33,7 @@ class VllmEngine:
         Raises:
             UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read.
         """
-        if find_spec("vllm") is None:
-            raise UserError(
-                f"{settings.source}: the engine vllm takes the package vllm, which is not installed; "
-                "'.venv/bin/uv pip install -r requirements-gpu.lock' brings it"
-            )
+        assert_installed(str(settings.source))
         self.identity = identity
         self._adapter: Path | None = None
         self._adapters = settings.adapters
@@ -79,3 +75,15 @@ class VllmEngine:
                     yield position, answer
                 position += 1
         assert_asked(self.identity, refused, why)
+
+
+def assert_installed(model: str) -> None:
+    """
+    Raises:
+        UserError: when vLLM, which ``model`` takes, is not installed.
+    """
+    if find_spec("vllm") is None:
+        raise UserError(
+            f"{model}: the engine vllm takes the package vllm, which is not installed; "
+            "'.venv/bin/uv pip install -r requirements-gpu.lock' brings it"
+        )

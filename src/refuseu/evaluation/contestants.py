@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from refuseu.engines.identity import assert_configured
-from refuseu.engines.opening import Opener, Weights
+from refuseu.engines.opening import Opener, Weights, assert_ready
 from refuseu.engines.reference import ModelReference
 from refuseu.engines.revisions import hub_model
 from refuseu.errors import UserError
@@ -33,7 +33,7 @@ def contestants(base: Path, models: Path, parameters: EvalParameters, opener: Op
     """All models by name: the base, the configs' in the order of ``train.configs``, then those of ``eval.models``.
 
     Raises:
-        UserError: when a model is missing, or ``models`` holds one of no config.
+        UserError: when a model is missing or this machine lacks what it takes, or ``models`` holds one of no config.
     """
     own = model_folders(base, models, parameters.train.configs)
     computed = opener.base_model()
@@ -41,7 +41,18 @@ def contestants(base: Path, models: Path, parameters: EvalParameters, opener: Op
     for name, asked in parameters.eval.models.items():
         served = isinstance(parameters.models.get(asked.model or ""), ServedModel)
         found[name] = Served(str(asked.model)) if served else _weights(name, asked, own["base"], opener)
+    for each in found.values():
+        _assert_ready(each, parameters, opener)
     return found
+
+
+def _assert_ready(each: Contestant, parameters: EvalParameters, opener: Opener) -> None:
+    """Before any of them is asked: that is done in other processes, one group after the other."""
+    if isinstance(each, Served):
+        assert_ready(parameters.models[each.name], each.name, opener.machine)
+    else:
+        reference, model = each
+        assert_ready(model, str(reference.source), opener.machine)
 
 
 def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:

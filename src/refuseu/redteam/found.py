@@ -33,10 +33,10 @@ def searched(parameters: RainbowTeamingParameters, cast: Cast, attack: Attack) -
     """The elites of a search against a target, and their twins."""
     settings = parameters.rainbow_teaming
     archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
-    parts = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack)
+    parts, twins = Parts(cast.mutator(), cast.scorer(), cast.preference(), attack), cast.twins()
     search = Search(archive, parts, settings, parameters.seed)
     search.run()
-    questions = questions_of(archive, cast.twins())
+    questions = questions_of(archive, twins)
     return Found(questions, summary(search, questions), search.history, archive.rows())
 
 
