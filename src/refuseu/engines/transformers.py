@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NEEDED = {"chat_template": "chat template (chat_template.jinja)", "pad_token": "padding token (tokenizer_config.json)"}
 """What a tokenizer may lack though it can be loaded, by transformers' name."""
+NO_MEMORY = ("allocate", "out of memory")
+"""How PyTorch says that memory ran out."""
 WAY_OUT = "'dvc checkout' brings the last good one back"
 
 
@@ -253,7 +255,7 @@ def enough_memory(model: object, task: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU it is a plain RuntimeError, told from others by its text alone.
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+        # On a CPU it is a plain RuntimeError, and so is what vLLM makes of that of a GPU: told from others by their text alone.
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in NO_MEMORY):
             raise
         raise UserError(f"{model}: not enough memory to {task}") from None

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from refuseu.engines.prompting import first_tokens, prompt_if_any, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
+from refuseu.engines.transformers import enough_memory
 from refuseu.errors import UserError
 
 ENVIRONMENT = {
@@ -22,6 +23,11 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 """What vLLM reads when it is imported."""
+
+MORE_ROOM = (
+    "answer; lower vllm.memory_fraction in machines/ (what it needs while it answers lies outside that share of a GPU), and see "
+    "that nothing else computes there"
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class VllmModel:
         _assert_devices(settings.tensor_parallel)
         with _readable(settings.source):
             self._llm = _load(settings)
+        self._source = settings.source
         self._tokenizer: Any = self._llm.get_tokenizer()
         if self._tokenizer.chat_template is None:
             raise UserError(f"{settings.source}: the tokenizer has no chat template (chat_template.jinja); add it")
@@ -118,12 +125,13 @@ class VllmModel:
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
         if not prompts:
             return []
-        outputs: list[Any] = self._llm.generate(
-            [{"prompt_token_ids": prompt} for prompt in prompts],
-            parameters,
-            use_tqdm=False,
-            lora_request=self._adapters[adapter] if adapter else None,
-        )
+        with enough_memory(self._source, MORE_ROOM):
+            outputs: list[Any] = self._llm.generate(
+                [{"prompt_token_ids": prompt} for prompt in prompts],
+                parameters,
+                use_tqdm=False,
+                lora_request=self._adapters[adapter] if adapter else None,
+            )
         return outputs
 
     def _completion(self, output: Any, firsts: list[int]) -> Completion:

@@ -1,0 +1,98 @@
+"""What becomes of a GPU's memory that runs out while vLLM answers; vLLM itself is played."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from refuseu.engines import vllm_model
+from refuseu.engines.protocol import Sampling, user
+from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
+from refuseu.errors import UserError
+
+OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
+
+
+class PlayedTokenizer:
+    """A token a word."""
+
+    chat_template = "played"
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], **_: Any) -> str:
+        return " ".join(message["content"] for message in conversation)
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [len(word) for word in text.split()]}
+
+
+class PlayedLLM:
+    """Is loaded, and fails as soon as it is asked."""
+
+    model_config = SimpleNamespace(max_model_len=64)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def get_tokenizer(self) -> PlayedTokenizer:
+        return PlayedTokenizer()
+
+    def generate(self, *_: Any, **__: Any) -> list[Any]:
+        raise self.error
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
+    """What vLLM fails with, under ``error``."""
+    fails: dict[str, Exception] = {}
+    modules: dict[str, dict[str, Any]] = {
+        "vllm": {"LLM": lambda *_, **__: PlayedLLM(fails["error"]), "SamplingParams": SimpleNamespace},
+        "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: True)},
+        "vllm.sampling_params": {"StructuredOutputsParams": SimpleNamespace},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(vllm_model, "ENVIRONMENT", {})
+    return fails
+
+
+def ask(model: VllmModel) -> None:
+    model.complete(Asked([user("Why is that so?")], Sampling(8), None))
+
+
+def score(model: VllmModel) -> None:
+    model.score(Scored([(user("Why is that so?"), "So.")], None))
+
+
+@pytest.mark.parametrize("use", [ask, score])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(OUT_OF_MEMORY),
+        RuntimeError(
+            f"Worker failed with error '{OUT_OF_MEMORY}', please check the stack trace above for the root cause"
+        ),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
+    error: Exception, use: Any, played: dict[str, Exception]
+) -> None:
+    played["error"] = error
+    model = VllmModel(VllmSettings(Path("models/base"), "bfloat16"))
+    with pytest.raises(UserError) as raised:
+        use(model)
+    assert raised.value.message == (
+        "models/base: not enough memory to answer; lower vllm.memory_fraction in machines/ (what it needs while it answers lies "
+        "outside that share of a GPU), and see that nothing else computes there"
+    )
+
+
+def test_another_fault_of_vllm_s_keeps_its_own_words(played: dict[str, Exception]) -> None:
+    played["error"] = RuntimeError("a kernel is broken")
+    with pytest.raises(RuntimeError, match="a kernel is broken"):
+        ask(VllmModel(VllmSettings(Path("models/base"), "bfloat16")))
