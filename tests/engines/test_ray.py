@@ -7,11 +7,16 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from scripted import Scripted
 
 from refuseu.engines.prompting import assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Sampling, user
 from refuseu.engines.ray import RayEngine, Worker
 from refuseu.errors import UserError
+
+
+class LostError(Exception):
+    """What Ray raises for a worker that it could not keep alive."""
 
 
 class PlayedRay(ModuleType):
@@ -22,6 +27,7 @@ class PlayedRay(ModuleType):
         self.__spec__ = ModuleSpec("ray", None)
         self.initialized = initialized
         self.killed: list[Any] = []
+        self.loses = False
 
     def is_initialized(self) -> bool:
         return self.initialized
@@ -45,6 +51,8 @@ class PlayedRay(ModuleType):
         return lambda kind: SimpleNamespace(remote=actor)
 
     def get(self, answers: list[str]) -> list[str]:
+        if self.loses:
+            raise LostError("ActorDiedError: a worker died unexpectedly")
         return answers
 
     def kill(self, worker: Any) -> None:
@@ -52,8 +60,10 @@ class PlayedRay(ModuleType):
 
 
 def played(monkeypatch: pytest.MonkeyPatch, initialized: bool) -> PlayedRay:
-    ray = PlayedRay(initialized)
+    ray, exceptions = PlayedRay(initialized), ModuleType("ray.exceptions")
+    vars(exceptions).update(RayActorError=LostError, OutOfMemoryError=LostError)
     monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
     return ray
 
 
@@ -93,7 +103,6 @@ def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(monke
     played(monkeypatch, initialized=True)
     pool = SimpleNamespace(map_unordered=lambda ask, batches: [ask(engine._workers[0], batch) for batch in batches])
     monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=lambda workers: pool))
-    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayActorError=RuntimeError))
     texts = ["a", "no", "b", "no", "break off", "x", "break off", "x", "c"]
     engine = RayEngine(Choosy, "a model", workers=1, batch_size=2)
     done: list[tuple[int, str]] = []
@@ -105,3 +114,39 @@ def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(monke
         "a model: conversations 1 (from 0) cannot be asked: why; a model: conversations 3 (from 0) cannot be asked: why; "
         "not enough memory"
     )
+
+
+def test_a_worker_that_is_lost_while_it_loads_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = played(monkeypatch, initialized=False)
+    ray.loses = True
+    with pytest.raises(UserError) as error:
+        engine()
+    assert error.value.message == (
+        "Ray: a worker was lost 4 times while it loaded the model, most likely for want of memory; take fewer workers in "
+        "machines/"
+    )
+    assert (len(ray.killed), ray.initialized) == (1, False)
+
+
+def test_a_worker_loads_once_and_with_its_first_call() -> None:
+    loads: list[Scripted] = []
+
+    def load() -> Any:
+        loads.append(Scripted(lambda text, _: text))
+        return loads[-1]
+
+    worker = Worker(load)
+    assert loads == []
+    assert worker.fault() == ""
+    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], ())
+    assert len(loads) == 1
+
+
+def test_a_worker_that_cannot_load_again_tells_it_with_its_batch() -> None:
+    def load() -> Any:
+        raise UserError("models/base: gone")
+
+    worker, expected = Worker(load), ([], ("models/base: gone",))
+    assert worker.fault() == "models/base: gone"
+    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == expected
+    assert worker.log_likelihoods(None, [(7, (user("one"), "two"))]) == expected

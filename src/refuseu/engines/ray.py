@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -90,26 +92,21 @@ class RayEngine:
 
         start = ray.remote(max_restarts=-1, max_task_retries=RETRIES, **resources)(Worker).remote
         self._workers = [start(load) for _ in range(workers)]
-        faults = [fault for fault in ray.get([worker.fault.remote() for worker in self._workers]) if fault]
+        with _told("while it loaded the model", "take fewer workers"):
+            faults = [fault for fault in ray.get([worker.fault.remote() for worker in self._workers]) if fault]
         if faults:
             raise UserError(faults[0])
 
     def _asked(self, rows: Sequence[Item], ask: Callable[[Any, list[tuple[int, Item]]], Any]) -> Iterator[Row]:
-        from ray.exceptions import RayActorError
         from ray.util import ActorPool
 
         numbered = list(enumerate(rows))
         batches = [numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
         errors: list[Sentence] = []
-        try:
+        with _told("with the same batch", "lower the batch size"):
             for done, error in ActorPool(self._workers).map_unordered(ask, batches):
                 yield from done
                 errors += [error] if error else []
-        except RayActorError:
-            raise UserError(
-                f"Ray: a worker was lost {RETRIES + 1} times with the same batch, most likely for want of memory; lower the "
-                "batch size in machines/"
-            ) from None
         if errors:
             first, *others = sorted(set(errors), key=str)
             raise UnaskedError(*first, *(piece for other in others for piece in ("; ", *other)))
@@ -119,15 +116,15 @@ class Worker:
     """Holds an engine in a process of the cluster."""
 
     def __init__(self, load: Callable[[], LoadedEngine]) -> None:
-        self._fault = ""
-        try:
-            self._engine = load()
-        except UserError as error:
-            self._fault = error.message
+        self._load = load
 
     def fault(self) -> str:
         """The sentence of the user error that loading ended in, if any; answers when the engine is loaded."""
-        return self._fault
+        try:
+            self._engine  # noqa: B018
+        except UserError as error:
+            return error.message
+        return ""
 
     def complete(
         self, adapter: Adapter | None, rows: list[tuple[int, Conversation]], sampling: Sampling
@@ -138,7 +135,12 @@ class Worker:
     def log_likelihoods(
         self, adapter: Adapter | None, rows: list[tuple[int, tuple[Conversation, str]]]
     ) -> tuple[list[Row], Sentence]:
-        return _collected(rows, self._adapted(adapter).log_likelihoods)
+        return _collected(rows, lambda asked: self._adapted(adapter).log_likelihoods(asked))
+
+    @cached_property
+    def _engine(self) -> LoadedEngine:
+        """Loaded by a call, whose retries are counted: a constructor that its worker does not outlive would be tried for ever."""
+        return self._load()
 
     def _adapted(self, adapter: Adapter | None) -> Engine:
         return self._engine.adapted(*adapter) if adapter else self._engine
@@ -165,6 +167,19 @@ def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterabl
     except UserError as error:
         return done, (error.message,)
     return done, ()
+
+
+@contextmanager
+def _told(when: str, way_out: str) -> Iterator[None]:
+    """Turns the loss of a worker that no retry helped into a sentence."""
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    try:
+        yield
+    except (OutOfMemoryError, RayActorError):
+        raise UserError(
+            f"Ray: a worker was lost {RETRIES + 1} times {when}, most likely for want of memory; {way_out} in machines/"
+        ) from None
 
 
 _guests: set[int] = set()
