@@ -142,6 +142,7 @@ class Player(Server):
         return answer(body)
 
 
+SMOKE = yaml.safe_load((ROOT / "profiles/smoke.yaml").read_text(encoding="utf-8"))
 PLAYED = {"kind": "llm", "model": "served", "max_new_tokens": 64}
 PROFILE = {
     "models": {
@@ -168,7 +169,8 @@ PROFILE = {
         "unseen_dev_asks": 0,
         "near_duplicate": 0.99,
     },
-    "dpo": yaml.safe_load((ROOT / "profiles/smoke.yaml").read_text(encoding="utf-8"))["dpo"],
+    "base": SMOKE["base"],
+    "dpo": SMOKE["dpo"],
     "eval": {
         "fluency": {"kind": "bigrams"},
         "rating": {**PLAYED, "kind": "chat", "prompts_per_language": 4},
@@ -195,10 +197,11 @@ STAGES = {
     "rainbow-teaming": f"{JUDGING} --published published --seeds seeds --target base --out {{0}}/data/rainbow-teaming "
     "--metrics {0}/metrics/rainbow-teaming.json --plots {0}/plots/rainbow-teaming",
     "translate": f"{ASKING} --published published --questions {{0}}/data/rainbow-teaming/questions.parquet "
-    "--out {0}/data/translate --metrics {0}/metrics/translate.json",
+    "--base base --out {0}/data/translate --metrics {0}/metrics/translate.json",
     "respond": f"{ASKING} --published published --questions {{0}}/data/translate/questions.parquet --base base "
     "--out {0}/data/respond --metrics {0}/metrics/respond.json",
-    "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --out {{0}}/data/label --metrics {{0}}/metrics/label.json",
+    "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --base base --out {{0}}/data/label "
+    "--metrics {0}/metrics/label.json",
 }
 EVALUATED = "--metrics {0}/metrics/eval.json --rows {0}/plots/eval.json"
 LATER = {
