@@ -153,7 +153,8 @@ def assert_installed() -> None:
     """
     if find_spec("ray") is None:
         raise UserError(
-            "the engine ray takes the package ray, which is not installed; '.venv/bin/uv pip install ray' brings it"
+            "the engine ray takes the package ray, which is not installed; "
+            "'.venv/bin/uv pip install ray -c requirements-gpu.lock' brings it"
         )
 
 
