@@ -31,7 +31,7 @@ PAGES = [
 FOLDERS = (
     r"(?:src|stages|tests|tests_models|profiles|machines|recipes|docs|benchmarks|data/(?:phrasebook|prompts|refusals))"
 )
-EXAMPLES = {"profiles/mine.yaml", "data/phrasebook/nl.yaml"}
+EXAMPLES = {"profiles/mine.yaml", "data/phrasebook/nl.yaml", "data/refusals/nl.yaml"}
 """Files that a page tells its reader to write."""
 
 CONFIGURED = [
@@ -136,6 +136,13 @@ def test_parameters_that_a_page_shows_can_be_written_so(
 ) -> None:
     monkeypatch.setitem(LANGUAGES, "nl", "Dutch")  # docs/add-a-language.md adds it
     assert faults(snippet) == []
+
+
+@pytest.mark.parametrize("file", ["data/phrasebook/en.yaml", "data/refusals/en.yaml"])
+def test_who_adds_a_language_is_told_every_file_and_entry(file: str) -> None:
+    text = (ROOT / "docs/add-a-language.md").read_text()
+    entries = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    assert [each for each in (file.replace("en.yaml", "nl.yaml"), *entries) if f"`{each}`" not in text] == []
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

@@ -1,5 +1,6 @@
 import pytest
 from scripted import Scripted
+from twelve import TWELVE
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.llama_guard import LANGUAGES, LlamaGuardJudge, parse
@@ -116,4 +117,4 @@ def test_what_could_not_be_asked_scores_nothing(finish: Finish) -> None:
 
 def test_languages_are_the_projects() -> None:
     assert set(ALL) > LANGUAGES
-    assert not LANGUAGES & {"pl", "cs", "sk", "sl", "lt", "lv"}
+    assert {"pl", "cs", "sk", "sl", "lt", "lv"} == TWELVE - LANGUAGES

@@ -1,5 +1,6 @@
 import pytest
 from scripted import Scripted
+from twelve import TWELVE
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.polyguard import LANGUAGES, TASK, PolyGuardJudge, conversation, opening, parse
@@ -154,4 +155,4 @@ def test_an_answers_score_is_asked_after_the_three_lines_that_the_model_says_its
 
 def test_languages_are_the_projects() -> None:
     assert set(ALL) > LANGUAGES
-    assert not LANGUAGES & {"sk", "sl", "lt", "lv"}
+    assert {"sk", "sl", "lt", "lv"} == TWELVE - LANGUAGES

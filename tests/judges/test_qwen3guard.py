@@ -1,5 +1,6 @@
 import pytest
 from scripted import Scripted
+from twelve import TWELVE
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.qwen3guard import LANGUAGES, Qwen3GuardJudge, parse
@@ -95,5 +96,5 @@ def test_scores_count_controversial_in_the_strict_reading_alone() -> None:
     assert Qwen3GuardJudge(Scripted(say), strict=False).harm_scores([ALONE]) == [0.125]
 
 
-def test_it_covers_all_of_the_projects_languages() -> None:
-    assert set(ALL) == LANGUAGES
+def test_it_covers_all_languages_of_the_paper() -> None:
+    assert TWELVE <= LANGUAGES <= set(ALL)

@@ -6,6 +6,7 @@ import pytest
 from playing import PlayedEngine
 from profile_texts import MODELS, PROMPTS, opener, read
 from pydantic import TypeAdapter, ValidationError
+from twelve import TWELVE
 
 from refuseu.engines import opening
 from refuseu.engines.stored import StoredEngine
@@ -170,7 +171,9 @@ def test_every_judge_says_which_languages_it_is_made_for(
     text: str, languages: str, books: dict[str, Phrasebook], tmp_path: Path
 ) -> None:
     described: JudgePart = TypeAdapter(JudgePart).validate_python(read(text))
-    assert judge_of(described, books, opener(tmp_path), PROMPTS, REFUSALS).languages == frozenset(languages.split())
+    covered = judge_of(described, books, opener(tmp_path), PROMPTS, REFUSALS).languages
+    assert covered is not None
+    assert covered & TWELVE == frozenset(languages.split())
 
 
 def test_nobody_lists_the_languages_of_a_chat_model(books: dict[str, Phrasebook], tmp_path: Path) -> None:

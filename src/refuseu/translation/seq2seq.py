@@ -85,9 +85,18 @@ class Seq2SeqModel:
         if self._family == MADLAD:
             self._token(f"<2{target}>")
             return {}
-        self._token(FLORES[source])
-        self._tokenizer.src_lang = FLORES[source]
-        return {"forced_bos_token_id": self._token(FLORES[target])}
+        from_language, into = self._flores(source), self._flores(target)
+        self._token(from_language)
+        self._tokenizer.src_lang = from_language
+        return {"forced_bos_token_id": self._token(into)}
+
+    def _flores(self, lang: str) -> str:
+        if lang not in FLORES:
+            raise UserError(
+                f"{self._name}: NLLB's name of the language {lang!r} is not known here; add it to FLORES in "
+                "src/refuseu/translation/seq2seq.py"
+            )
+        return FLORES[lang]
 
     def _tokens(self, text: str, target: str) -> list[int]:
         ids: list[int] = self._tokenizer(f"<2{target}> {text}" if self._family == MADLAD else text)["input_ids"]
