@@ -36,7 +36,7 @@ def test_a_language_that_the_identifier_does_not_know_is_named_before_any_stage(
 ) -> None:
     monkeypatch.setitem(LANGUAGES, "nb", "Norwegian Bokmål")
     (runnable / "params.yaml").write_text(
-        (runnable / "params.yaml").read_text().replace("- lv\nprofile", "- lv\n- nb\nprofile")
+        (runnable / "params.yaml").read_text().replace("languages:\n- en\n", "languages:\n- en\n- nb\n", 1)
     )
     result = CliRunner().invoke(main)
     assert result.exit_code == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from parameter_files import Content
 from planned import books_of, changed
+from twelve import TWELVE
 
 from refuseu.parameters.whole import Parameters
 from refuseu.plan.lengths import (
@@ -55,6 +56,6 @@ def test_texts_are_cut_language_by_language(smoke: Parameters) -> None:
     assert lengths.mean({"en": 10.0, "de": 30.0}, most=20) == 15
 
 
-def test_every_language_has_its_tokens_and_a_new_one_a_guess(smoke: Parameters) -> None:
-    assert set(TOKENS_PER_WORD) == set(smoke.languages)
+def test_every_language_of_the_paper_has_its_tokens_and_a_new_one_a_guess(smoke: Parameters) -> None:
+    assert TOKENS_PER_WORD.keys() >= TWELVE
     assert tokens_per_word("nb", smoke) == OTHER_LANGUAGE[1]
