@@ -139,7 +139,7 @@ class Worker:
 
     @cached_property
     def _engine(self) -> LoadedEngine:
-        """Loaded by a call, whose retries are counted: a constructor that its worker does not outlive would be tried for ever."""
+        """Loaded by a call, whose retries are counted: a constructor runs again with every restart, without end."""
         return self._load()
 
     def _adapted(self, adapter: Adapter | None) -> Engine:
