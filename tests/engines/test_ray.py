@@ -28,11 +28,14 @@ class PlayedRay(ModuleType):
         self.initialized = initialized
         self.killed: list[Any] = []
         self.loses = False
+        self.late = False
 
     def is_initialized(self) -> bool:
         return self.initialized
 
     def init(self, **options: Any) -> None:
+        if self.late:
+            raise Exception("The current node timed out during startup.")
         self.initialized = True
 
     def shutdown(self) -> None:
@@ -113,6 +116,15 @@ def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(monke
     assert error.value.message == (
         "a model: conversations 1 (from 0) cannot be asked: why; a model: conversations 3 (from 0) cannot be asked: why; "
         "not enough memory"
+    )
+
+
+def test_a_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    played(monkeypatch, initialized=False).late = True
+    with pytest.raises(UserError) as error:
+        engine()
+    assert error.value.message == (
+        "Ray: does not start (The current node timed out during startup.); try again when the machine has less to do"
     )
 
 

@@ -198,7 +198,12 @@ def _join(address: str | None) -> bool:
         options = {"address": address} if address else {"address": "local", "include_dashboard": False}
         ray.init(**options, log_to_driver=False, logging_level="error")
     except ConnectionError as error:
-        raise UserError(f"Ray: no cluster answers at {address} ({error}); 'ray start --head' starts one") from None
+        raise UserError(
+            f"Ray: no cluster answers at {address} ({error}); '.venv/bin/ray start --head' starts one"
+        ) from None
+    except Exception as error:
+        # Of no class of its own where Ray's processes take longer than it waits, as on a busy machine.
+        raise UserError(f"Ray: does not start ({error}); try again when the machine has less to do") from None
     return True
 
 
