@@ -40,7 +40,7 @@ MODELS_BIN := .venv-models/bin
 	rm -rf .venv-models
 	$(PYTHON) -m venv .venv-models
 	$(MODELS_BIN)/pip install --quiet uv==0.13.9
-	$(MODELS_BIN)/uv pip install --quiet --python $(MODELS_BIN)/python --no-deps -r requirements-models.lock
+	$(MODELS_BIN)/uv pip install --quiet --python $(MODELS_BIN)/python --compile-bytecode --no-deps -r requirements-models.lock
 	touch $@
 
 lint: .venv/ready  ## Lint, formatting and types alone

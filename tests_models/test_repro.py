@@ -68,7 +68,7 @@ PROFILE: dict[str, Any] = {
     },
     "eval": {
         "fluency": {"kind": "bigrams"},
-        "rating": {"kind": "chat", "model": "llm", "prompts_per_language": 2},
+        "rating": {**LLM, "kind": "chat", "prompts_per_language": 2},
         "knowledge": {"kind": "facts"},
         "max_new_tokens": 32,
     },
