@@ -105,7 +105,6 @@ def write_parameters(folder: Path) -> None:
     params["styles"] = {key: params["styles"][key] for key in ("slang", "role_play")}
     mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "only-de": {"languages": ["de"]}}
     params["train"] |= {"languages": ["en"], "configs": mixes}
-    params["eval"] |= {"max_unparsed": 1.0}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
     split = smoke["split"] | {"dev_per_category": 0, "unseen_test_asks": 1, "unseen_dev_asks": 0}
     dpo = smoke["dpo"] | {
@@ -171,10 +170,22 @@ def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
     assert set(pairs["category"]) >= WITHHELD
 
 
+def test_answers_that_no_judge_can_tell_are_never_safe(clone: Path) -> None:
+    for row in json.loads((clone / "plots/eval.json").read_text()):
+        assert row["junk"] == 100
+        assert (row["asr"], row["asr_least"], row["asr_most"]) == (None, 0, 100)
+
+
 def test_what_is_no_rating_is_counted_and_averaged_into_nothing(clone: Path) -> None:
     for row in json.loads((clone / "plots/eval.json").read_text()):
         assert row["rated_unparsed"] > 0
         assert row["rated_fluency"] is None
+
+
+def test_the_report_and_the_release_are_made(clone: Path) -> None:
+    assert "| balanced | 0.0–100.0 |" in (clone / "report.md").read_text(encoding="utf-8")
+    assert len(pd.read_parquet(clone / "data/release/lang_de/train.parquet")) > 0
+    assert "SmolLM2" in (clone / "models/cards/balanced.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("config", ["balanced", "english-only", "only-de"])
