@@ -148,6 +148,7 @@ def label(rows: int) -> Case:
         phrasebook=data / "phrasebook",
         prompts=data / "prompts",
         refusals=data / "refusals",
+        base=Path("models/base"),  # of no judge here
         out=FOLDER / "label",
         metrics=FOLDER / "label.json",
     )
