@@ -70,7 +70,9 @@ ELSEWHERE = {
     "git pull": "Git's own",
     "git fetch origin main": "Git's own",
     "make plots-page REV=main": "needs npm; what it renders is tested in tests/test_plots.py",
-    ".venv/bin/python -m pytest -q tests/test_phrasebook.py": "this very run",
+    ".venv/bin/python -m pytest -q tests/test_phrasebook.py tests/judges/test_phrases.py tests/test_identification.py": (
+        "this very run"
+    ),
 }
 """Those that the smoke run below does not type, and who does."""
 
