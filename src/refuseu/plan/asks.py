@@ -10,7 +10,6 @@ from refuseu.parameters.eval import ChatRating
 from refuseu.parameters.label import GuardJudge, JudgePart, PhrasebookJudge, PhrasesJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.models import BASE, ServedModel
-from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import LlmMutator, LlmPart
 from refuseu.parameters.respond import LlmRefuser
 from refuseu.parameters.translate import LlmTranslator, Seq2SeqTranslator
@@ -18,6 +17,7 @@ from refuseu.parameters.whole import Parameters
 from refuseu.phrasebook import OPTIONS, Phrasebook
 from refuseu.plan.flow import Flow
 from refuseu.plan.lengths import TOKENS_PER_WORD, Lengths, mean_words, tokens_per_word
+from refuseu.plan.published import takes_published
 from refuseu.plan.shares import shares_of
 from refuseu.taxonomy import PIVOT
 from refuseu.withheld import WITHHELD
@@ -79,7 +79,7 @@ class Asks:
 
     def search(self) -> Iterator[Ask]:
         """The stage ``rainbow-teaming``; nobody is asked where the questions are a published set's."""
-        if self._published:
+        if takes_published(self.parameters):
             return
         part, flow, question = self.parameters.rainbow_teaming, self.flow, self.lengths.question[PIVOT]
         answer = min(self.lengths.answer[PIVOT], part.max_new_tokens)
@@ -185,13 +185,9 @@ class Asks:
             yield len(facts), mean_words(fact.question for fact in facts) + mean_words(fact.answer for fact in facts)
 
     @property
-    def _published(self) -> bool:
-        return isinstance(self.parameters.rainbow_teaming.mutator, ByPublished)
-
-    @property
     def _shown(self) -> float:
         """Share (0-1) of the questions that an LLM may see; of a published set no others are taken."""
-        if self._published:
+        if takes_published(self.parameters):
             return 1.0
         return sum(each not in WITHHELD for each in self.parameters.categories) / len(self.parameters.categories)
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import NoPart
 from refuseu.parameters.whole import Parameters
-from refuseu.plan.published import SetSizes, set_sizes
+from refuseu.plan.published import SetSizes, set_sizes, takes_published
 from refuseu.plan.shares import Shares, shares_of
 from refuseu.plan.sides import drawn_sides, published_sides
 
@@ -72,8 +71,7 @@ def flow_of(parameters: Parameters, published: Path = PUBLISHED) -> Flow:
     shares, dpo = shares_of(parameters), parameters.dpo
     languages = len(parameters.languages)
     kinds = 1 if isinstance(parameters.rainbow_teaming.twin, NoPart) else 2
-    taken = isinstance(parameters.rainbow_teaming.mutator, ByPublished)
-    sizes = set_sizes(parameters, published) if taken else None
+    sizes = set_sizes(parameters, published) if takes_published(parameters) else None
     found = _taken(sizes, shares) if sizes else _searched(parameters, shares)
     to_translate = found.questions * kinds * languages
     pairs = round(to_translate * shares.translated)

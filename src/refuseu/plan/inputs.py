@@ -7,10 +7,9 @@ from pathlib import Path
 from refuseu.engines.gguf import assert_file
 from refuseu.errors import UserError
 from refuseu.parameters.base import GgufBase
-from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import LlmMutator
 from refuseu.parameters.whole import Parameters
-from refuseu.plan.published import local_set
+from refuseu.plan.published import local_set, takes_published
 from refuseu.records.foreign import assert_readable
 
 DATA = Path("data")
@@ -31,7 +30,7 @@ def _readings(parameters: Parameters, data: Path) -> Iterator[Callable[[], objec
         yield partial(assert_file, Path(base.file))
     if isinstance(mutator, LlmMutator) and mutator.seeds:
         yield partial(assert_readable, mutator.seeds, data / "seeds")
-    if isinstance(mutator, ByPublished) and (here := local_set(parameters, data / "published")):
+    if takes_published(parameters) and (here := local_set(parameters, data / "published")):
         yield lambda: here.pairs
     for asked in parameters.eval.sets.values():
         yield partial(assert_readable, asked, data / "sets")

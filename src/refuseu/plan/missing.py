@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from refuseu.engines import gguf
@@ -14,12 +15,12 @@ from refuseu.parameters.label import GuardJudge, Qwen3Guard
 from refuseu.parameters.lm_eval import LmEvalKnowledge
 from refuseu.parameters.machine import NO_VLLM, Machine
 from refuseu.parameters.models import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
-from refuseu.parameters.published import ByPublished
 from refuseu.parameters.translate import Seq2SeqTranslator
 from refuseu.parameters.whole import Parameters
 from refuseu.plan import found
 from refuseu.plan.beside import Beside, beside
 from refuseu.plan.inputs import unreadable
+from refuseu.plan.published import takes_published
 from refuseu.plan.sizes import SIZES, gpu_gb, size_of, training_gb
 from refuseu.training.launching import accelerate_config
 
@@ -33,7 +34,7 @@ class Need:
     parameters: Parameters
     machine: Machine
 
-    @property
+    @cached_property
     def models(self) -> dict[str, Model]:
         """All models that a run asks, by their keys in the profile, as ``models.base``; others of the profile are left alone."""
         asked = {BASE, *(name for _, name in self.played)}
@@ -43,16 +44,14 @@ class Need:
     @property
     def played(self) -> list[tuple[str, str]]:
         """Parts that models play, by their keys; without those of a search where a published set has the questions."""
-        idle = "rainbow-teaming." if self.published else None
-        return [(key, name) for key, name in self.parameters.played() if not idle or not key.startswith(idle)]
+        searches = not takes_published(self.parameters)
+        return [
+            (key, name) for key, name in self.parameters.played() if searches or not key.startswith("rainbow-teaming.")
+        ]
 
-    @property
-    def published(self) -> bool:
-        """Whether the questions are a published set's."""
-        return isinstance(self.parameters.rainbow_teaming.mutator, ByPublished)
-
-    @property
+    @cached_property
     def beside(self) -> Beside:
+        """Reads the folders of others, so it is made once."""
         return beside(self.parameters)
 
     @property
@@ -147,7 +146,7 @@ def _abilities(need: Need) -> Iterator[str]:
     """Models that cannot do what their part asks of them."""
     models = need.parameters.models
     scorer, translator = need.parameters.rainbow_teaming.scorer, need.parameters.translate.translator
-    searches = not need.published
+    searches = not takes_published(need.parameters)
     if searches and isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(models[scorer.model], ServedModel):
         yield (
             f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "

@@ -16,13 +16,12 @@ from refuseu.plan.stages import Line
 
 def page(parameters: Parameters, machine: Machine, lines: Sequence[Line], kept: str, missing: Sequence[str]) -> str:
     """Stages, models, what is assumed (of the rows that are kept: ``kept``), and what is missing."""
+    need = Need(parameters, machine)
     return "\n\n".join(
         [
             _stages(parameters, machine, lines).text(),
-            _models(parameters, machine).text(),
-            "\n".join(
-                f"* {each}" for each in [*_notes(parameters, machine, kept), *_hours(parameters, machine, lines)]
-            ),
+            _models(need).text(),
+            "\n".join(f"* {each}" for each in [*_notes(need, kept), *_hours(parameters, machine, lines)]),
             "\n".join(f"Missing: {each}" for each in missing) or "Nothing is missing on this machine.",
         ]
     )
@@ -57,9 +56,8 @@ def _stages(parameters: Parameters, machine: Machine, lines: Sequence[Line]) -> 
     return Table(header, rows, prose=True)
 
 
-def _models(parameters: Parameters, machine: Machine) -> Table:
-    need = Need(parameters, machine)
-    fetched = need.to_fetch()
+def _models(need: Need) -> Table:
+    machine, fetched = need.machine, need.to_fetch()
     rows = []
     for key, model in need.models.items():
         name = _name(key)
@@ -69,7 +67,7 @@ def _models(parameters: Parameters, machine: Machine) -> Table:
         takes = gpu_gb(model, machine.vllm.tensor_parallel if machine.vllm else 1)
         state = f"; {shown(fetched[key], '.0f')} GB will be fetched" if key in fetched else ""
         rows.append(
-            [name, model.engine, model.dtype, shown(takes, ".0f"), f"{_source(parameters, name, model)}{state}"]
+            [name, model.engine, model.dtype, shown(takes, ".0f"), f"{_source(need.parameters, name, model)}{state}"]
         )
     return Table(["model", "engine", "numbers", "GB a GPU", "which"], rows, prose=True)
 
@@ -86,7 +84,8 @@ def _source(parameters: Parameters, name: str, model: LocalModel) -> str:
     return f"{model.repo} at {model.revision or 'its newest commit'}"
 
 
-def _notes(parameters: Parameters, machine: Machine, kept: str) -> Iterator[str]:
+def _notes(need: Need, kept: str) -> Iterator[str]:
+    parameters = need.parameters
     yield f"Shares of rows that are kept: {kept}. Rows that the store holds already are not asked again."
     yield "Tokens: words of the phrasebook, or assumed for what LLMs write, times tokens a word by language (src/refuseu/plan)."
     if parameters.eval.sets:
@@ -94,7 +93,7 @@ def _notes(parameters: Parameters, machine: Machine, kept: str) -> Iterator[str]
     yield "dpo: rows in are the pairs of all configs, rows out those that their trainings see."
     sized = {
         _name(key): size_of(model.repo)
-        for key, model in Need(parameters, machine).models.items()
+        for key, model in need.models.items()
         if isinstance(model, LocalModel) and model.repo
     }
     if sized:

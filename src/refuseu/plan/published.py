@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refuseu.errors import UserError
+from refuseu.parameters.published import ByPublished
 from refuseu.parameters.whole import Parameters
 from refuseu.published import PublishedSet
 from refuseu.redteam.published import published_questions
@@ -29,6 +30,11 @@ class SetSizes:
     """That the run takes, of the set's train side."""
     test: int = 0
     """Likewise of its test side."""
+
+
+def takes_published(parameters: Parameters) -> bool:
+    """Whether the questions are a published set's, so that nothing is searched."""
+    return isinstance(parameters.rainbow_teaming.mutator, ByPublished)
 
 
 def local_set(parameters: Parameters, folder: Path) -> PublishedSet | None:

@@ -6,6 +6,7 @@ from refuseu.parameters.base import TrainedBase
 from refuseu.parameters.published import ByPublished
 from refuseu.parameters.rainbow_teaming import PhrasebookPart
 from refuseu.parameters.whole import Parameters
+from refuseu.plan.published import takes_published
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,9 @@ PUBLISHED_QUESTIONS = replace(PAPER, source="assumed", labelled=0.6, complete=0.
 
 def shares_of(parameters: Parameters) -> Shares:
     """Those of the run that is most like this one."""
-    mutator = parameters.rainbow_teaming.mutator
-    if isinstance(mutator, ByPublished):
+    if takes_published(parameters):
         return PUBLISHED if _texts_are_published(parameters) else PUBLISHED_QUESTIONS
-    if isinstance(mutator, PhrasebookPart):
+    if isinstance(parameters.rainbow_teaming.mutator, PhrasebookPart):
         return MINIATURE if isinstance(parameters.base, TrainedBase) else REAL_BASE
     return PAPER
 
