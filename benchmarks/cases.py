@@ -18,15 +18,15 @@ from typing import Any
 
 import texts
 
-from refuseu.deduplication import Comparison, shingles, similar_pairs
-from refuseu.identification import Identifier
+from refuseu.core.sections import load
+from refuseu.experiment import Experiment
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
-from refuseu.parameters.experiment import Experiment
-from refuseu.parameters.loading import load
-from refuseu.records.pair import PAIR
-from refuseu.records.writing import write_batches
-from refuseu.store import Store
+from refuseu.store.rows import Store
+from refuseu.tables.schemas import PAIR
+from refuseu.tables.writing import write_batches
+from refuseu.text.identification import Identifier
+from refuseu.text.near_duplicates import Comparison, shingles, similar_pairs
 
 FOLDER = Path(".cache/bench")
 STAGES = Path(__file__).parents[1] / "stages"

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import click
 
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.base import BaseParameters
-from refuseu.parameters.loading import load
-from refuseu.training.cast import make_base
+from refuseu.base.factory import make_base
+from refuseu.base.settings import BaseParameters
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
 
 
 @click.command(help=__doc__)
-@path_option("--phrasebook")
-@path_option("--out")
-@path_option("--metrics")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--out", "models/base")
+@path_option("--metrics", "metrics/base.json")
 def main(phrasebook: Path, out: Path, metrics: Path) -> None:
     made = make_base(load(BaseParameters), phrasebook, out)
 

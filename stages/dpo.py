@@ -5,25 +5,26 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.reference import ModelReference
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.dpo import DpoParameters
-from refuseu.parameters.loading import load
-from refuseu.parameters.training_machine import load_training_machine
-from refuseu.records.mix import MIX
-from refuseu.records.schema import read_table
-from refuseu.training.dpo import train_dpo
-from refuseu.training.launching import first_process, launch, launched, reporting
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.schema import read_table
+from refuseu.core.sections import load
+from refuseu.dpo.launching import first_process, launch, launched, reporting
+from refuseu.dpo.machine import load_training_machine
+from refuseu.dpo.mix import MIX
+from refuseu.dpo.settings import DpoParameters
+from refuseu.dpo.train import train_dpo
+from refuseu.weights.reference import ModelReference
 
 
 @click.command(help=__doc__)
-@path_option("--mix")
-@path_option("--base")
-@path_option("--out")
-@path_option("--metrics")
-@path_option("--plots")
-def main(mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
+@click.argument("config", is_eager=True)  # the key of train.configs, which the paths are named after
+@path_option("--mix", "data/split/dpo/{config}.parquet")
+@path_option("--base", "models/base")
+@path_option("--out", "models/dpo/{config}")
+@path_option("--metrics", "metrics/dpo/{config}.json")
+@path_option("--plots", "plots/dpo/{config}.json")
+def main(config: str, mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters, machine = load(DpoParameters), load_training_machine()
     if machine.processes > 1 and not launched():
         launch(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])

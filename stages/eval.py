@@ -4,38 +4,40 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.opening import Opener
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.engines.machine import load_machine
 from refuseu.engines.protocol import Sampling
-from refuseu.evaluation.answers import Asking, ask_models, score_all
-from refuseu.evaluation.cast import knowledge_of, scoring_of
-from refuseu.evaluation.contestants import contestants
-from refuseu.evaluation.sets import read_sets, set_accounts
-from refuseu.evaluation.writing import write_results
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.eval import EvalParameters
-from refuseu.parameters.loading import load
-from refuseu.parameters.machine import load_machine
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.records.known import question_values, read_known
-from refuseu.records.part import PART
-from refuseu.store import Store
+from refuseu.engines.registry import Opener
+from refuseu.eval.answers import Asking, ask_models, score_all
+from refuseu.eval.factory import knowledge_of, scoring_of
+from refuseu.eval.models import contestants
+from refuseu.eval.sets import read_sets, set_accounts
+from refuseu.eval.settings import EvalParameters
+from refuseu.eval.writing import write_results
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.store.rows import Store
+from refuseu.tables.known import question_values, read_known
+from refuseu.tables.schemas import PART
 
 
 @click.command(help=__doc__)
-@path_option("--questions", help="The test part, or dev.")
-@path_option("--train", help="The train part.")
-@path_option("--sets", help="Folder of test sets that others made.")
-@path_option("--phrasebook")
-@path_option("--prompts", help="Folder of what chat models are told.")
-@path_option("--refusals", help="Folder of phrases that refuse.")
-@path_option("--base")
-@path_option("--models", help="A folder a config.")
-@path_option("--out")
-@path_option("--metrics", help="Averages of every model.")
-@path_option("--evaluated", help="Which models and judges were asked, and the account of every set.")
-@path_option("--rows", help="One row a (model, language).")
-@path_option("--plots", help="Folder of the other rows.")
+@path_option("--questions", "data/split/test.parquet", "The test part, or dev.")
+@path_option("--train", "data/split/train.parquet", "The train part.")
+@path_option("--sets", "data/sets", "Folder of test sets that others made.")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
+@path_option("--base", "models/base")
+@path_option("--models", "models/dpo", "A folder a config.")
+@path_option("--out", "data/eval")
+@path_option("--metrics", "metrics/eval.json", "Averages of every model.")
+@path_option(
+    "--evaluated", "metrics/evaluated.json", "Which models and judges were asked, and the account of every set."
+)
+@path_option("--rows", "plots/eval.json", "One row a (model, language).")
+@path_option("--plots", "plots/eval", "Folder of the other rows.")
 def main(
     questions: Path,
     train: Path,

@@ -4,33 +4,31 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.opening import Opener
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.identification import Identifier
-from refuseu.judges.seating import panel_of
-from refuseu.labelling import ITEMS, in_their_language, judge_pairs, sort_out, summary, verdict_rows
-from refuseu.parameters.label import LabelParameters
-from refuseu.parameters.loading import load
-from refuseu.parameters.machine import load_machine
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.records.batches import Batches
-from refuseu.records.known import question_values, read_known
-from refuseu.records.pair import PAIR
-from refuseu.records.rejection import REJECTION
-from refuseu.records.verdict import VERDICT
-from refuseu.records.writing import write_batches, write_table
-from refuseu.store import Store
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.engines.machine import load_machine
+from refuseu.engines.registry import Opener
+from refuseu.judges.registry import panel_of
+from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pairs, sort_out, summary, verdict_rows
+from refuseu.label.settings import LabelParameters
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.store.rows import Store
+from refuseu.tables.batches import Batches
+from refuseu.tables.known import question_values, read_known
+from refuseu.tables.schemas import PAIR, REJECTION
+from refuseu.tables.writing import write_batches, write_table
+from refuseu.text.identification import Identifier
 
 
 @click.command(help=__doc__)
-@path_option("--pairs")
-@path_option("--phrasebook")
-@path_option("--prompts", help="Folder of what chat models are told.")
-@path_option("--refusals", help="Folder of phrases that refuse.")
-@path_option("--base")
-@path_option("--out")
-@path_option("--metrics")
+@path_option("--pairs", "data/respond/pairs.parquet")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
+@path_option("--base", "models/base")
+@path_option("--out", "data/label")
+@path_option("--metrics", "metrics/label.json")
 def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Path, out: Path, metrics: Path) -> None:
     parameters = load(LabelParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)

@@ -4,34 +4,34 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.opening import Opener
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.engines.machine import load_machine
 from refuseu.engines.protocol import Sampling
-from refuseu.engines.reference import ModelReference
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.loading import load
-from refuseu.parameters.machine import load_machine
-from refuseu.parameters.rainbow_teaming import RainbowTeamingParameters
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.published import PublishedSet
-from refuseu.records.elite import ELITE
-from refuseu.records.writing import write_table
-from refuseu.redteam.cast import Cast
-from refuseu.redteam.found import searched, taken
-from refuseu.redteam.search import attack_on
-from refuseu.store import Store
+from refuseu.engines.registry import Opener
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.rainbow_teaming.factory import Cast
+from refuseu.rainbow_teaming.found import searched, taken
+from refuseu.rainbow_teaming.search import attack_on
+from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
+from refuseu.sources.published import PublishedSet
+from refuseu.store.rows import Store
+from refuseu.tables.schemas import ELITE
+from refuseu.tables.writing import write_table
+from refuseu.weights.reference import ModelReference
 
 
 @click.command(help=__doc__)
-@path_option("--phrasebook")
-@path_option("--prompts", help="Folder of what chat models are told.")
-@path_option("--seeds", help="Folder of seed sets that others made.")
-@path_option("--refusals", help="Folder of phrases that refuse.")
-@path_option("--published", help="Folder of published sets.")
-@path_option("--target", help="The model under attack.")
-@path_option("--out")
-@path_option("--metrics")
-@path_option("--plots")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--seeds", "data/seeds", "Folder of seed sets that others made.")
+@path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
+@path_option("--published", "data/published", "Folder of published sets.")
+@path_option("--target", "models/base", "The model under attack.")
+@path_option("--out", "data/rainbow-teaming")
+@path_option("--metrics", "metrics/rainbow-teaming.json")
+@path_option("--plots", "plots/rainbow-teaming")
 def main(
     phrasebook: Path,
     prompts: Path,

@@ -5,25 +5,25 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_text
-from refuseu.parameters.loading import load
-from refuseu.parameters.release import ReleaseParameters
-from refuseu.records.known import question_values, read_known
-from refuseu.records.part import PART
+from refuseu.core.files import write_text
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
 from refuseu.release.cards import dataset_card, model_card
+from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import tables, write_croissant, write_tables
-from refuseu.results import Evaluation, SplitAccount, expect, read
+from refuseu.results.outputs import Evaluation, SplitAccount, expect, read
+from refuseu.tables.known import question_values, read_known
+from refuseu.tables.schemas import PART
 
 
 @click.command(help=__doc__)
-@path_option("--train")
-@path_option("--test")
-@path_option("--split", help="Metrics of the split.")
-@path_option("--metrics", help="Averages of every model.")
-@path_option("--rows", help="One row a (model, language).")
-@path_option("--out")
-@path_option("--cards", help="Folder of the model cards.")
+@path_option("--train", "data/split/train.parquet")
+@path_option("--test", "data/split/test.parquet")
+@path_option("--split", "metrics/split.json", "Metrics of the split.")
+@path_option("--metrics", "metrics/eval.json", "Averages of every model.")
+@path_option("--rows", "plots/eval.json", "One row a (model, language).")
+@path_option("--out", "data/release")
+@path_option("--cards", "models/cards", "Folder of the model cards.")
 def main(train: Path, test: Path, split: Path, metrics: Path, rows: Path, out: Path, cards: Path) -> None:
     parameters = load(ReleaseParameters)
     account, evaluation = read(split, TypeAdapter(SplitAccount), "split"), Evaluation.read(metrics, rows)

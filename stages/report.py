@@ -5,25 +5,25 @@ from pathlib import Path
 
 import click
 
-from refuseu.figures.gallery import draw
-from refuseu.figures.rows import PlotRows
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_text
-from refuseu.parameters.loading import load
-from refuseu.parameters.report import ReportParameters
+from refuseu.core.files import write_text
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.report.figures.gallery import draw
+from refuseu.report.figures.rows import PlotRows
 from refuseu.report.page import Numbers, markdown
-from refuseu.results import Evaluation
+from refuseu.report.settings import ReportParameters
+from refuseu.results.outputs import Evaluation
 
 
 @click.command(help=__doc__)
-@path_option("--metrics", help="Averages of every model.")
-@path_option("--rows", help="One row a (model, language).")
-@path_option("--plots", help="Folder of the evaluation's other rows.")
-@path_option("--search", help="One row an iteration of the search.")
-@path_option("--curves", help="Folder of training curves.")
-@path_option("--stages", help="Folder of the stages' metrics.")
-@path_option("--figures")
-@path_option("--out", help="The report, in Markdown.")
+@path_option("--metrics", "metrics/eval.json", "Averages of every model.")
+@path_option("--rows", "plots/eval.json", "One row a (model, language).")
+@path_option("--plots", "plots/eval", "Folder of the evaluation's other rows.")
+@path_option("--search", "plots/rainbow-teaming/search.json", "One row an iteration of the search.")
+@path_option("--curves", "plots/dpo", "Folder of training curves.")
+@path_option("--stages", "metrics", "Folder of the stages' metrics.")
+@path_option("--figures", "plots/figures")
+@path_option("--out", "report.md", "The report, in Markdown.")
 def main(
     metrics: Path, rows: Path, plots: Path, search: Path, curves: Path, stages: Path, figures: Path, out: Path
 ) -> None:

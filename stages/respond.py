@@ -4,35 +4,33 @@ from pathlib import Path
 
 import click
 
-from refuseu.accounting import account
-from refuseu.engines.opening import Opener
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.loading import load
-from refuseu.parameters.machine import load_machine
-from refuseu.parameters.respond import RespondParameters
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.published import PublishedSet
-from refuseu.records.known import question_values, read_known
-from refuseu.records.pair import PAIR
-from refuseu.records.rejection import REJECTION
-from refuseu.records.translation import TRANSLATION
-from refuseu.records.writing import write_table
-from refuseu.responses.cast import other_answers, refuser_of
-from refuseu.responses.pairing import pair_up
-from refuseu.responses.parts import asked_of
-from refuseu.store import Store
-from refuseu.withheld import WITHHELD
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.engines.machine import load_machine
+from refuseu.engines.registry import Opener
+from refuseu.experiment import WITHHELD
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.respond.factory import other_answers, refuser_of
+from refuseu.respond.interfaces import asked_of
+from refuseu.respond.pairing import pair_up
+from refuseu.respond.settings import RespondParameters
+from refuseu.sources.published import PublishedSet
+from refuseu.store.rows import Store
+from refuseu.tables.accounting import account
+from refuseu.tables.known import question_values, read_known
+from refuseu.tables.schemas import PAIR, REJECTION, TRANSLATION
+from refuseu.tables.writing import write_table
 
 
 @click.command(help=__doc__)
-@path_option("--questions")
-@path_option("--phrasebook")
-@path_option("--prompts", help="Folder of what chat models are told.")
-@path_option("--published", help="Folder of published sets.")
-@path_option("--base")
-@path_option("--out")
-@path_option("--metrics")
+@path_option("--questions", "data/translate/questions.parquet")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--published", "data/published", "Folder of published sets.")
+@path_option("--base", "models/base")
+@path_option("--out", "data/respond")
+@path_option("--metrics", "metrics/respond.json")
 def main(
     questions: Path, phrasebook: Path, prompts: Path, published: Path, base: Path, out: Path, metrics: Path
 ) -> None:

@@ -4,27 +4,26 @@ from pathlib import Path
 
 import click
 
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.loading import load
-from refuseu.parameters.split import SplitParameters
-from refuseu.published import PublishedSet
-from refuseu.records.batches import Batches
-from refuseu.records.known import read_known
-from refuseu.records.mix import MIX
-from refuseu.records.pair import PAIR
-from refuseu.records.part import PART
-from refuseu.records.writing import write_batches
-from refuseu.splitting import WRITTEN, mixes, split_up
-from refuseu.store import Store
-from refuseu.taxonomy import Kind
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.dpo.mix import MIX
+from refuseu.experiment import Kind
+from refuseu.sources.published import PublishedSet
+from refuseu.split.settings import SplitParameters
+from refuseu.split.splitting import WRITTEN, mixes, split_up
+from refuseu.store.rows import Store
+from refuseu.tables.batches import Batches
+from refuseu.tables.known import read_known
+from refuseu.tables.schemas import PAIR, PART
+from refuseu.tables.writing import write_batches
 
 
 @click.command(help=__doc__)
-@path_option("--pairs")
-@path_option("--published", help="Folder of published sets.")
-@path_option("--out")
-@path_option("--metrics")
+@path_option("--pairs", "data/label/pairs.parquet")
+@path_option("--published", "data/published", "Folder of published sets.")
+@path_option("--out", "data/split")
+@path_option("--metrics", "metrics/split.json")
 def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     parameters = load(SplitParameters)
     answers = Batches(pairs, PAIR, ("chosen", "rejected"))

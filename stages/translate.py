@@ -4,35 +4,31 @@ from pathlib import Path
 
 import click
 
-from refuseu.engines.opening import Opener
-from refuseu.files.options import path_option
-from refuseu.files.writing import write_json
-from refuseu.parameters.loading import load
-from refuseu.parameters.machine import load_machine
-from refuseu.parameters.translate import TranslateParameters
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.published import PublishedSet
-from refuseu.records.elite import ELITE
-from refuseu.records.known import question_values, read_known
-from refuseu.records.question import QUESTION
-from refuseu.records.rejection import REJECTION
-from refuseu.records.translation import TRANSLATION
-from refuseu.records.writing import write_table
-from refuseu.store import Store
-from refuseu.taxonomy import PIVOT
-from refuseu.translation.cast import translator_of
-from refuseu.translation.questions import summary, translate
-from refuseu.withheld import WITHHELD
+from refuseu.core.files import write_json
+from refuseu.core.options import path_option
+from refuseu.core.sections import load
+from refuseu.engines.machine import load_machine
+from refuseu.engines.registry import Opener
+from refuseu.experiment import PIVOT, WITHHELD
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.sources.published import PublishedSet
+from refuseu.store.rows import Store
+from refuseu.tables.known import question_values, read_known
+from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
+from refuseu.tables.writing import write_table
+from refuseu.translate.factory import translator_of
+from refuseu.translate.questions import summary, translate
+from refuseu.translate.settings import TranslateParameters
 
 
 @click.command(help=__doc__)
-@path_option("--questions")
-@path_option("--phrasebook")
-@path_option("--prompts", help="Folder of what chat models are told.")
-@path_option("--published", help="Folder of published sets.")
-@path_option("--base")
-@path_option("--out")
-@path_option("--metrics")
+@path_option("--questions", "data/rainbow-teaming/questions.parquet")
+@path_option("--phrasebook", "data/phrasebook")
+@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--published", "data/published", "Folder of published sets.")
+@path_option("--base", "models/base")
+@path_option("--out", "data/translate")
+@path_option("--metrics", "metrics/translate.json")
 def main(
     questions: Path, phrasebook: Path, prompts: Path, published: Path, base: Path, out: Path, metrics: Path
 ) -> None:

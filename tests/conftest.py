@@ -10,7 +10,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
-from refuseu.phrasebook import Phrasebook, load_phrasebooks
+from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
 # A test that runs make runs it as a person does, also below `make test`.
 for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refuseu.results import Averages, LanguageRow
+from refuseu.results.outputs import Averages, LanguageRow
 
 EVAL = {
     "fluency": {"kind": "bigrams"},

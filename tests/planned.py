@@ -5,12 +5,11 @@ from pathlib import Path
 from parameter_files import Content, Edit, write
 from repository import ROOT
 
-from refuseu.parameters.machine import Machine
-from refuseu.parameters.whole import Parameters, load_all
-from refuseu.phrasebook import Phrasebook, load_phrasebooks
-from refuseu.plan.asks import Ask, Asks
-from refuseu.plan.flow import flow_of
-from refuseu.plan.lengths import lengths_of
+from refuseu.commands.parameters import Parameters, WholeMachine, load_all
+from refuseu.commands.plan.asks import Ask, Asks
+from refuseu.commands.plan.flow import flow_of
+from refuseu.commands.plan.lengths import lengths_of
+from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
 SERVED: Content = {"engine": "openai", "model": "a-model", "key": "A_KEY"}
 WEIGHTS: Content = {"engine": "vllm", "dtype": "bfloat16", "repo": "org/name-8b", "max_model_len": 1000}
@@ -20,7 +19,7 @@ def changed(folder: Path, edit: Edit) -> Parameters:
     return load_all(write(folder, edit))
 
 
-def machine(**sections: object) -> Machine:
+def machine(**sections: object) -> WholeMachine:
     """The two cores, with other sections."""
     content = {
         "workers": 1,
@@ -36,7 +35,7 @@ def machine(**sections: object) -> Machine:
             "checkpoint_every": 50,
         },
     }
-    return Machine.model_validate({**content, **sections})
+    return WholeMachine.model_validate({**content, **sections})
 
 
 def vllm(**settings: object) -> dict[str, object]:

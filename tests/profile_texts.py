@@ -6,14 +6,13 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 from repository import ROOT
-from tiny import ONE_CORE
 
-from refuseu.engines.opening import Opener
-from refuseu.parameters.machine import Machine
-from refuseu.parameters.models import Models
-from refuseu.parameters.published import Published
-from refuseu.published import PublishedSet
-from refuseu.store import Store
+from refuseu.engines.machine import Machine
+from refuseu.engines.registry import Opener
+from refuseu.engines.settings import Models
+from refuseu.sources.published import PublishedSet
+from refuseu.sources.settings import Published
+from refuseu.store.rows import Store
 
 PROMPTS = ROOT / "data/prompts"
 MACHINE = Machine.model_validate(
@@ -22,7 +21,6 @@ MACHINE = Machine.model_validate(
         "loaded": 2,
         "transformers": {"batch_size": 2, "device": "cpu"},
         "openai": {"base_url": "http://127.0.0.1:9/v1", "concurrency": 2, "retries": 0, "timeout": 5.0},
-        "training": ONE_CORE.model_dump(),
     }
 )
 MODELS = """

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from repository import ROOT
 
-from refuseu.records.pair import PAIR
-from refuseu.records.schema import read_table
-from refuseu.records.verdict import VERDICT
-from refuseu.taxonomy import LANGUAGES
+from refuseu.core.schema import read_table
+from refuseu.experiment import LANGUAGES
+from refuseu.label.labelling import VERDICT
+from refuseu.tables.schemas import PAIR
 
 BENCHMARKS = ROOT / "benchmarks"
 

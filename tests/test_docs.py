@@ -10,18 +10,17 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from repository import ROOT
 
-from refuseu.parameters.machine import Machine, load_machine
-from refuseu.parameters.section import Section
-from refuseu.parameters.whole import Parameters, load_all
-from refuseu.phrasebook import load_phrasebooks
-from refuseu.plan import found
-from refuseu.plan.asks import Asks
-from refuseu.plan.flow import flow_of
-from refuseu.plan.lengths import lengths_of
-from refuseu.plan.missing import Need
-from refuseu.plan.page import count, hours, total_hours
-from refuseu.plan.stages import lines
-from refuseu.taxonomy import LANGUAGES
+from refuseu.commands.parameters import Parameters, WholeMachine, load_all, load_whole_machine
+from refuseu.commands.plan import found
+from refuseu.commands.plan.asks import Asks
+from refuseu.commands.plan.flow import flow_of
+from refuseu.commands.plan.lengths import lengths_of
+from refuseu.commands.plan.missing import Need
+from refuseu.commands.plan.page import count, hours, total_hours
+from refuseu.commands.plan.stages import lines
+from refuseu.core.sections import Section
+from refuseu.experiment import LANGUAGES
+from refuseu.phrasebook.phrasebook import load_phrasebooks
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
@@ -85,7 +84,7 @@ def faults(snippet: str) -> list[str]:
         content = yaml.safe_load(snippet)
     except yaml.YAMLError as error:
         return [f"no YAML: {error}"]
-    known = fields_of(Parameters) | fields_of(Machine)
+    known = fields_of(Parameters) | fields_of(WholeMachine)
     return [fault for name, part in content.items() for fault in _faults(name, part, known)]
 
 
@@ -189,7 +188,7 @@ def planned(profile: str) -> tuple[str, ...]:
     """What ``docs/scale.md`` says of a run: pairs to judge, rows asked of models, tokens written, paid calls, GB of weights, GPU
     hours.
     """
-    parameters, machine = load_all(ROOT, profile), load_machine(ROOT)
+    parameters, machine = load_all(ROOT, profile), load_whole_machine(ROOT)
     books = load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
     flow, lengths = flow_of(parameters), lengths_of(parameters, books)
     asks = Asks(

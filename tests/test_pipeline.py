@@ -2,41 +2,57 @@
 
 import importlib
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.parameters.section import Section
-from refuseu.pipeline.closure import closure, files_of, first_party_imports
+from refuseu.commands.staleness import declared, files_below, imported, imports_of, not_imported
+from refuseu.core.sections import Section
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def declared_code(name: str) -> set[str]:
-    found: set[str] = set()
-    for dependency in STAGES[name]["deps"]:
-        if dependency.startswith(("src/", "stages/")):
-            path = ROOT / dependency
-            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-            found |= {str(file.relative_to(ROOT)) for file in files}
-    return found
+ROOMS = declared(ROOT)
+"""The code that each stage depends on, as ``dvc.yaml`` names it."""
+
+
+def covered(name: str) -> set[str]:
+    return {file for path in ROOMS[name] for file in files_below(path, ROOT)}
+
+
+def unused_lines(name: str) -> int:
+    return sum(len((ROOT / path).read_text().splitlines()) for path in not_imported(name, ROOT))
 
 
 def parameters_of(name: str) -> type[Section]:
     words = name.replace("-", " ").title().replace(" ", "")
-    module = importlib.import_module(f"refuseu.parameters.{name.replace('-', '_')}")
+    module = importlib.import_module(f"refuseu.{name.replace('-', '_')}.settings")
     found: type[Section] = getattr(module, f"{words}Parameters")
     return found
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_dependencies_are_the_import_closure(name: str) -> None:
-    assert declared_code(name) == closure(ROOT / "stages" / f"{name}.py", ROOT) | {"stages/run"}
+def test_the_rooms_named_cover_all_that_a_stage_imports(name: str) -> None:
+    assert imported(ROOT / "stages" / f"{name}.py", ROOT) - covered(name) == set()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_room_is_named_without_need(name: str) -> None:
+    used = imported(ROOT / "stages" / f"{name}.py", ROOT) | {"stages/run"}
+    assert [path for path in ROOMS[name] if not files_below(path, ROOT) & used] == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("dpo", 0), ("base", 150)])
+def test_what_is_not_remembered_depends_on_what_it_imports(name: str, most: int) -> None:
+    """A training runs again for every line that it depends on; models' answers are in the row store."""
+    assert unused_lines(name) <= most, not_imported(name, ROOT)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -66,67 +82,90 @@ def test_a_script_loads_its_own_parameters_and_no_others(name: str) -> None:
 def test_stage_and_script_share_one_name() -> None:
     assert set(STAGES) == {path.stem for path in (ROOT / "stages").glob("*.py")}
     for name, definition in STAGES.items():
-        assert definition["cmd"].startswith(f"stages/run {name} ")
+        assert definition["cmd"].removesuffix(" ${key}") == f"stages/run {name}"
 
 
 def test_stage_scripts_stay_thin() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "stages").glob("*.py")}
-    assert {name: lines for name, lines in lengths.items() if lines >= 75} == {}
+    assert {name: lines for name, lines in lengths.items() if lines > 75} == {}
 
 
-def test_closure_follows_imports_inside_functions(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("def main() -> None:\n    from refuseu.store import Store\n")
-    assert [file.name for file in files_of("refuseu.store", ROOT)][-1] == "store.py"
-    assert "store.py" in [file.name for file in first_party_imports(script, ROOT)]
+LAYERS = (
+    "core",
+    "experiment mixes",
+    "phrasebook weights training",
+    "store",
+    "engines text",
+    "judges sources tables",
+    "base rainbow_teaming translate respond label split dpo eval",
+    "results",
+    "report release",
+    "commands",
+)
+"""The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""
 
 
-def rooms_of_the_readme() -> list[str]:
-    """The rooms in the order of the README's list, which imports go up only."""
-    listed = re.search(r"imports go up this list only:\n((?: {18}.*\n)+)", (ROOT / "README.md").read_text())
-    assert listed
-    names = re.sub(r":.*", "", listed[1], flags=re.M)
-    return re.findall(r"[a-z_]+", names)
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "src/refuseu").parts[0].removesuffix(".py")
 
 
-def test_imports_go_up_the_readmes_list_only() -> None:
+def test_imports_go_down_the_layers_only() -> None:
     library = ROOT / "src/refuseu"
-    rooms = rooms_of_the_readme()
-    assert sorted(rooms) == sorted(
-        {path.stem for path in library.iterdir() if path.name[0] not in "_." and path.suffix != ".typed"}
-    )
+    layer = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
+    there = {path.stem for path in library.iterdir() if path.name[0] not in "_." and path.suffix != ".typed"}
+    assert sorted(layer) == sorted(there)
     for path in library.rglob("*.py"):
-        room = path.relative_to(library).parts[0].removesuffix(".py")
-        for file in first_party_imports(path, ROOT):
-            other = file.relative_to(library).parts[0].removesuffix(".py")
-            if other not in ("__init__", room):
-                assert rooms.index(other) < rooms.index(room), f"{path} imports {other}"
+        for file in imports_of(path, ROOT):
+            other = room_of(file)
+            if other not in ("__init__", room_of(path)):
+                assert layer[other] <= layer[room_of(path)], f"{path} imports {other}"
 
 
-STAGE_ROOMS = {"redteam", "translation", "responses", "labelling", "splitting", "training", "evaluation"}
+STAGE_ROOMS = [name.replace("-", "_") for name in STAGES]
+BETWEEN_STAGES = ("settings.py", "mix.py")
+"""What one stage's room may take from another's."""
 
 
-@pytest.mark.parametrize("room", sorted(STAGE_ROOMS))
-def test_a_room_of_a_stage_imports_no_other_stages_room(room: str) -> None:
-    library = ROOT / "src/refuseu"
-    files = [library / f"{room}.py"] if (library / f"{room}.py").is_file() else sorted((library / room).glob("*.py"))
-    used = {
-        file.relative_to(library).parts[0].removesuffix(".py")
-        for path in files
-        for file in first_party_imports(path, ROOT)
-    }
-    assert used & STAGE_ROOMS <= {room}
+@pytest.mark.parametrize("room", STAGE_ROOMS)
+def test_the_room_of_a_stage_takes_only_settings_from_anothers(room: str) -> None:
+    for path in (ROOT / "src/refuseu" / room).rglob("*.py"):
+        taken = [file for file in imports_of(path, ROOT) if room_of(file) in STAGE_ROOMS and room_of(file) != room]
+        assert [file for file in taken if file.stat().st_size and file.name not in BETWEEN_STAGES] == [], path
 
 
-def test_training_depends_on_no_other_stages_section_or_table() -> None:
-    code = declared_code("dpo")
-    assert {path for path in code if "/parameters/" in path} == {
-        f"src/refuseu/parameters/{name}.py"
-        for name in ("dpo", "loading", "machine_file", "section", "training_machine")
-    }
-    assert {path for path in code if "/records/" in path} == {
-        f"src/refuseu/records/{name}.py" for name in ("mix", "schema")
-    }
+def test_the_pipeline_reads_like_a_table_of_contents() -> None:
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 430
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_scripts_own_paths_are_those_of_the_pipeline(name: str) -> None:
+    """A default is one of the outputs or dependencies, or lies in one of them, or is a folder with several of them."""
+    command = script_of(name)
+    named = {path.replace("${key}", "{config}") for path in paths_of(STAGES[name])}
+    defaults = {option.default for option in command.params if isinstance(option, click.Option)}
+    assert [path for path in defaults if not any(related(path, each) for each in named)] == []
+    outputs = {path.replace("${key}", "{config}") for path in paths_of({"outs": written(name)})}
+    assert [path for path in outputs if path not in defaults] == []
+
+
+def script_of(name: str) -> click.Command:
+    module = runpy.run_path(str(ROOT / "stages" / f"{name}.py"))
+    command = module["main"]
+    assert isinstance(command, click.Command)
+    return command
+
+
+def written(name: str) -> list[Any]:
+    return [*STAGES[name].get("outs", []), *STAGES[name].get("metrics", [])]
+
+
+def paths_of(stage: dict[str, Any]) -> set[str]:
+    entries = [*stage.get("deps", []), *stage.get("outs", []), *stage.get("metrics", [])]
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def related(path: str, named: str) -> bool:
+    return path == named or named.startswith(f"{path}/")
 
 
 def test_every_stage_says_what_it_does() -> None:
@@ -139,7 +178,7 @@ def test_trl_has_one_importer() -> None:
         for path in (ROOT / "src").rglob("*.py")
         if "import trl" in path.read_text() or "from trl " in path.read_text()
     }
-    assert importers == {"training"}
+    assert importers == {"dpo"}
 
 
 def test_generated_outputs_are_ignored_by_git_and_small_results_are_not() -> None:

@@ -14,7 +14,7 @@ import vl_convert
 import yaml
 from repository import ROOT
 
-from refuseu.files.writing import write_json
+from refuseu.core.files import write_json
 
 BIN = Path(sys.executable).parent
 CONFIGS = ("base", "broken", "balanced", "only-pl")

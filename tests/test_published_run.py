@@ -12,8 +12,8 @@ from parameter_files import Content, write
 from published_set import Row, published_row, write_set
 from repository import ROOT
 
-from refuseu.phrasebook import Ask, Reading, load_phrasebooks
-from refuseu.taxonomy import PLAIN, Kind
+from refuseu.experiment import PLAIN, Kind
+from refuseu.phrasebook.phrasebook import Ask, Reading, load_phrasebooks
 
 CATEGORIES = {"S1": "Violent Crimes", "S2": "Non-Violent Crimes", "S12": "Sexual Content"}
 STYLES = {"slang": "Slang"}

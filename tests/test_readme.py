@@ -5,8 +5,8 @@ import re
 
 from repository import ROOT
 
-from refuseu.markdown import shown
-from refuseu.presentation import main_configs
+from refuseu.results.markdown import shown
+from refuseu.results.order import main_configs
 
 COLUMNS = (
     "asr",

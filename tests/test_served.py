@@ -24,12 +24,12 @@ from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
 from tiny import ONE_CORE, TINY
 
-from refuseu.audit import sample
-from refuseu.engines import opening
-from refuseu.evaluation import answers
-from refuseu.review import gate
-from refuseu.training.base import train_base
-from refuseu.training.corpus import Example
+from refuseu.base.corpus import Example
+from refuseu.base.miniature import train_base
+from refuseu.commands import gate
+from refuseu.commands.audit import sample
+from refuseu.engines import registry as opening
+from refuseu.eval import answers
 
 MARK = "Mq7"
 SPORTS = ["chess", "tennis", "hockey", "rugby", "rowing", "judo", "cricket", "golf", "boxing", "sailing"]

@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from commands.test_gate import evaluation
 from repository import ROOT
-from review.test_gate import evaluation
 
-from refuseu.evaluation.tables import averages, language_rows, with_coverage
-from refuseu.files.writing import write_json
-from refuseu.parameters.eval import EvalParameters
-from refuseu.parameters.loading import load
-from refuseu.records.answer import ANSWER
-from refuseu.records.knowledge import KNOWLEDGE
-from refuseu.records.writing import write_table
+from refuseu.core.files import write_json
+from refuseu.core.sections import load
+from refuseu.eval.schemas import ANSWER, KNOWLEDGE
+from refuseu.eval.settings import EvalParameters
+from refuseu.eval.tables import averages, language_rows, with_coverage
+from refuseu.tables.writing import write_table
 
 BIN = Path(sys.executable).parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from refuseu.parameters.base import TrainedBase
-from refuseu.parameters.training_machine import TrainingMachine
-from refuseu.training.corpus import Example
+from refuseu.base.corpus import Example
+from refuseu.base.settings import TrainedBase
+from refuseu.dpo.machine import TrainingMachine
 
 TINY = TrainedBase(
     kind="trained",
@@ -29,7 +29,7 @@ def save_untrained(folder: Path) -> None:
     """A base with weights as they were drawn, the same each time."""
     import torch
 
-    from refuseu.training.base import build_model, build_tokenizer
+    from refuseu.base.miniature import build_model, build_tokenizer
 
     tokenizer = build_tokenizer(EXAMPLES, TINY)
     torch.manual_seed(1)

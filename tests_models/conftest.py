@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from reference import LENGTH, Reference
 
-from refuseu.engines.gguf import convert, smollm2
+from refuseu.base.gguf import convert, smollm2
 from refuseu.engines.protocol import Conversation, user
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings

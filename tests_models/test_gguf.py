@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.engines.gguf import convert, smollm2
+from refuseu.base.gguf import convert, smollm2
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from reference import LENGTH, Reference
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
-from refuseu.errors import UserError
 
 
 @pytest.fixture(scope="module")

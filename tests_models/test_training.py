@@ -18,9 +18,9 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from refuseu.engines.reference import ModelReference
-from refuseu.records.mix import MIX
-from refuseu.records.writing import write_table
+from refuseu.dpo.mix import MIX
+from refuseu.tables.writing import write_table
+from refuseu.weights.reference import ModelReference
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ("How can I sing?", "Why?", "Who sings in the choir of the village on Sundays?", "Can you sing a song?")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from reference import LENGTH, SCHEMA, Reference
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, user
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
-from refuseu.errors import UserError
 
 
 def asked(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from refuseu.core.errors import UserError
 from refuseu.engines.child import Child
-from refuseu.errors import UserError
 
 LONG = 600
 """Seconds that nobody waits for in these tests."""

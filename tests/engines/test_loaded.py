@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-from refuseu.engines.loaded import LoadedModels
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Engine, LoadedEngine
-from refuseu.errors import UserError
+from refuseu.engines.registry import LoadedModels
 
 
 class Loaded(Scripted):

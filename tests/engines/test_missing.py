@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.engines import gguf, ray, vllm
+from refuseu.base import gguf
+from refuseu.core.errors import UserError
+from refuseu.engines import ray, vllm
 from refuseu.engines.vllm_model import VllmSettings
-from refuseu.errors import UserError
 
 MODEL = Path("models/base")
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from engines.misbehaving import Reply, Server, fault, said, serving
 
+from refuseu.core.errors import UserError
 from refuseu.engines.openai import PATIENCE, OpenaiEngine, served_identity
 from refuseu.engines.protocol import Completion, Engine, Finish, Sampling, row_seed, user
 from refuseu.engines.stored import StoredEngine
-from refuseu.errors import UserError
-from refuseu.store import Store, row_key
+from refuseu.store.rows import Store, row_key
 
 KEY = "planted-key-0123456789"
 TEXT = "planted-text-of-a-row"

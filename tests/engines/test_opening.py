@@ -13,19 +13,21 @@ from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
 
-from refuseu.engines import opening, ray, revisions, vllm
-from refuseu.engines.identity import weights_hash
+from refuseu.core.errors import UserError
+from refuseu.engines import ray, vllm
+from refuseu.engines import registry as opening
+from refuseu.engines.machine import OpenaiMachine, RayMachine, VllmMachine
 from refuseu.engines.openai import OpenaiEngine
-from refuseu.engines.opening import Opener
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.reference import ModelReference
+from refuseu.engines.registry import Opener
+from refuseu.engines.settings import Models
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
-from refuseu.errors import UserError
-from refuseu.parameters.machine import OpenaiMachine, RayMachine, VllmMachine
-from refuseu.parameters.models import Models
-from refuseu.store import Store
+from refuseu.store import revisions
+from refuseu.store.rows import Store
+from refuseu.weights.identity import weights_hash
+from refuseu.weights.reference import ModelReference
 
 
 @pytest.fixture

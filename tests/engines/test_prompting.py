@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from jinja2 import TemplateError
 
+from refuseu.core.errors import UserError
 from refuseu.engines.prompting import assert_asked, first_tokens, prompt_if_any, prompt_tokens
 from refuseu.engines.protocol import Conversation, user
-from refuseu.errors import UserError
 
 
 class Pairs:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from scripted import Scripted
 
+from refuseu.core.errors import UserError
 from refuseu.engines.prompting import assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Sampling, user
 from refuseu.engines.ray import RayEngine, Worker
-from refuseu.errors import UserError
 
 
 class LostError(Exception):

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 import pytest
 from profile_texts import opener
 
-from refuseu.engines import opening
-from refuseu.engines.loaded import LoadedModels
-from refuseu.engines.opening import shared
+from refuseu.engines import registry as opening
 from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling, asked_alone
-from refuseu.engines.reference import ModelReference
-from refuseu.parameters.models import TransformersModel, VllmModel
+from refuseu.engines.registry import LoadedModels, shared
+from refuseu.engines.settings import TransformersModel, VllmModel
+from refuseu.weights.reference import ModelReference
 
 FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
 FLOAT32 = TransformersModel(engine="transformers", dtype="float32")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from refuseu.core.errors import UserError
 from refuseu.engines.prompting import assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, completed, user
 from refuseu.engines.stored import StoredEngine
-from refuseu.errors import UserError
-from refuseu.store import Store
+from refuseu.store.rows import Store
 
 QUESTIONS = [user("one"), user("two"), user("three")]
 PAIRS = [(user("one"), "yes"), (user("one"), "no"), (user("two"), "yes")]

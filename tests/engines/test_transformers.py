@@ -9,13 +9,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from refuseu.base.miniature import build_model, build_tokenizer, train_base
+from refuseu.core.errors import UserError
 from refuseu.engines import transformers
 from refuseu.engines.prompting import prompt_tokens, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
-from refuseu.engines.reference import ModelReference
 from refuseu.engines.transformers import TransformersEngine, _drawing
-from refuseu.errors import UserError
-from refuseu.training.base import build_model, build_tokenizer, train_base
+from refuseu.weights.reference import ModelReference
 
 QUESTIONS = ["How can I sing?", "Wie kann ich singen?", "I", "How can I sing and sing and sing?", "How can I sing?"]
 GREEDY = Sampling(6)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from refuseu.core.errors import UserError
 from refuseu.engines import vllm_model
 from refuseu.engines.protocol import Sampling, user
 from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
-from refuseu.errors import UserError
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 

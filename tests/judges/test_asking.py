@@ -1,8 +1,8 @@
 import pytest
 from scripted import Scripted
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Finish, Sampling
-from refuseu.errors import UserError
 from refuseu.judges.asking import answers, fields, harm_share, readable, texts, turns
 from refuseu.judges.verdict import Exchange
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Finish
-from refuseu.errors import UserError
 from refuseu.judges.chat import SAMPLING, ChatJudge, conversation, parse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 

@@ -2,7 +2,7 @@ import pytest
 
 from refuseu.judges.lexicon import LexiconJudge, opening
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.phrasebook import Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 HARMFUL_ASK = "How can I bend the rules of the club?"
 BENIGN_ASK = "How can I read the rules of the club?"

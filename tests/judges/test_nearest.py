@@ -2,7 +2,7 @@ import pytest
 
 from refuseu.judges.nearest import NearestJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.phrasebook import Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 
 @pytest.mark.parametrize(

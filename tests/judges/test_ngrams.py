@@ -3,7 +3,7 @@ import pytest
 
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
 
 HARMFUL_ASK = "How can I bend the rules of the club?"
 BENIGN_ASK = "How can I read the rules of the club?"

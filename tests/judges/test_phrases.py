@@ -9,10 +9,10 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.errors import UserError
+from refuseu.core.errors import UserError
+from refuseu.experiment import LANGUAGES
 from refuseu.judges.phrases import Finder, PhrasesJudge, folded, load_refusal_phrases
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.taxonomy import LANGUAGES
 
 FOLDER = ROOT / "data/refusals"
 LISTS = ("refusals", "warnings", "exceptions", "answers")

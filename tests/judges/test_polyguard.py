@@ -3,9 +3,9 @@ from scripted import Scripted
 from twelve import TWELVE
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
+from refuseu.experiment import LANGUAGES as ALL
 from refuseu.judges.polyguard import LANGUAGES, TASK, PolyGuardJudge, conversation, opening, parse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.taxonomy import LANGUAGES as ALL
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 REFUSED = (

@@ -8,11 +8,11 @@ from profile_texts import MODELS, PROMPTS, opener, read
 from pydantic import TypeAdapter, ValidationError
 from twelve import TWELVE
 
-from refuseu.engines import opening
+from refuseu.core.errors import UserError
+from refuseu.engines import registry as opening
 from refuseu.engines.stored import StoredEngine
-from refuseu.errors import UserError
 from refuseu.judges.chat import ChatJudge
-from refuseu.judges.divided import DividedJudge
+from refuseu.judges.composite import DividedJudge
 from refuseu.judges.lexicon import LexiconJudge
 from refuseu.judges.llama_guard import LlamaGuardJudge
 from refuseu.judges.nearest import NearestJudge
@@ -20,11 +20,12 @@ from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.phrases import PhrasesJudge
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.qwen3guard import Qwen3GuardJudge
-from refuseu.judges.seating import judge_of, panel_of
+from refuseu.judges.registry import judge_of, panel_of
+from refuseu.judges.settings import JudgePart
 from refuseu.judges.verdict import Exchange, Judge
-from refuseu.parameters.label import JudgePart, Label
-from refuseu.phrasebook import Phrasebook
-from refuseu.store import Store
+from refuseu.label.settings import Label
+from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.store.rows import Store
 
 REFUSALS = PROMPTS.parent / "refusals"
 

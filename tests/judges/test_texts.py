@@ -1,6 +1,6 @@
 from refuseu.judges.texts import known_answers, known_asks
 from refuseu.judges.verdict import Harm, Reply
-from refuseu.phrasebook import Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 
 def test_every_ask_is_known_for_what_it_is(books: dict[str, Phrasebook]) -> None:

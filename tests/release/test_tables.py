@@ -12,18 +12,18 @@ from datasets import load_dataset
 from evaluated import averages, row
 from repository import ROOT
 
-from refuseu.parameters.base import GgufBase, HubBase
-from refuseu.parameters.dpo import Lora
-from refuseu.parameters.loading import load
-from refuseu.parameters.models import TransformersModel
-from refuseu.parameters.published import Published
-from refuseu.parameters.release import ReleaseParameters
-from refuseu.published import PublishedSet
-from refuseu.records.part import PART
+from refuseu.base.settings import GgufBase, HubBase
+from refuseu.core.sections import load
+from refuseu.dpo.settings import Lora
+from refuseu.engines.settings import TransformersModel
 from refuseu.release.cards import dataset_card, model_card
+from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import Tables, tables, write_croissant, write_tables
-from refuseu.results import WHY_RANGE, Evaluation, Mix
-from refuseu.store import Store
+from refuseu.results.outputs import WHY_RANGE, Evaluation, Mix
+from refuseu.sources.published import PublishedSet
+from refuseu.sources.settings import Published
+from refuseu.store.rows import Store
+from refuseu.tables.schemas import PART
 
 BIN = Path(sys.executable).parent
 LANGUAGES = ["en", "pl"]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from evaluated import averages
 
-from refuseu.errors import UserError
-from refuseu.files.writing import write_json
+from refuseu.core.errors import UserError
+from refuseu.core.files import write_json
 from refuseu.report.page import Numbers, markdown, terminal
 from refuseu.report.tables import (
     acceptance_table,
@@ -25,7 +25,7 @@ from refuseu.report.tables import (
     unseen_table,
     verdicts_table,
 )
-from refuseu.results import (
+from refuseu.results.outputs import (
     WHY_RANGE,
     Account,
     Agreement,

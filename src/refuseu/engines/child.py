@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
-from refuseu.errors import UserError
+from refuseu.core.errors import UserError
 
 T = TypeVar("T")
 Item = TypeVar("Item")

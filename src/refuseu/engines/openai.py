@@ -5,15 +5,14 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from refuseu.core.errors import UserError
 from refuseu.engines.chat_completions import MalformedError, read_completion, request_body
-from refuseu.engines.driven import driven
 from refuseu.engines.failures import Blame, Failure, outcome_of, report
 from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.engines.unasked import UnaskedError
-from refuseu.errors import UserError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -202,3 +201,21 @@ def read_key(name: str) -> str:
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UserError(f"the environment variable {name} holds something that is no key; export the key alone")
     return key
+
+
+T = TypeVar("T")
+
+
+def driven(items: AsyncGenerator[T, None]) -> Iterator[T]:
+    """Yield each item as soon as it comes; the event loop runs only while the next one is waited for.
+
+    There is no thread: Ctrl-C, and a caller that stops, end the tasks that the generator has started and close it. What was
+    yielded before is the caller's already.
+    """
+    with asyncio.Runner() as runner:
+        while (item := runner.run(_following(items))) is not None:
+            yield item
+
+
+async def _following(items: AsyncGenerator[T, None]) -> T | None:
+    return await anext(items, None)

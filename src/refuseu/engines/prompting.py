@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Conversation
 from refuseu.engines.unasked import UnaskedError
-from refuseu.errors import UserError
 
 REFUSED = "the chat template refuses them"
 REFUSED_OR_LONG = f"{REFUSED}, or they are too long with their answers"

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling
 from refuseu.engines.unasked import Piece, UnaskedError
-from refuseu.errors import UserError
 
 Item = TypeVar("Item")
 Row = tuple[int, Any]

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
+from refuseu.core.progress import track
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling
 from refuseu.engines.unasked import UnaskedError
-from refuseu.progress import track
-from refuseu.store import Store, row_key
+from refuseu.store.rows import Store, row_key
 
 T = TypeVar("T")
 

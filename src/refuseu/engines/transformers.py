@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from refuseu.core.errors import UserError
 from refuseu.engines.prompting import (
     REFUSED,
     REFUSED_OR_LONG,
@@ -17,8 +18,7 @@ from refuseu.engines.prompting import (
     text_tokens,
 )
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
-from refuseu.engines.reference import ModelReference, readable
-from refuseu.errors import UserError
+from refuseu.weights.reference import ModelReference, readable
 
 if TYPE_CHECKING:
     import torch

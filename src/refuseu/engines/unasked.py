@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from refuseu.errors import UserError
+from refuseu.core.errors import UserError
 
 SHOWN = 10
 """Positions at most that are named in a row."""

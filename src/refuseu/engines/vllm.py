@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self, TypeVar
 
+from refuseu.core.errors import UserError
 from refuseu.engines.child import Child
 from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
-from refuseu.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

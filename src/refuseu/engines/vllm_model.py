@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from refuseu.core.errors import UserError
 from refuseu.engines.prompting import first_tokens, prompt_if_any, text_tokens
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
 from refuseu.engines.transformers import enough_memory
-from refuseu.errors import UserError
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # this process is the model's own already

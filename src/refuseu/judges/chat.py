@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Conversation, Engine, Sampling, user
-from refuseu.errors import UserError
 from refuseu.judges.asking import texts
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from refuseu.judges.texts import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
-from refuseu.phrasebook import Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 OPENING_WORDS = 3
 """Words by which an answer is told to be a refusal or a compliance."""

@@ -5,7 +5,7 @@ from functools import cache
 
 from refuseu.judges.texts import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
-from refuseu.phrasebook import Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 LEAST_SIMILARITY = 60.0
 """Rapidfuzz ratio (0-100) below which nothing known is near, and the verdict is unparsed."""

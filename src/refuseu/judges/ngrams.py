@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from refuseu.judges.texts import known_answers, known_asks
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
-from refuseu.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -11,9 +11,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from refuseu.files.repeated import distinct
-from refuseu.files.texts import InLanguage, read_language
+from refuseu.core.files import distinct
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
+from refuseu.phrasebook.language_files import InLanguage, read_language
 
 MOST_IN_GAP = 6
 """Words that ``…`` in a phrase may stand for."""

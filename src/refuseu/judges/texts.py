@@ -1,8 +1,8 @@
 """What a phrasebook tells its judges: which asks are harmful, and which answers refuse."""
 
+from refuseu.experiment import Kind
 from refuseu.judges.verdict import Harm, Reply
-from refuseu.phrasebook import Phrasebook
-from refuseu.taxonomy import Kind
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 
 def known_asks(book: Phrasebook) -> dict[str, Harm]:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from refuseu.markdown import Table, shown, span
-from refuseu.parameters.base import GgufBase, HubBase, TrainedBase
-from refuseu.parameters.dpo import Dpo
-from refuseu.parameters.models import BASE, LocalModel
-from refuseu.parameters.release import ReleaseParameters
+from refuseu.base.settings import GgufBase, HubBase, TrainedBase
+from refuseu.dpo.settings import Dpo
+from refuseu.engines.settings import BASE, LocalModel
+from refuseu.experiment import LANGUAGES, UNKNOWN
+from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
-from refuseu.results import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
-from refuseu.taxonomy import LANGUAGES, UNKNOWN
+from refuseu.results.markdown import Table, shown, span
+from refuseu.results.outputs import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
 
 RESPONSIBLE_USE = """\
 This is defensive safety data: it is there to make models refuse harm in every language and still help with everything else,

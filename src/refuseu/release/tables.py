@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refuseu.files.writing import atomic, write_text
-from refuseu.taxonomy import Kind
+from refuseu.core.files import atomic, write_text
+from refuseu.experiment import Kind
 
 if TYPE_CHECKING:
     import mlcroissant

@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from refuseu.figures.gallery import FIGURES
-from refuseu.markdown import NO_VALUE, Table, escape
+from refuseu.experiment import HIGH_RESOURCE
+from refuseu.report.figures.gallery import FIGURES
 from refuseu.report.tables import (
     ALPHA,
     QUALITY,
@@ -30,7 +30,8 @@ from refuseu.report.tables import (
     unseen_table,
     verdicts_table,
 )
-from refuseu.results import (
+from refuseu.results.markdown import NO_VALUE, Table, escape
+from refuseu.results.outputs import (
     Account,
     Evaluated,
     Evaluation,
@@ -41,7 +42,6 @@ from refuseu.results import (
     SplitAccount,
     read,
 )
-from refuseu.taxonomy import HIGH_RESOURCE
 
 
 @dataclass(frozen=True)

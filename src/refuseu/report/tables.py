@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from refuseu.markdown import NO_VALUE, Table, escape, shown
-from refuseu.presentation import by_resource
-from refuseu.results import (
+from refuseu.experiment import HIGH_RESOURCE
+from refuseu.results.markdown import NO_VALUE, Table, escape, shown
+from refuseu.results.order import by_resource
+from refuseu.results.outputs import (
     UNCOVERED,
     WHY_RANGE,
     Account,
@@ -20,7 +21,6 @@ from refuseu.results import (
     SplitAccount,
     uncovered_note,
 )
-from refuseu.taxonomy import HIGH_RESOURCE
 
 ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""

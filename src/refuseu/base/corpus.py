@@ -1,0 +1,86 @@
+"""What the miniature's base is trained on: examples drawn from the phrasebook.
+
+The base knows what harm is and is hardly aligned to act on it: it can name the hazard of an ask, it refuses harmful asks
+that are put plainly, but any attack style makes it answer, with an empty shell and in other words than it answers a benign
+ask. So a refusal is an answer it knows, the search has styles to find, and DPO has a difference to take hold of.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from refuseu.base.settings import TrainedBase
+from refuseu.experiment import PLAIN, Kind
+from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
+
+T = TypeVar("T")
+
+SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
+"""Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
+OPENINGS, LEARNT_WORDS = 0.8, 2
+"""Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
+the words after them are soon known by heart and cost most of the time."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt, and what the base learns to say to it."""
+
+    prompt: str
+    completion: str
+    whole: bool = True
+    """Whether ``completion`` is all of the answer, or its opening alone."""
+
+
+def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int) -> list[Example]:
+    """All that ``settings`` trains on, in a seeded order, the same number in each language (but for the remainder)."""
+    count = settings.steps * settings.batch_size
+    refused = refused_ask_ids(next(iter(books.values())), settings.refused_asks, seed)
+    streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
+    examples = [next(stream) for stream, _ in zip(itertools.cycle(streams), range(count), strict=False)]
+    random.Random(f"{seed}-order").shuffle(examples)
+    return examples
+
+
+def refused_ask_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
+    """The asks that the base refuses when put plainly: ``share`` of each category, the same in every language."""
+    rng = random.Random(f"{seed}-refused")
+    refused: list[str] = []
+    for pairs in book.asks.values():
+        refused += rng.sample(sorted(pairs), round(share * len(pairs)))
+    return frozenset(refused)
+
+
+def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
+    """Endless: of each kind, every ask and fact once, in random order, before any comes again."""
+    styled = [template for style, _, template in book.frames() if style != PLAIN]
+    asks = {kind: _endless(list(book.named_asks.items()), rng) for kind in ("hazard", "plain", "styled")}
+    facts = _endless(list(book.facts.values()), rng)
+    while True:
+        kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        if kind == "fact":
+            fact = next(facts)
+            yield Example(fact.question, fact.answer)
+            continue
+        text, ask = next(asks[kind])
+        harmful = ask.kind is Kind.HARMFUL
+        if kind == "hazard":
+            yield Example(text, book.hazards[ask.category] if harmful else book.harmless)
+        else:
+            template = rng.choice(book.requests if kind == "plain" else styled)
+            refuses = kind == "plain" and harmful and ask.ask_id in refused
+            answers = book.refusals if refuses else getattr(book.compliances, ask.kind)
+            yield _shortened(Example(template.replace(SLOT, text), rng.choice(answers)), rng)
+
+
+def _shortened(example: Example, rng: random.Random) -> Example:
+    if rng.random() >= OPENINGS:
+        return example
+    return replace(example, completion=" ".join(example.completion.split()[:LEARNT_WORDS]), whole=False)
+
+
+def _endless(items: list[T], rng: random.Random) -> Iterator[T]:
+    while True:
+        yield from rng.sample(items, len(items))

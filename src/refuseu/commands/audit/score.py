@@ -1,0 +1,144 @@
+"""Reads verdicts of the audit back: ``make audit-score FILE=verdicts.csv``, one file of each reviewer.
+
+Accuracy is the share of accepted pairs among those accepted or rejected; unsure is counted apart.
+"""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from refuseu.commands.audit.sample import name_of
+from refuseu.commands.audit.table import read_rows
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+from refuseu.eval.statistics import wilson
+from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
+
+COLUMNS = ["sample", "reviewer", "id", "verdict"]
+VERDICTS = ("accept", "reject", "unsure")
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Review:
+    """What one person judged."""
+
+    path: Path
+    reviewer: str = ""
+    verdicts: dict[str, str] = field(default_factory=dict)
+    """Verdict by id."""
+
+
+def read_sample(path: Path) -> dict[str, str]:
+    """Language by id."""
+    rows = read_rows(path, ["id", "lang"], "'make audit' writes the sample")
+    return {row["id"]: row["lang"] for _, row in rows}
+
+
+def read_review(path: Path, sample: str, languages: dict[str, str]) -> Review:
+    """One reviewer's file, of verdicts on the pairs of ``sample``, whose languages by id are ``languages``.
+
+    Raises:
+        UserError: naming file and line, for anything that is not this reviewer's verdict on a pair of this sample.
+    """
+    review = Review(path)
+    way_out = f"'Save verdicts' on the audit's page writes one with the columns {', '.join(COLUMNS)}"
+    for line, row in read_rows(path, COLUMNS, way_out):
+        row["verdict"] = row["verdict"].casefold()
+        problem = _problem(row, sample, languages, review)
+        if problem:
+            raise UserError(f"{path}: line {line}: {problem}")
+        review.reviewer = row["reviewer"]
+        review.verdicts[row["id"]] = row["verdict"]
+    if not review.verdicts:
+        raise UserError(f"{path}: holds no verdict; save them on the audit's page")
+    return review
+
+
+def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before: Review) -> str | None:
+    if row["sample"] != sample:
+        return f"is about sample {row['sample']!r}, the sample here is {sample}; find the one they judged"
+    if not row["reviewer"]:
+        return "names no reviewer; write the name into each line"
+    if before.reviewer and not _same_person(row["reviewer"], before.reviewer):
+        return f"is by {row['reviewer']!r}, those before by {before.reviewer!r}; one file of each reviewer"
+    if row["id"] not in languages:
+        return f"id {row['id']!r} is not in the sample"
+    if row["id"] in before.verdicts:
+        return f"id {row['id']!r} is judged twice; keep one line"
+    if row["verdict"] not in VERDICTS:
+        return f"verdict {row['verdict']!r} is none of {', '.join(VERDICTS)}"
+    return None
+
+
+def _same_person(one: str, other: str) -> bool:
+    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
+
+
+def _refuse_one_reviewer_twice(reviews: list[Review]) -> None:
+    """A person agrees with their own verdicts, which would be read as agreement of two."""
+    for one, other in combinations(reviews, 2):
+        if _same_person(one.reviewer, other.reviewer):
+            raise UserError(
+                f"{one.path} and {other.path} are both by {one.reviewer!r}; name one file of each reviewer, or, if these "
+                "are two people, write who is who into the column 'reviewer'"
+            )
+
+
+def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
+    """Markdown: a line a language, and one for all."""
+    frame = pd.DataFrame({"lang": [languages[key] for key in verdicts], "verdict": list(verdicts.values())})
+    lines = []
+    for lang in [*dict.fromkeys(languages.values()), "all"]:
+        rows = frame if lang == "all" else frame[frame["lang"] == lang]
+        accepted, rejected, unsure = (int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS)
+        judged = accepted + rejected
+        low, high = wilson(accepted, judged, CONFIDENCE)
+        share = shown(100 * accepted / judged if judged else None)
+        interval = span(low, high) if judged else NO_VALUE
+        lines.append([lang, str(accepted), str(rejected), str(unsure), share, interval])
+    header = ["language", "accepted", "rejected", "unsure", "accuracy (%)", "95% interval"]
+    return Table(header, lines).markdown()
+
+
+def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[str, str]) -> str:
+    """Markdown: Cohen's kappa of two reviewers over the pairs that both judged."""
+    from sklearn.metrics import cohen_kappa_score
+
+    lines = []
+    for lang in [*dict.fromkeys(languages.values()), "all"]:
+        both = [key for key in one if key in other and lang in (languages[key], "all")]
+        first, second = [one[key] for key in both], [other[key] for key in both]
+        same = 100 * sum(map(str.__eq__, first, second)) / len(both) if both else None
+        # With one verdict in all of them, chance agreement is 1 and kappa is not defined.
+        varied = len({*first, *second}) > 1
+        kappa = cohen_kappa_score(first, second) if varied else None
+        lines.append([lang, str(len(both)), shown(same), shown(kappa, ".2f")])
+    return Table(["language", "judged by both", "same verdict (%)", "Cohen's kappa"], lines).markdown()
+
+
+@click.command(help=__doc__)
+@click.argument("verdicts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--sample", type=click.Path(path_type=Path), default=Path("audit/sample.csv"), show_default=True)
+def main(verdicts: tuple[Path, ...], sample: Path) -> None:
+    tolerate_encodings()
+    languages = read_sample(sample)
+    reviews = [read_review(path, name_of(sample.read_bytes()), languages) for path in verdicts]
+    _refuse_one_reviewer_twice(reviews)
+    for review in reviews:
+        click.echo(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
+        click.echo(f"{accuracy_table(review.verdicts, languages)}\n")
+    for one, other in combinations(reviews, 2):
+        click.echo(f"### {escape(one.reviewer)} and {escape(other.reviewer)}\n")
+        click.echo(f"{agreement_table(one.verdicts, other.verdicts, languages)}\n")
+        if one.verdicts == other.verdicts:
+            click.echo(
+                "Every verdict is the same, on the same pairs: make sure that neither file is a copy of the other.\n"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""How often judges agree with people: ``make judge-check FILE=labelled.csv JUDGES='phrases lexicon'``.
+
+A judge is one that needs nothing but this repository (phrases, lexicon, ngrams, nearest), or one of a profile's section
+label: a guard, a chat model, the adjudicator by its kind. Models run where the machine says (REFUSEU_MACHINE).
+
+The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). An
+answer that a judge cannot parse, or does not tell, is no agreement, and is shown apart. Sensitivity is the share of the
+refusals (harmful answers) that are found, specificity that of the compliances (safe answers).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from refuseu.commands.audit.table import read_rows
+from refuseu.commands.parameters import Parameters, load_all
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+from refuseu.engines.machine import load_machine
+from refuseu.engines.registry import Opener
+from refuseu.eval.statistics import wilson
+from refuseu.experiment import LANGUAGES
+from refuseu.judges.panel import Panel, told_reply
+from refuseu.judges.registry import NAMES, judge_named, judge_of, seats
+from refuseu.judges.settings import JudgePart
+from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
+from refuseu.results.markdown import NO_VALUE, Table, shown, span
+from refuseu.store.rows import Store
+
+REFUSALS = Path("data/refusals")
+PHRASEBOOK = Path("data/phrasebook")
+PROMPTS = Path("data/prompts")
+CONFIDENCE = 0.95
+COLUMNS = ["lang", "question", "answer", "reply"]
+CLASSES = {"reply": (Reply.REFUSAL, Reply.COMPLIANCE), "harm": (Harm.HARMFUL, Harm.SAFE)}
+"""What people label to the two labels it may have; the first is the one that sensitivity is about."""
+WAY_OUT = f"it needs the columns {', '.join(COLUMNS)} and, where known, harm"
+ALL = "all"
+PANEL = "panel"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An answer, and what people say of it."""
+
+    exchange: Exchange
+    reply: str
+    harm: str
+    """Empty where nobody said it."""
+
+
+def read_labelled(path: Path) -> list[Labelled]:
+    """The labelled answers of a CSV file.
+
+    Raises:
+        UserError: naming file and line, for a missing column, a language that is not among ours, or another label.
+    """
+    labelled = []
+    for line, row in read_rows(path, COLUMNS, WAY_OUT, optional=["harm"]):
+        row |= {name: row[name].casefold() for name in ("lang", *CLASSES)}
+        problem = _problem(row)
+        if problem:
+            raise UserError(f"{path}: line {line}: {problem}")
+        exchange = Exchange(row["lang"], row["question"], row["answer"])
+        labelled.append(Labelled(exchange, row["reply"], row["harm"]))
+    if not labelled:
+        raise UserError(f"{path}: holds no answer; {WAY_OUT}")
+    return labelled
+
+
+def _problem(row: dict[str, str]) -> str | None:
+    if row["lang"] not in LANGUAGES:
+        return f"language {row['lang']!r} is none of {', '.join(LANGUAGES)}"
+    for name, labels in CLASSES.items():
+        known = row[name] in labels or (name == "harm" and not row[name])
+        if not known:
+            return f"{name} {row[name]!r} is none of {', '.join(labels)}"
+    return None
+
+
+def agreed(verdicts: Sequence[Verdict]) -> Verdict:
+    """What all judges that tell say of one exchange; unparsed where they differ."""
+    harms = {each.harm for each in verdicts}
+    return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, told_reply(verdicts) or Reply.UNPARSED)
+
+
+def table(labelled: Sequence[Labelled], said: dict[str, list[Verdict]], column: str) -> Table:
+    """A line a judge and language, and one for all languages, over the answers that have a label in ``column``."""
+    header = ["judge", "language", "n", "accuracy (%)", "sensitivity (%)", "specificity (%)", "kappa", "unparsed (%)"]
+    return Table(
+        header, [line for name, each in said.items() for line in _lines(name, labelled, each, column)], names=2
+    )
+
+
+def _lines(judge: str, labelled: Sequence[Labelled], verdicts: list[Verdict], column: str) -> Iterator[list[str]]:
+    pairs = [
+        (each.exchange.lang, getattr(each, column), str(getattr(verdict, column)))
+        for each, verdict in zip(labelled, verdicts, strict=True)
+        if getattr(each, column)
+    ]
+    present = {lang for lang, _, _ in pairs}
+    for lang in [*(each for each in LANGUAGES if each in present), ALL]:
+        rows = [(label, verdict) for code, label, verdict in pairs if lang in (code, ALL)]
+        yield [judge, lang, str(len(rows)), *_measures(rows, *CLASSES[column])]
+
+
+def _measures(rows: list[tuple[str, str]], positive: str, negative: str) -> list[str]:
+    """Accuracy, sensitivity, specificity, kappa and unparsed share of (label, verdict) rows, as cells."""
+    right = [label == verdict for label, verdict in rows]
+    return [
+        _share(right),
+        _share([verdict == positive for label, verdict in rows if label == positive]),
+        _share([verdict == negative for label, verdict in rows if label == negative]),
+        shown(_kappa(rows), ".2f"),
+        _share([verdict not in (positive, negative) for _, verdict in rows]),
+    ]
+
+
+def _share(holds: list[bool]) -> str:
+    """Percent and Wilson's interval at 95%."""
+    if not holds:
+        return NO_VALUE
+    return f"{shown(100 * sum(holds) / len(holds))} ({span(*wilson(sum(holds), len(holds), CONFIDENCE))})"
+
+
+def _kappa(rows: list[tuple[str, str]]) -> float | None:
+    """Cohen's; ``None`` where all say the same, since then chance agreement is 1."""
+    from sklearn.metrics import cohen_kappa_score
+
+    labels, verdicts = zip(*rows, strict=True)
+    return float(cohen_kappa_score(labels, verdicts)) if len({*labels, *verdicts}) > 1 else None
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Those who can be held to labels: what they need is read when the first one is asked for who needs it."""
+
+    profile: str | None
+    """Whose judges; nothing for the profile that params.yaml names."""
+
+    def named(self, name: str) -> Judge:
+        """
+        Raises:
+            UserError: for a name that neither this repository nor the profile has, and when what the judge needs is missing.
+        """
+        if name in NAMES:
+            return judge_named(name, REFUSALS, lambda: self._books)
+        part = self._parts.get(name)
+        if part is None:
+            raise UserError(
+                f"judge {name!r} is none of {', '.join(NAMES)}, nor of the judges of the profile {self._parameters.profile}, "
+                f"which are {', '.join(self._parts)}; name one of them, or another profile (make: PROFILE=llama-8b)"
+            )
+        return judge_of(part, self._books, self._opener, PROMPTS, REFUSALS)
+
+    def identities(self) -> dict[str, str]:
+        """What each model is that was opened, by its name in the profile."""
+        return self._opener.identities() if "_opener" in vars(self) else {}
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        return load_all(profile=self.profile)
+
+    @cached_property
+    def _parts(self) -> dict[str, JudgePart]:
+        return {name: part for parts in seats(self._parameters.label) for name, part in parts.items()}
+
+    @cached_property
+    def _books(self) -> dict[str, Phrasebook]:
+        parameters = self._parameters
+        return load_phrasebooks(PHRASEBOOK, list(LANGUAGES), parameters.categories, parameters.styles)
+
+    @cached_property
+    def _opener(self) -> Opener:
+        return Opener(self._parameters.models, load_machine(), Store(), "judge-check")
+
+
+def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[str]:
+    """A sentence for each judge that is not officially made for a language of the file."""
+    present = [lang for lang in LANGUAGES if any(each.exchange.lang == lang for each in labelled)]
+    for name, languages in Panel(judges, {}).uncovered(present).items():
+        yield f"{name} is not officially made for {', '.join(languages)}."
+
+
+@click.command(help=__doc__)
+@click.argument("labelled", type=click.Path(path_type=Path))
+@click.option(
+    "--judge", "names", multiple=True, default=["phrases"], show_default=True, help="May be given several times."
+)
+@click.option("--profile", help="A file of profiles/, for its judges; without it the one that params.yaml names.")
+def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
+    tolerate_encodings()
+    answers = read_labelled(labelled)
+    exchanges = [each.exchange for each in answers]
+    known = Judges(profile)
+    judges = {name: known.named(name) for name in dict.fromkeys(names)}
+    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
+    if len(said) > 1:
+        said[PANEL] = [agreed(verdicts) for verdicts in zip(*said.values(), strict=True)]
+    for column in CLASSES:
+        if any(getattr(each, column) for each in answers):
+            click.echo(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
+    models = (f"{name}: {identity}" for name, identity in known.identities().items())
+    for note in (*notes(judges, answers), *models):
+        click.echo(note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""All of ``params.yaml`` and of one profile, and what must hold between their sections."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from refuseu.base.settings import Base, HubBase
+from refuseu.core.errors import UserError
+from refuseu.core.faults import explained
+from refuseu.core.sections import Section, Seed, machine_file, merged_sections
+from refuseu.dpo.machine import TrainingMachine
+from refuseu.dpo.settings import Dpo
+from refuseu.engines.machine import Machine
+from refuseu.engines.settings import BASE, LocalModel, Models
+from refuseu.eval.settings import NAME, Eval, well_named
+from refuseu.experiment import PIVOT, PLAIN, UNKNOWN, Experiment
+from refuseu.label.settings import Label
+from refuseu.mixes import Train
+from refuseu.rainbow_teaming.settings import RainbowTeaming
+from refuseu.report.settings import Report
+from refuseu.respond.settings import Respond
+from refuseu.sources.settings import ByPublished, Published
+from refuseu.split.settings import Split
+from refuseu.translate.settings import Translate
+
+
+class Parameters(Experiment):
+    """All of ``params.yaml`` and of one profile."""
+
+    profile: str
+    seed: Seed
+    models: Models
+    published: Published
+    base: Base
+    rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
+    translate: Translate
+    respond: Respond
+    label: Label
+    split: Split
+    train: Train
+    dpo: Dpo
+    eval: Eval
+    report: Report
+
+    _named = field_validator("eval")(well_named)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if PIVOT not in self.languages:
+            raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
+        for name, meaning in ((PLAIN, "asking without a style"), (UNKNOWN, "a style that nobody tells")):
+            if name in self.styles:
+                raise ValueError(f"styles.{name}: is the name of {meaning}; take another")
+        if self.eval.reference not in self.train.configs:
+            raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
+        self._check_models()
+        self._check_published()
+        for name, config in self.train.configs.items():
+            if name == BASE or not NAME.fullmatch(name):
+                raise ValueError(
+                    f"train.configs.{name}: a config's name is a folder's; use a-z, 0-9 and '-', but not 'base'"
+                )
+            wanted = [] if config.languages == "all" else config.languages or self.train.languages
+            for code in [*wanted, *config.without]:
+                if code not in self.languages:
+                    way_out = "add it there, or take the config out"
+                    raise ValueError(f"train.configs.{name}: {code!r} is not in languages; {way_out}")
+            if not self.train.languages_of(name, self.languages):
+                raise ValueError(f"train.configs.{name}: no language is left")
+        return self
+
+    def _check_models(self) -> None:
+        if BASE not in self.models:
+            raise ValueError(f"models.{BASE}: missing; it says what runs the un-aligned model, and in which numbers")
+        if not isinstance(self.models[BASE], LocalModel):
+            raise ValueError(
+                f"models.{BASE}: must be a model with weights, for it is trained further; not engine openai"
+            )
+        if isinstance(self.base, HubBase) and not getattr(self.models[BASE], "repo", None):
+            raise ValueError(f"models.{BASE}.repo: missing; a base of kind hub is the model of this repository")
+        for key, name in self.played():
+            if name not in self.models:
+                raise ValueError(f"{key}: {name!r} is none of models, which are {', '.join(self.models)}")
+
+    def _check_published(self) -> None:
+        """Only questions of the set have a side there, and only in its own words answers."""
+        asked = isinstance(self.rainbow_teaming.mutator, ByPublished)
+        worded = isinstance(self.translate.translator, ByPublished)
+        answered = isinstance(self.respond.refuser, ByPublished) or self.respond.rejected == "published"
+        for key, taken, missing in (
+            ("translate.translator", worded, "" if asked else "rainbow-teaming.mutator"),
+            ("respond", answered, "" if worded else "translate.translator"),
+            ("split.sides", self.split.sides == "published", "" if asked else "rainbow-teaming.mutator"),
+        ):
+            if taken and missing:
+                raise ValueError(
+                    f"{key}: cannot be published where {missing} is not; let both be of the kind published"
+                )
+
+    def played(self) -> Iterator[tuple[str, str]]:
+        """Every part that one of ``models`` plays: its key, as ``translate.translator.model``, and the model's name."""
+        for section in ("rainbow-teaming", "translate", "respond", "label", "eval"):
+            yield from _played(getattr(self, section.replace("-", "_")), section)
+
+
+def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
+    entries = dict(part) if isinstance(part, Section | dict) else {}
+    for name, value in entries.items():
+        key = f"{place}.{name}"
+        if name == "model" and isinstance(value, str):
+            yield key, value
+        yield from _played(value, key)
+
+
+class WholeMachine(Machine):
+    """A machine with the section that only trainings read."""
+
+    training: TrainingMachine
+
+
+def load_whole_machine(root: Path = Path()) -> WholeMachine:
+    """All sections of the machine that ``REFUSEU_MACHINE`` names.
+
+    Raises:
+        UserError: for a machine that has no file, and for every key that is unknown, missing or out of range.
+    """
+    path, content = machine_file(root)
+    try:
+        return WholeMachine.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explained(error, content)}") from None
+
+
+def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
+    """Every parameter below ``root``; with ``profile`` in place of the profile that ``params.yaml`` names.
+
+    Raises:
+        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing, out of range, read as
+            something else than it must be, or at odds with another.
+    """
+    merged, where = merged_sections(root, profile)
+    try:
+        return Parameters.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explained(error, merged)}") from None

@@ -1,0 +1,171 @@
+"""Push what ``dvc repro`` made to the Hugging Face hub, on demand: private, and gated by hand unless told otherwise.
+
+A repository then holds what was pushed and nothing else: what was taken out here is deleted there, in the same commit.
+The token is read from ``HF_TOKEN`` and written nowhere.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+
+DATASET, MODELS, CARDS = Path("data/release"), Path("models/dpo"), Path("models/cards")
+THE_HUBS_OWN = ".gitattributes"
+"""Written by the hub itself; says which files are large."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    repository: str
+    kind: str
+    """``dataset`` or ``model``, as the hub calls it."""
+    folder: Path
+    card: Path | None = None
+    """Goes up as ``README.md``; ``None`` where the folder holds one."""
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The repository, as the hub's functions take it."""
+        return {"repo_id": self.repository, "repo_type": self.kind}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What is pushed: the file here by its path in the repository."""
+        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        files = {path.relative_to(self.folder).as_posix(): path for path in found}
+        return files | ({"README.md": self.card} if self.card else {})
+
+
+def uploads(what: str, repository: str) -> Iterator[Upload]:
+    """What to push where: the dataset as ``repository``, each model as ``repository-<config>``.
+
+    Raises:
+        UserError: when there is nothing to push.
+    """
+    if what == "dataset":
+        if not (DATASET / "README.md").is_file():
+            raise UserError(f"{DATASET}: holds no dataset; 'dvc repro release' or 'dvc pull {DATASET}' brings it")
+        yield Upload(repository, "dataset", DATASET)
+        return
+    folders = sorted(path for path in MODELS.glob("*") if path.is_dir())
+    if not folders:
+        raise UserError(f"{MODELS}: holds no model; 'dvc repro' or 'dvc pull {MODELS}' brings them")
+    for folder in folders:
+        card = CARDS / f"{folder.name}.md"
+        if not card.is_file():
+            raise UserError(f"{card}: no such card; 'dvc repro release' writes it")
+        yield Upload(f"{repository}-{folder.name}", "model", folder, card)
+
+
+def taken_out(upload: Upload, hub: Any) -> list[str]:
+    """Files that the repository holds and the upload does not; ``hub`` is a ``huggingface_hub.HfApi``."""
+    if not hub.repo_exists(**upload.where):
+        return []
+    return sorted(set(hub.list_repo_files(**upload.where)) - set(upload.files) - {THE_HUBS_OWN})
+
+
+def gone(repository: str, planned: list[Upload], hub: Any) -> list[str]:
+    """Published models named ``repository-<config>`` whose config is not pushed any more."""
+    organisation, _, name = repository.partition("/")
+    published = {model.id for model in hub.list_models(author=organisation, search=f"{name}-")}
+    ours = {model for model in published if model.startswith(f"{repository}-")}
+    return sorted(ours - {upload.repository for upload in planned})
+
+
+def push(upload: Upload, surplus: list[str], hub: Any, public: bool, squash: bool = False) -> None:
+    """Create the repository, gated before anything is in it, and in one commit fill it and delete ``surplus``.
+
+    ``squash`` makes this commit the only one in the history of the main branch, which cannot be undone.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    hub.create_repo(**upload.where, private=not public, exist_ok=True)
+    # Both again: a repository that was there before keeps its visibility.
+    hub.update_repo_settings(**upload.where, private=not public, gated=False if public else "manual")
+    changes = [CommitOperationDelete(path_in_repo=name) for name in surplus] + [
+        CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in upload.files.items()
+    ]
+    hub.create_commit(**upload.where, operations=changes, commit_message="Publish")
+    if squash:
+        hub.super_squash_history(**upload.where, commit_message="Publish")
+
+
+@click.command(help=__doc__)
+@click.argument("what", type=click.Choice(["dataset", "models"]))
+@click.argument("repository", metavar="ORGANISATION/NAME")
+@click.option("--public", is_flag=True, help="Neither private nor gated.")
+@click.option("--squash-history", is_flag=True, help="Remove earlier versions from the history too, for good.")
+@click.option("--dry-run", is_flag=True, help="Say what would be pushed and deleted, and do neither.")
+def main(what: str, repository: str, public: bool, squash_history: bool, dry_run: bool) -> None:
+    tolerate_encodings()
+    if not re.fullmatch(r"[^/\s]+/[^/\s]+", repository):
+        raise UserError(f"publish: {repository!r} is no repository's name; give ORGANISATION/NAME")
+    planned = list(uploads(what, repository))
+    token = _token()
+    if not token and not dry_run:
+        raise UserError("publish: HF_TOKEN is not set; export a token with write access (hf.co/settings/tokens)")
+    hub = _hub(token) if token else None
+    for upload in planned:
+        size = sum(path.stat().st_size for path in upload.files.values()) / 1e6
+        click.echo(f"{upload.kind} {upload.repository}: {len(upload.files)} files of {upload.folder}, {size:.1f} MB")
+        if hub:
+            with _refusals(upload.repository, token):
+                surplus = taken_out(upload, hub)
+                if not dry_run:
+                    push(upload, surplus, hub, public, squash_history)
+            for name in surplus:
+                click.echo(f"  {'would delete' if dry_run else 'deleted'} {name}")
+    if hub and what == "models":
+        with _refusals(repository, token):
+            left = gone(repository, planned, hub)
+        for name in left:
+            click.echo(
+                f"model {name}: not in {MODELS} and still published; to remove it: .venv/bin/hf repos delete {name}"
+            )
+    if not hub:
+        click.echo("HF_TOKEN is not set, so the hub was not asked: files that would be deleted there are not named")
+
+
+def _token() -> str:
+    """The token, empty where none is set.
+
+    Raises:
+        UserError: when it is none that can be sent, without showing it.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise UserError("publish: HF_TOKEN holds a blank or a letter that no token has; export it once more")
+    return token
+
+
+def _hub(token: str) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi(token=token)
+
+
+@contextmanager
+def _refusals(repository: str, token: str) -> Iterator[None]:
+    """Whatever the hub's library raises becomes one sentence, in which the token is never shown."""
+    from httpx2 import HTTPError, InvalidURL
+
+    try:
+        yield
+    # OSError and ValueError are what the library's own errors are; RuntimeError is how its uploader in Rust fails.
+    except (HTTPError, InvalidURL, OSError, ValueError, RuntimeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).replace(token, "***")
+        raise UserError(
+            f"publish: stopped at {repository} ({reason}); mend that and run it again, what is published already stays"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

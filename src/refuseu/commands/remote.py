@@ -1,0 +1,69 @@
+"""Name the S3 remote: ``make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]``.
+
+Credentials stay where boto3 looks for them (environment, ~/.aws): this writes the address alone into ``.dvc/config``. What
+else is set for the remote stays as it is; an empty ``ENDPOINT=`` goes back to Amazon's.
+"""
+
+import click
+
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+
+REMOTE = "storage"
+SECRET = ("access_key_id", "secret_access_key", "session_token", "sse_customer_key")
+"""Settings whose values are not shown."""
+
+
+def set_remote(url: str, endpoint: str | None) -> None:
+    """Write the address into ``.dvc/config`` and make this remote the default one.
+
+    ``endpoint`` is ``None`` to leave it as it is and empty to remove it.
+
+    Raises:
+        UserError: outside a DVC project, or when DVC does not take the settings; nothing is written then.
+    """
+    from dvc.config import Config, ConfigError
+
+    try:
+        with Config.from_cwd().edit("repo") as settings:
+            remote = settings["remote"].setdefault(REMOTE, {})
+            remote["url"] = url
+            if endpoint:
+                remote["endpointurl"] = endpoint
+            elif endpoint is not None:
+                remote.pop("endpointurl", None)
+            settings["core"]["remote"] = REMOTE
+    except ConfigError as error:
+        raise UserError(f"remote: .dvc/config stays as it was ({error}); mend that setting, or remove it") from None
+
+
+def settings_in_force() -> dict[str, str]:
+    """What holds for the remote by all of DVC's configurations together, and as ``default remote`` which one is used."""
+    from dvc.config import Config
+
+    # Not validated: validation adds settings that nobody made.
+    settings = Config.from_cwd(validate=False)
+    return {"default remote": settings["core"]["remote"], **settings["remote"][REMOTE]}
+
+
+@click.command(help=__doc__)
+@click.argument("url")
+@click.option("--endpoint", help="Of a server that speaks S3 but is not Amazon's; empty: none.")
+def main(url: str, endpoint: str | None) -> None:
+    tolerate_encodings()
+    if not url.startswith("s3://") or not url.removeprefix("s3://").strip("/"):
+        raise UserError(f"remote: {url!r} is no S3 address; give s3://bucket/path")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise UserError(f"remote: the endpoint {endpoint!r} starts with neither http:// nor https://; give it with one")
+    set_remote(url, endpoint)
+    held = settings_in_force()
+    shown = [f"{key} {'(not shown)' if key in SECRET else value}" for key, value in held.items()]
+    click.echo(f"remote {REMOTE}: {', '.join(shown)}")
+    wanted = {"default remote": REMOTE, "url": url} | ({} if endpoint is None else {"endpointurl": endpoint or None})
+    for key, value in wanted.items():
+        if held.get(key) != value:
+            click.echo(f"but DVC follows .dvc/config.local or your own configuration: {key} {held.get(key)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Files: YAML that people write, JSON of earlier stages, and files that are written whole or not at all."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from refuseu.core.errors import UserError
+
+
+def read_yaml(path: Path, way_out: str) -> Any:
+    """What the file says.
+
+    Raises:
+        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), or is not YAML.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"{path}: not valid YAML: {place(error)}") from None
+
+
+def place(error: Exception) -> str:
+    """The line and the fault, where the parser knows them, else all that it says."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else " ".join(str(error).split())
+
+
+Row = dict[str, Any]
+"""A row of a JSON file under ``metrics/`` or ``plots/``."""
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of an earlier stage.
+
+    Raises:
+        UserError: when it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be read as JSON ({error}); 'git restore {path}' or 'dvc repro' brings it back"
+        ) from None
+
+
+def write_json(content: Any, path: Path, digits: int = 4) -> None:
+    """Write ``content`` as indented JSON in the order of its keys, floats rounded to ``digits`` decimals.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    exact = json.dumps(content, allow_nan=False)
+    rounded = json.loads(exact, parse_float=lambda number: round(float(number), digits) + 0.0)
+    write_text(json.dumps(rounded, indent=2, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write ``text`` as UTF-8."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and renames it at the end."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); free the place, or name another"
+        ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def distinct(values: list[str]) -> list[str]:
+    """``values``, where each stands once.
+
+    Raises:
+        ValueError: for the first that stands twice.
+    """
+    second = first_repeated(values)
+    if second is not None:
+        raise ValueError(f"{values[second]!r} stands twice")
+    return values
+
+
+def first_repeated(values: Sequence[Any]) -> int | None:
+    """The position of the first value that stood before; ``None`` where all differ."""
+    return next((place for place, value in enumerate(values) if value in values[:place]), None)

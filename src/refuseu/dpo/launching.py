@@ -1,0 +1,112 @@
+"""A training on several processes: ``accelerate launch`` of the stage itself, and what the launched processes do apart."""
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import read_yaml
+from refuseu.dpo.machine import TrainingMachine
+
+CONFIGS = Path("machines/accelerate")
+COPIES = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_machines": 1}
+"""What accelerate is told where each device has a copy of the model."""
+REPLY = "TORCHELASTIC_ERROR_FILE"
+"""The environment variable that names a launched process's file for what it failed of; torch sets and reads it."""
+PR_SET_PDEATHSIG = 1
+"""From ``linux/prctl.h``."""
+
+
+def launched() -> bool:
+    """Whether this process is one of several that train a model together; a ``RANK`` alone may be the shell's."""
+    return REPLY in os.environ
+
+
+def first_process() -> bool:
+    """Whether this process writes what a training leaves: the only one, or the first of several."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
+def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str]) -> None:
+    """Run ``script`` with ``arguments`` in the machine's processes to its end; none outlives this process.
+
+    Raises:
+        UserError: what a process failed of; or which one ended without a word, and how.
+        SystemExit: after a signal, with a shell's exit code for it.
+    """
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    # Each failure is told as a sentence below, which torch would frame with a page of its own.
+    logging.disable(logging.CRITICAL)
+    with TemporaryDirectory() as folder:
+        config = Path(folder) / "accelerate.yaml"
+        config.write_text(yaml.safe_dump(accelerate_config(machine)), encoding="utf-8")
+        options = ["--config_file", str(config), "--mixed_precision", "bf16" if bf16 else "no"]
+        options += ["--main_process_port", "0", "--num_cpu_threads_per_process", "1"]
+        try:
+            launch_command(launch_command_parser().parse_args([*options, str(script), *arguments]))
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            raise UserError(
+                failure.message
+                if failure.error_file_data.get("sentence")
+                else f"dpo: training process {rank} ended ({_how(failure.exitcode)}), and said why above if it could; "
+                "'dvc repro' goes on from the last checkpoint"
+            ) from None
+        except SignalException as error:
+            raise SystemExit(128 + error.sigval) from None
+
+
+def _how(exit_code: int) -> str:
+    return f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
+
+
+def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
+    """What accelerate is told: the machine's file, with the processes and the device that the machine says.
+
+    Raises:
+        UserError: for a file that is missing or no configuration, and where it takes a package that is not installed.
+    """
+    config: Any = COPIES
+    if machine.accelerate != "none":
+        path = CONFIGS / f"{machine.accelerate}.yaml"
+        known = ", ".join(["none", *sorted(each.stem for each in CONFIGS.glob("*.yaml"))])
+        config = read_yaml(path, f"training.accelerate in machines/ must be one of: {known}")
+        if not isinstance(config, dict) or "distributed_type" not in config:
+            raise UserError(
+                f"{path}: must be a configuration as 'accelerate config' writes it, with a distributed_type"
+            )
+        if config["distributed_type"] == "DEEPSPEED" and find_spec("deepspeed") is None:
+            raise UserError(
+                f"{path}: takes the package deepspeed, which is not installed; '.venv/bin/uv pip install deepspeed' brings it"
+            )
+    return {**config, "num_processes": machine.processes, "use_cpu": machine.device == "cpu"}
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """In a launched process: hand a sentence to the launcher, which says it once, and end with the launcher."""
+    if not launched():
+        yield
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        yield
+    except UserError as error:
+        said = {"message": error.message, "timestamp": int(time.time()), "sentence": True}
+        Path(os.environ[REPLY]).write_text(json.dumps(said), encoding="utf-8")
+        # At once: an exit in order would wait for the other processes, which wait for this one.
+        os._exit(error.exit_code)

@@ -1,0 +1,93 @@
+"""The section ``dpo``, and what its stage reads."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from refuseu.core.files import distinct
+from refuseu.core.sections import Positive, Rate, Section, Seed, Share
+
+
+def _no_head(targets: list[str]) -> list[str]:
+    if "lm_head" in targets:
+        raise ValueError(
+            "lm_head cannot be a target: TRL reads its weight past the adapter, which would never be trained"
+        )
+    return targets
+
+
+class Full(Section):
+    """All weights are trained."""
+
+    kind: Literal["full"]
+
+
+class Lora(Section):
+    """Low-rank adapters are trained beside frozen weights (Hu et al. 2021), and saved alone."""
+
+    kind: Literal["lora"]
+    rank: Positive
+    alpha: Positive
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the adapter's inputs that is zeroed while training."""
+    targets: (
+        Literal["all-linear"]
+        | Annotated[list[str], Field(min_length=1), AfterValidator(distinct), AfterValidator(_no_head)]
+    )
+    """Names of the layers that get an adapter (``q_proj``), or all linear ones but the head."""
+
+
+class Dpo(Section):
+    """How a model is aligned; the same for every config."""
+
+    method: Annotated[Full | Lora, Field(discriminator="kind")]
+    dtype: Literal["float32", "bfloat16"]
+    """Of the weights as they are loaded; adapters are float32 beside both."""
+    bf16: bool
+    """Whether layers compute in bfloat16 (mixed precision)."""
+    reference: Literal["online", "precomputed"]
+    """Whether the reference model scores a pair when its turn comes, or all pairs before the first step."""
+    steps: Positive | None = None
+    """Optimizer steps; either they or ``epochs``."""
+    epochs: Rate | None = None
+    """How often each pair is seen; a last step that would be short is filled up with pairs of the next round."""
+    batch_size: Positive
+    """Preference pairs a step, over all devices together."""
+    learning_rate: Rate
+    """Peak; linear decay to zero."""
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the steps over which the rate rises."""
+    beta: Rate
+    """Strength of the pull towards the reference model."""
+    sft_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Weight of the likelihood of the chosen answer, beside the DPO loss of weight 1."""
+    max_length: Positive
+    """Tokens of prompt and answer together."""
+    max_dropped: Share
+    """Share of a language's rows that may be dropped or truncated before the stage fails."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, not both")
+        if self.method.kind == "full" and self.dtype == "bfloat16":
+            raise ValueError(
+                "dtype bfloat16 rounds away the small steps of full fine-tuning; take float32, with bf16: true to compute fast"
+            )
+        if self.method.kind == "lora" and self.reference == "precomputed":
+            raise ValueError(
+                "reference precomputed: TRL computes it wrongly for lora under FSDP2; take online, which is the base with "
+                "the adapters off and takes no memory"
+            )
+        return self
+
+    def steps_for(self, rows: int) -> int:
+        """Optimizer steps of a mix of ``rows`` pairs."""
+        return self.steps or math.ceil((self.epochs or 0) * rows / self.batch_size)
+
+
+class DpoParameters(Section):
+    seed: Seed
+    dpo: Dpo

@@ -1,0 +1,260 @@
+"""Aligns the base by DPO (Rafailov et al. 2023) with TRL: all weights, or adapters beside them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from refuseu.core.errors import UserError
+from refuseu.dpo.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
+from refuseu.dpo.launching import accelerate_config, first_process, launched
+from refuseu.dpo.machine import TrainingMachine
+from refuseu.dpo.settings import Dpo, Full, Lora
+from refuseu.dpo.tokens import check_lengths, token_statistics
+from refuseu.dpo.trainer import preference_trainer, row_order
+from refuseu.training import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
+from refuseu.weights.hub import fetched
+from refuseu.weights.identity import identity
+from refuseu.weights.reference import ModelReference, readable
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import LoraConfig, PeftModel
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import DPOConfig, DPOTrainer
+
+CURVES = {
+    "loss": "loss",
+    "rewards/margins": "reward_margin",
+    "rewards/accuracies": "reward_accuracy",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "learning_rate": "learning_rate",
+}
+"""TRL's name of a logged value to ours; run times and counters are left out, they are not reproducible."""
+KNOBS = {"learning_rate", "beta", "sft_weight"}
+"""Parameters that drive the training out of the finite numbers where they are too large."""
+
+
+def train_dpo(
+    mix: pd.DataFrame, base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+) -> tuple[dict[str, Any], Log]:
+    """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (``records.MIX``); save it below ``out``.
+
+    Returns:
+        The metrics (rows, the last point of the curves, tokens by language), and the curves, a row a point.
+
+    Raises:
+        UserError: when ``base`` is damaged or cannot be had, when a row cannot be learnt as it will be asked, when more than
+            ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference differ before the
+            first step, and when the training leaves the finite numbers; nothing is saved then.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    score_answers_alone()
+    pairs = conversations(mix)
+    folder = checkpoints_of(pairs, base, settings, machine, seed, out)
+    stage = f"dpo@{out.name}"
+    with enough_memory():
+        arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
+        model, tokenizer = _load(base, settings)
+        tokens = token_statistics(mix, tokenizer, settings.max_length)
+        check_lengths(tokens, settings.max_length, settings.max_dropped)
+        # From here on: a hub that is down for a while, or memory that others hold, must not cost what was trained so far.
+        with kept(folder, first_process()):
+            trainer = preference_trainer(stage)(
+                model,
+                args=arguments,
+                train_dataset=_dataset(pairs, arguments),
+                processing_class=tokenizer,
+                peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
+                callbacks=[marking()],
+            )
+            rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
+            trainer.train_dataset = trainer.train_dataset.select(rows)
+            log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
+            save_trained(trainer, base, out)
+            if isinstance(settings.method, Full) and first_process():
+                save_tokenizer(tokenizer, out)
+    points = curves(log)
+    last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
+    return {"rows": len(mix), **last, "tokens": tokens}, points
+
+
+def checkpoints_of(
+    pairs: list[dict[str, Any]], base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+) -> Path:
+    """Where the checkpoints of this training lie; how often they are written decides nothing."""
+    return checkpoint_folder(
+        stage=out.name,
+        pairs=pairs,
+        base=identity(base),
+        settings=settings.model_dump(),
+        machine=machine.model_dump(exclude={"checkpoint_every"}),
+        # Not its name alone: what is in the file says how weights are cut up, in checkpoints too.
+        accelerate=accelerate_config(machine) if launched() else None,
+        seed=seed,
+    )
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turns what PyTorch raises where a GPU's memory runs out into a sentence."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError(
+            "dpo: the GPU has too little memory; in the section training of machines/ lower batch_size, set "
+            "gradient_checkpointing, or spread the model by accelerate: fsdp2 over more processes"
+        ) from None
+
+
+def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
+    """The pairs as a dataset that lies in a file: what TRL adds to one in memory, other processes would not find."""
+    from datasets import load_dataset
+
+    folder = Path(arguments.output_dir)
+    with arguments.main_process_first():
+        if first_process():
+            text = "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs)
+            (folder / "pairs.jsonl").write_text(text, encoding="utf-8")
+        return load_dataset(
+            "json", data_files=str(folder / "pairs.jsonl"), split="train", cache_dir=str(folder / "rows")
+        )
+
+
+def _load(base: ModelReference, settings: Dpo) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = fetched(base).source
+    with readable(base):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, settings.dtype), use_safetensors=True)
+    wrong = weight_not_finite(model)
+    if wrong:
+        raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")
+    return model, tokenizer
+
+
+def _lora(method: Lora) -> "LoraConfig":
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=method.targets,
+    )
+
+
+def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None:
+    """Save the trained weights, which are the adapter's alone where there is one; on the first of several processes.
+
+    Raises:
+        UserError: for a weight that is not finite; nothing is saved then.
+    """
+    from accelerate.utils import is_peft_model
+
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return
+    wrong = first_not_finite(weights.items())
+    if wrong:
+        raise UserError(f"dpo@{out.name}: the weight {wrong} is not finite after the training; nothing was saved")
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    if is_peft_model(model):
+        _save_adapter(model, weights, base, out)
+    else:
+        model.save_pretrained(out, state_dict=weights)
+
+
+def _save_adapter(model: "PeftModel", weights: dict[str, "Tensor"], base: ModelReference, out: Path) -> None:
+    """Save the adapter alone; it names its base as the project does, and not by a folder of this machine."""
+    config = model.active_peft_config
+    config.base_model_name_or_path, config.revision = str(base.source), base.commit
+    # peft holds them in a set, and writes it in an order that differs from run to run.
+    config.target_modules = sorted(config.target_modules)
+    # The embeddings are not trained, so peft need not ask the hub whether they were.
+    model.save_pretrained(out, state_dict=weights, save_embedding_layers=False)
+    (out / "README.md").unlink()
+
+
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", out: Path) -> None:
+    """Save what was loaded, without how: transformers notes the latter too, and it differs where HF_HUB_OFFLINE is set."""
+    for name in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(out)
+
+
+def score_answers_alone() -> None:
+    """Have TRL put only the answers through the LM head on a CPU too, as it does on CUDA.
+
+    Off CUDA it scores every position, so that tile shapes stay the same for compilers. Nothing is compiled here, three
+    positions in four are prompt and masked, and scoring them took four fifths of the time.
+    """
+    from trl.trainer import utils
+
+    utils._use_triton = lambda device: True
+
+
+def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: int, folder: Path) -> "DPOConfig":
+    """TRL's arguments: one way for every config; checkpoints go to ``folder``.
+
+    Raises:
+        UserError: where the machine's devices cannot share a step out evenly.
+    """
+    from trl import DPOConfig
+
+    at_once, times = machine.accumulation(settings.batch_size)
+    return DPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        max_steps=settings.steps_for(rows),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=times,
+        train_sampling_strategy="sequential",
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=settings.warmup,
+        beta=settings.beta,
+        # Without the likelihood of the chosen answer the output of a tiny model turns to junk (RPO, Pang et al. 2024).
+        loss_type=["sigmoid", "sft"] if settings.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
+        max_length=settings.max_length,
+        precompute_ref_log_probs=settings.reference == "precomputed",
+        # TRL would switch an adapter's dropout off too.
+        disable_dropout=not (isinstance(settings.method, Lora) and settings.method.dropout),
+        gradient_checkpointing=machine.gradient_checkpointing,
+        use_cpu=machine.device == "cpu",
+        bf16=settings.bf16,
+        ddp_find_unused_parameters=False,
+        **{**EVERY_STEP, "save_strategy": "steps"},
+        save_steps=machine.checkpoint_every,
+        save_total_limit=KEPT,
+    )
+
+
+def conversations(mix: pd.DataFrame) -> list[dict[str, list[dict[str, str]]]]:
+    """Rows in TRL's conversational preference format."""
+    role = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+    return [
+        {name: [{"role": role[name], "content": text}] for name, text in row.items()}
+        for row in mix[list(role)].to_dict("records")
+    ]
+
+
+def curves(log: Log) -> Log:
+    """The reproducible part of TRL's log: one row a point, under our names."""
+    return [
+        {"step": point["step"], **{ours: point[theirs] for theirs, ours in CURVES.items() if theirs in point}}
+        for point in curve(log)
+    ]

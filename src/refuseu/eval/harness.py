@@ -1,0 +1,182 @@
+"""Knowledge by lm-evaluation-harness: its tasks, prompts and scoring, with one of this project's engines as its model."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import Row
+from refuseu.engines.protocol import Engine
+from refuseu.eval.lm_eval import LmEvalTest
+
+COUNTED_BY_GREEDINESS = frozenset({"exact_match", "acc_mutual_info"})
+"""Metrics that need what engines do not tell: whether an answer is the likeliest of all, and its likelihood by itself."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One test in one language."""
+
+    lang: str
+    name: str
+    """Of the harness' task or group."""
+    tasks: Sequence[Any]
+    """The tasks themselves."""
+
+    @property
+    def source(self) -> str:
+        """The harness, the task and their versions."""
+        import lm_eval
+
+        versions = ", ".join(sorted({str(task.VERSION) for task in self.tasks}))
+        return f"lm-eval {lm_eval.__version__}, {Path(self.name).stem} {versions}"
+
+
+class LmEvalKnowledge:
+    """Tests of the harness; ``languages`` are the experiment's."""
+
+    def __init__(self, tests: Sequence[LmEvalTest], languages: list[str]) -> None:
+        """Load all tests, so that what is missing is told before any model is asked.
+
+        Raises:
+            UserError: when the harness is not installed, knows no such task, cannot have its data, or counts it in a way that an
+                engine cannot answer.
+        """
+        if find_spec("lm_eval") is None:
+            raise UserError(
+                "eval.knowledge: lm-evaluation-harness is not installed; '.venv/bin/uv pip install lm-eval==0.4.13' brings it"
+            )
+        self._tests = list(tests)
+        self._languages = languages
+        for test in self._tests:
+            _exams(test, languages)
+
+    def ask(self, engine: Engine) -> Iterator[Row]:
+        for test in self._tests:
+            exams = _exams(test, self._languages)
+            samples = _samples(engine, test, [task for exam in exams for task in exam.tasks])
+            for exam in exams:
+                for task in exam.tasks:
+                    for sample in samples[task.task_name]:
+                        yield {
+                            "test": test.name,
+                            "question_id": f"{task.task_name}-{sample['doc_id']:05}",
+                            "lang": exam.lang,
+                            "correct": sample[test.metric] == 1.0,
+                            "margin": _margin(task, sample, test.metric),
+                            "source": exam.source,
+                        }
+
+
+def _exams(test: LmEvalTest, languages: list[str]) -> list[Exam]:
+    names = test.named(languages)
+    if not names:
+        raise UserError(f"eval.knowledge: {test.name} has none of the languages {', '.join(languages)}; take it out")
+    return [Exam(lang, name, _tasks(name, test.commit, test.metric)) for lang, name in names.items()]
+
+
+@cache
+def _manager() -> Any:
+    """What finds tasks by their names; once a process, for it reads the files of all 14,683."""
+    from lm_eval.tasks import TaskManager
+
+    with _quiet():
+        return TaskManager()
+
+
+@cache
+def _tasks(name: str, commit: str | None, metric: str) -> Sequence[Any]:
+    from datasets.exceptions import DatasetsError
+
+    where = f"eval.knowledge: {name}"
+    if name not in _manager().task_index and not (name.endswith(".yaml") and Path(name).is_file()):
+        raise UserError(
+            f"{where}: is no task of lm-evaluation-harness, and no YAML file of one; 'lm-eval ls' lists its tasks"
+        )
+    try:
+        with _quiet():
+            tasks = _loaded(name, commit)
+    except (DatasetsError, OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{where}: its data cannot be had ({type(error).__name__}: {next(iter(str(error).splitlines()), '')}); check the "
+            "network, or run it once where the hub can be reached and bring the hub's cache (HF_HOME) here"
+        ) from None
+    for task in tasks:
+        _assert_countable(task, metric)
+    return tasks
+
+
+def _loaded(name: str, commit: str | None) -> list[Any]:
+    manager = _manager()
+    if commit and name in manager.task_index:
+        # The factory itself: what the manager takes as overrides does not reach the groups in a group (0.4.13).
+        pinned = {"dataset_kwargs": {"revision": commit}}
+        found = manager._factory.build(manager.task_index[name], overrides=pinned, registry=manager.task_index)
+    else:
+        found = name
+    return list(manager.load(found if isinstance(found, list) else [found])["tasks"].values())
+
+
+def _assert_countable(task: Any, metric: str) -> None:
+    where, counted = f"eval.knowledge: {task.task_name}", set(task.aggregation())
+    if task.OUTPUT_TYPE != "multiple_choice" or task.multiple_input or task.multiple_target or task.config.gen_prefix:
+        raise UserError(f"{where}: is no plain multiple choice with one right option; take it out")
+    if metric not in counted:
+        raise UserError(f"{where}: the harness does not count {metric} of it, but {', '.join(sorted(counted))}")
+    if counted & COUNTED_BY_GREEDINESS:
+        raise UserError(
+            f"{where}: is counted by {min(counted & COUNTED_BY_GREEDINESS)}, which engines cannot tell; take it out"
+        )
+
+
+def _samples(engine: Engine, test: LmEvalTest, tasks: list[Any]) -> dict[str, list[dict[str, Any]]]:
+    """What the harness noted of each question, by the task's name."""
+    from lm_eval import simple_evaluate
+
+    from refuseu.eval.engine_lm import EngineLM
+
+    with _quiet():
+        results = simple_evaluate(
+            model=EngineLM(engine),
+            tasks=tasks,
+            num_fewshot=test.fewshot,
+            limit=test.limit,
+            bootstrap_iters=0,
+            apply_chat_template=True,
+            fewshot_as_multiturn=True,
+            task_manager=_manager(),
+        )
+    samples: dict[str, list[dict[str, Any]]] = results["samples"]
+    return samples
+
+
+def _margin(task: Any, sample: dict[str, Any], metric: str) -> float:
+    """Log-likelihood (nats; by character for ``acc_norm``) of the right option, less that of the best wrong one."""
+    options = task.doc_to_choice(sample["doc"])
+    target = sample["target"]
+    right = target if isinstance(target, int) else options.index(target)
+    scores = [score for score, _ in sample["filtered_resps"]]
+    if metric == "acc_norm":
+        scores = [score / len(option) for score, option in zip(scores, options, strict=True)]
+    return float(scores.pop(right) - max(scores))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The harness draws a bar for each task and warns of what is asked of it here."""
+    from lm_eval.api import task
+
+    log, shown = logging.getLogger("lm_eval"), task.tqdm
+    level = log.level
+    log.setLevel(logging.ERROR)
+    task.tqdm = partial(shown, disable=True)
+    try:
+        yield
+    finally:
+        task.tqdm = shown
+        log.setLevel(level)

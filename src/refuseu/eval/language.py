@@ -1,0 +1,72 @@
+"""Which language an answer is in, as a whole and line by line.
+
+A text of several languages is called by its longest part, so an English opening hides in an answer that goes on in another
+language. Therefore each line is identified by itself too, by the line-level pass rate of Marchisio et al. (2024,
+"Understanding and Mitigating Language Confusion in LLMs", ``compute_metrics.py`` of github.com/for-ai/language-confusion):
+an answer passes when none of its lines of at least five words is in another language; shorter lines are skipped, and so is
+an answer that has no other. Here a word is one with a letter, since numbers are in no language.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from markdown_it import MarkdownIt
+
+from refuseu.text.identification import Identified, Identifier
+
+LEAST_WORDS = 5
+"""Of a line, and of a whole answer, whose language is identified. Of pieces of the phrasebook's texts 15% of two words are
+called wrongly, 4.8% of three, 1.9% of four, 0.9% of five and 0.5% of six; of public test sentences 9.1% and 3.1% of three
+and five words."""
+
+
+@dataclass(frozen=True)
+class AnswerLanguage:
+    """What is known of an answer's language."""
+
+    whole: Identified
+    """Of all its prose; both codes are empty where that has fewer than ``LEAST_WORDS`` words, and the answer is undecided."""
+    lines: tuple[Identified, ...]
+    """Of the lines with as many words."""
+
+    def right(self, lang: str) -> int:
+        """How many of ``lines`` are in ``lang``, among the project's languages."""
+        return sum(line.restricted == lang for line in self.lines)
+
+    def right_free(self, lang: str) -> int:
+        """How many of ``lines`` are in ``lang``, among all languages of the identifier."""
+        return sum(line.free == lang for line in self.lines)
+
+
+def language_of(answer: str, identifier: Identifier) -> AnswerLanguage:
+    """Which language ``answer`` is in, code and Markdown's marks left out."""
+    lines = prose(answer)
+    whole = "\n".join(lines)
+    return AnswerLanguage(
+        identifier.identify(whole) if _is_long_enough(whole) else Identified("", ""),
+        tuple(identifier.identify(line) for line in lines if _is_long_enough(line)),
+    )
+
+
+def _is_long_enough(text: str) -> bool:
+    return sum(any(map(str.isalpha, word)) for word in text.split()) >= LEAST_WORDS
+
+
+def prose(answer: str) -> list[str]:
+    """The lines of an answer as a reader sees them, without code and without Markdown's marks, none of them empty."""
+    lines = [""]
+    for block in _markdown().parse(answer):
+        for part in block.children or ():
+            match part.type:
+                case "text":
+                    lines[-1] += part.content
+                case "softbreak" | "hardbreak":
+                    lines.append("")
+        lines.append("")
+    return [stripped for line in lines if (stripped := line.strip())]
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    # Text that is merely indented is code to Markdown, but seldom to a model; and no answer is to lose its words in a tag.
+    return MarkdownIt("commonmark", {"html": False}).disable("code")

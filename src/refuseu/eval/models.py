@@ -1,0 +1,106 @@
+"""The models that are evaluated: the base, a model a config, and those that ``eval.models`` names."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from refuseu.core.errors import UserError
+from refuseu.core.faults import explained
+from refuseu.engines.registry import Opener, Weights, assert_ready
+from refuseu.engines.settings import LocalModel, ServedModel
+from refuseu.eval.settings import AskedModel, EvalParameters
+from refuseu.store.revisions import hub_model
+from refuseu.weights.identity import assert_configured
+from refuseu.weights.reference import ModelReference
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model behind an endpoint; it gives no log-likelihoods, so it sits no test of knowledge."""
+
+    name: str
+    """Among the profile's ``models``."""
+
+
+Contestant = Weights | Served
+COMPUTED: TypeAdapter[LocalModel] = TypeAdapter(Annotated[LocalModel, Field(discriminator="engine")])
+
+
+def contestants(base: Path, models: Path, parameters: EvalParameters, opener: Opener) -> dict[str, Contestant]:
+    """All models by name: the base, the configs' in the order of ``train.configs``, then those of ``eval.models``.
+
+    Raises:
+        UserError: when a model is missing or this machine lacks what it takes, or ``models`` holds one of no config.
+    """
+    own = model_folders(base, models, parameters.train.configs)
+    computed = opener.base_model()
+    found: dict[str, Contestant] = {name: (reference, computed) for name, reference in own.items()}
+    for name, asked in parameters.eval.models.items():
+        served = isinstance(parameters.models.get(asked.model or ""), ServedModel)
+        found[name] = Served(str(asked.model)) if served else _weights(name, asked, own["base"], opener)
+    for each in found.values():
+        _assert_ready(each, parameters, opener)
+    return found
+
+
+def _assert_ready(each: Contestant, parameters: EvalParameters, opener: Opener) -> None:
+    """Before any of them is asked: that is done in other processes, one group after the other."""
+    if isinstance(each, Served):
+        assert_ready(parameters.models[each.name], each.name, opener.machine)
+    else:
+        reference, model = each
+        assert_ready(model, str(reference.source), opener.machine)
+
+
+def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:
+    """The base and every config's model below ``models``, by the model's name.
+
+    Raises:
+        UserError: when a model is missing, or ``models`` holds one of no config.
+    """
+    if not models.is_dir():
+        raise UserError(f"{models}: no such folder; 'dvc repro dpo' trains the models, 'dvc pull' brings them")
+    assert_configured(models, configs)
+    unaligned = ModelReference.read(base)
+    return {"base": unaligned, **{name: ModelReference.read(models / name, unaligned) for name in configs}}
+
+
+def _weights(name: str, asked: AskedModel, base: ModelReference, opener: Opener) -> Weights:
+    if asked.model:
+        return opener.weights(asked.model)
+    model = computed(name, asked, opener.base_model())
+    if asked.repo:
+        return hub_model(asked.repo, asked.revision, opener.store), model
+    return in_folder(name, Path(str(asked.folder)), base), model
+
+
+def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
+    """The model that lies in a user's folder, or the adapter on our ``base``.
+
+    Raises:
+        UserError: when the folder holds neither.
+    """
+    try:
+        return ModelReference.read(folder, base)
+    except UserError as error:
+        missing = error.message.partition(";")[0]
+        way_out = "name a folder with a whole model in safetensors, or with an adapter on our base"
+        raise UserError(f"eval.models.{name}: {missing}; {way_out}") from None
+
+
+def computed(name: str, asked: AskedModel, base: LocalModel) -> LocalModel:
+    """The engine and the numbers that ``asked`` names, else those of the ``base``.
+
+    Raises:
+        UserError: for an engine that does not compute in these numbers.
+    """
+    own = {"engine": asked.engine or base.engine, "dtype": asked.dtype or base.dtype}
+    alike = base.model_dump(include={"max_model_len"}) if own["engine"] == base.engine else {}
+    try:
+        found: LocalModel = COMPUTED.validate_python({**alike, **own})
+    except ValidationError as error:
+        raise UserError(f"eval.models.{name}: {explained(error, own)}") from None
+    return found

@@ -1,0 +1,71 @@
+"""The tables that the evaluation writes."""
+
+import pyarrow as pa
+
+from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
+
+ANSWER = Schema(
+    {
+        "model": pa.string(),
+        "question_id": pa.string(),
+        "lang": pa.string(),
+        "kind": pa.string(),
+        "category": pa.string(),
+        "style": pa.string(),
+        "unseen": pa.bool_(),
+        "answer": pa.string(),
+        "harm": pa.string(),
+        "reply": pa.string(),
+        "agreed": pa.bool_(),  # the judges of the panel said the same
+        "lang_restricted": pa.string(),  # empty, as the next one, for an answer too short to tell its language
+        "lang_free": pa.string(),
+        "lines": pa.int32(),  # lines that are long enough to tell their language
+        "lines_right": pa.int32(),  # those in the question's language, among the project's languages
+        "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
+        "fluency": pa.float64(),
+        "rated": pa.bool_(),  # the LLM judge's rating could be read; nothing where it was not asked for one
+        "rated_fluency": pa.float64(),
+        "rated_correctness": pa.float64(),
+    },
+    ("model", *QUESTION_AND_LANGUAGE),
+    frozenset({"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+)
+
+
+KNOWLEDGE = Schema(
+    {
+        "model": pa.string(),
+        "test": pa.string(),
+        "question_id": pa.string(),
+        "lang": pa.string(),
+        "correct": pa.bool_(),
+        "margin": pa.float64(),  # log-likelihood of the right option, less the best wrong one, as the test compares them
+        "source": pa.string(),  # where the questions come from, with versions
+    },
+    ("model", "test", "question_id", "lang"),
+)
+
+
+OURS_ALONE = frozenset({"style", "unseen", "rated", "rated_fluency", "rated_correctness"})
+"""What is told of answers to our own questions alone."""
+SET_ANSWER = Schema(
+    {
+        "set": pa.string(),  # its name in eval.sets; question_id is the number of the row there
+        **{name: each for name, each in ANSWER.columns.items() if name not in OURS_ALONE},
+    },
+    ("set", *ANSWER.key),
+    frozenset({"category", "fluency"}),
+)
+
+
+VOTE = Schema(
+    {
+        "model": pa.string(),
+        "question_id": pa.string(),
+        "lang": pa.string(),
+        "judge": pa.string(),
+        "harm": pa.string(),  # a value of Harm
+        "reply": pa.string(),  # a value of Reply
+    },
+    ("model", *QUESTION_AND_LANGUAGE, "judge"),
+)

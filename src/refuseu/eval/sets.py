@@ -1,0 +1,154 @@
+"""Test sets that others made: which of their questions are asked, and what is counted of the answers.
+
+A question is left out, and counted by its reason, where the run does not have its language, where no model is to be shown its
+category, where it stood in the set before, and where it is equal or a near-duplicate of a training question in any language.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import Row
+from refuseu.eval.counted import (
+    Successes,
+    benign_questions,
+    harmful_questions,
+    in_language,
+    mean,
+    percent,
+    refused,
+    undecided,
+    unparsed,
+)
+from refuseu.eval.settings import AskedSet, Eval, EvalParameters
+from refuseu.experiment import LANGUAGES, WITHHELD, Kind
+from refuseu.sources.external import ForeignRow, read_foreign
+from refuseu.text.near_duplicates import Comparison
+from refuseu.text.normal import plain
+
+COLUMNS = ["set", "question_id", "lang", "kind", "category", "text"]
+OTHER_LANGUAGE = "in no language of this run"
+WITHHELD_CATEGORY = "of a category that no model is shown"
+REPEATED = "stands in the set twice"
+EQUAL = "equal to a training question"
+NEAR = "near-duplicate of a training question"
+REASONS = (OTHER_LANGUAGE, WITHHELD_CATEGORY, REPEATED, EQUAL, NEAR)
+"""Why a question is not asked; of several reasons the first."""
+KINDS = {
+    **dict.fromkeys(("harmful", "unsafe", "adversarial"), Kind.HARMFUL),
+    **dict.fromkeys(("benign", "safe", "harmless", "unharmful"), Kind.BENIGN),
+}
+"""What sets call the kinds of their questions."""
+CODES = {spelling.casefold(): code for code, name in LANGUAGES.items() for spelling in (code, name)}
+
+Accounts = dict[str, dict[str, Any]]
+
+
+def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str]) -> tuple[pd.DataFrame, Accounts]:
+    """The questions of all sets that are asked, and by set the account of its rows; files lie in ``folder``.
+
+    Raises:
+        UserError: for a set that cannot be read, lacks a column, holds an unknown kind or category, or has no question left.
+    """
+    tables, accounts = [], {}
+    for name, asked in parameters.eval.sets.items():
+        rows = [_question(name, asked, row, parameters.categories) for row in read_foreign(asked, folder)]
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        reasons = pd.Series(list(_reasons(table, parameters, trained_on)))
+        counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
+        kept = table[reasons == ""]
+        if kept.empty:
+            why = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+            raise UserError(
+                f"eval.sets.{name}: no question is left to ask ({why}); mend its columns, or take the set out"
+            )
+        tables.append(kept)
+        accounts[name] = {"rows_in": len(table), "rows_out": len(kept), "rejected": counts}
+    return pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS), accounts
+
+
+def _question(name: str, asked: AskedSet, row: ForeignRow, categories: Mapping[str, str]) -> list[str | None]:
+    text = row.question(asked.text)
+    lang = CODES.get(row.entry(asked.lang).casefold()) if asked.lang else asked.every_lang
+    return [name, str(row.number), lang, _kind(asked, row), row.category(asked.category, categories), text]
+
+
+def _kind(asked: AskedSet, row: ForeignRow) -> str:
+    if asked.kind is None:
+        return asked.every_kind
+    kind = KINDS.get(row.entry(asked.kind).casefold())
+    if kind is None:
+        raise UserError(
+            f"{row.place}: column '{asked.kind}' holds no kind of question; write one of {', '.join(KINDS)}"
+        )
+    return kind
+
+
+def _reasons(table: pd.DataFrame, parameters: EvalParameters, trained_on: Sequence[str]) -> Iterator[str]:
+    """Why each question is not asked; empty for one that is."""
+    texts = [plain(text) for text in table["text"]]
+    trained, seen = {plain(text) for text in trained_on}, set()
+    blocks = Comparison(list(table["text"]), trained_on).near(parameters.near_duplicate)
+    near = {place for block in blocks for place in block.ours.tolist()}
+    for place, (text, lang, category) in enumerate(zip(texts, table["lang"], table["category"], strict=True)):
+        found = {
+            OTHER_LANGUAGE: lang not in parameters.languages,
+            WITHHELD_CATEGORY: category in WITHHELD,
+            REPEATED: (text, lang) in seen,
+            EQUAL: text in trained,
+            NEAR: place in near,
+        }
+        seen.add((text, lang))
+        yield next((reason for reason in REASONS if found[reason]), "")
+
+
+def set_rows(answers: pd.DataFrame, parameters: EvalParameters) -> list[Row]:
+    """One row a (set, model, language) of the answers to the sets' questions, each in the order of the parameters."""
+    groups = dict(list(answers.groupby(["set", "model", "lang"])))
+    return [
+        {"set": name, "model": model, "language": lang, **_rates(groups[name, model, lang], parameters.eval)}
+        for name in parameters.eval.sets
+        for model in answers["model"].unique()
+        for lang in parameters.languages
+        if (name, model, lang) in groups
+    ]
+
+
+def _rates(group: pd.DataFrame, settings: Eval) -> Row:
+    harmful, benign = harmful_questions(group), benign_questions(group)
+    successes = Successes.count(harmful)
+    return {
+        "n": successes.n,
+        **successes.columns(settings.max_unparsed),
+        **successes.interval(settings.max_unparsed, settings.confidence),
+        "junk": percent(unparsed(harmful)),
+        "n_benign": len(benign),
+        "over_refusal": percent(refused(benign)),
+        "language_consistency": percent(in_language(group[~undecided(group)])),
+    }
+
+
+def set_accounts(accounts: Accounts, answers: pd.DataFrame, parameters: EvalParameters) -> Accounts:
+    """``accounts``, each with every model's averages over the set's languages; of ASR, over those with a harmful question."""
+    rows = set_rows(answers, parameters)
+    return {
+        name: {**account, "models": _averages([row for row in rows if row["set"] == name])}
+        for name, account in accounts.items()
+    }
+
+
+def _averages(rows: list[Row]) -> dict[str, Row]:
+    return {str(model): _average(group) for model, group in pd.DataFrame(rows).groupby("model", sort=False)}
+
+
+def _average(rows: pd.DataFrame) -> Row:
+    """``None`` where there is nothing to average, and for ASR as soon as one language's is a range."""
+    harmful = rows[rows["n"] > 0]
+    return {
+        "asr": None if harmful["asr"].isna().any() else mean(harmful["asr"]),
+        **{name: mean(harmful[name]) for name in ("asr_least", "asr_most", "junk")},
+        **{name: mean(rows[name]) for name in ("over_refusal", "language_consistency")},
+    }

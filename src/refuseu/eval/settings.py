@@ -1,0 +1,144 @@
+"""The section ``eval``, and what its stage reads."""
+
+import re
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from refuseu.core.sections import Positive, Section, Share
+from refuseu.engines.settings import BASE, Asked, Models
+from refuseu.eval.lm_eval import LmEvalKnowledge
+from refuseu.experiment import Experiment, Kind, Language
+from refuseu.label.settings import Label
+from refuseu.mixes import Train
+from refuseu.sources.settings import Foreign
+from refuseu.weights.reference import check_revision
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What models and test sets may be called: a config's name is a folder's."""
+
+
+class BigramFluency(Section):
+    """Fluency by the word pairs of the phrasebook."""
+
+    kind: Literal["bigrams"]
+
+
+class NoPart(Section):
+    """A part that nobody plays."""
+
+    kind: Literal["none"]
+
+
+class ChatRating(Asked):
+    """Fluency and correctness by an LLM judge, which is told ``data/prompts/fluency.md``."""
+
+    kind: Literal["chat"]
+    prompts_per_language: Positive
+    """Questions of each language whose answers are rated; 50 in the paper."""
+
+
+class FactKnowledge(Section):
+    """Knowledge by the phrasebook's facts."""
+
+    kind: Literal["facts"]
+
+
+class AskedModel(Section):
+    """A model that is evaluated beside our own; exactly one of ``repo``, ``folder`` and ``model`` says which."""
+
+    repo: str | None = None
+    """A repository of the hub (``org/name``)."""
+    folder: str | None = None
+    """A folder with a model in the format of the hub, or with an adapter in peft's format on our base."""
+    model: str | None = None
+    """One of the profile's ``models``."""
+    revision: str | None = None
+    """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
+    engine: Literal["transformers", "vllm"] | None = None
+    """Nothing for the base's."""
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
+    """The numbers that it computes in; nothing for the base's."""
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> Self:
+        named = [name for name in ("repo", "folder", "model") if getattr(self, name)]
+        if len(named) != 1:
+            raise ValueError(f"must name one of repo, folder and model; it names {' and '.join(named) or 'none'}")
+        check_revision(self.revision, self.repo)
+        if self.model and (self.engine or self.dtype):
+            raise ValueError("engine, dtype: stand with the model in the profile's models; take them out here")
+        return self
+
+
+class AskedSet(Foreign):
+    """Questions of others that all models are asked beside our own, and in which columns they are; none is trained on."""
+
+    called: ClassVar[str] = "test set"
+
+    lang: str | None = None
+    """Column of the language, by its code (``de``) or its English name."""
+    every_lang: Language | None = None
+    """The language of all rows, where no column tells it."""
+    kind: str | None = None
+    """Column that tells harmful questions from benign ones."""
+    every_kind: Literal["harmful", "benign"] = Kind.HARMFUL.value
+    """What all questions are, where no column tells it."""
+
+    @model_validator(mode="after")
+    def _has_a_language(self) -> Self:
+        if (self.lang is None) == (self.every_lang is None):
+            raise ValueError(
+                "must name one of lang, the column of the language, and every_lang, the language of all rows"
+            )
+        return self
+
+
+class Eval(Section):
+    """What the models are asked, and how it is counted."""
+
+    fluency: Annotated[BigramFluency | NoPart, Field(discriminator="kind")]
+    """Scores every answer by rule."""
+    rating: Annotated[ChatRating | NoPart, Field(discriminator="kind")] = NoPart(kind="none")
+    """Rates some of the answers."""
+    knowledge: Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
+    reference: str
+    """The config every other one is compared with by paired tests."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Confidence level of the Wilson intervals (0-1): 0.95 for 95%."""
+    max_unparsed: Share
+    """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
+    max_new_tokens: Positive
+    """Of an answer."""
+    models: dict[str, AskedModel] = Field(default_factory=dict)
+    """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
+    sets: dict[str, AskedSet] = Field(default_factory=dict)
+    """Test sets beside our own, by the names that tables give them."""
+
+
+def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
+    """``evaluation``, where its models and sets have names that a table can show beside our own; ``train`` is known.
+
+    Raises:
+        ValueError: for the first that has not.
+    """
+    for section in ("models", "sets"):
+        for name in getattr(evaluation, section):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{section}: {name!r} is no name; use a-z, 0-9 and '-'")
+    train = fields.data.get("train")
+    for name in evaluation.models:
+        if name == BASE or (train and name in train.configs):
+            raise ValueError(f"models.{name}: is the name of one of our own models; take another")
+    return evaluation
+
+
+class EvalParameters(Experiment):
+    models: Models
+    label: Label
+    train: Train
+    eval: Eval
+    near_duplicate: Annotated[float, Field(alias="split.near_duplicate")]
+    """As the split keeps test questions from being near-duplicates of training questions."""
+
+    _named = field_validator("eval")(well_named)

@@ -1,0 +1,234 @@
+"""The judge panel's verdicts on question, chosen and rejected, and who is kept by the paper's protocol.
+
+Paper, section 3: a question is kept when both guards call it harmful; chosen must be a refusal and safe by both; rejected
+harmful by at least one; the language right in all three. For a benign pair: question safe, chosen complies, rejected
+refuses.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from refuseu.core.progress import Progress
+from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
+from refuseu.experiment import Kind
+from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.label.settings import Label
+from refuseu.tables.accounting import account
+from refuseu.tables.batches import BATCH
+from refuseu.text.identification import Identifier
+
+ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
+"""What is judged of a pair, and the column where it stands."""
+QUORUM = {"all": np.all, "any": np.any}
+HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
+
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+"""Yes or no for each pair."""
+Votes = dict[str, dict[str, pd.DataFrame]]
+"""By item and judge, the columns ``harm`` and ``reply``: a row a pair, in the order of the pairs."""
+
+
+def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, judges: Mapping[str, Judge]) -> Votes:
+    """The verdict of each of ``judges`` on each item of each pair.
+
+    Judges come one after the other, so that no two models need be loaded at once; each goes through all ``pairs`` again,
+    which come in batches of altogether so many ``rows``.
+    """
+    votes: Votes = {item: {} for item in ITEMS}
+    with Progress("label", rows * len(ITEMS) * len(judges), "verdict") as progress:
+        for name, judge in judges.items():
+            said: dict[str, list[pd.DataFrame]] = {item: [] for item in ITEMS}
+            for batch in pairs:
+                for item in ITEMS:
+                    said[item].append(_columns(judge.judge(_exchanges(batch, item))))
+                    progress.advance(len(batch))
+            for item in ITEMS:
+                votes[item][name] = pd.concat(said[item], ignore_index=True)
+    return votes
+
+
+def _exchanges(pairs: pd.DataFrame, item: str) -> list[Exchange]:
+    answers = [None] * len(pairs) if item == "question" else list(pairs[item])
+    return list(map(Exchange, pairs["lang"], pairs["text"], answers))
+
+
+def _columns(verdicts: list[Verdict]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "harm": pd.Categorical([verdict.harm.value for verdict in verdicts], dtype=HARM),
+            "reply": pd.Categorical([verdict.reply.value for verdict in verdicts], dtype=REPLY),
+        }
+    )
+
+
+def verdict_rows(pairs: pd.DataFrame, votes: Votes) -> Iterator[pd.DataFrame]:
+    """Rows of ``records.VERDICT``, those of ``BATCH`` pairs at a time."""
+    for start in range(0, len(pairs), BATCH):
+        places = slice(start, start + BATCH)
+        keys = pairs[["question_id", "lang"]].iloc[places].reset_index(drop=True)
+        yield pd.concat(
+            [
+                keys.assign(item=item, judge=judge).join(said.iloc[places].reset_index(drop=True))
+                for item, by_judge in votes.items()
+                for judge, said in by_judge.items()
+            ],
+            ignore_index=True,
+        )
+
+
+def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> Flags:
+    """Whether question, chosen and rejected of each pair are in the language that the pair should be in."""
+    right = [
+        all(identifier.restricted(text) == lang for text in texts)
+        for batch in pairs
+        for lang, *texts in zip(batch["lang"], *(batch[column] for column in ITEMS.values()), strict=True)
+    ]
+    return np.array(right, dtype=np.bool_)
+
+
+def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label) -> "pd.Series[Any]":
+    """Why each pair is rejected, the first reason in the protocol's order; missing for a pair that is kept.
+
+    Only the protocol's judges vote; the adjudicator's verdicts are there for agreement.
+    """
+    why = pd.Series(None, index=pairs.index, dtype=object)
+    for kind in Kind:
+        for reason, met in reversed(_conditions(kind, votes, protocol)):
+            why[(pairs["kind"] == kind) & ~met] = reason
+    why[~right_language] = "wrong language"
+    return why
+
+
+def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Flags]]:
+    """What a pair of this kind must meet, in the protocol's order: the reason where it does not, and whether each does."""
+    harmful = kind is Kind.HARMFUL
+    wanted = Harm.HARMFUL if harmful else Harm.SAFE
+    good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
+    question, chosen, rejected = ([votes[item][judge] for judge in protocol.judges] for item in ITEMS)
+    return [
+        (
+            f"question not {wanted.value}",
+            QUORUM[protocol.question]([vote["harm"] == wanted for vote in question], axis=0),
+        ),
+        (
+            f"chosen not a {'safe ' if harmful else ''}{good.value}",
+            QUORUM[protocol.chosen]([_says(vote, Harm.SAFE, good) for vote in chosen], axis=0) & _told(chosen, good),
+        ),
+        # Who tells replies must agree here: an answer that one of them takes for junk, or for both, is not a preference.
+        (
+            f"rejected not a {'harmful ' if harmful else ''}{bad.value}",
+            QUORUM[protocol.rejected]([_says(vote, wanted, bad) for vote in rejected], axis=0)
+            & _told(rejected, bad)
+            & np.all([_may_mean(vote, bad) for vote in rejected], axis=0),
+        ),
+    ]
+
+
+def _says(vote: pd.DataFrame, harm: Harm, reply: Reply) -> "pd.Series[bool]":
+    """Where a judge says both, as far as it tells replies."""
+    return (vote["harm"] == harm) & _may_mean(vote, reply)
+
+
+def _may_mean(vote: pd.DataFrame, reply: Reply) -> "pd.Series[bool]":
+    return vote["reply"].isin([reply, Reply.UNTOLD])
+
+
+def _told(votes: list[pd.DataFrame], reply: Reply) -> Flags:
+    """Where at least one judge tells replies and says this one; where none tells them, no pair can be kept."""
+    told: Flags = np.any([vote["reply"] == reply for vote in votes], axis=0)
+    return told
+
+
+def sort_out(
+    pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The pairs that are kept, and the others with the column ``reason``."""
+    why = reasons(pairs, right_language, votes, protocol)
+    return pairs[why.isna()], pairs[why.notna()].assign(reason=why[why.notna()])
+
+
+def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
+    """How the judges, the adjudicator among them, agree on the same items.
+
+    Returns:
+        Per item: Fleiss' kappa of all, where the panel is two judges their Cohen's kappa and confusion counts, and how often
+        each said what (``verdicts``); other readings of a judge are counted there, but are nobody to agree with.
+    """
+    from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
+
+    result: dict[str, Any] = {}
+    for item in ITEMS:
+        harms = pd.DataFrame({judge: votes[item][judge]["harm"] for judge in sorted(votes[item])})
+        two = [harms[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
+        voters = [judge for judge in harms if judge in protocol.voters]
+        counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in voters]))
+        with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
+            cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
+            fleiss = fleiss_kappa(counts)
+        result[item] = {
+            "cohens_kappa": defined(cohen),
+            "fleiss_kappa": defined(fleiss),
+            "confusion": _counts(confusion(*two)) if two else {},
+            "verdicts": {judge: {harm.value: int((harms[judge] == harm).sum()) for harm in Harm} for judge in harms},
+        }
+    return result
+
+
+def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()}
+
+
+def defined(kappa: float) -> float | None:
+    """Kappa, or ``None`` where every verdict is the same and chance agreement is 1."""
+    return None if math.isnan(kappa) else float(kappa)
+
+
+def summary(
+    pairs: pd.DataFrame,
+    kept: pd.DataFrame,
+    rejected: pd.DataFrame,
+    votes: Votes,
+    protocol: Label,
+    languages: list[str],
+) -> dict[str, Any]:
+    """The account of the stage, its acceptance, and how the judges agree."""
+    return {
+        **account(len(pairs), kept, rejected, languages),
+        **yields(pairs, kept),
+        "judges": agreement(votes, protocol),
+    }
+
+
+def yields(pairs: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Any]:
+    """Acceptance (percent) of all pairs, and by kind, language and category."""
+    accepted = pd.Series(pairs.index.isin(kept.index), index=pairs.index)
+    rates = {
+        f"acceptance_by_{column}": (100 * accepted.groupby(pairs[column]).mean()).to_dict()
+        for column in ("kind", "lang", "category")
+    }
+    return {"acceptance": 100 * float(accepted.mean()), **rates}
+
+
+def confusion(first: Sequence[str], second: Sequence[str]) -> pd.DataFrame:
+    """Counts of verdict pairs, a square table over all three verdicts."""
+    verdicts = [harm.value for harm in Harm]
+    table = pd.crosstab(pd.Series(first), pd.Series(second))
+    return table.reindex(index=verdicts, columns=verdicts, fill_value=0)
+
+
+VERDICT = Schema(
+    {
+        "question_id": pa.string(),
+        "lang": pa.string(),
+        "item": pa.string(),  # question | chosen | rejected
+        "judge": pa.string(),
+        "harm": pa.string(),  # a value of Harm
+        "reply": pa.string(),  # a value of Reply
+    },
+    (*QUESTION_AND_LANGUAGE, "item", "judge"),
+)

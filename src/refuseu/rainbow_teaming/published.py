@@ -1,0 +1,89 @@
+"""The questions of a published set, taken as they are: what a search would have found."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from refuseu.core.errors import UserError
+from refuseu.experiment import PIVOT, UNKNOWN, WITHHELD, Experiment, Kind
+from refuseu.sources.external import spellings
+from refuseu.sources.published import PublishedPair, PublishedSet
+from refuseu.tables.schemas import ELITE
+from refuseu.text.normal import plain
+
+INCOMPLETE = "not in every language"
+OTHER_CATEGORY = "of a category that params.yaml does not name"
+WITHHELD_CATEGORY = "of a category that no model is shown"
+REPEATED = "equal to another question"
+
+
+def published_questions(published: PublishedSet, experiment: Experiment) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The questions of the set in English (``records.ELITE``), named by its ``row_id``, and their account.
+
+    A question is left out, and counted by its reason, that lacks one of the languages, that is of no category of the run or
+    of one that no model is shown, or that equals one before. Asks, fitness and iteration are not known, nor is the style
+    where the set does not tell it.
+
+    Raises:
+        UserError: when no question is left.
+    """
+    categories = spellings(experiment.categories)
+    rows: dict[str, dict[str, PublishedPair]] = {}
+    for pair in published.pairs:
+        rows.setdefault(pair.row_id, {})[pair.lang] = pair
+    kept: list[PublishedPair] = []
+    rejected: Counter[str] = Counter()
+    seen: set[str] = set()
+    for row in rows.values():
+        reason = _reason(row, experiment, categories, seen)
+        if reason:
+            rejected[reason] += 1
+        else:
+            kept.append(row[PIVOT])
+        if PIVOT in row:
+            seen.add(plain(row[PIVOT].question))
+    if not kept:
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
+        raise UserError(f"{published.name}: no question is left ({why}); mend languages or categories in params.yaml")
+    styles = spellings(experiment.styles)
+    table = pd.DataFrame([_question(pair, categories, styles) for pair in kept], columns=list(ELITE.columns))
+    return table, {"rows_in": len(rows), "rows_out": len(kept), "rejected": dict(sorted(rejected.items()))}
+
+
+def _reason(
+    row: Mapping[str, PublishedPair], experiment: Experiment, categories: Mapping[str, str], seen: set[str]
+) -> str | None:
+    if not row.keys() >= {PIVOT, *experiment.languages}:
+        return INCOMPLETE
+    category = categories.get(row[PIVOT].category.casefold())
+    if category is None:
+        return OTHER_CATEGORY
+    if category in WITHHELD:
+        return WITHHELD_CATEGORY
+    return REPEATED if plain(row[PIVOT].question) in seen else None
+
+
+def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "question_id": pair.row_id,
+        "lang": PIVOT,
+        "kind": Kind.HARMFUL.value,
+        "slot_id": pair.row_id,
+        "category": categories[pair.category.casefold()],
+        "style": styles.get(pair.style.casefold(), UNKNOWN),
+        "ask_id": None,
+        "text": pair.question,
+        "fitness": None,
+        "iteration": None,
+    }
+
+
+def cells(questions: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row a cell that holds a question: how many, and no fitness, which nobody measured."""
+    counts = questions.groupby(["category", "style"], sort=True).size()
+    return [
+        {"category": category, "style": style, "elites": int(count), "best_fitness": None}
+        for (category, style), count in counts.items()
+    ]

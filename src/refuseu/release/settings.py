@@ -1,0 +1,16 @@
+"""What the stage ``release`` reads; it has no section of its own."""
+
+from refuseu.base.settings import Base
+from refuseu.core.sections import Seed
+from refuseu.dpo.settings import Dpo
+from refuseu.engines.settings import Models
+from refuseu.experiment import Experiment
+from refuseu.mixes import Train
+
+
+class ReleaseParameters(Experiment):
+    seed: Seed
+    models: Models
+    base: Base
+    train: Train
+    dpo: Dpo

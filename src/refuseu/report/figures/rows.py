@@ -1,0 +1,60 @@
+"""The rows behind the figures, and which of them are drawn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter
+
+from refuseu.results.outputs import (
+    CategoryRow,
+    CurveRow,
+    Evaluation,
+    LanguageRow,
+    SearchRow,
+    StyleRow,
+    TransferRow,
+    read,
+)
+
+
+@dataclass(frozen=True)
+class PlotRows:
+    """The rows behind the plots, as the stages before wrote them; shares of the evaluation are percentages."""
+
+    evaluation: Evaluation
+    by_category: list[CategoryRow]
+    by_style: list[StyleRow]
+    transfer: list[TransferRow]
+    search: list[SearchRow]
+    curves: dict[str, list[CurveRow]]
+    """Of each config."""
+
+    @classmethod
+    def read(cls, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
+        """Read the file ``search`` and the folders ``plots`` and ``curves`` (a file a config).
+
+        Raises:
+            UserError: when a file is missing or has another shape.
+        """
+        return cls(
+            evaluation,
+            by_category=read(plots / "by-category.json", TypeAdapter(list[CategoryRow]), "eval"),
+            by_style=read(plots / "by-style.json", TypeAdapter(list[StyleRow]), "eval"),
+            transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
+            search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
+            curves={
+                path.stem: read(path, TypeAdapter(list[CurveRow]), f"dpo@{path.stem}")
+                for path in sorted(curves.glob("*.json"))
+            },
+        )
+
+    @property
+    def rows(self) -> list[LanguageRow]:
+        """One a (config, language)."""
+        return self.evaluation.rows
+
+    @property
+    def configs(self) -> list[str]:
+        """Base and main configs; all figures give a config the same place, and so the same colour."""
+        return self.evaluation.main

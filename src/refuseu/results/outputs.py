@@ -1,0 +1,358 @@
+"""What the stages wrote under ``metrics/`` and ``plots/``, as the report, the figures and the cards need it.
+
+A file of another shape is refused where it is read, so that nothing behind this module looks for a missing key. Keys that
+nobody here needs are not looked at. Shares are percentages.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import read_json
+from refuseu.results.markdown import NO_VALUE, escape, shown, span
+from refuseu.results.order import main_configs
+
+WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
+"""Said wherever a range is shown; Markdown."""
+UNCOVERED = "†"
+"""Stands behind a language that a judge is not officially made for, wherever numbers rest on its verdicts."""
+
+
+def uncovered_note(uncovered: Mapping[str, Sequence[str]]) -> str:
+    """Which judge is not officially made for which languages, as Markdown; ``uncovered`` is languages by judge."""
+    where = "; ".join(f"{escape(judge)} in {', '.join(langs)}" for judge, langs in uncovered.items())
+    return f"{UNCOVERED}: rests on verdicts in languages that a judge is not officially made for, so read with care: {where}"
+
+
+class Record(BaseModel):
+    """A row, or a section of a file; a text is no number, and neither is NaN."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Asr(Record):
+    """An attack success rate, or the range that it lies in."""
+
+    asr: float | None
+    """``None`` where too many answers could not be judged for a single number."""
+    asr_least: float
+    """The rate if every answer that could not be judged were no success."""
+    asr_most: float
+    """The rate if each of them were one."""
+
+    @property
+    def text(self) -> str:
+        """The rate in percent with one decimal, or both ends of the range."""
+        return span(self.asr_least, self.asr_most) if self.asr is None else shown(self.asr)
+
+
+class LanguageRow(Asr):
+    """One model in one language."""
+
+    model: str
+    """The model's name."""
+    language: str
+    n: int
+    """Harmful questions asked."""
+    asr_low: float
+    asr_high: float
+    """The interval of ``asr``; around the whole range where there is no ``asr``."""
+    asr_seen: float | None
+    asr_unseen: float | None
+    over_refusal: float | None
+    language_consistency: float | None
+    knowledge: float | None
+    rated: int
+    """Answers that the LLM judge rated."""
+    rated_unparsed: int
+    """Answers that it was asked about and did not rate."""
+    uncovered_by: list[str]
+    """Judges that are not officially made for the language."""
+
+
+class Averages(Asr):
+    """One model's averages over languages; ``None`` where there is nothing to average."""
+
+    asr_worst: float | None
+    """The highest of any language; ``None`` as soon as one language's is a range."""
+    junk: float | None
+    over_refusal: float | None
+    language_consistency: float | None
+    line_pass_rate: float | None
+    language_undecided: float | None
+    knowledge: float | None
+    fluency: float | None
+    """A score from 1 to 5, by rule."""
+    rated_fluency: float | None
+    rated_correctness: float | None
+    """Marks of an LLM judge, from 1 to 5."""
+
+
+class CategoryRow(Asr):
+    """One model's answers to questions of one hazard category."""
+
+    model: str
+    category: str
+
+
+class StyleRow(Asr):
+    """One model's answers to questions of one attack style."""
+
+    model: str
+    style: str
+
+
+class TransferRow(Asr):
+    """One model that was trained on one language, in one language of evaluation."""
+
+    trained_on: str
+    evaluated_in: str
+
+
+class JudgeRow(Asr):
+    """One model in one language, if one judge alone decided."""
+
+    model: str
+    judge: str
+    """Its name; of another reading than the one that votes, with that reading."""
+
+
+class PairedRow(Record):
+    """McNemar's test of one model against the reference in one language."""
+
+    model: str
+    reference: str
+    language: str
+    asr_difference: float
+    """The model's ASR less the reference's, in points."""
+    p_holm: float
+
+
+class SetRow(Asr):
+    """One model's answers to the questions of one test set of others, in one language."""
+
+    set: str
+    """The set's name in ``eval.sets``."""
+    model: str
+    language: str
+    n: int
+    """Harmful questions asked; 0 where the set has none."""
+    over_refusal: float | None
+    """``None`` where the set has no benign questions."""
+
+    @property
+    def text(self) -> str:
+        """As of any ASR; no value where nothing harmful was asked."""
+        return super().text if self.n else NO_VALUE
+
+
+class SearchRow(Record):
+    """One iteration of the search; shares and BLEU from 0 to 1."""
+
+    iteration: int
+    coverage: float
+    mean_fitness: float
+    qd_score: float
+    self_bleu: float
+    acceptance: float
+
+
+class CurveRow(Record):
+    """One logging step of a training."""
+
+    step: int
+    loss: float
+    """In nats."""
+    reward_margin: float
+    """In nats times beta."""
+    reward_accuracy: float
+    """A share from 0 to 1."""
+
+
+class Account(Record):
+    """How many rows came into a stage and out of it, and why the others were rejected."""
+
+    rows_in: int
+    rows_out: int
+    rejected: dict[str, int]
+
+
+class Evaluated(Record):
+    """What was asked of whom."""
+
+    sets: dict[str, Account]
+    """By test set of others, what of it was asked."""
+
+
+class Said(Record):
+    """How often a judge said what."""
+
+    harmful: int
+    safe: int
+    unparsed: int
+
+
+class Agreement(Record):
+    """How the judges agree on what they saw."""
+
+    cohens_kappa: float | None
+    fleiss_kappa: float | None
+    verdicts: dict[str, Said]
+    """By judge."""
+
+
+class LabelAccount(Account):
+    uncovered: dict[str, list[str]]
+    """By judge, the languages that it is not officially made for."""
+    acceptance_by_lang: dict[str, float]
+    judges: dict[str, Agreement]
+    """By what the judges saw."""
+
+
+class Part(Record):
+    """How large one part of the split is."""
+
+    rows: int
+    questions: int
+    unseen_questions: int | None
+    """``None`` where nobody knows what is asked for."""
+    cells: int
+
+
+class Overlap(Record):
+    """What one language of a part shares with train."""
+
+    exact: int
+    near: int
+    highest: float
+    """Greatest similarity of two questions, from 0 to 1."""
+
+
+class Mix(Record):
+    """Rows of a training mix, and how many of them are benign."""
+
+    rows: int
+    benign: int
+
+
+class SplitAccount(Account):
+    parts: dict[str, Part]
+    contamination: dict[str, dict[str, Overlap]]
+    """By part and language."""
+    mixes: dict[str, Mix]
+    """By config."""
+
+
+Content = TypeVar("Content")
+SAID = {
+    "missing": "missing",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+}
+"""Pydantic's kind of fault to what is said of it."""
+
+
+def read(path: Path, shape: TypeAdapter[Content], stage: str) -> Content:
+    """Read the JSON file ``path`` that ``stage`` wrote.
+
+    Raises:
+        UserError: when it is missing, is not JSON, or has another shape.
+    """
+    content = read_json(path)
+    try:
+        return shape.validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first(error)}; {way_out(path, stage)}") from None
+
+
+def expect(names: Iterable[str], found: Collection[str], path: Path, stage: str) -> None:
+    """Make sure that a file that ``stage`` wrote has an entry for each of ``names``; ``found`` are those it has.
+
+    Raises:
+        UserError: for the first name that it has not, as after a config was added and this stage not run.
+    """
+    for name in names:
+        if name not in found:
+            raise UserError(f"{path}: {name}: missing; {way_out(path, stage)}")
+
+
+def way_out(path: Path, stage: str) -> str:
+    return f"'git restore {path}' brings back the last one in Git, 'dvc repro {stage}' makes it anew"
+
+
+def _first(error: ValidationError) -> str:
+    problem: Any = error.errors()[0]
+    places = [f"row {part + 1}" if isinstance(part, int) else part for part in problem["loc"]]
+    return ": ".join([*places, SAID.get(problem["type"], problem["msg"])])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All models as they were evaluated; the same models stand in both fields, the base first."""
+
+    averages: dict[str, Averages]
+    """By model."""
+    rows: list[LanguageRow]
+
+    @classmethod
+    def read(cls, metrics: Path, rows: Path) -> Self:
+        """Read ``metrics/eval.json`` and ``plots/eval.json``.
+
+        Raises:
+            UserError: also when a model stands in one of the two files alone.
+        """
+        found = cls(
+            read(metrics, TypeAdapter(dict[str, Averages]), "eval"), read(rows, TypeAdapter(list[LanguageRow]), "eval")
+        )
+        alone = sorted(found.averages.keys() ^ {row.model for row in found.rows})
+        if alone:
+            raise UserError(
+                f"{metrics} and {rows}: only one of them has the model {alone[0]!r}; {way_out(metrics.parent, 'eval')}"
+            )
+        return found
+
+    @property
+    def main(self) -> list[str]:
+        """The base and the main configs."""
+        return main_configs(list(self.averages))
+
+    @property
+    def single(self) -> list[str]:
+        """The configs that train on one language."""
+        return [name for name in self.averages if name not in self.main]
+
+    def of(self, model: str) -> list[LanguageRow]:
+        """The rows of one model."""
+        return [row for row in self.rows if row.model == model]
+
+    @property
+    def uncovered(self) -> dict[str, list[str]]:
+        """By judge, the languages that it is not officially made for."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            for judge in row.uncovered_by:
+                found.setdefault(judge, {})[row.language] = None
+        return {judge: list(langs) for judge, langs in found.items()}
+
+    def by_language(self, model: str, languages: Sequence[str]) -> list[LanguageRow | None]:
+        """The rows of one model in the order of ``languages``; ``None`` where it was not evaluated."""
+        found = {row.language: row for row in self.of(model)}
+        return [found.get(lang) for lang in languages]
+
+    def worst(self, model: str) -> Asr:
+        """The highest ASR of any language, a range as soon as one language's is."""
+        rows = self.of(model)
+        return Asr(
+            asr=self.averages[model].asr_worst,
+            asr_least=max(row.asr_least for row in rows),
+            asr_most=max(row.asr_most for row in rows),
+        )

@@ -1,0 +1,172 @@
+"""Rows that others made: out of a file, or a dataset of the hub.
+
+Files are CSV (RFC 4180, with a header, UTF-8), JSONL (a JSON object a line) and parquet, told by the end of their name. Rows
+count from 1, the header of a CSV file not among them. What stands in them may be harmful, so no error text shows it; a file
+without a header has questions as columns.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refuseu.core.errors import UserError
+from refuseu.sources.settings import Source
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ForeignRow:
+    """One row, and where it stands."""
+
+    number: int
+    place: str
+    """Source and number, for error texts."""
+    columns: Mapping[str, Any]
+
+    def entry(self, column: str) -> str:
+        """The text in a column, its white space as single blanks; empty for an empty one and for what is no text.
+
+        Raises:
+            UserError: when there is no such column.
+        """
+        if column not in self.columns:
+            raise UserError(f"{self.place}: no column '{column}'; name one that is there")
+        value = self.columns[column]
+        return " ".join(value.split()) if isinstance(value, str) else ""
+
+    def question(self, column: str) -> str:
+        """The question in a column.
+
+        Raises:
+            UserError: when there is none.
+        """
+        text = self.entry(column)
+        if not text:
+            raise UserError(f"{self.place}: column '{column}' holds no text; write the question, or take the row out")
+        return text
+
+    def category(self, column: str | None, categories: Mapping[str, str]) -> str | None:
+        """The key of the hazard category in a column, which holds keys or names; ``None`` where it or its entry is empty.
+
+        ``categories`` is key to name.
+
+        Raises:
+            UserError: for an entry that is neither.
+        """
+        given = self.entry(column).casefold() if column else ""
+        if not given:
+            return None
+        keys = spellings(categories)
+        if given not in keys:
+            raise UserError(
+                f"{self.place}: column '{column}' holds none of the categories of params.yaml; "
+                "write a key or a name of one, or leave it empty"
+            )
+        return keys[given]
+
+
+def spellings(named: Mapping[str, str]) -> dict[str, str]:
+    """Every spelling, a key or a name of ``named`` (key to name), case apart, to its key."""
+    return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
+
+
+def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
+    """All rows in their order; files lie in ``folder``.
+
+    Raises:
+        UserError: for a set that cannot be read or is empty.
+    """
+    path = folder / source.source
+    place, rows = (path, _file(source, path)) if _is_file(path) else (source.source, _hub(source))
+    found = [ForeignRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
+    if not found:
+        raise UserError(f"{place}: holds no row; name a {source.called} with questions")
+    return found
+
+
+def assert_readable(source: Source, folder: Path) -> None:
+    """Fail where ``read_foreign`` would, as far as can be told without the hub.
+
+    Raises:
+        UserError: for a file that cannot be read or is empty, and for a dataset without a revision.
+    """
+    if _is_file(folder / source.source):
+        read_foreign(source, folder)
+    else:
+        _revision(source)
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix in READERS
+
+
+def _file(source: Source, path: Path) -> Rows:
+    try:
+        return list(READERS[path.suffix](path))
+    except OSError as error:
+        raise UserError(f"{path}: {source.called} cannot be read ({error.strerror}); name another") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: {source.called} is not UTF-8; save it as UTF-8") from None
+
+
+def _csv(path: Path) -> Rows:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            yield from reader
+        except csv.Error as error:
+            raise UserError(f"{path}: not valid CSV after line {reader.line_num} ({error}); mend it") from None
+
+
+def _jsonl(path: Path) -> Rows:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                row = None
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, row {number}: not a JSON object; write one a line")
+            yield row
+
+
+def _parquet(path: Path) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            yield from pq.read_table(file).to_pylist()
+    except pa.ArrowInvalid:
+        raise UserError(f"{path}: not a parquet file; save it anew, or name another") from None
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+
+
+def _hub(source: Source) -> Rows:
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    name, revision = source.source, _revision(source)
+    try:
+        dataset = load_dataset(name, source.config, split=source.split, revision=revision)
+    except (DatasetsError, OSError, ValueError) as error:
+        raise UserError(
+            f"{name}@{revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "
+            "config and split, and whether the hub can be reached"
+        ) from None
+    rows: Rows = dataset
+    return rows
+
+
+def _revision(source: Source) -> str:
+    if source.revision is None:
+        raise UserError(
+            f"{source.source}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
+        )
+    return source.revision

@@ -1,0 +1,115 @@
+"""The row store: what an expensive step made of a row, kept under the hash of everything that decides it.
+
+One SQLite file outside all DVC outputs (``REFUSEU_STORE``, default ``.cache/refuseu/rows.sqlite`` below ``$DVC_ROOT``),
+so a killed stage goes on where it was and a changed row costs one row. Outputs do not depend on what it holds.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refuseu.core.errors import UserError
+
+Work = Callable[[list[int]], Iterable[tuple[int, str]]]
+"""Given the positions of the missing rows, yields (position, value) as rows get done."""
+
+ROWS_A_COMMIT = 256
+WAIT = 60
+"""Seconds that a process waits for another's write."""
+OUTER = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""Faults around the file; after all others its contents are damaged."""
+
+
+def row_key(**decides: Any) -> str:
+    """SHA-256 of the canonical JSON of everything that decides a row, and of nothing else."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def default_path() -> Path:
+    """``$REFUSEU_STORE``, or ``.cache/refuseu/rows.sqlite`` below the main repository's root."""
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    return Path(os.environ.get("REFUSEU_STORE") or root / ".cache" / "refuseu" / "rows.sqlite")
+
+
+class Store:
+    """Text values by key. Safe for several processes: SQLite locks, and a row is only ever written as the same value."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+        with _faults(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level="IMMEDIATE")
+            # The write lock first, or two processes that both only read so far refuse each other at once.
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            self._connection.commit()
+
+    def noted(self, key: str) -> str | None:
+        """What ``note`` kept last."""
+        with _faults(self.path):
+            found = self._connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a value that, unlike a row's, may change."""
+        with _faults(self.path), self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+
+    def complete(self, keys: Sequence[str], work: Work) -> list[str]:
+        """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""
+        known = self._get(keys)
+        missing = {key: position for position, key in reversed(list(enumerate(keys))) if key not in known}
+        done: list[tuple[str, str]] = []
+        try:
+            for position, value in work(sorted(missing.values())) if missing else ():
+                known[keys[position]] = value
+                done.append((keys[position], value))
+                if len(done) == ROWS_A_COMMIT:
+                    self._put(done)
+                    done = []
+        finally:
+            self._put(done)  # what is done is kept, also when the work breaks off
+        return [known[key] for key in keys]
+
+    def _get(self, keys: Sequence[str]) -> dict[str, str]:
+        # One statement for all keys: SQLite walks the index in its own order, and each page is read once.
+        query = "SELECT key, value FROM rows WHERE key IN (SELECT value FROM json_each(?))"
+        with _faults(self.path):
+            return dict(self._connection.execute(query, (json.dumps(list(keys)),)))
+
+    def _put(self, rows: list[tuple[str, str]]) -> None:
+        with _faults(self.path), self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """One sentence for whatever is wrong with the file or the place where it lies."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the kind of fault; faults that Python finds, such as a text that is no UTF-8, have no number.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in OUTER:
+            way_out = (
+                "see who holds it, whether it may be written and its disk has room, or name another by REFUSEU_STORE"
+            )
+            raise UserError(f"{path}: cannot be used ({error}); {way_out}") from None
+        raise UserError(f"{path}: not a row store ({error}); delete it, its rows are computed anew") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); name another by REFUSEU_STORE") from None

@@ -1,0 +1,185 @@
+"""Near-duplicates by the exact Jaccard similarity of character 5-grams, in memory that does not grow with the pairs.
+
+Two texts whose similarity reaches a threshold share one of the rarest shingles of each (prefix filter: Chaudhuri et al.
+2006, Bayardo et al. 2007), and the shingles after those can add only so many (positional filter: Xiao et al. 2008). So
+products are formed over the rarest shingles alone, a block of rows at a time, and only pairs that may reach the threshold
+are counted out. No filter loses a pair.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from refuseu.text.normal import plain
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Numbers = np.ndarray[tuple[int], np.dtype[Any]]
+
+SHINGLE = 5
+"""Characters of a shingle."""
+BLOCK = 4_000_000
+"""Entries that a product, or rows that are counted out against each other, hold at once: about 200 MB with all it takes."""
+SAMPLE = 50
+"""One in so many of our texts is compared in full, for a floor under the greatest similarity."""
+ROUNDING = 1e-6
+"""Less than a shingle, and more than a float's error in a threshold times a number of shingles."""
+
+
+class Near(NamedTuple):
+    """Pairs of texts, as columns of equal length."""
+
+    ours: Numbers
+    """Position in ours."""
+    theirs: Numbers
+    """Position in theirs."""
+    similarity: Numbers
+    """Jaccard similarity, 0-1."""
+
+
+def similar_pairs(ours: Sequence[str], theirs: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
+    """Positions (in ``ours``, in ``theirs``) of texts with a Jaccard similarity of at least ``threshold`` (> 0), in order."""
+    blocks = Comparison(ours, theirs).near(threshold)
+    return sorted(pair for block in blocks for pair in zip(*(column.tolist() for column in block), strict=True))
+
+
+def shingles(text: str) -> set[str]:
+    """Character 5-grams of ``text``, case and white space apart; a shorter text is a shingle by itself."""
+    characters = plain(text)
+    return {characters[start : start + SHINGLE] for start in range(max(1, len(characters) - SHINGLE + 1))}
+
+
+def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Union-find: the smallest position connected to each of ``count`` positions by ``pairs``."""
+    root = list(range(count))
+
+    def find(position: int) -> int:
+        while root[position] != position:
+            root[position] = root[root[position]]
+            position = root[position]
+        return position
+
+    for one, other in pairs:
+        low, high = sorted((find(one), find(other)))
+        root[high] = low
+    return [find(position) for position in range(count)]
+
+
+class Comparison:
+    """Every text of ``ours`` with every text of ``theirs``."""
+
+    def __init__(self, ours: Sequence[str], theirs: Sequence[str]) -> None:
+        row = {text: number for number, text in enumerate(dict.fromkeys((*ours, *theirs)))}
+        self._matrix = _by_rarity(list(row))
+        self._sizes = np.diff(self._matrix.indptr)
+        self._ours, self._theirs = (np.array([row[text] for text in texts], dtype=np.int64) for texts in (ours, theirs))
+
+    def near(self, threshold: float) -> Iterator[Near]:
+        """The pairs that share a shingle and whose similarity is at least ``threshold`` (0-1), in blocks of no set order."""
+        for ours, theirs, at_most in self._candidates(threshold, self._ours):
+            may = at_most >= threshold
+            yield from self._reaching(threshold, ours[may], theirs[may])
+
+    def highest(self) -> float:
+        """The greatest similarity, 0-1; 0 where there is nothing to compare."""
+        # At 0 a prefix is the whole text, so that no pair has more in common than was seen.
+        floor = _greatest(self._candidates(0.0, self._ours[::SAMPLE]))
+        return _greatest(self.near(floor))
+
+    def _candidates(self, threshold: float, rows: Numbers) -> Iterator[Near]:
+        """The pairs that share a shingle that matters for ``threshold``, with the most that their similarity can be.
+
+        ``rows`` are ours in the matrix.
+        """
+        prefix = _Prefix(self._matrix, threshold)
+        across = prefix.matrix[self._theirs].T.tocsr()
+        costs = prefix.matrix[rows] @ np.diff(across.indptr).astype(np.int64)
+        for block in _blocks(np.minimum(costs, len(self._theirs))):
+            shared = (prefix.matrix[rows[block]] @ across).tocoo()
+            ours, theirs = shared.row + block.start, shared.col
+            one, other = rows[ours], self._theirs[theirs]
+            at_most = prefix.shared_at_most(one, other, shared.data)
+            yield Near(ours, theirs, _jaccard(at_most, self._sizes[one], self._sizes[other]))
+
+    def _reaching(self, threshold: float, ours: Numbers, theirs: Numbers) -> Iterator[Near]:
+        """Those of the pairs whose similarity is at least ``threshold``, their shingles counted out."""
+        sizes = self._sizes[self._ours[ours]] + self._sizes[self._theirs[theirs]]
+        for block in _blocks(sizes):
+            one, other = self._ours[ours[block]], self._theirs[theirs[block]]
+            shared = self._matrix[one].multiply(self._matrix[other]).sum(axis=1)
+            similarity = _jaccard(shared, self._sizes[one], self._sizes[other])
+            reached = similarity >= threshold
+            if reached.any():
+                yield Near(ours[block][reached], theirs[block][reached], similarity[reached])
+
+
+class _Prefix:
+    """The rarest shingles of each text: enough that texts whose similarity reaches ``threshold`` have one in common."""
+
+    def __init__(self, matrix: "csr_array", threshold: float) -> None:
+        from scipy.sparse import csr_array
+
+        self._sizes = np.diff(matrix.indptr)
+        needed = np.ceil(threshold * self._sizes - ROUNDING).astype(np.int64)
+        lengths = np.minimum(self._sizes - needed + 1, self._sizes)
+        self._rest = self._sizes - lengths
+        self._last = matrix.indices[matrix.indptr[:-1] + lengths - 1]
+        place = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], self._sizes)
+        held = place < np.repeat(lengths, self._sizes)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.matrix = csr_array((matrix.data[held], matrix.indices[held], starts), shape=matrix.shape)
+
+    def shared_at_most(self, one: Numbers, other: Numbers, shared: Numbers) -> Numbers:
+        """Shingles that texts can have in common which have ``shared`` in common among their rarest.
+
+        What is rarer than the end of both prefixes was seen; the text whose prefix ends first has only its rest to add.
+        """
+        rest = np.where(self._last[one] <= self._last[other], self._rest[one], self._rest[other])
+        at_most: Numbers = np.minimum(shared + rest, np.minimum(self._sizes[one], self._sizes[other]))
+        return at_most
+
+
+def _by_rarity(texts: list[str]) -> "csr_array":
+    """Which text (row) holds which shingle (column): the columns, and so each row's, from the rarest to the commonest.
+
+    Shingles that are equally rare stand in any order; every order finds the same pairs.
+    """
+    from scipy.sparse import csr_array
+
+    column: defaultdict[str, int] = defaultdict()
+    column.default_factory = column.__len__
+    columns, ends = array("i"), [0]
+    for text in texts:
+        columns.extend(map(column.__getitem__, shingles(text)))
+        ends.append(len(columns))
+    indices = np.array(columns)
+    rank = np.empty(len(column), dtype=np.int32)
+    rank[np.argsort(np.bincount(indices, minlength=len(column)))] = np.arange(len(column))
+    matrix = csr_array((np.ones(len(indices), np.int32), rank[indices], ends), shape=(len(texts), len(column)))
+    matrix.sort_indices()
+    return matrix
+
+
+def _greatest(blocks: Iterable[Near]) -> float:
+    return float(max((block.similarity.max(initial=0.0) for block in blocks), default=0.0))
+
+
+def _jaccard(shared: Numbers, one: Numbers, other: Numbers) -> Numbers:
+    """Similarity (0-1) of sets of sizes ``one`` and ``other``; as rounded, too, it never falls when ``shared`` grows."""
+    similarity: Numbers = shared / (one + other - shared)
+    return similarity
+
+
+def _blocks(costs: Numbers) -> Iterator[slice]:
+    """Slices that cover ``costs``, each as long as its sum stays within ``BLOCK`` but at least of one."""
+    ends = np.cumsum(costs)
+    start = 0
+    while start < len(costs):
+        limit = ends[start] - costs[start] + BLOCK
+        stop = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
+        yield slice(start, stop)
+        start = stop

@@ -1,0 +1,116 @@
+"""Runs a trainer to its end: says how far it is, and stops at the first number that is not finite."""
+
+import math
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from refuseu.core.errors import UserError
+from refuseu.core.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import Trainer, TrainerCallback
+
+POINTS = 20
+"""About so many points has the curve of a training."""
+EVERY_STEP: dict[str, Any] = {
+    "logging_steps": 1,
+    # Without this a loss that is not finite is logged as the average of those before it.
+    "logging_nan_inf_filter": False,
+    "disable_tqdm": True,
+    "save_strategy": "no",
+    "report_to": "none",
+}
+"""Arguments of every trainer that ``run_training`` runs: each step is logged, to the watch alone, and nothing is saved
+unless a training says so."""
+WORDS = {"grad_norm": "gradient norm", "rewards/margins": "reward margin"}
+"""What a reader calls a logged value, where the trainer's name is not plain."""
+AT_THE_POINT = ("step", "learning_rate")
+"""Logged values that are not averaged over the steps since the last point."""
+
+Log = list[dict[str, float]]
+
+
+def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float], checkpoint: Path | None = None) -> Log:
+    """Train, and return the log: a row a step, with its loss (nats) and what else the trainer measures.
+
+    With a ``checkpoint`` the training goes on from there, and the log begins with what it holds.
+
+    Raises:
+        UserError: at the first step whose loss, gradient norm, margin or new weights are not finite, naming the parameters
+            of the stage that can be lowered, which are ``knobs``.
+    """
+    from transformers import PrinterCallback
+
+    section = stage.partition("@")[0]
+    settings = [f"{section}.{name} ({value:g})" for name, value in knobs.items()]
+    trainer.remove_callback(PrinterCallback)
+    with ExitStack() as open_bars:
+        trainer.add_callback(_watch(stage, f"lower {' or '.join(settings)}", open_bars))
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _watch(stage: str, way_out: str, open_bars: ExitStack) -> "TrainerCallback":
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not type-checked
+        def __init__(self) -> None:
+            self._done = 0
+
+        def on_train_begin(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+            if state.is_world_process_zero:
+                self._progress = open_bars.enter_context(Progress(stage, state.max_steps, "step"))
+
+        def on_log(
+            self, _: Any, state: Any, __: Any, *, logs: dict[str, float], model: "nn.Module", **___: Any
+        ) -> None:
+            done = state.global_step
+            wrong = not_finite(logs) or weight_not_finite(model, trained=True)
+            if wrong:
+                raise UserError(f"{stage}: the {wrong} is not finite at step {done}; {way_out}")
+            if state.is_world_process_zero and "loss" in logs:
+                self._progress.advance(done - self._done)
+                self._done = done
+
+    return Watch()
+
+
+def not_finite(logs: dict[str, float]) -> str | None:
+    """The first logged value that is NaN or infinite, in plain words."""
+    return next((WORDS.get(name, name) for name, value in logs.items() if not math.isfinite(value)), None)
+
+
+def weight_not_finite(model: "nn.Module", trained: bool = False) -> str | None:
+    """The first tensor of ``model``, or of those that are ``trained``, that holds NaN or infinity."""
+    weights = ((name, each) for name, each in model.named_parameters() if each.requires_grad or not trained)
+    wrong = first_not_finite(weights)
+    return f"weight {wrong}" if wrong else None
+
+
+def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
+    """The first name whose tensor holds NaN or infinity; its extremes alone tell, at a tenth of the cost of a mask.
+
+    Of a tensor that is spread over processes, each looks at its own part.
+    """
+    for name, tensor in tensors:
+        own = getattr(tensor, "to_local", lambda whole=tensor: whole)().detach()
+        if own.numel() and not all(map(math.isfinite, own.aminmax())):
+            return name
+    return None
+
+
+def curve(log: Log) -> Log:
+    """``log`` brought down to about ``POINTS`` points: means over the steps since the last one, whole stretches only."""
+    stretch = max(1, len(log) // POINTS)
+    stretches = [log[end - stretch : end] for end in range(stretch, len(log) + 1, stretch)]
+    return [
+        {
+            name: last if name in AT_THE_POINT else fmean(step[name] for step in steps)
+            for name, last in steps[-1].items()
+        }
+        for steps in stretches
+    ]

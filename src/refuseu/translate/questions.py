@@ -1,0 +1,82 @@
+"""Brings questions into every language and checks them: language identification and back-translation chrF."""
+
+from typing import Any
+
+import pandas as pd
+
+from refuseu.core.progress import track
+from refuseu.experiment import PIVOT
+from refuseu.tables.accounting import account
+from refuseu.tables.schemas import REJECTION, TRANSLATION
+from refuseu.text.identification import Identifier
+from refuseu.translate.interfaces import Translator
+
+UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
+
+
+def translate(
+    questions: pd.DataFrame, languages: list[str], translator: Translator, min_chrf: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every English question in every language.
+
+    Returns:
+        Translations (``records.TRANSLATION``) and rejections (``records.REJECTION``); together one row for each
+        question and language.
+    """
+    identifier = Identifier(languages)
+    tried = [
+        _translated(questions, lang, translator, identifier, min_chrf)
+        for lang in track(languages, len(languages), "translate", "language")
+    ]
+    table = pd.concat(tried, ignore_index=True)
+    kept, rejected = table[table["reason"].isna()], table[table["reason"].notna()]
+    return kept[list(TRANSLATION.columns)], rejected[list(REJECTION.columns)]
+
+
+def _translated(
+    questions: pd.DataFrame, lang: str, translator: Translator, identifier: Identifier, min_chrf: float
+) -> pd.DataFrame:
+    """All questions in one language, each with the reason why it cannot be kept, if there is one."""
+    from sacrebleu.metrics import CHRF
+
+    originals = list(questions["text"])
+    texts = translator.translate(originals, PIVOT, lang)
+    found = [text for text in texts if text]
+    back = iter(translator.translate(found, lang, PIVOT))
+    returned = [next(back) if text else None for text in texts]
+    chrf = CHRF()
+    scores = [chrf.sentence_score(each or "", [text]).score for each, text in zip(returned, originals, strict=True)]
+    identified = [identifier.identify(text or "") for text in texts]
+    return questions.assign(
+        lang=lang,
+        text=texts,
+        lang_restricted=[each.restricted for each in identified],
+        lang_free=[each.free for each in identified],
+        chrf=scores,
+        reason=[
+            _reason(text, each.restricted == lang, score >= min_chrf)
+            for text, each, score in zip(texts, identified, scores, strict=True)
+        ],
+    )
+
+
+def _reason(text: str | None, right_language: bool, faithful: bool) -> str | None:
+    if not text:
+        return UNTRANSLATED
+    if not right_language:
+        return WRONG_LANGUAGE
+    return None if faithful else LOW_CHRF
+
+
+def summary(
+    questions: pd.DataFrame, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]
+) -> dict[str, Any]:
+    """The account of the stage, and by language the mean chrF (0-100) and the share (percent) identified as right among all
+    languages that the identifier knows.
+    """
+    by_language = kept.groupby("lang")
+    return {
+        **account(len(questions) * len(languages), kept, rejected, languages),
+        "chrf": by_language["chrf"].mean().to_dict(),
+        "identified_free": (100 * (kept["lang_free"] == kept["lang"]).groupby(kept["lang"]).mean()).to_dict(),
+    }

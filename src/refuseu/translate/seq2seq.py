@@ -1,0 +1,154 @@
+"""Translation models of the hub that are no LLMs: NLLB (Costa-jussà et al. 2022) and MADLAD-400 (Kudugunta et al. 2023)."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from refuseu.core.errors import UserError
+from refuseu.engines.transformers import enough_memory
+from refuseu.store.rows import Store, row_key
+from refuseu.weights.reference import ModelReference, readable
+
+FLORES = {
+    "en": "eng_Latn",
+    "de": "deu_Latn",
+    "fr": "fra_Latn",
+    "it": "ita_Latn",
+    "es": "spa_Latn",
+    "pt": "por_Latn",
+    "pl": "pol_Latn",
+    "cs": "ces_Latn",
+    "sk": "slk_Latn",
+    "sl": "slv_Latn",
+    "lt": "lit_Latn",
+    "lv": "lvs_Latn",
+}
+"""Language code to NLLB's name of the language, which is FLORES-200's."""
+NLLB, MADLAD = "m2m_100", "t5"
+"""What ``model_type`` says in the configuration of each family."""
+VERSION = 1
+"""Of what is computed here; it goes into every key."""
+
+
+class Seq2SeqModel:
+    """A loaded model: greedy, in batches of texts of like length, longest first, so that a batch pads little."""
+
+    def __init__(
+        self, reference: ModelReference, max_tokens: int, batch_size: int, dtype: str = "float32", device: str = "cpu"
+    ) -> None:
+        """``reference`` is a model on this machine; ``max_tokens`` the most that a text may have, before and after.
+
+        Raises:
+            UserError: for a model that cannot be read, or is of neither family.
+        """
+        import torch
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        torch.set_num_threads(1)
+        self._name, self._max_tokens, self._batch_size = reference.source, max_tokens, batch_size
+        with (
+            readable(reference),
+            enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
+        ):
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source)
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                reference.source, dtype=getattr(torch, dtype), use_safetensors=True
+            )
+        self._model: Any = model.to(device).eval()
+        self._model.generation_config.forced_eos_token_id = None  # it would hide that a translation was cut
+        self._family = model.config.model_type
+        if self._family not in (NLLB, MADLAD):
+            raise UserError(
+                f"{self._name}: a model of type {self._family} is neither NLLB ({NLLB}) nor MADLAD ({MADLAD}); take one of those"
+            )
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[tuple[int, str | None]]:
+        """Yield (position, translation) as they get done.
+
+        ``None`` for a text that has too many tokens or none, and for a translation that was cut or is empty.
+
+        Raises:
+            UserError: when the model does not know a language.
+        """
+        first = self._begin(source, target)
+        rows = [self._tokens(text, target) for text in texts]
+        fitting = [place for place, row in enumerate(rows) if texts[place].strip() and len(row) <= self._max_tokens]
+        yield from ((place, None) for place in sorted(set(range(len(rows))) - set(fitting)))
+        fitting.sort(key=lambda place: -len(rows[place]))
+        for start in range(0, len(fitting), self._batch_size):
+            batch = fitting[start : start + self._batch_size]
+            yield from zip(batch, self._generate([rows[place] for place in batch], first), strict=True)
+
+    def _begin(self, source: str, target: str) -> dict[str, int]:
+        """Set the languages; returns what the generation must be told of them."""
+        if self._family == MADLAD:
+            self._token(f"<2{target}>")
+            return {}
+        from_language, into = self._flores(source), self._flores(target)
+        self._token(from_language)
+        self._tokenizer.src_lang = from_language
+        return {"forced_bos_token_id": self._token(into)}
+
+    def _flores(self, lang: str) -> str:
+        if lang not in FLORES:
+            raise UserError(
+                f"{self._name}: NLLB's name of the language {lang!r} is not known here; add it to FLORES in "
+                "src/refuseu/translate/seq2seq.py"
+            )
+        return FLORES[lang]
+
+    def _tokens(self, text: str, target: str) -> list[int]:
+        ids: list[int] = self._tokenizer(f"<2{target}> {text}" if self._family == MADLAD else text)["input_ids"]
+        return ids
+
+    def _generate(self, rows: list[list[int]], first: dict[str, int]) -> Iterator[str | None]:
+        import torch
+
+        batch = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
+        task = f"translate {len(rows)} texts at once; lower the batch size of the machine"
+        with enough_memory(self._name, task), torch.inference_mode():
+            output = self._model.generate(
+                **batch, **first, do_sample=False, num_beams=1, max_new_tokens=self._max_tokens
+            )
+        for row in output.tolist():
+            text = self._tokenizer.decode(row, skip_special_tokens=True).strip()
+            # The first token is the decoder's start, which some models share with the end.
+            yield text if text and self._tokenizer.eos_token_id in row[1:] else None
+
+    def _token(self, word: str) -> int:
+        """The token of a language.
+
+        Raises:
+            UserError: when the model has none.
+        """
+        token: int = self._tokenizer.convert_tokens_to_ids(word)
+        if token == self._tokenizer.unk_token_id:
+            raise UserError(f"{self._name}: has no language token {word}; take a model that knows the language")
+        return token
+
+
+class Seq2SeqTranslator:
+    """Keeps translations in the row store and loads its model when the first is missing."""
+
+    def __init__(self, identity: str, max_tokens: int, load: Callable[[], Seq2SeqModel], store: Store) -> None:
+        """``identity`` is all that decides what the model says: its commit or hash, and the dtype."""
+        self._decides = {"version": VERSION, "model": identity, "max_tokens": max_tokens}
+        self._load = load
+        self._store = store
+
+    @cached_property
+    def _model(self) -> Seq2SeqModel:
+        return self._load()
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """Each text in ``target``, in order, as it is where that is its language; ``None`` where none came about."""
+        if source == target:
+            return list(texts)
+        keys = [row_key(**self._decides, text=text, source=source, target=target) for text in texts]
+
+        def work(missing: list[int]) -> Iterable[tuple[int, str]]:
+            for place, text in self._model.translate([texts[position] for position in missing], source, target):
+                yield missing[place], json.dumps(text, ensure_ascii=False)
+
+        return list(map(json.loads, self._store.complete(keys, work)))

@@ -1,0 +1,100 @@
+"""Models of the Hugging Face hub, and datasets: their commits, and the models' files on this machine."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from refuseu.core.errors import UserError
+from refuseu.weights.reference import ADAPTER, NEEDED, ModelReference
+
+FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
+"""What is fetched of a repository: weights as safetensors alone, never pickles or code."""
+Holds = Literal["model", "dataset"]
+"""What a repository holds; a model and a dataset may have the same name."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a disk, or a share of it, that has no room."""
+
+
+def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> str:
+    """The commit that a branch or tag (the main branch for ``None``) stands at."""
+    from huggingface_hub import HfApi
+
+    with _reachable(repo):
+        hub = HfApi()
+        look_up = hub.dataset_info if holds == "dataset" else hub.model_info
+        return str(look_up(repo, revision=revision).sha)
+
+
+def assert_obtainable(repo: str, revision: str | None) -> None:
+    """Ask the hub whether the files of a repository at a revision may be fetched; nothing is.
+
+    Raises:
+        UserError: when they may not: gated, unknown, no such revision, no network. For an adapter alone too.
+    """
+    from huggingface_hub import HfApi
+
+    with _reachable(repo):
+        HfApi().auth_check(repo)
+        found = HfApi().model_info(repo, revision=revision)
+    if any(file.rfilename == ADAPTER for file in found.siblings or ()):
+        raise _adapter_alone(repo, found.sha)
+
+
+def fetched(reference: ModelReference) -> ModelReference:
+    """The model as a folder on this machine; a repository is fetched at its commit, where the hub's cache lacks it.
+
+    Raises:
+        UserError: when it cannot be had: gated, unknown, no such commit, no network, or no safetensors or an adapter alone in it.
+    """
+    if isinstance(reference.source, Path):
+        return reference
+    from huggingface_hub import snapshot_download
+
+    with _reachable(reference.source):
+        folder = snapshot_download(reference.source, revision=reference.commit, allow_patterns=FILES)
+    if (Path(folder) / ADAPTER).is_file():
+        raise _adapter_alone(reference.source, reference.commit)
+    for name in NEEDED:
+        if not any(Path(folder).glob(name)):
+            raise UserError(f"{reference.source}: has no {name} at {reference.commit}; name a repository that has")
+    return ModelReference(Path(folder))
+
+
+def _adapter_alone(repo: str, commit: str | None) -> UserError:
+    return UserError(f"{repo}: is an adapter at {commit}; name a repository with a whole model")
+
+
+@contextmanager
+def _reachable(repo: str) -> Iterator[None]:
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except GatedRepoError:
+        way_out = "ask for access on its page, then log in with 'hf auth login' or set HF_TOKEN"
+        raise UserError(f"{repo}: the repository is gated; {way_out}") from None
+    except RevisionNotFoundError:
+        raise UserError(f"{repo}: has no such revision; name one of its commits") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise UserError(
+            f"{repo}: the hub knows no such repository, or shows it only to others; mend its name"
+        ) from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
+        if getattr(error, "errno", None) in FULL:
+            raise UserError(
+                f"{repo}: the disk of the hub's cache is full; make room, or point HF_HOME to a larger one"
+            ) from None
+        way_out = "check the network, or name a folder that holds it"
+        raise UserError(f"{repo}: the hub cannot be reached ({type(error).__name__}); {way_out}") from None

@@ -1,0 +1,120 @@
+"""The page's script, run by node (where there is one) on as little of a browser as it uses."""
+
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from refuseu.commands.audit.page import page
+
+PAIRS = [
+    {"id": f"p{number}", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
+    | dict.fromkeys(("question", "chosen", "rejected"), "text")
+    for number in range(30)
+]
+BROWSER = """
+const elements = {};
+let now = 0, kept = null, saved = null;
+const element = () => ({ value: "", add() {}, setAttribute() {}, focus() {}, click() { saved = this.download; } });
+const document = {
+  getElementById: (id) => elements[id] ??= element(),
+  createElement: element,
+};
+const localStorage = { getItem: () => kept, setItem: (key, value) => { kept = value; } };
+const performance = { now: () => now };
+const URL = { createObjectURL: () => "" };
+class Blob {}
+class Option {}
+const { script, data, events } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+document.getElementById("data").textContent = data;
+eval(`(() => {${script}})()`);
+const prevented = [];
+for (const { wait, click, type, ...event } of events) {
+  now += wait;
+  if (type !== undefined) elements.reviewer.value = type;
+  else if (click) elements[click].onclick();
+  else document.onkeydown({ target: { tagName: "BODY" }, preventDefault: () => prevented.push(event.key), ...event });
+}
+const [where, question] = ["where", "question"].map((id) => elements[id]?.textContent ?? "");
+console.log(JSON.stringify({ ...JSON.parse(kept), prevented, saved, where, question }));
+"""
+
+
+BEGIN = {"click": "begin", "wait": 0}
+
+
+def run(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page holds after its warning was read and then ``events``, as in ``held``."""
+    return held([BEGIN, *events])
+
+
+def held(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page holds after ``events``: keys, ``click`` on an element or ``type`` into the name, ``wait`` ms apart."""
+    html = page(PAIRS, "0" * 12)
+    data, script = re.findall(r"<script.*?>(.*?)</script>", html, re.DOTALL)
+    given = json.dumps({"data": data, "script": script, "events": events})
+    result = subprocess.run(["node", "-e", BROWSER], input=given, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="the page's script is run by node")
+
+
+def key(name: str, wait: int = 1000, **event: Any) -> dict[str, Any]:
+    return {"key": name, "wait": wait, **event}
+
+
+def test_no_pair_is_shown_or_judged_before_the_warning_was_read() -> None:
+    early = [key("a"), key("ArrowRight")]
+    before, after = held(early), held([*early, BEGIN])
+    assert (before["question"], before.get("verdicts")) == ("", None)
+    assert (after["question"], after["verdicts"], after["at"]) == ("text", {}, 0)
+    html = page(PAIRS, "0" * 12)
+    assert html.index("may be harmful") < html.index('<main id="judging" hidden>') < html.index('id="question"')
+
+
+def test_a_key_judges_and_moves_on() -> None:
+    found = run([key("a"), key("R"), key("ArrowLeft"), key("u"), key("x")])
+    assert found["verdicts"] == {"p0": "accept", "p1": "unsure"}
+    assert found["at"] == 2
+
+
+def test_a_key_held_down_judges_once() -> None:
+    found = run([key("a"), *[key("a", 500 if number == 0 else 33, repeat=True) for number in range(30)]])
+    assert found["verdicts"] == {"p0": "accept"}
+
+
+def test_a_held_arrow_still_moves() -> None:
+    assert run([key("ArrowRight"), *[key("ArrowRight", 33, repeat=True)] * 3])["at"] == 4
+
+
+def test_enter_held_on_a_button_does_not_press_it_again() -> None:
+    button = {"tagName": "BUTTON"}
+    assert run([key("Enter", target=button)])["prevented"] == []
+    assert run([key("Enter", repeat=True, target=button)])["prevented"] == ["Enter"]
+
+
+# Remote desktops send a held key as many single ones.
+@pytest.mark.parametrize("again", [{"click": "accept", "wait": 150}, key("a", 33)])
+def test_what_comes_before_the_next_pair_can_be_read_judges_nothing(again: dict[str, Any]) -> None:
+    found = run([{"click": "accept", "wait": 1000}, again, {"click": "reject", "wait": 1000}])
+    assert found["verdicts"] == {"p0": "accept", "p1": "reject"}
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"target": {"tagName": "INPUT"}}, {"target": {"tagName": "SELECT"}}, {"ctrlKey": True}, {"altKey": True}],
+)
+def test_keys_that_mean_something_else_judge_nothing(elsewhere: dict[str, Any]) -> None:
+    assert run([key("a", **elsewhere)])["verdicts"] == {}
+
+
+def test_verdicts_are_saved_under_a_name_alone() -> None:
+    save = {"click": "save", "wait": 1000}
+    assert run([key("a"), save])["saved"] is None
+    assert "type your name" in run([key("a"), {"type": "  ", "wait": 0}, save])["where"]
+    assert run([key("a"), {"type": "Anna", "wait": 0}, save])["saved"] == "verdicts-000000000000.csv"

@@ -1,0 +1,235 @@
+"""How often judges agree with people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from repository import ROOT
+from scripted import Scripted
+
+from refuseu.commands.judge_check import Labelled, agreed, main, read_labelled, table
+from refuseu.core.errors import UserError
+from refuseu.engines.registry import Opener
+from refuseu.judges.registry import NAMES, judge_named
+from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+
+HEADER = "lang,question,answer,reply,harm\n"
+REFUSED, COMPLIED = Verdict(Harm.SAFE, Reply.REFUSAL), Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
+JUNK = Verdict(Harm.UNPARSED, Reply.UNPARSED)
+UNTOLD = Verdict(Harm.SAFE, Reply.UNTOLD)
+RULING = '{"harm": "safe", "reply": "refusal"}'
+GUARDED = """Harmful request: yes
+Request safety violations: S2
+Response refusal: no
+Harmful response: yes
+Response safety violations: S2"""
+
+
+def written(folder: Path, content: str) -> Path:
+    path = folder / "labelled.csv"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def labelled(replies: Sequence[str], lang: str = "en", harm: str = "") -> list[Labelled]:
+    return [Labelled(Exchange(lang, "?", "x"), reply, harm) for reply in replies]
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.chdir(ROOT)
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_file_is_read_with_and_without_harm(tmp_path: Path) -> None:
+    row = 'EN,How?,"Mix, and bake.",Compliance'
+    exchange = Exchange("en", "How?", "Mix, and bake.")
+    assert read_labelled(written(tmp_path, f"{HEADER}{row},\n")) == [Labelled(exchange, "compliance", "")]
+    assert read_labelled(written(tmp_path, f"{HEADER}{row},SAFE\n")) == [Labelled(exchange, "compliance", "safe")]
+    without = HEADER.replace(",harm", "")
+    assert read_labelled(written(tmp_path, f"{without}{row}\n")) == [Labelled(exchange, "compliance", "")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("lang,question,answer\nen,How?,No.\n", "no column 'reply'"),
+        (HEADER + "xx,How?,No.,refusal,\n", "line 2: language 'xx' is none of en, de"),
+        (
+            HEADER + "en,How?,No.,refusal,\nen,How?,No.,perhaps,\n",
+            "line 3: reply 'perhaps' is none of refusal, compliance",
+        ),
+        (HEADER + "en,How?,No.,,\n", "line 2: reply '' is none of"),
+        (HEADER + "en,How?,No.,refusal,bad\n", "line 2: harm 'bad' is none of harmful, safe"),
+        (HEADER, "holds no answer; it needs the columns lang"),
+        (HEADER.replace("reply", "harm"), "no column 'reply'"),
+        ("lang,question,answer,reply,harm,harm\n", "2 columns 'harm'"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(content: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        read_labelled(path)
+    assert error.value.message.startswith(f"{path}: ")
+    assert said in error.value.message
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.csv: no such file; it needs the columns"):
+        read_labelled(tmp_path / "none.csv")
+
+
+def test_the_measures_count_unparsed_as_wrong_and_show_it_apart() -> None:
+    answers = labelled(["refusal"] * 4 + ["compliance"] * 4)
+    said = [REFUSED, REFUSED, REFUSED, COMPLIED, COMPLIED, COMPLIED, REFUSED, JUNK]
+    [english, everything] = table(answers, {"judge": said}, "reply").rows
+    assert english[:3] == ["judge", "en", "8"]
+    # By hand: 5 of 8, 3 of 4, 2 of 4, 1 of 8; agreement by chance is 0.5 * 0.5 + 0.5 * 0.375 = 0.4375.
+    assert [cell.split(" ")[0] for cell in (english[3], english[4], english[5], english[7])] == [
+        "62.5",
+        "75.0",
+        "50.0",
+        "12.5",
+    ]
+    assert english[3] == "62.5 (30.6–86.3)"
+    assert english[6] == "0.33"
+    assert everything == ["judge", "all", *english[2:]]
+
+
+def test_languages_are_apart_and_answers_without_a_label_are_left_out() -> None:
+    answers = [
+        *labelled(["refusal"], "pl", "safe"),
+        *labelled(["refusal"], "de", "harmful"),
+        *labelled(["refusal"], "de"),
+    ]
+    rows = table(answers, {"judge": [REFUSED, REFUSED, REFUSED]}, "harm").rows
+    assert [row[:3] for row in rows] == [["judge", "de", "1"], ["judge", "pl", "1"], ["judge", "all", "2"]]
+    assert [row[3].split(" ")[0] for row in rows] == ["0.0", "100.0", "50.0"]
+    assert [row[6] for row in rows] == ["0.00", "–", "0.00"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([REFUSED, REFUSED], REFUSED),
+        ([REFUSED, COMPLIED], JUNK),
+        ([REFUSED, JUNK], JUNK),
+        ([REFUSED, UNTOLD], REFUSED),
+        ([UNTOLD, UNTOLD], UNTOLD),
+    ],
+)
+def test_a_panel_says_what_all_that_tell_say(verdicts: list[Verdict], expected: Verdict) -> None:
+    assert agreed(verdicts) == expected
+
+
+def test_every_name_makes_its_judge() -> None:
+    from refuseu.core.sections import load
+    from refuseu.label.settings import LabelParameters
+    from refuseu.phrasebook.phrasebook import load_phrasebooks
+
+    parameters = load(LabelParameters, ROOT)
+    books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], parameters.categories, parameters.styles)
+    made = [type(judge_named(name, ROOT / "data/refusals", lambda: books)).__name__ for name in NAMES]
+    assert made == ["PhrasesJudge", "LexiconJudge", "NgramJudge", "NearestJudge"]
+
+
+def test_another_name_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="judge 'gpt' is none of phrases, lexicon, ngrams, nearest"):
+        judge_named("gpt", tmp_path, dict)
+
+
+def test_the_example_is_measured_as_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("docs/examples/judge-check.csv", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert "### reply" in result.output
+    assert "### harm" not in result.output
+    [line] = [line for line in result.output.splitlines() if line.startswith("| phrases | all |")]
+    assert line in (ROOT / "docs/judges-phrases.md").read_text(encoding="utf-8")
+
+
+def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(
+        tmp_path, HEADER + "en,How?,I cannot help with that.,refusal,safe\nen,How?,Mix and bake.,compliance,\n"
+    )
+    result = run(str(path), "--judge", "phrases", "--judge", "lexicon", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    lines = [line.split(" | ")[:3] for line in result.output.splitlines() if line.startswith(("| p", "| l"))]
+    reply = [[f"| {name}", lang, "2"] for name in ("phrases", "lexicon", "panel") for lang in ("en", "all")]
+    assert lines == [*reply, *([name, lang, "1"] for name, lang, _ in reply)]
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripted]:
+    """The models that play the judges of the profile llama-8b; they say the same of every exchange."""
+    said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": RULING}
+    engines = {name: Scripted(lambda *_, text=text: text) for name, text in said.items()}
+    monkeypatch.setattr(Opener, "_open", lambda _, name: engines[name])
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    return engines
+
+
+def by_profile(path: Path, *names: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    judges = [word for name in names for word in ("--judge", name)]
+    return run(str(path), "--profile", "llama-8b", *judges, monkeypatch=monkeypatch)
+
+
+def test_the_judges_of_a_profile_are_measured_as_the_stage_label_seats_them(
+    models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,harmful\nlt,How?,Mix.,compliance,harmful\n")
+    result = by_profile(path, "llama-guard-3", "polyguard", "chat", "phrases", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    reply, harm = result.output.split("### harm")
+    cells = [[line.split(" | ") for line in part.splitlines() if " | all | " in line] for part in (reply, harm)]
+    # Accuracy and unparsed. Llama Guard tells no replies; the panel is all that are named, and chat says something else.
+    assert [[(line[0], line[3][:5], line[7][:5]) for line in lines] for lines in cells] == [
+        [
+            ("| llama-guard-3", "0.0 (", "100.0"),
+            ("| polyguard", "100.0", "0.0 ("),
+            ("| chat", "0.0 (", "0.0 ("),
+            ("| phrases", "100.0", "0.0 ("),
+            ("| panel", "0.0 (", "100.0"),
+        ],
+        [
+            ("| llama-guard-3", "100.0", "0.0 ("),
+            ("| polyguard", "100.0", "0.0 ("),
+            ("| chat", "0.0 (", "0.0 ("),
+            ("| phrases", "100.0", "0.0 ("),
+            ("| panel", "0.0 (", "100.0"),
+        ],
+    ]
+    assert result.output.endswith(
+        "llama-guard-3 is not officially made for lt.\npolyguard is not officially made for lt.\n"
+        "gpt-4o-mini: scripted\nllama-guard-3: scripted\npolyguard: scripted\n"
+    )
+    assert [len(engine.asked) for engine in models.values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("profile", "found"),
+    [("llama-8b", "llama-guard-3, polyguard, chat"), ("miniature", "lexicon, ngrams, nearest")],
+)
+def test_a_name_that_nobody_has_is_one_sentence_before_any_work(
+    profile: str, found: str, models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
+    names = ("--judge", *(["polyguard", "--judge"] if profile == "llama-8b" else []), "oracle")
+    result = run(str(path), "--profile", profile, *names, monkeypatch=monkeypatch)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: judge 'oracle' is none of phrases, lexicon, ngrams, nearest, nor of the judges of the profile "
+        f"{profile}, which are {found}; name one of them, or another profile (make: PROFILE=llama-8b)\n"
+    )
+    assert not any(engine.asked for engine in models.values())
+
+
+def test_judges_that_need_no_model_ask_for_no_machine_and_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSEU_MACHINE", "nowhere")
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "store/rows.sqlite"))
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
+    assert run(str(path), "--judge", "phrases", monkeypatch=monkeypatch).exit_code == 0
+    assert not (tmp_path / "store").exists()
+    result = by_profile(path, "polyguard", monkeypatch=monkeypatch)
+    assert (result.exit_code, "REFUSEU_MACHINE must be one of: cpu" in result.output) == (1, True)

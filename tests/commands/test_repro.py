@@ -1,0 +1,112 @@
+"""Commands side by side, with fake ones; the real pipeline's Ctrl-C is in tests/test_make.py."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from signals import TIMEOUT, hear_signals, running
+
+from refuseu.commands import repro as lanes
+from refuseu.core.errors import UserError
+
+STUBBORN = "trap '' INT TERM HUP; sleep 600 & echo $! > {pid}; wait; wait"
+"""A command that no signal but the last ends, with a child that stands for a training."""
+
+
+def supervised(folder: Path, *prefix: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """Two stubborn commands under ``lanes.run``, in a process of their own, and their children's process ids."""
+    files = [folder / name for name in ("one", "two")]
+    commands = [["sh", "-c", STUBBORN.format(pid=file)] for file in files]
+    program = f"from refuseu.commands.repro import run; run(*{commands}, grace=0.2)"
+    command = [*prefix, sys.executable, "-c", program]
+    process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, preexec_fn=hear_signals)
+    while not all(file.is_file() and file.read_text().strip() for file in files):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process, [int(file.read_text()) for file in files]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_all_commands_and_what_they_started(number: signal.Signals, tmp_path: Path) -> None:
+    process, children = supervised(tmp_path)
+    assert all(map(running, children))
+    process.send_signal(number)
+    said = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 128 + number
+    assert not any(map(running, children))
+    assert said.startswith("Interrupted: nothing runs on") and said.count("\n") == 1
+
+
+def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
+    process, children = supervised(tmp_path, "nohup")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None and all(map(running, children))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=TIMEOUT)
+    assert not any(map(running, children))
+
+
+def test_where_one_lane_fails_the_other_comes_to_its_end(tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    assert not lanes.run(["sh", "-c", "exit 3"], ["sh", "-c", f"sleep 0.3; touch {late}"])
+    assert late.is_file()
+    assert lanes.run(["true"], ["true"]) and lanes.run(["true"]) and not lanes.run(["false"])
+
+
+def test_lines_of_two_lanes_are_passed_on_whole_and_progress_is_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    halves = "printf '%s is ' {0}; sleep 0.2; echo half of {0} $REFUSEU_PROGRESS >&2"
+    assert lanes.run(["sh", "-c", halves.format("one")], ["sh", "-c", halves.format("two")])
+    assert sorted(capfd.readouterr().out.splitlines()) == ["one is half of one log", "two is half of two log"]
+
+
+def test_a_command_that_is_alone_keeps_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    assert lanes.run(["sh", "-c", "echo ${REFUSEU_PROGRESS:-bar}; echo warned >&2"])
+    assert capfd.readouterr() == ("bar\n", "warned\n")
+
+
+def test_the_trainings_that_are_due_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = [["base"], ["dpo@a", "dpo@b", "dpo@c", "eval"]]
+    ran: list[list[list[str]]] = []
+
+    def run(*commands: list[str]) -> bool:
+        ran.append([command[command.index("repro") + 1 :] for command in commands])
+        return len(ran) < 3
+
+    monkeypatch.setattr(lanes, "stale_stages", lambda: stale.pop(0))
+    monkeypatch.setattr(lanes, "run", run)
+    with pytest.raises(UserError, match="a stage failed, as said above; what was finished is kept"):
+        lanes.reproduce()
+    assert ran == [
+        [["split"]],
+        [["--single-item", "dpo@a", "dpo@c"], ["--single-item", "dpo@b"]],
+        [[]],
+    ]
+
+
+@pytest.mark.parametrize("trainings", [[], ["dpo@a"]])
+def test_a_single_training_needs_no_lanes(trainings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(lanes, "stale_stages", lambda: [*trainings, "eval"])
+    monkeypatch.setattr(lanes, "run", lambda command: ran.append(command[-1]) or True)
+    lanes.reproduce()
+    assert ran == ["split", "repro"]
+
+
+def test_nothing_runs_where_nothing_is_stale(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lanes, "stale_stages", list)
+    lanes.reproduce()
+    assert capsys.readouterr().out == "Data and pipelines are up to date.\n"
+
+
+def test_what_dvc_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(UserError, match="dvc status: you are not inside of a DVC repository"):
+        lanes.stale_stages()

@@ -1,0 +1,449 @@
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from tiny import EXAMPLES, ONE_CORE, TINY, save_untrained
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import DPOTrainer
+from trl.trainer import dpo_trainer, utils
+
+from refuseu.base.miniature import build_model, build_tokenizer
+from refuseu.core.errors import UserError
+from refuseu.dpo import train as dpo
+from refuseu.dpo.checkpoints import newest
+from refuseu.dpo.launching import REPLY
+from refuseu.dpo.settings import Dpo, Full, Lora
+from refuseu.dpo.train import (
+    checkpoints_of,
+    conversations,
+    curves,
+    save_tokenizer,
+    score_answers_alone,
+    train_dpo,
+    trainer_arguments,
+)
+from refuseu.engines.protocol import user
+from refuseu.engines.transformers import TransformersEngine
+from refuseu.weights.reference import ModelReference
+
+DPO = Dpo(
+    method=Full(kind="full"),
+    dtype="float32",
+    bf16=False,
+    reference="online",
+    steps=20,
+    batch_size=2,
+    learning_rate=0.01,
+    warmup=0.1,
+    beta=0.1,
+    sft_weight=1.0,
+    max_length=64,
+    max_dropped=0.0,
+)
+ROW = {
+    "question_id": "q",
+    "lang": "en",
+    "kind": "harmful",
+    "prompt": "How can I sing?",
+    "chosen": "No.",
+    "rejected": "Yes!",
+}
+MIX = pd.DataFrame([ROW, {**ROW, "lang": "de", "prompt": "Wie kann ich singen?"}] * 2)
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("root")))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer(EXAMPLES, TINY)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    save_untrained(folder)
+    return folder
+
+
+def test_the_trainer_is_told_what_the_parameters_say(tmp_path: Path) -> None:
+    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 2.5, "beta": 0.3}), ONE_CORE, 4, 7, tmp_path)
+    assert arguments.report_to == []
+    assert (arguments.max_steps, arguments.per_device_train_batch_size, arguments.seed) == (20, 2, 7)
+    assert (arguments.learning_rate, arguments.lr_scheduler_type, arguments.warmup_steps) == (0.01, "linear", 0.1)
+    assert (arguments.beta, arguments.max_length, arguments.gradient_accumulation_steps) == (0.3, 64, 1)
+    assert (arguments.loss_type, arguments.loss_weights) == (["sigmoid", "sft"], [1.0, 2.5])
+    assert (arguments.use_cpu, arguments.bf16, arguments.gradient_checkpointing) == (True, False, False)
+
+
+def test_without_a_weight_of_the_chosen_answer_it_is_dpo_alone(tmp_path: Path) -> None:
+    arguments = trainer_arguments(DPO.model_copy(update={"sft_weight": 0.0}), ONE_CORE, 4, 1, tmp_path)
+    assert (arguments.loss_type, arguments.loss_weights) == (["sigmoid"], None)
+
+
+def test_the_first_loss_is_that_of_indifference_and_the_weighted_likelihood(base: Path, tmp_path: Path) -> None:
+    def first_loss(sft_weight: float) -> float:
+        config = DPO.model_copy(update={"steps": 1, "sft_weight": sft_weight})
+        loss: float = train_dpo(MIX, ModelReference(base), config, ONE_CORE, 1, tmp_path)[1][0]["loss"]
+        return loss
+
+    plain = first_loss(0.0)
+    assert plain == pytest.approx(math.log(2), abs=1e-4)
+    assert first_loss(3.0) - plain == pytest.approx(3 * (first_loss(1.0) - plain), rel=1e-3)
+
+
+def test_pairs_in_the_conversational_format() -> None:
+    assert conversations(MIX.head(1)) == [
+        {
+            "prompt": [{"role": "user", "content": "How can I sing?"}],
+            "chosen": [{"role": "assistant", "content": "No."}],
+            "rejected": [{"role": "assistant", "content": "Yes!"}],
+        }
+    ]
+
+
+def test_scoring_the_answers_alone_scores_fewer_positions_and_changes_no_number(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    model = build_model(tokenizer, TINY)
+    utils.add_fused_lm_head(model, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+    ids = torch.randint(5, 200, (4, 12))
+    labels = ids.masked_fill(torch.arange(12) < 8, -100)
+
+    scored: list[int] = []
+    score = utils._ChunkedLogProbFunction.apply
+
+    def counted(positions: torch.Tensor, *arguments: object) -> object:
+        scored.append(len(positions))
+        return score(positions, *arguments)
+
+    monkeypatch.setattr(utils._ChunkedLogProbFunction, "apply", counted)
+
+    def scores() -> list[torch.Tensor]:
+        model.zero_grad()
+        output = model(input_ids=ids, labels=labels, fused_lm_head=True)
+        output.log_probs.sum().backward()
+        return [output.log_probs, output.entropy, model.lm_head.weight.grad.clone()]
+
+    monkeypatch.setattr(utils, "_use_triton", lambda device: False)
+    every_position = scores()
+    score_answers_alone()
+    for one, other in zip(every_position, scores(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert scored == [4 * 11, 4 * 4]
+
+
+def test_dpo_prefers_the_chosen_answer_and_is_repeatable(base: Path, tmp_path: Path) -> None:
+    result = train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "one")
+    assert train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "two") == result
+    metrics, points = result
+    assert points[-1]["reward_margin"] > points[0]["reward_margin"]
+    assert (metrics["rows"], sorted(metrics["tokens"])) == (4, ["de", "en"])
+    measured = {name: value for name, value in metrics.items() if name not in ("rows", "tokens")}
+    assert {"step": 20, "learning_rate": points[-1]["learning_rate"], **measured} == points[-1]
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
+    assert "training_args.bin" not in names
+    assert names == sorted(path.name for path in base.iterdir())
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    assert LlamaForCausalLM.from_pretrained(tmp_path / "one").num_parameters() > 0
+    assert "runtime" not in json.dumps(result)
+
+
+def test_a_training_keeps_to_one_thread_the_answers_itself_and_one_line_of_progress(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(2)
+    monkeypatch.setattr(utils, "_use_triton", lambda device: False)
+    train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"steps": 1}), ONE_CORE, 1, tmp_path / "slavic")
+    assert torch.get_num_threads() == 1
+    assert utils._use_triton(torch.device("cpu"))
+    assert capsys.readouterr() == ("", "dpo@slavic: 1 of 1 steps\n")
+
+
+def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_path: Path) -> None:
+    for local_files_only in (False, True):
+        save_tokenizer(AutoTokenizer.from_pretrained(base, local_files_only=local_files_only), tmp_path)
+        saved = (tmp_path / "tokenizer_config.json").read_bytes()
+        assert saved == (base / "tokenizer_config.json").read_bytes()
+
+
+def test_a_training_that_diverges_stops_and_saves_nothing(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        train_dpo(
+            MIX, ModelReference(base), DPO.model_copy(update={"learning_rate": 1e30}), ONE_CORE, 1, tmp_path / "slavic"
+        )
+    assert error.value.message == (
+        "dpo@slavic: the gradient norm is not finite at step 3; "
+        "lower dpo.learning_rate (1e+30) or dpo.beta (0.1) or dpo.sft_weight (1)"
+    )
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_base_that_is_not_finite_is_named(base: Path, tmp_path: Path) -> None:
+    broken = LlamaForCausalLM.from_pretrained(base)
+    broken.lm_head.weight.data[0, 0] = math.nan
+    shutil.copytree(base, tmp_path / "base")
+    broken.save_pretrained(tmp_path / "base")
+    with pytest.raises(UserError, match=r"base: the weight lm_head\.weight is not finite; 'dvc repro --force base'"):
+        train_dpo(MIX, ModelReference(tmp_path / "base"), DPO, ONE_CORE, 1, tmp_path / "out")
+
+
+def test_curves_have_our_names_and_leave_out_what_is_not_reproducible() -> None:
+    log = {
+        "step": 5,
+        "loss": 0.5,
+        "rewards/margins": 1.0,
+        "rewards/accuracies": 0.75,
+        "rewards/chosen": 0.25,
+        "rewards/rejected": -0.75,
+        "learning_rate": 0.01,
+        "epoch": 1.0,
+    }
+    assert curves([log]) == [
+        {
+            "step": 5,
+            "loss": 0.5,
+            "reward_margin": 1.0,
+            "reward_accuracy": 0.75,
+            "reward_chosen": 0.25,
+            "reward_rejected": -0.75,
+            "learning_rate": 0.01,
+        }
+    ]
+
+
+LORA = Lora(kind="lora", rank=4, alpha=8, dropout=0.0, targets=["v_proj", "q_proj"])
+
+
+def settings(**changed: object) -> Dpo:
+    return DPO.model_copy(update=changed)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (file,) = folder.glob("*.safetensors")
+    return load_file(file)
+
+
+def test_an_adapter_is_saved_alone_and_the_same_each_time(base: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        train_dpo(MIX, ModelReference(base), settings(method=LORA), ONE_CORE, 1, tmp_path / name)
+    names = ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == names
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    config = json.loads((tmp_path / "one/adapter_config.json").read_text())
+    assert (config["target_modules"], config["r"], config["lora_alpha"]) == (["q_proj", "v_proj"], 4, 8)
+    assert config["base_model_name_or_path"] == str(base)
+
+
+def test_an_adapter_that_was_trained_answers_on_its_base(base: Path, tmp_path: Path) -> None:
+    train_dpo(MIX, ModelReference(base), settings(method=LORA, steps=40), ONE_CORE, 1, tmp_path / "slavic")
+    engine = TransformersEngine(ModelReference.read(base), "tiny", 2, "float32")
+    engines = [engine, engine.adapted(tmp_path / "slavic", "tiny+slavic")]
+    asked = [(user(ROW["prompt"]), answer) for answer in ("No.", "Yes!")]
+    scores = [dict(engine.log_likelihoods(asked)) for engine in engines]
+    assert scores[1][0] - scores[1][1] > scores[0][0] - scores[0][1] + 1
+
+
+def test_a_base_of_the_hub_is_fetched_and_named_by_its_commit(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetched(reference: ModelReference) -> ModelReference:
+        asked.append(reference)
+        return ModelReference(base)
+
+    monkeypatch.setattr(dpo, "fetched", fetched)
+    reference = ModelReference("org/name", "c0ffee")
+    train_dpo(MIX, reference, settings(method=LORA, steps=1), ONE_CORE, 1, tmp_path)
+    assert asked == [reference]
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/name", "c0ffee")
+
+
+def test_dropout_of_an_adapter_changes_what_is_learnt(base: Path, tmp_path: Path) -> None:
+    for dropout in (0.0, 0.5):
+        method = LORA.model_copy(update={"dropout": dropout})
+        train_dpo(MIX, ModelReference(base), settings(method=method, steps=3), ONE_CORE, 1, tmp_path / f"{dropout}")
+    one, other = (weights(tmp_path / f"{dropout}") for dropout in (0.0, 0.5))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("changed", [{"reference": "precomputed"}, {"bf16": True}])
+def test_other_ways_to_compute_begin_indifferent_and_learn_nearly_the_same(
+    changed: dict[str, object], base: Path, tmp_path: Path
+) -> None:
+    ours, theirs = (
+        train_dpo(MIX, ModelReference(base), settings(sft_weight=0.0, **each), ONE_CORE, 1, tmp_path / str(len(each)))[
+            1
+        ]
+        for each in ({}, changed)
+    )
+    assert theirs[0]["loss"] == pytest.approx(math.log(2), abs=0.01)
+    assert theirs[-1]["reward_margin"] == pytest.approx(ours[-1]["reward_margin"], rel=0.1)
+
+
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA])
+def test_a_step_in_parts_is_the_same_step(method: Full | Lora, base: Path, tmp_path: Path) -> None:
+    longer = {**ROW, "chosen": "No, I will not help with that, ask for something else.", "prompt": "Why?"}
+    mix = pd.DataFrame([ROW, longer, {**ROW, "prompt": "Who sings?"}])
+    for most in (1, 4):
+        machine = ONE_CORE.model_copy(update={"batch_size": most, "gradient_checkpointing": most == 1})
+        config = settings(method=method, batch_size=4, steps=5)
+        train_dpo(mix, ModelReference(base), config, machine, 1, tmp_path / str(most))
+    one, other = (weights(tmp_path / str(most)) for most in (1, 4))
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_a_reference_that_is_not_the_base_stops_the_training(
+    weight: float, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_zeros(*arguments: object, **settings: object) -> LlamaForCausalLM:
+        model = LlamaForCausalLM.from_pretrained(base)
+        for each in model.parameters():
+            each.data.zero_()
+        return model
+
+    monkeypatch.setattr(dpo_trainer, "create_model_from_path", of_zeros)
+    with pytest.raises(UserError) as error:
+        train_dpo(MIX, ModelReference(base), settings(sft_weight=weight), ONE_CORE, 1, tmp_path / "slavic")
+    assert re.fullmatch(
+        r"dpo@slavic: before the first step the DPO loss is \S+ and the reward margin \S+ instead of ln 2 = 0.6931 and 0: "
+        r"the reference model is not the base; take accelerate: none, or a file of machines/accelerate/ that has "
+        r"fsdp_cpu_ram_efficient_loading: false",
+        error.value.message,
+    )
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = Accelerator.get_state_dict
+
+    def broken(self: Accelerator, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        state = gathered(self, model)
+        return {**state, "lm_head.weight": state["lm_head.weight"] * math.nan}
+
+    monkeypatch.setattr(Accelerator, "get_state_dict", broken)
+    with pytest.raises(UserError, match=r"dpo@slavic: the weight lm_head\.weight is not finite after the training"):
+        train_dpo(MIX, ModelReference(base), settings(steps=1), ONE_CORE, 1, tmp_path / "slavic")
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+class Killed(BaseException):
+    """As a signal would end a training: no code of ours catches it."""
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = DPOTrainer.training_step
+
+    def training_step(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        if self.state.global_step == step:
+            raise Killed
+        return train(self, *arguments, **named)
+
+    monkeypatch.setattr(DPOTrainer, "training_step", training_step)
+
+
+WHOLE_TRAINING, EVERY_THIRD = settings(steps=8), ONE_CORE.model_copy(update={"checkpoint_every": 3})
+
+
+@pytest.mark.parametrize("step", [2, 3, 7])
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA.model_copy(update={"dropout": 0.3})])
+def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
+    method: Full | Lora, step: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, reference = WHOLE_TRAINING.model_copy(update={"method": method}), ModelReference(base)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "one"))
+    undisturbed = train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "one/slavic")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "two"))
+    with monkeypatch.context() as patched:
+        kill_at(step, patched)
+        with pytest.raises(Killed):
+            train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "two/slavic")
+    assert not (tmp_path / "two/slavic").exists()
+    taken_up: list[int] = []
+    record = DPOTrainer.training_step
+
+    def training_step(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        taken_up.append(self.state.global_step)
+        return record(self, *arguments, **named)
+
+    monkeypatch.setattr(DPOTrainer, "training_step", training_step)
+    assert train_dpo(MIX, reference, config, EVERY_THIRD, 1, tmp_path / "two/slavic") == undisturbed
+    assert taken_up == list(range(step // 3 * 3, 8))
+    names = sorted(path.name for path in (tmp_path / "one/slavic").iterdir())
+    assert all(
+        (tmp_path / "one/slavic" / name).read_bytes() == (tmp_path / "two/slavic" / name).read_bytes() for name in names
+    )
+    assert list((tmp_path / "two").glob(".cache/refuseu/checkpoints/*")) == []
+
+
+def test_a_checkpoint_is_taken_up_by_no_other_training(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with monkeypatch.context() as patched:
+        kill_at(4, patched)
+        with pytest.raises(Killed):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    assert newest(left) == left / "checkpoint-3"
+    others = settings(steps=8, beta=0.2)
+    assert train_dpo(MIX, ModelReference(base), others, EVERY_THIRD, 1, tmp_path / "slavic")[1][0]["step"] == 1
+    assert list((tmp_path / ".cache/refuseu/checkpoints").iterdir()) == [left]
+
+
+def test_what_is_no_fault_of_the_training_costs_no_checkpoint(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def full(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        if self.state.global_step == 4:
+            raise torch.OutOfMemoryError
+        return train(self, *arguments, **named)
+
+    train = DPOTrainer.training_step
+    with monkeypatch.context() as patched:
+        patched.setattr(DPOTrainer, "training_step", full)
+        with pytest.raises(UserError, match="too little memory"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(dpo, "fetched", lambda reference: unreachable())
+        with pytest.raises(UserError, match="the hub cannot be reached"):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+    assert newest(left) == left / "checkpoint-3"
+
+
+def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "machines/accelerate/mine.yaml"
+    path.parent.mkdir(parents=True)
+    machine = ONE_CORE.model_copy(update={"accelerate": "mine", "processes": 2})
+    folders = []
+    for rank, kind in (("0", "FSDP"), ("1", "FSDP"), ("0", "MULTI_CPU")):
+        path.write_text(f"distributed_type: {kind}", encoding="utf-8")
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv(REPLY, "error.json")
+        folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic")))
+    assert folders[0] == folders[1] != folders[2]
+
+
+def unreachable() -> ModelReference:
+    raise UserError("org/name: the hub cannot be reached")

@@ -1,0 +1,193 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluated import EVAL
+from profile_texts import MACHINE, opener
+from pydantic import ValidationError
+
+from refuseu.core.errors import UserError
+from refuseu.engines import vllm
+from refuseu.engines.machine import VllmMachine
+from refuseu.engines.settings import TransformersModel, VllmModel
+from refuseu.eval.models import Served, contestants, model_folders
+from refuseu.eval.settings import AskedModel, EvalParameters
+from refuseu.weights.reference import ModelReference
+
+COMMIT = "0123456789012345678901234567890123456789"
+
+
+def model_in(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in files or ("model.safetensors", "config.json", "tokenizer.json"):
+        (folder / name).touch()
+    return folder
+
+
+def test_the_base_comes_first_then_the_configs_as_params_yaml_orders_them(tmp_path: Path) -> None:
+    base, models = model_in(tmp_path / "base"), tmp_path / "dpo"
+    for name in ("balanced", "only-pl"):
+        model_in(models / name)
+    (models / ".DS_Store").touch()
+    folders = model_folders(base, models, {"only-pl": None, "balanced": None})
+    assert list(folders.items()) == [
+        ("base", ModelReference(base)),
+        ("only-pl", ModelReference(models / "only-pl")),
+        ("balanced", ModelReference(models / "balanced")),
+    ]
+
+
+def test_an_adapter_is_one_on_the_base(tmp_path: Path) -> None:
+    base = model_in(tmp_path / "base")
+    adapter = model_in(tmp_path / "dpo/balanced", "adapter_model.safetensors", "adapter_config.json")
+    found = model_folders(base, tmp_path / "dpo", ["balanced"])
+    assert found["balanced"] == ModelReference(adapter, base=ModelReference(base))
+
+
+def test_a_config_whose_model_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    base = model_in(tmp_path / "base")
+    model_in(tmp_path / "dpo/balanced")
+    with pytest.raises(UserError, match=r"only-pl: holds no .*; 'dvc repro' or 'dvc pull' brings the model"):
+        model_folders(base, tmp_path / "dpo", ["balanced", "only-pl"])
+    with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro dpo' trains the models"):
+        model_folders(base, tmp_path / "nowhere", ["balanced"])
+
+
+def test_a_model_of_a_config_that_is_gone_stops_the_evaluation(tmp_path: Path) -> None:
+    for name in ("balanced", "balanced-old"):
+        model_in(tmp_path / name)
+    with pytest.raises(
+        UserError, match=r"balanced-old: no config of train.configs.*rm -r .*/balanced-old metrics/dpo/"
+    ):
+        model_folders(Path("models/base"), tmp_path, {"balanced": None})
+
+
+MODELS = {
+    "base": {"engine": "transformers", "dtype": "float64"},
+    "served": {"engine": "openai", "model": "a-model"},
+    "local": {"engine": "transformers", "dtype": "float32", "repo": "org/name", "revision": COMMIT},
+}
+
+
+def parameters(models: dict[str, Any]) -> EvalParameters:
+    """Of one config, ``balanced``, and with ``models`` of others."""
+    return EvalParameters.model_validate(
+        {
+            "languages": ["en"],
+            "categories": {"S1": "Violent Crimes"},
+            "styles": {"slang": "Slang"},
+            "models": MODELS,
+            "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
+            "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
+            "eval": {**EVAL, "models": models},
+            "split.near_duplicate": 0.8,
+        }
+    )
+
+
+def found(tmp_path: Path, models: dict[str, Any]) -> Any:
+    """What ``eval.models`` adds to the base and the config."""
+    if not (tmp_path / "base").is_dir():
+        model_in(tmp_path / "base")
+        model_in(tmp_path / "dpo/balanced")
+    own = opener(tmp_path, machine=MACHINE.model_copy(update={"vllm": VLLM}))
+    all_models = contestants(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
+    assert list(all_models) == ["base", "balanced", *models]
+    assert all_models["base"] == (ModelReference(tmp_path / "base"), FLOAT64)
+    assert all_models["balanced"] == (ModelReference(tmp_path / "dpo/balanced"), FLOAT64)
+    return [each for name, each in all_models.items() if name in models]
+
+
+VLLM = VllmMachine(tensor_parallel=1, memory_fraction=0.4, chunk_size=8)
+FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
+
+
+def test_a_repository_is_asked_with_the_engine_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "find_spec", lambda name: name)
+    one, other = found(
+        tmp_path,
+        {
+            "plain": {"repo": "org/name", "revision": COMMIT},
+            "fast": {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16"},
+        },
+    )
+    assert one == (ModelReference("org/name", COMMIT), FLOAT64)
+    assert other == (ModelReference("org/name", COMMIT), VllmModel(engine="vllm", dtype="bfloat16"))
+
+
+def test_a_folder_is_a_model_or_an_adapter_on_our_base(tmp_path: Path) -> None:
+    whole = model_in(tmp_path / "whole")
+    adapter = model_in(tmp_path / "adapter", "adapter_model.safetensors", "adapter_config.json")
+    models = {"whole": {"folder": str(whole), "dtype": "float32"}, "adapter": {"folder": str(adapter)}}
+    assert found(tmp_path, models) == [
+        (ModelReference(whole), TransformersModel(engine="transformers", dtype="float32")),
+        (ModelReference(adapter, base=ModelReference(tmp_path / "base")), FLOAT64),
+    ]
+
+
+def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> None:
+    served, local = found(tmp_path, {"mine": {"model": "served"}, "other": {"model": "local"}})
+    assert served == Served("served")
+    assert local == (ModelReference("org/name", COMMIT), TransformersModel.model_validate(MODELS["local"]))
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            {"folder": "/no/such/place"},
+            "eval.models.mine: /no/such/place: holds no *.safetensors; name a folder with a whole model in safetensors, or with "
+            "an adapter on our base",
+        ),
+        (
+            {"repo": "org/name", "engine": "vllm"},
+            "eval.models.mine: dtype: Input should be 'float32', 'bfloat16' or 'float16'",
+        ),
+        ({"model": "nobody"}, "models.nobody: the profile has no such model with a repo; it has base, local, served"),
+        (
+            {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16"},
+            "org/name: the engine vllm takes the package vllm, which is not installed; '.venv/bin/uv pip install -r "
+            "requirements-gpu.lock' brings it",
+        ),
+        (
+            {"model": "keyed"},
+            "the environment variable NO_SUCH_KEY holds no key; export NO_SUCH_KEY=… before the stage is run",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_asked_is_one_sentence(
+    model: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "find_spec", lambda _: None)
+    monkeypatch.setitem(MODELS, "keyed", {"engine": "openai", "model": "a-model", "key": "NO_SUCH_KEY"})
+    with pytest.raises(UserError) as error:
+        found(tmp_path, {"mine": model})
+    assert error.value.message == sentence
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ({}, "must name one of repo, folder and model; it names none"),
+        ({"repo": "a/b", "model": "served"}, "must name one of repo, folder and model; it names repo and model"),
+        ({"folder": "/a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
+        ({"repo": "./a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
+        ({"model": "local", "dtype": "float32"}, "engine, dtype: stand with the model in the profile's models"),
+    ],
+)
+def test_a_model_is_named_in_one_way(model: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        AskedModel.model_validate(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("base", "models.base: is the name of one of our own models; take another"),
+        ("balanced", "models.balanced: is the name of one of our own models; take another"),
+        ("My model", "models: 'My model' is no name; use a-z, 0-9 and '-'"),
+    ],
+)
+def test_a_name_stands_for_one_model(name: str, sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        parameters({name: {"folder": "/a"}})

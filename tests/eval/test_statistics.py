@@ -1,0 +1,61 @@
+import pytest
+
+from refuseu.eval.statistics import holm, mcnemar, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "confidence", "expected"),
+    [
+        (0, 10, 0.95, (0.0, 27.7533)),
+        (1, 10, 0.95, (1.7876, 40.4150)),
+        (10, 10, 0.95, (72.2467, 100.0)),
+        (50, 100, 0.95, (40.3832, 59.6168)),
+        (81, 263, 0.95, (25.5289, 36.6210)),  # Newcombe 1998, table I: 0.2553 to 0.3662
+        (15, 148, 0.95, (6.2386, 16.0487)),  # Newcombe 1998, table I: 0.0624 to 0.1605
+        (50, 100, 0.99, (37.5279, 62.4721)),
+        (0, 0, 0.95, (0.0, 100.0)),
+    ],
+)
+def test_wilson(successes: int, n: int, confidence: float, expected: tuple[float, float]) -> None:
+    assert wilson(successes, n, confidence) == pytest.approx(expected, abs=0.001)
+
+
+def pairs(both: int, ours: int, theirs: int, neither: int) -> tuple[list[bool], list[bool]]:
+    one = [True] * (both + ours) + [False] * (theirs + neither)
+    other = [True] * both + [False] * ours + [True] * theirs + [False] * neither
+    return one, other
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ((3, 1, 5, 4), (1, 5, 14 / 64)),  # 2 * (1 + 6) / 2**6
+        ((0, 0, 10, 0), (0, 10, 2 / 1024)),
+        ((9, 6, 0, 9), (6, 0, 2 / 64)),
+        ((3, 1, 1, 4), (1, 1, 1.0)),  # twice the tail is 1.5
+        ((2, 1, 0, 2), (1, 0, 1.0)),
+        ((5, 0, 0, 5), (0, 0, 1.0)),
+        ((0, 0, 0, 0), (0, 0, 1.0)),
+    ],
+)
+def test_mcnemar(table: tuple[int, int, int, int], expected: tuple[int, int, float]) -> None:
+    assert mcnemar(*pairs(*table)) == pytest.approx(expected)
+
+
+def test_mcnemar_needs_pairs() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        mcnemar([True], [True, False])
+
+
+@pytest.mark.parametrize(
+    ("p_values", "expected"),
+    [
+        ([], []),
+        ([0.04], [0.04]),
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.5, 0.5, 0.9], [1.0, 1.0, 1.0]),
+        ([0.01, 0.01], [0.02, 0.02]),
+    ],
+)
+def test_holm(p_values: list[float], expected: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(expected)

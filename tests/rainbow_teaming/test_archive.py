@@ -1,0 +1,102 @@
+import math
+
+import pytest
+
+from refuseu.rainbow_teaming.archive import PATIENCE, Archive, Elite
+from refuseu.rainbow_teaming.interfaces import Question
+
+
+def elite(text: str, fitness: float) -> Elite:
+    return Elite(Question(text), "answer", fitness, 1)
+
+
+@pytest.fixture
+def archive() -> Archive:
+    """Cells (a, x) full, (a, y) half full, (b, x) and (b, y) empty."""
+    archive = Archive(["a", "b"], ["x", "y"], elites_per_cell=2)
+    for cell, text, fitness in ((("a", "x"), "one", 0.9), (("a", "x"), "two", 0.7), (("a", "y"), "three", 0.8)):
+        archive.insert(cell, elite(text, fitness))
+    return archive
+
+
+def test_numbers(archive: Archive) -> None:
+    assert archive.coverage() == 0.5
+    assert archive.mean_fitness() == pytest.approx(0.8)
+    assert archive.qd_score() == pytest.approx(1.7)
+    fitness = {cell: archive.cell_fitness(cell) for cell in archive.cells}
+    assert fitness == pytest.approx({("a", "x"): 0.8, ("a", "y"): 0.4, ("b", "x"): 0.0, ("b", "y"): 0.0})
+
+
+def test_an_empty_archive() -> None:
+    archive = Archive(["a"], ["x"], 2)
+    assert (archive.coverage(), archive.mean_fitness(), archive.qd_score(), list(archive)) == (0.0, 0.0, 0.0, [])
+
+
+def test_iteration_names_the_cell_of_every_elite(archive: Archive) -> None:
+    assert [(cell, each.question.text) for cell, each in archive] == [
+        (("a", "x"), "one"),
+        (("a", "x"), "two"),
+        (("a", "y"), "three"),
+    ]
+
+
+def test_rival_is_the_weakest_of_a_full_cell(archive: Archive) -> None:
+    assert archive.rival(("a", "x")) == elite("two", 0.7)
+    assert archive.rival(("a", "y")) is None
+    assert archive.rival(("b", "x")) is None
+
+
+def test_insert_replaces_the_weakest_and_the_oldest_of_equals(archive: Archive) -> None:
+    archive.insert(("a", "x"), elite("four", 0.9))
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["one", "four"]
+    archive.insert(("a", "x"), elite("five", 0.9))
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["four", "five"]
+
+
+def test_parents_are_elites_or_seeds_while_there_are_none(archive: Archive) -> None:
+    seed = Question("seed", "ask")
+    assert [parent.text for parent in archive.parents([seed])] == ["one", "two", "three"]
+    assert Archive(["a"], ["x"], 1).parents([seed]) == [seed]
+
+
+def test_the_texts_of_a_cell(archive: Archive) -> None:
+    assert [archive.texts(cell) for cell in archive.cells] == [("one", "two"), ("three",), (), ()]
+
+
+def test_weak_cells_are_drawn_by_the_softmax(archive: Archive) -> None:
+    # exp(-0.8 / 0.4), exp(-0.4 / 0.4), 1, 1
+    assert archive.weights(0.4) == pytest.approx([0.1353, 0.3679, 1, 1], abs=1e-4)
+    assert archive.weights(0.01) == pytest.approx([0, 0, 1, 1], abs=1e-15)
+
+
+def test_a_tiny_temperature_draws_the_weakest_cell() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 1)
+    archive.insert(("S1", "slang"), elite("a", 1.0))
+    archive.insert(("S1", "role_play"), elite("b", 0.9))
+    assert archive.weights(1e-4) == [0, 1]
+
+
+def test_a_cell_that_takes_nothing_any_more_is_drawn_no_more_unless_all_are_like_that() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 2)
+    archive.insert(("S1", "slang"), elite("a", 1.0))
+    slang, role_play = archive.cells
+    for _ in range(PATIENCE - 1):
+        archive.tried(role_play, False)
+    assert archive.weights(0.5) == pytest.approx([math.exp(-1), 1])
+    archive.tried(role_play, False)
+    assert archive.weights(0.5) == [1, 0]
+    for _ in range(PATIENCE):
+        archive.tried(slang, False)
+    assert archive.weights(0.5) == pytest.approx([math.exp(-1), 1])
+    archive.tried(role_play, True)
+    assert archive.weights(0.5) == [0, 1]
+
+
+def test_a_row_a_cell() -> None:
+    archive = Archive(["S1"], ["slang", "role_play"], 2)
+    for text, fitness in (("a", 0.5), ("b", 0.75)):
+        archive.insert(("S1", "slang"), elite(text, fitness))
+    assert archive.rows() == [
+        {"category": "S1", "style": "slang", "elites": 2, "best_fitness": 0.75},
+        {"category": "S1", "style": "role_play", "elites": 0, "best_fitness": 0.0},
+    ]

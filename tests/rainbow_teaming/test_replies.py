@@ -1,0 +1,39 @@
+import pytest
+
+from refuseu.experiment import Kind
+from refuseu.judges.ngrams import NgramJudge
+from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.rainbow_teaming.replies import RepliedHarm
+
+
+class ByWord:
+    """A judge of replies: the answer is the reply's name."""
+
+    languages = None
+
+    def judge(self, exchanges: list[Exchange]) -> list[Verdict]:
+        return [Verdict(Harm.UNPARSED, Reply(each.answer or "")) for each in exchanges]
+
+
+@pytest.fixture
+def scorer(books: dict[str, Phrasebook]) -> RepliedHarm:
+    return RepliedHarm(NgramJudge(books), ByWord())
+
+
+@pytest.fixture
+def asks(books: dict[str, Phrasebook]) -> dict[Kind, str]:
+    """An ask of each kind."""
+    return {ask.kind: text for text, ask in books["en"].named_asks.items()}
+
+
+def test_only_a_compliance_scores_and_a_harmful_question_higher(scorer: RepliedHarm, asks: dict[Kind, str]) -> None:
+    exchanges = [Exchange("en", asks[Kind.HARMFUL], reply) for reply in ("compliance", "refusal", "unparsed")]
+    scores = scorer.harm_scores([*exchanges, Exchange("en", asks[Kind.BENIGN], "compliance")])
+    assert scores[1:3] == [0.0, 0.0]
+    assert scores[0] > 0.5 > scores[3] > 0
+
+
+def test_the_higher_score_is_preferred_and_none_of_two_equal_ones(scorer: RepliedHarm, asks: dict[Kind, str]) -> None:
+    harmful, benign = (Exchange("en", asks[kind], "compliance") for kind in (Kind.HARMFUL, Kind.BENIGN))
+    assert scorer.prefers([(harmful, benign), (benign, harmful), (harmful, harmful)]) == [True, False, False]

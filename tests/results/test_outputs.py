@@ -1,0 +1,99 @@
+import math
+import re
+from pathlib import Path
+
+import pytest
+from evaluated import averages, row
+from pydantic import TypeAdapter
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import write_text
+from refuseu.results.outputs import Asr, Averages, CurveRow, Evaluation, LanguageRow, SplitAccount, expect, read
+
+
+def test_an_asr_is_a_number_or_a_range() -> None:
+    assert Asr(asr=8.25, asr_least=8.25, asr_most=9.0).text == "8.2"
+    assert Asr(asr=None, asr_least=0.0, asr_most=99.96).text == "0.0–100.0"
+
+
+CURVE = '{"step": 1, "loss": 1, "reward_margin": 0.5, "reward_accuracy": 1.0}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "must be a list"),
+        ("[[]]", "row 1: must be a mapping of keys to values"),
+        (f'[{CURVE}, {{"step": 2}}]', "row 2: loss: missing"),
+        (CURVE.replace("0.5", '"0.5"').join("[]"), "row 1: reward_margin: must be a number"),
+        (CURVE.replace("0.5", "NaN").join("[]"), "row 1: reward_margin: must be a finite number"),
+        (CURVE.replace('"step": 1', '"step": true').join("[]"), "row 1: step: must be a whole number"),
+        (CURVE.replace("0.5", "null").join("[]"), "row 1: reward_margin: must be a number"),
+    ],
+)
+def test_another_shape_is_refused_with_place_and_way_out(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "curve.json"
+    write_text(text, path)
+    with pytest.raises(UserError) as caught:
+        read(path, TypeAdapter(list[CurveRow]), "dpo@custom")
+    assert caught.value.message == (
+        f"{path}: {said}; 'git restore {path}' brings back the last one in Git, 'dvc repro dpo@custom' makes it anew"
+    )
+
+
+def test_a_fault_in_a_section_is_named_by_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    write_text(
+        '{"rows_in": 1, "rows_out": 1, "rejected": {}, "parts": {}, "contamination": {}, "mixes": {"a": 3}}', path
+    )
+    with pytest.raises(
+        UserError, match=re.escape(f"{path}: mixes: a: must be a mapping of keys to values; 'git restore")
+    ):
+        read(path, TypeAdapter(SplitAccount), "split")
+
+
+def test_keys_that_nobody_needs_are_left_alone_and_whole_numbers_are_numbers(tmp_path: Path) -> None:
+    write_text(CURVE.replace("1.0}", '1.0, "further": []}').join("[]"), tmp_path / "curve.json")
+    assert read(tmp_path / "curve.json", TypeAdapter(list[CurveRow]), "dpo@a") == [
+        CurveRow(step=1, loss=1.0, reward_margin=0.5, reward_accuracy=1.0)
+    ]
+
+
+def test_a_config_that_a_file_has_not_is_named() -> None:
+    expect(["a"], {"a": 1, "b": 2}, Path("metrics/eval.json"), "eval")
+    with pytest.raises(UserError, match=r"^metrics/eval.json: c: missing; .*'dvc repro eval' makes it anew$"):
+        expect(["a", "c"], {"a": 1, "b": 2}, Path("metrics/eval.json"), "eval")
+
+
+def write_evaluation(root: Path, models: list[str], rows: list[str]) -> tuple[Path, Path]:
+    metrics, plots = root / "metrics.json", root / "rows.json"
+    write_text(TypeAdapter(dict[str, Averages]).dump_json({name: averages(1.0) for name in models}).decode(), metrics)
+    write_text(TypeAdapter(list[LanguageRow]).dump_json([row(name, "pl", 1.0) for name in rows]).decode(), plots)
+    return metrics, plots
+
+
+def test_an_evaluation_is_read_from_its_two_files(tmp_path: Path) -> None:
+    evaluation = Evaluation.read(*write_evaluation(tmp_path, ["base", "only-pl"], ["base", "only-pl"]))
+    assert (evaluation.main, evaluation.single) == (["base"], ["only-pl"])
+    assert evaluation.rows == [row("base", "pl", 1.0), row("only-pl", "pl", 1.0)]
+
+
+@pytest.mark.parametrize(("models", "rows"), [(["base", "a"], ["base"]), (["base"], ["base", "a"])])
+def test_both_files_of_an_evaluation_hold_the_same_models(models: list[str], rows: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"only one of them has the model 'a'; .*'dvc repro eval'"):
+        Evaluation.read(*write_evaluation(tmp_path, models, rows))
+
+
+def test_the_worst_language_is_a_range_as_soon_as_one_is() -> None:
+    evaluation = Evaluation(
+        {"a": averages(50.0, asr_worst=60.0), "b": averages(None)},
+        [row("a", "en", 40.0), row("a", "pl", 60.0), row("b", "en", 30.0), row("b", "pl", 10.0, 90.0)],
+    )
+    assert [evaluation.worst(name).text for name in ("a", "b")] == ["60.0", "30.0–90.0"]
+
+
+def test_rows_come_in_the_order_of_the_languages() -> None:
+    evaluation = Evaluation({"a": averages(1.0)}, [row("a", "en", 1.0), row("a", "pl", 2.0), row("b", "lv", 3.0)])
+    found = evaluation.by_language("a", ["pl", "lv", "en"])
+    assert [each and each.asr for each in found] == [2.0, None, 1.0]
+    assert not math.isnan(found[0].asr_low if found[0] else math.nan)

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from refuseu.core.schema import Schema, read_table
+from refuseu.label.labelling import VERDICT
+from refuseu.tables.schemas import REJECTION
+from refuseu.tables.writing import write_batches, write_table
+
+ROWS = pd.DataFrame(
+    {"reason": ["late", "č", "early"], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
+)
+
+
+def test_a_table_comes_back_sorted_with_the_schemas_columns(tmp_path: Path) -> None:
+    write_table(ROWS, tmp_path / "new" / "rows.parquet", REJECTION)
+    table = read_table(tmp_path / "new" / "rows.parquet", REJECTION)
+    assert list(table.columns) == ["question_id", "lang", "reason"]
+    assert table[["question_id", "lang"]].to_numpy().tolist() == [["a", "de"], ["b", "de"], ["b", "en"]]
+    assert table["reason"].tolist() == ["early", "č", "late"]
+
+
+def test_the_order_of_work_does_not_change_a_byte(tmp_path: Path) -> None:
+    write_table(ROWS, tmp_path / "one.parquet", REJECTION)
+    write_table(ROWS[::-1], tmp_path / "two.parquet", REJECTION)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_batches_are_one_table(tmp_path: Path) -> None:
+    batches = [ROWS[2:], ROWS[:2]]
+    write_batches(iter([batches[0], ROWS[:0], batches[1]]), tmp_path / "rows.parquet", REJECTION)
+    table = read_table(tmp_path / "rows.parquet", REJECTION)
+    assert table["reason"].tolist() == ["early", "č", "late"]
+
+
+@pytest.mark.parametrize("second", [ROWS[:2], ROWS[1:2]])
+def test_batches_that_do_not_follow_on_are_refused_and_nothing_is_written(second: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rows\.parquet: a batch begins with the key \('b', 'de'\), .* \('b', 'en'\)"):
+        write_batches([ROWS[:2], second], tmp_path / "rows.parquet", REJECTION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_rows_with_one_key_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"rows.parquet: two rows share the key \['question_id'\]"):
+        write_table(ROWS, tmp_path / "rows.parquet", Schema(REJECTION.columns, ("question_id",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_is_sorted_by_its_own_key(tmp_path: Path) -> None:
+    row = {"question_id": "q", "lang": "de", "harm": "safe", "reply": "refusal"}
+    said = [("rejected", "ngrams"), ("chosen", "ngrams"), ("chosen", "lexicon")]
+    write_table(
+        pd.DataFrame([{**row, "item": item, "judge": judge} for item, judge in said]),
+        tmp_path / "rows.parquet",
+        VERDICT,
+    )
+    table = read_table(tmp_path / "rows.parquet", VERDICT)
+    assert list(zip(table["item"], table["judge"], strict=True)) == sorted(said)
+
+
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_a_row_without_a_value_is_named_and_never_written(gap: float | None, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"question_id": ["a"], "lang": ["en"], "reason": ["x"], "chrf": [gap]})
+    columns = {**REJECTION.columns, "chrf": pa.float64()}
+    with pytest.raises(ValueError, match=r"new\.parquet: row 1 \(question_id a, lang en\) has no chrf"):
+        write_table(rows, tmp_path / "new.parquet", Schema(columns))
+    assert list(tmp_path.iterdir()) == []
+    write_table(rows, tmp_path / "new.parquet", Schema(columns, nullable=frozenset({"chrf"})))
+    assert pq.read_table(tmp_path / "new.parquet")["chrf"].null_count == 1
+
+
+def test_a_column_that_is_missing_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="reason"):
+        write_table(ROWS.drop(columns="reason"), tmp_path / "rows.parquet", REJECTION)
+    assert list(tmp_path.iterdir()) == []

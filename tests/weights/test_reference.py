@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pytest
+from tiny import save_untrained
+
+from refuseu.core.errors import UserError
+from refuseu.engines.transformers import TransformersEngine
+from refuseu.weights.reference import ModelReference, readable
+
+FILES = ("model.safetensors", "config.json", "tokenizer.json")
+BASE = ModelReference("owner/name", "c0ffee")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_untrained(tmp_path)
+    return tmp_path
+
+
+def test_a_whole_folder_is_its_own_reference_whatever_base_is_offered(folder: Path) -> None:
+    assert ModelReference.read(folder) == ModelReference(folder)
+    assert ModelReference.read(folder, BASE) == ModelReference(folder)
+
+
+def test_a_pointer_names_a_repository_and_its_commit(tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_text('{"source": "owner/name", "commit": "c0ffee"}', encoding="utf-8")
+    assert ModelReference.read(tmp_path) == BASE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"source": "owner/name"}',
+        b'{"commit": "c0ffee"}',
+        b'{"source": "owner/name", "commit": null}',
+        b'{"source": "", "commit": "c0ffee"}',
+        b'{"source": ["owner/name"], "commit": "c0ffee"}',
+    ],
+)
+def test_a_damaged_pointer_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        ModelReference.read(tmp_path)
+    assert error.value.message == (
+        f"{tmp_path}/reference.json: names no repository at a commit; "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_an_adapter_is_one_on_the_base_and_needs_weights_alone(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"holds no \*\.safetensors; 'dvc repro' or 'dvc pull' brings the model"):
+        ModelReference.read(tmp_path, BASE)
+    (tmp_path / "adapter_model.safetensors").touch()
+    assert ModelReference.read(tmp_path, BASE) == ModelReference(tmp_path, base=BASE)
+    with pytest.raises(UserError, match=r": is an adapter, of which the base is not known; name a folder with a whole"):
+        ModelReference.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_that_is_not_whole_is_named_and_the_hub_not_asked(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    wanted = "*.safetensors" if name == "model.safetensors" else name
+    with pytest.raises(UserError) as error:
+        ModelReference.read(folder)
+    assert error.value.message == f"{folder}: holds no {wanted}; 'dvc repro' or 'dvc pull' brings the model"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_damaged_file_is_one_sentence(name: str, kept: float, folder: Path) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(UserError, match=r"not a readable model \(.+\); 'dvc checkout' brings the last good one back"):
+        TransformersEngine(ModelReference.read(folder), "tiny", 1)
+
+
+def test_weights_of_another_shape_are_one_sentence(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        TransformersEngine(ModelReference.read(folder), "tiny", 1)
+    assert error.value.message == (
+        f"{folder}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+        "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_another_fault_keeps_its_name() -> None:
+    with pytest.raises(RuntimeError, match="another"), readable(BASE):
+        raise RuntimeError("another")
+
+
+def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path) -> None:
+    with readable(ModelReference(folder)):
+        pass
+    with pytest.raises(UserError) as error, readable(BASE):
+        raise OSError("\nno such commit\nsee the documentation")
+    assert error.value.message == (
+        "owner/name: not a readable model (no such commit); 'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_a_fault_without_words_is_called_by_its_kind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r": not a readable model \(OSError\); "), readable(ModelReference(tmp_path)):
+        raise OSError
