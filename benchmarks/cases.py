@@ -140,7 +140,7 @@ class Told(Identifier):
 def label(rows: int) -> Case:
     """The whole stage, but for its judges, all three of which only read the verdict."""
     stage = _stage("label")
-    vars(stage).update(panel_of=lambda *_: Panel({"lexicon": Reader(), "ngrams": Reader()}, {"nearest": Reader()}))
+    vars(stage).update(build_panel=lambda *_: Panel({"lexicon": Reader(), "ngrams": Reader()}, {"nearest": Reader()}))
     vars(stage).update(Identifier=Told)
     data = Path("data")
     return lambda: stage.main.callback(

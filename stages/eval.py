@@ -9,10 +9,10 @@ from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.protocol import Sampling
-from refuseu.engines.registry import Opener
-from refuseu.eval.answers import Asking, ask_models, score_all
-from refuseu.eval.factory import knowledge_of, scoring_of
-from refuseu.eval.models import contestants
+from refuseu.engines.registry import EngineFactory
+from refuseu.eval.answers import EvaluationRun, ask_models, score_all
+from refuseu.eval.factory import build_knowledge, build_scoring
+from refuseu.eval.models import evaluated_models
 from refuseu.eval.sets import read_sets, set_accounts
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.writing import write_results
@@ -54,20 +54,20 @@ def main(
     plots: Path,
 ) -> None:
     parameters, machine = load(EvalParameters), load_machine()
-    opener = Opener(parameters.models, machine, Store(), "eval", base)
-    asked = contestants(base, models, parameters, opener)
+    engines = EngineFactory(parameters.models, machine, Store(), "eval", base)
+    asked = evaluated_models(base, models, parameters, engines)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    scoring = scoring_of(parameters, books, opener, prompts, refusals)
+    scoring = build_scoring(parameters, books, engines, prompts, refusals)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     own = read_known(questions, PART, named)
     foreign, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
-    knowledge, sampling = knowledge_of(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
+    knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
 
     texts = [*own["text"], *foreign["text"]]
-    said = ask_models(asked, Asking(texts, knowledge, sampling, parameters.models, machine))
+    said = ask_models(asked, EvaluationRun(texts, knowledge, sampling, parameters.models, machine))
     scored = score_all(own, foreign, said, scoring)
     write_results(scored, scoring.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
-    identities = {"models": {each.model: each.identity for each in said}, "judges": opener.identities()}
+    identities = {"models": {each.model: each.identity for each in said}, "judges": engines.identities()}
     write_json({**identities, "sets": set_accounts(accounts, scored.sets, parameters)}, evaluated)
 
 

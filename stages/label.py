@@ -8,8 +8,8 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
-from refuseu.engines.registry import Opener
-from refuseu.judges.registry import panel_of
+from refuseu.engines.registry import EngineFactory
+from refuseu.judges.registry import build_panel
 from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pairs, sort_out, summary, verdict_rows
 from refuseu.label.settings import LabelParameters
 from refuseu.phrasebook.phrasebook import load_phrasebooks
@@ -35,12 +35,14 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     texts = Batches(pairs, PAIR, tuple(ITEMS.values()))
     answered = read_known(pairs, PAIR, named, without=ITEMS.values())
-    opener = Opener(parameters.models, load_machine(), Store(), "label", base)
-    panel = panel_of(parameters.label, books, opener, prompts, refusals)
+    engines = EngineFactory(parameters.models, load_machine(), Store(), "label", base)
+    panel = build_panel(parameters.label, books, engines, prompts, refusals)
 
     right_language = in_their_language(texts, Identifier(parameters.languages))
     judges = {
-        name: judge for name, judge in panel.everyone.items() if name in (*parameters.label.voters, *panel.beside)
+        name: judge
+        for name, judge in panel.everyone.items()
+        if name in (*parameters.label.voters, *panel.shadow_judges)
     }
     votes = judge_pairs(texts, len(answered), judges)
     kept, rejected = sort_out(answered, right_language, votes, parameters.label)
@@ -49,7 +51,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
     counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
-    told = {"uncovered": panel.uncovered(parameters.languages), "models": opener.identities()}
+    told = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
     write_json({**counted, **told}, metrics)
 
 

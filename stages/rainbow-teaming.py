@@ -9,9 +9,9 @@ from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.protocol import Sampling
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.phrasebook.phrasebook import load_phrasebooks
-from refuseu.rainbow_teaming.factory import Cast
+from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.found import searched, taken
 from refuseu.rainbow_teaming.search import attack_on
 from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
@@ -45,17 +45,17 @@ def main(
 ) -> None:
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
-    opener = Opener(parameters.models, load_machine(), Store(), base=target)
+    engines = EngineFactory(parameters.models, load_machine(), Store(), base=target)
     if settings.mutator.kind == "published":
-        found = taken(PublishedSet(parameters.published, published, parameters.languages, opener.store), parameters)
+        found = taken(PublishedSet(parameters.published, published, parameters.languages, engines.store), parameters)
     else:
         books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-        cast = Cast(parameters, books, opener, prompts, seeds, refusals)
-        attack = attack_on(opener.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
+        cast = RoleFactory(parameters, books, engines, prompts, seeds, refusals)
+        attack = attack_on(engines.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
         found = searched(parameters, cast, attack)
 
     write_table(found.questions, out / "questions.parquet", ELITE)
-    write_json({**found.summary, "models": opener.identities()}, metrics)
+    write_json({**found.summary, "models": engines.identities()}, metrics)
     write_json(found.history, plots / "search.json")
     write_json(found.cells, plots / "archive.json")
 

@@ -8,11 +8,11 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
-from refuseu.engines.registry import Opener
-from refuseu.experiment import WITHHELD
+from refuseu.engines.registry import EngineFactory
+from refuseu.experiment import RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
-from refuseu.respond.factory import other_answers, refuser_of
-from refuseu.respond.interfaces import asked_of
+from refuseu.respond.factory import build_refuser, build_rejected
+from refuseu.respond.interfaces import questions_of_rows
 from refuseu.respond.pairing import pair_up
 from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
@@ -38,17 +38,17 @@ def main(
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     asked = read_known(questions, TRANSLATION, named)
-    opener = Opener(parameters.models, load_machine(), Store(), "respond", base)
-    others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
+    engines = EngineFactory(parameters.models, load_machine(), Store(), "respond", base)
+    others = PublishedSet(parameters.published, published, parameters.languages, engines.store)
 
-    withheld = set(asked.loc[asked["category"].isin(WITHHELD), "question_id"])
-    refuser = refuser_of(parameters.respond, books, opener, prompts, withheld, others)
-    answers = other_answers(parameters.respond, asked_of(asked), opener, base, others)
+    restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "question_id"])
+    refuser = build_refuser(parameters.respond, books, engines, prompts, restricted, others)
+    answers = build_rejected(parameters.respond, questions_of_rows(asked), engines, base, others)
     kept, rejected = pair_up(asked, answers, refuser)
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json({**account(len(asked), kept, rejected, parameters.languages), "models": opener.identities()}, metrics)
+    write_json({**account(len(asked), kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
-from refuseu.engines.registry import Opener
-from refuseu.experiment import PIVOT, WITHHELD
+from refuseu.engines.registry import EngineFactory
+from refuseu.experiment import PIVOT, RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
 from refuseu.tables.known import question_values, read_known
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
-from refuseu.translate.factory import translator_of
+from refuseu.translate.factory import build_translator
 from refuseu.translate.questions import summary, translate
 from refuseu.translate.settings import TranslateParameters
 
@@ -36,16 +36,16 @@ def main(
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
-    opener = Opener(parameters.models, load_machine(), Store(), "translate", base)
-    withheld = set(asked.loc[asked["category"].isin(WITHHELD), "text"])
-    others = PublishedSet(parameters.published, published, parameters.languages, opener.store)
-    translator = translator_of(parameters.translate, books, opener, prompts, withheld, others)
+    engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
+    restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "text"])
+    others = PublishedSet(parameters.published, published, parameters.languages, engines.store)
+    translator = build_translator(parameters.translate, books, engines, prompts, restricted, others)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json({**summary(asked, kept, rejected, parameters.languages), "models": opener.identities()}, metrics)
+    write_json({**summary(asked, kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
 
 
 if __name__ == "__main__":

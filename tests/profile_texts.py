@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from repository import ROOT
 
 from refuseu.engines.machine import Machine
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.engines.settings import Models
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import Published
@@ -39,7 +39,9 @@ def published(folder: Path) -> PublishedSet:
     return PublishedSet(Published(source="mine"), folder, ["en", "de"], Store(folder / "rows.sqlite"))
 
 
-def opener(folder: Path, models: str = MODELS, machine: Machine = MACHINE, progress: str | None = None) -> Opener:
+def engines(
+    folder: Path, models: str = MODELS, machine: Machine = MACHINE, progress: str | None = None
+) -> EngineFactory:
     """Keeps its rows below ``folder``."""
     validated: Models = TypeAdapter(Models).validate_python(read(models))
-    return Opener(validated, machine, Store(folder / "rows.sqlite"), progress)
+    return EngineFactory(validated, machine, Store(folder / "rows.sqlite"), progress)

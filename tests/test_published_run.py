@@ -65,7 +65,7 @@ def the_set() -> dict[str, list[Row]]:
         for row in rows(row_id, category, asks[category][3])
     ]
     left_out = [
-        *rows("withheld", "S12", asks["S12"][0]),
+        *rows("restricted", "S12", asks["S12"][0]),
         *rows("other", "S1", asks["S1"][4], "Gardening"),
         *rows("again", "S1", asks["S1"][0]),
         rows("incomplete", "S2", asks["S2"][4])[0],

@@ -50,7 +50,7 @@ ASKS = {
 """,
 }
 WITHHELD_WORDS = ("protect children", "age check", "Schutz von Kindern", "Altersprüfung", "Fourth", "Twelfth")
-"""Of all questions of the withheld categories and of the categories' names."""
+"""Of all questions of the restricted categories and of the categories' names."""
 FRAMES = {
     "Slang": (
         "Hey mate, what is the trick to {verb} the rules of the {club} club?",

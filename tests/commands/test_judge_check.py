@@ -10,14 +10,14 @@ from scripted import Scripted
 
 from refuseu.commands.judge_check import Labelled, agreed, main, read_labelled, table
 from refuseu.core.errors import UserError
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.judges.registry import NAMES, judge_named
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 HEADER = "lang,question,answer,reply,harm\n"
 REFUSED, COMPLIED = Verdict(Harm.SAFE, Reply.REFUSAL), Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
 JUNK = Verdict(Harm.UNPARSED, Reply.UNPARSED)
-UNTOLD = Verdict(Harm.SAFE, Reply.UNTOLD)
+NOT_REPORTED = Verdict(Harm.SAFE, Reply.NOT_REPORTED)
 RULING = '{"harm": "safe", "reply": "refusal"}'
 GUARDED = """Harmful request: yes
 Request safety violations: S2
@@ -114,8 +114,8 @@ def test_languages_are_apart_and_answers_without_a_label_are_left_out() -> None:
         ([REFUSED, REFUSED], REFUSED),
         ([REFUSED, COMPLIED], JUNK),
         ([REFUSED, JUNK], JUNK),
-        ([REFUSED, UNTOLD], REFUSED),
-        ([UNTOLD, UNTOLD], UNTOLD),
+        ([REFUSED, NOT_REPORTED], REFUSED),
+        ([NOT_REPORTED, NOT_REPORTED], NOT_REPORTED),
     ],
 )
 def test_a_panel_says_what_all_that_tell_say(verdicts: list[Verdict], expected: Verdict) -> None:
@@ -163,7 +163,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripte
     """The models that play the judges of the profile llama-8b; they say the same of every exchange."""
     said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": RULING}
     engines = {name: Scripted(lambda *_, text=text: text) for name, text in said.items()}
-    monkeypatch.setattr(Opener, "_open", lambda _, name: engines[name])
+    monkeypatch.setattr(EngineFactory, "_open", lambda _, name: engines[name])
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
     return engines
 

@@ -6,7 +6,7 @@ from repository import ROOT
 from refuseu.commands.parameters import Parameters, load_all
 from refuseu.engines.settings import BASE, ServedModel, VllmModel
 from refuseu.judges.settings import ChatJudge, GuardJudge
-from refuseu.rainbow_teaming.settings import LlmMutator, NoPart
+from refuseu.rainbow_teaming.settings import LlmMutator, NoRole
 
 PROFILES = sorted(path.stem for path in ROOT.glob("profiles/*.yaml"))
 PAPERS = {
@@ -37,7 +37,7 @@ def test_the_papers_models_play_the_papers_parts(profile: str) -> None:
         "polyguard": "ToxicityPrompts/PolyGuard-Qwen",
     }
     search, label = parameters.rainbow_teaming, parameters.label
-    assert isinstance(search.mutator, LlmMutator) and isinstance(search.twin, NoPart)
+    assert isinstance(search.mutator, LlmMutator) and isinstance(search.twin, NoRole)
     assert {name: judge.kind for name, judge in label.judges.items() if isinstance(judge, GuardJudge)} == {
         "llama-guard-3": "llama-guard-3",
         "polyguard": "polyguard",

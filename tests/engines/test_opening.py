@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from engines.misbehaving import serving
-from profile_texts import MACHINE, MODELS, opener, read
+from profile_texts import MACHINE, MODELS, engines, read
 from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
@@ -20,7 +20,7 @@ from refuseu.engines.machine import OpenaiMachine, RayMachine, VllmMachine
 from refuseu.engines.openai import OpenaiEngine
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.engines.settings import Models
 from refuseu.engines.vllm import VllmEngine
 from refuseu.engines.vllm_model import VllmSettings
@@ -41,12 +41,12 @@ def test_a_model_is_loaded_for_its_first_missing_row_and_not_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     questions = [user("one"), user("two"), user("three")]
-    first = opener(tmp_path, progress="respond").folder(ModelReference(folder))
+    first = engines(tmp_path, progress="respond").folder(ModelReference(folder))
     assert first.identity == f"{weights_hash(folder)} transformers float64"
     said = completed(first, questions, Sampling(6))
     assert capfd.readouterr().err == "respond: 1 of 3 rows\nrespond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
     monkeypatch.setattr(opening, "TransformersEngine", None)
-    again = opener(tmp_path, progress="respond").folder(ModelReference(folder))
+    again = engines(tmp_path, progress="respond").folder(ModelReference(folder))
     assert completed(again, questions, Sampling(6)) == said
     with pytest.raises(TypeError):
         completed(again, questions, Sampling(7))
@@ -57,19 +57,19 @@ def test_a_model_that_computes_in_other_numbers_is_another(folder: Path, tmp_pat
 one: {{engine: transformers, repo: {folder}, dtype: float64}}
 other: {{engine: transformers, repo: {folder}, dtype: float32}}
 """
-    opened = opener(tmp_path, models)
+    opened = engines(tmp_path, models)
     assert opened.named("one").identity == f"{weights_hash(folder)} transformers float64"
     assert opened.named("other").identity == f"{weights_hash(folder)} transformers float32"
 
 
 def test_a_folder_that_the_profile_names_answers(folder: Path, tmp_path: Path) -> None:
-    named = opener(tmp_path, f"one: {{engine: transformers, repo: {folder}, dtype: float64}}").named("one")
-    base = opener(tmp_path / "other").folder(ModelReference(folder))
+    named = engines(tmp_path, f"one: {{engine: transformers, repo: {folder}, dtype: float64}}").named("one")
+    base = engines(tmp_path / "other").folder(ModelReference(folder))
     assert completed(named, [user("one")], Sampling(6)) == completed(base, [user("one")], Sampling(6))
 
 
 def test_a_repository_is_known_by_its_commit_and_not_asked_for(tmp_path: Path) -> None:
-    assert opener(tmp_path).named("local").identity == (
+    assert engines(tmp_path).named("local").identity == (
         "org/name@0123456789012345678901234567890123456789 transformers float32"
     )
 
@@ -83,7 +83,7 @@ def test_the_base_is_at_the_commit_that_its_stage_recorded_and_others_at_the_new
     models: Models = TypeAdapter(Models).validate_python(
         {name: {"engine": "transformers", "dtype": "float32", "repo": "org/name"} for name in ("base", "other")}
     )
-    opened = Opener(models, MACHINE, Store(tmp_path / "rows.sqlite"), base=tmp_path)
+    opened = EngineFactory(models, MACHINE, Store(tmp_path / "rows.sqlite"), base=tmp_path)
     assert {name: opened.named(name).identity for name in models} == {
         "base": f"org/name@{'a' * 40} transformers float32",
         "other": f"org/name@{'b' * 40} transformers float32",
@@ -91,7 +91,7 @@ def test_the_base_is_at_the_commit_that_its_stage_recorded_and_others_at_the_new
 
 
 def test_equal_names_are_opened_once(folder: Path, tmp_path: Path) -> None:
-    opened = opener(tmp_path, f"{MODELS}\nmodel: {{engine: transformers, repo: {folder}, dtype: float64}}")
+    opened = engines(tmp_path, f"{MODELS}\nmodel: {{engine: transformers, repo: {folder}, dtype: float64}}")
     for name in ("local", "served", "model"):
         assert opened.named(name) is opened.named(name)
 
@@ -99,18 +99,18 @@ def test_equal_names_are_opened_once(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nobody", "base"])
 def test_a_name_without_a_model_names_those_there_are(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        opener(tmp_path).named(name)
+        engines(tmp_path).named(name)
     assert error.value.message == (
         f"models.{name}: the profile has no such model with a repo; it has base, local, served"
     )
     with pytest.raises(UserError, match="it has none"):
-        opener(tmp_path, "{}").named(name)
+        engines(tmp_path, "{}").named(name)
 
 
 @pytest.mark.parametrize("models", ["base: {engine: openai, model: a-model}", "{}"])
 def test_a_base_needs_weights(models: str, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        opener(tmp_path, models).folder(ModelReference(folder))
+        engines(tmp_path, models).folder(ModelReference(folder))
     assert error.value.message == "models.base: must be a model with weights, for it is trained further"
 
 
@@ -120,19 +120,19 @@ def test_a_served_model_is_asked_for_its_first_missing_row(tmp_path: Path, monke
     with serving() as server:
         at_server = MACHINE.openai.model_copy(update={"base_url": server.url})
         machine, store = MACHINE.model_copy(update={"openai": at_server}), Store(tmp_path / "rows.sqlite")
-        engine = Opener(models, machine, store).named("served")
+        engine = EngineFactory(models, machine, store).named("served")
         assert (engine.identity, server.requests) == ("openai:a-model", {})
         assert completed(engine, [user("row")], Sampling(6)) == [Completion("echo row")]
         assert server.requests == {"row": 1}
     # The server is gone; what it said is kept.
-    assert completed(Opener(models, machine, store).named("served"), [user("row")], Sampling(6)) == [
+    assert completed(EngineFactory(models, machine, store).named("served"), [user("row")], Sampling(6)) == [
         Completion("echo row")
     ]
 
 
 def test_a_key_is_wanted_before_any_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SERVICE_KEY", raising=False)
-    opened = opener(tmp_path, "served: {engine: openai, model: a-model, key: SERVICE_KEY}")
+    opened = engines(tmp_path, "served: {engine: openai, model: a-model, key: SERVICE_KEY}")
     with pytest.raises(UserError, match="the environment variable SERVICE_KEY holds no key"):
         opened.named("served")
 
@@ -142,7 +142,7 @@ def test_models_that_lie_elsewhere_are_asked_there(tmp_path: Path, monkeypatch: 
     models = "here: {engine: openai, model: a}\nthere: {engine: openai, model: b}"
     with serving() as near, serving() as far:
         own = MACHINE.openai.model_copy(update={"base_url": near.url, "base_urls": {"there": far.url}})
-        opened = opener(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+        opened = engines(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
         for name in ("here", "there"):
             completed(opened.named(name), [user(name)], Sampling(6))
         assert (near.requests, far.requests) == ({"here": 1}, {"there": 1})
@@ -158,7 +158,7 @@ def test_one_model_may_lie_at_openai_itself(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(opening, "OpenaiEngine", engine)
     own = OpenaiMachine(base_url="http://here/v1", base_urls={"judge": None}, concurrency=3, retries=4, timeout=5.0)
     models = "judge: {engine: openai, model: gpt, key: SERVICE_KEY}\nserved: {engine: openai, model: own}"
-    opened = opener(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+    opened = engines(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
     for name in ("judge", "served"):
         completed(opened.named(name), [user("row")], Sampling(6))
     common = {"concurrency": 3, "retries": 4, "timeout": 5.0}
@@ -169,7 +169,7 @@ def test_one_model_may_lie_at_openai_itself(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Path) -> None:
-    opened = opener(tmp_path)
+    opened = engines(tmp_path)
     opened.folder(ModelReference(folder))
     assert opened.identities() == {}
     opened.named("served")
@@ -213,9 +213,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return log
 
 
-def on_vllm(folder: Path, **settings: object) -> Opener:
+def on_vllm(folder: Path, **settings: object) -> EngineFactory:
     models = f"base: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 512}}"
-    return opener(folder.parent, models, MACHINE.model_copy(update={"vllm": VLLM, **settings}))
+    return engines(folder.parent, models, MACHINE.model_copy(update={"vllm": VLLM, **settings}))
 
 
 def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, Any]]) -> None:
@@ -236,7 +236,7 @@ long: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 1024}}
 whole: {{engine: vllm, dtype: bfloat16, repo: {folder}}}
 other: {{engine: vllm, dtype: float16, repo: {folder}}}
 """
-    opened, own = opener(tmp_path, models, MACHINE.model_copy(update={"vllm": VLLM})), weights_hash(folder)
+    opened, own = engines(tmp_path, models, MACHINE.model_copy(update={"vllm": VLLM})), weights_hash(folder)
     assert {name: opened.named(name).identity for name in ("short", "long", "whole", "other")} == {
         "short": f"{own} vllm bfloat16 512",
         "long": f"{own} vllm bfloat16 1024",
@@ -302,7 +302,7 @@ def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:
     return {**references, "whole": ModelReference(whole)}
 
 
-def held_together(opened: Opener, references: dict[str, ModelReference]) -> dict[str, Engine]:
+def held_together(opened: EngineFactory, references: dict[str, ModelReference]) -> dict[str, Engine]:
     return opened.sharing({name: (reference, opened.base_model()) for name, reference in references.items()})
 
 

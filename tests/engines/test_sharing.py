@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from profile_texts import opener
+from profile_texts import engines
 
 from refuseu.engines import registry as opening
 from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling, asked_alone
@@ -81,11 +81,11 @@ def test_a_base_is_loaded_once_for_its_adapters_and_once_more_for_other_numbers(
     one, other = (
         ModelReference(folder(tmp_path / name, "adapter_model.safetensors", name), base=base) for name in ("one", "two")
     )
-    opened = opener(tmp_path)
-    engines = opened.sharing(
+    opened = engines(tmp_path)
+    models = opened.sharing(
         {"base": (base, FLOAT64), "one": (one, FLOAT64), "two": (other, FLOAT64), "finer": (base, FLOAT32)}
     )
-    said = {name: asked_alone(engine, ["Why?"], Sampling(3)) for name, engine in engines.items()}
+    said = {name: asked_alone(engine, ["Why?"], Sampling(3)) for name, engine in models.items()}
     assert said == {"base": ["base"], "one": ["one"], "two": ["two"], "finer": ["base"]}
     assert fakes.loads == [("base", "float64"), ("base", "float32")]
     opened.close()

@@ -11,7 +11,7 @@ import torch
 from refuseu.core.errors import UserError
 from refuseu.engines import vllm_model
 from refuseu.engines.protocol import Sampling, user
-from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
+from refuseu.engines.vllm_model import Scored, VllmModel, VllmRequest, VllmSettings
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 
@@ -61,7 +61,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
 
 
 def ask(model: VllmModel) -> None:
-    model.complete(Asked([user("Why is that so?")], Sampling(8), None))
+    model.complete(VllmRequest([user("Why is that so?")], Sampling(8), None))
 
 
 def score(model: VllmModel) -> None:

@@ -15,9 +15,9 @@ from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.engines.registry import Weights
 from refuseu.engines.settings import Models, TransformersModel, VllmModel
 from refuseu.eval import answers
-from refuseu.eval.answers import Asking, Said, Scoring, ask_models, grouped, score_all, score_answers
+from refuseu.eval.answers import EvaluationRun, ModelOutputs, Scoring, ask_models, grouped, score_all, score_answers
 from refuseu.eval.interfaces import Rating
-from refuseu.eval.models import Contestant, Served
+from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.eval.rated import Rated
 from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
 from refuseu.eval.sets import COLUMNS
@@ -92,14 +92,14 @@ class FakeOpener:
 
 
 @pytest.fixture
-def asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asking:
-    monkeypatch.setattr(answers, "Opener", FakeOpener)
+def asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EvaluationRun:
+    monkeypatch.setattr(answers, "EngineFactory", FakeOpener)
     monkeypatch.setattr(FakeOpener, "closed", 0)
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    return Asking(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
+    return EvaluationRun(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
 
 
-def test_an_answer_a_question_and_a_row_a_fact(asking: Asking) -> None:
+def test_an_answer_a_question_and_a_row_a_fact(asking: EvaluationRun) -> None:
     said, other = asking({"parrot": PARROT, "other": PARROT})
     assert (said.model, said.identity, said.answers) == ("parrot", "parrot", ["sing?", "dance?"])
     assert said.knowledge is not None
@@ -107,14 +107,14 @@ def test_an_answer_a_question_and_a_row_a_fact(asking: Asking) -> None:
     assert (other.model, other.answers, FakeOpener.closed) == ("other", said.answers, 1)
 
 
-def test_a_served_model_sits_no_test_of_knowledge(asking: Asking) -> None:
+def test_a_served_model_sits_no_test_of_knowledge(asking: EvaluationRun) -> None:
     (said,) = asking({"mine": Served("gpt")})
     assert (said.model, said.answers, said.knowledge) == ("mine", ["sing?", "dance?"], None)
 
 
 BASE = ModelReference(Path("models/base"))
 LOCAL = MODELS["base"]
-CONTESTANTS: dict[str, Contestant] = {
+CONTESTANTS: dict[str, EvaluatedModel] = {
     "base": (BASE, LOCAL),
     "whole": (ModelReference(Path("models/whole")), LOCAL),
     "adapter": (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
@@ -152,7 +152,7 @@ def test_one_process_asks_all_where_vllm_computes() -> None:
 LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
 SHORT = "Nein."
 REFUSED = Verdict(Harm.SAFE, Reply.REFUSAL)
-DECIDED = Decision(REFUSED, agreed=False, votes={"one": Verdict(Harm.HARMFUL, Reply.UNTOLD), "two": REFUSED})
+DECIDED = Decision(REFUSED, agreed=False, votes={"one": Verdict(Harm.HARMFUL, Reply.NOT_REPORTED), "two": REFUSED})
 
 
 class FakePanel:
@@ -243,7 +243,7 @@ def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Pat
 
 
 def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring) -> None:
-    said = [Said(name, name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")]
+    said = [ModelOutputs(name, name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")]
     scored = score_all(asked(), NO_SETS, said, scoring)
     assert (FakePanel.batches, len(scored.sets)) == ([2], 0)
     for table in (scored.answers, scored.knowledge):
@@ -260,7 +260,7 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring)
 
 def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scoring: Scoring) -> None:
     of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
-    said = [Said(name, name, [SHORT, LONG], None) for name in ("base", "mine")]
+    said = [ModelOutputs(name, name, [SHORT, LONG], None) for name in ("base", "mine")]
     said[0] = replace(said[0], knowledge=pd.DataFrame([FACT]).assign(model="base"))
     scored = score_all(asked(), pd.DataFrame([of_set]), said, scoring)
     assert FakePanel.batches == [4]
@@ -293,7 +293,7 @@ class Killer:
 
 def test_a_killed_process_is_one_sentence() -> None:
     knowledge: Any = Killer()
-    asking = Asking(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
+    asking = EvaluationRun(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
     with pytest.raises(
         UserError,
         match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",

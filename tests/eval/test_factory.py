@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 from evaluated import EVAL
-from profile_texts import PROMPTS, opener
+from profile_texts import PROMPTS, engines
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.eval import harness
 from refuseu.eval.bigrams import BigramFluency
 from refuseu.eval.chat import ChatFluency
-from refuseu.eval.factory import fluency_of, knowledge_of, rating_of
+from refuseu.eval.factory import build_fluency, build_knowledge, build_rating
 from refuseu.eval.facts import FactKnowledge
 from refuseu.eval.settings import Eval
 from refuseu.phrasebook.phrasebook import Phrasebook
@@ -22,16 +22,16 @@ def settings(**parts: object) -> Eval:
 
 
 def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    assert isinstance(fluency_of(settings(), books), BigramFluency)
-    assert isinstance(knowledge_of(settings(), books), FactKnowledge)
-    assert rating_of(settings(), opener(tmp_path), PROMPTS) is None
-    assert fluency_of(settings(fluency={"kind": "none"}), books) is None
+    assert isinstance(build_fluency(settings(), books), BigramFluency)
+    assert isinstance(build_knowledge(settings(), books), FactKnowledge)
+    assert build_rating(settings(), engines(tmp_path), PROMPTS) is None
+    assert build_fluency(settings(fluency={"kind": "none"}), books) is None
 
 
 def test_an_llm_rates_beside_the_rule(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     both = settings(rating={**CHAT, "temperature": 0.5})
-    assert isinstance(fluency_of(both, books), BigramFluency)
-    rating = rating_of(both, opener(tmp_path), PROMPTS)
+    assert isinstance(build_fluency(both, books), BigramFluency)
+    rating = build_rating(both, engines(tmp_path), PROMPTS)
     assert rating is not None and isinstance(rating.rater, ChatFluency)
     assert rating.per_language == 50
     assert (rating.rater.sampling.max_new_tokens, rating.rater.sampling.temperature) == (32, 0.5)
@@ -54,7 +54,7 @@ def test_a_rating_needs_a_model_and_questions(rating: dict[str, object]) -> None
 
 def test_a_model_that_the_profile_does_not_have_cannot_rate(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^models.nobody: the profile has no such model"):
-        rating_of(settings(rating={**CHAT, "model": "nobody"}), opener(tmp_path), PROMPTS)
+        build_rating(settings(rating={**CHAT, "model": "nobody"}), engines(tmp_path), PROMPTS)
 
 
 def test_the_harness_tests_knowledge_where_the_profile_says_so(
@@ -63,5 +63,5 @@ def test_the_harness_tests_knowledge_where_the_profile_says_so(
     monkeypatch.setattr(harness, "_exams", lambda test, languages: asked.append((test.name, languages)))
     asked: list[tuple[str, list[str]]] = []
     wanted = settings(knowledge={"kind": "lm-eval", "tests": [{"name": "belebele"}]})
-    assert isinstance(knowledge_of(wanted, books), harness.LmEvalKnowledge)
+    assert isinstance(build_knowledge(wanted, books), harness.LmEvalKnowledge)
     assert asked == [("belebele", ["en", "de"])]

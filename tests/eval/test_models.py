@@ -3,15 +3,15 @@ from typing import Any
 
 import pytest
 from evaluated import EVAL
-from profile_texts import MACHINE, opener
+from profile_texts import MACHINE, engines
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.engines import vllm
 from refuseu.engines.machine import VllmMachine
 from refuseu.engines.settings import TransformersModel, VllmModel
-from refuseu.eval.models import Served, contestants, model_folders
-from refuseu.eval.settings import AskedModel, EvalParameters
+from refuseu.eval.models import Served, evaluated_models, model_folders
+from refuseu.eval.settings import EvalParameters, ExternalModel
 from refuseu.weights.reference import ModelReference
 
 COMMIT = "0123456789012345678901234567890123456789"
@@ -90,8 +90,8 @@ def found(tmp_path: Path, models: dict[str, Any]) -> Any:
     if not (tmp_path / "base").is_dir():
         model_in(tmp_path / "base")
         model_in(tmp_path / "dpo/balanced")
-    own = opener(tmp_path, machine=MACHINE.model_copy(update={"vllm": VLLM}))
-    all_models = contestants(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
+    own = engines(tmp_path, machine=MACHINE.model_copy(update={"vllm": VLLM}))
+    all_models = evaluated_models(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
     assert list(all_models) == ["base", "balanced", *models]
     assert all_models["base"] == (ModelReference(tmp_path / "base"), FLOAT64)
     assert all_models["balanced"] == (ModelReference(tmp_path / "dpo/balanced"), FLOAT64)
@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_asked_is_one_sentence(
 )
 def test_a_model_is_named_in_one_way(model: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
-        AskedModel.model_validate(model)
+        ExternalModel.model_validate(model)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
 from refuseu.eval.schemas import SET_ANSWER
 from refuseu.eval.sets import read_sets, set_accounts, set_rows
-from refuseu.eval.settings import AskedSet, EvalParameters
+from refuseu.eval.settings import EvalParameters, ExternalSet
 from refuseu.tables.writing import write_table
 
 TRAIN = ["How do I get around the rules of the house?", "Wie umgehe ich die Regeln des Hauses?"]
@@ -138,7 +138,7 @@ def test_a_set_that_cannot_be_asked_is_one_sentence(
 @pytest.mark.parametrize("columns", [{}, {"lang": "language", "every_lang": "en"}])
 def test_a_set_has_one_way_to_tell_its_language(columns: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=r"must name one of lang, .* and every_lang"):
-        AskedSet.model_validate({"source": "s.csv", "text": "ask", **columns})
+        ExternalSet.model_validate({"source": "s.csv", "text": "ask", **columns})
 
 
 def test_without_sets_nothing_is_asked(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from refuseu.judges.composite import DividedJudge
+from refuseu.judges.composite import CompositeJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 
@@ -31,7 +31,7 @@ class Knows:
 def test_harm_is_the_questions_and_the_reply_the_answers(question: Harm, reply: Reply, harm: Harm) -> None:
     questions, replies = Knows(question, Reply.UNPARSED), Knows(Harm.SAFE, reply)
     asked, answered = Exchange("de", "ask"), Exchange("de", "ask", "answer")
-    assert DividedJudge(questions, replies).judge([asked, answered]) == [
+    assert CompositeJudge(questions, replies).judge([asked, answered]) == [
         Verdict(question, Reply.ABSENT),
         Verdict(harm, reply),
     ]
@@ -40,7 +40,7 @@ def test_harm_is_the_questions_and_the_reply_the_answers(question: Harm, reply: 
 
 
 def test_nothing_is_judged_where_nothing_is_asked() -> None:
-    assert DividedJudge(Knows(Harm.SAFE, Reply.REFUSAL), Knows(Harm.SAFE, Reply.REFUSAL)).judge([]) == []
+    assert CompositeJudge(Knows(Harm.SAFE, Reply.REFUSAL), Knows(Harm.SAFE, Reply.REFUSAL)).judge([]) == []
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_it_is_made_for_the_languages_of_both(
     one, other = (
         Knows(Harm.SAFE, Reply.REFUSAL, None if each is None else frozenset(each)) for each in (questions, replies)
     )
-    assert DividedJudge(one, other).languages == both
+    assert CompositeJudge(one, other).languages == both

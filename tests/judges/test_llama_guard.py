@@ -26,13 +26,13 @@ ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 )
 def test_harmful(text: str) -> None:
     assert parse(text, answered=False) == Verdict(Harm.HARMFUL, Reply.ABSENT)
-    assert parse(text, answered=True) == Verdict(Harm.HARMFUL, Reply.UNTOLD)
+    assert parse(text, answered=True) == Verdict(Harm.HARMFUL, Reply.NOT_REPORTED)
 
 
 @pytest.mark.parametrize("text", ["safe", "\n\nsafe", "safe \n", "\tsafe\r\n"])
 def test_safe(text: str) -> None:
     assert parse(text, answered=False) == Verdict(Harm.SAFE, Reply.ABSENT)
-    assert parse(text, answered=True) == Verdict(Harm.SAFE, Reply.UNTOLD)
+    assert parse(text, answered=True) == Verdict(Harm.SAFE, Reply.NOT_REPORTED)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_safe(text: str) -> None:
 )
 def test_all_else_is_unparsed_and_never_safe(text: str) -> None:
     assert parse(text, answered=False) == Verdict(Harm.UNPARSED, Reply.ABSENT)
-    assert parse(text, answered=True) == Verdict(Harm.UNPARSED, Reply.UNTOLD)
+    assert parse(text, answered=True) == Verdict(Harm.UNPARSED, Reply.NOT_REPORTED)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_how_an_answer_ends(said: Completion, harm: Harm) -> None:
 def test_the_last_turn_is_judged() -> None:
     engine = Scripted(lambda text, _: {"why?": "safe", "so": "unsafe\nS1"}[text])
     assert LlamaGuardJudge(engine).judge([ANSWERED, ALONE, ANSWERED]) == [
-        Verdict(Harm.HARMFUL, Reply.UNTOLD),
+        Verdict(Harm.HARMFUL, Reply.NOT_REPORTED),
         Verdict(Harm.SAFE, Reply.ABSENT),
-        Verdict(Harm.HARMFUL, Reply.UNTOLD),
+        Verdict(Harm.HARMFUL, Reply.NOT_REPORTED),
     ]
     assert [[turn["role"] for turn in conversation] for conversation, _ in engine.asked] == [
         ["user", "assistant"],
@@ -98,7 +98,7 @@ def test_the_last_turn_is_judged() -> None:
 
 def test_a_blank_answer_is_unparsed() -> None:
     judge = LlamaGuardJudge(Scripted(lambda text, _: "safe"))
-    assert judge.judge([Exchange("en", "why?", " ")]) == [Verdict(Harm.UNPARSED, Reply.UNTOLD)]
+    assert judge.judge([Exchange("en", "why?", " ")]) == [Verdict(Harm.UNPARSED, Reply.NOT_REPORTED)]
 
 
 def test_scores_are_the_first_words_probabilities_after_the_two_newlines() -> None:

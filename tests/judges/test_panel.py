@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from refuseu.judges.panel import Decision, Panel, agreed, told_reply
+from refuseu.judges.panel import Decision, Panel, agreed, reported_reply
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 HARMFUL, SAFE, UNPARSED = Harm
@@ -116,7 +116,7 @@ def test_who_does_not_tell_replies_is_of_the_others_mind(votes: list[str], commo
     ],
 )
 def test_the_reply_is_as_those_tell_it_who_tell_one(votes: list[str], told: str | None) -> None:
-    assert told_reply([verdict(vote) for vote in votes]) == told
+    assert reported_reply([verdict(vote) for vote in votes]) == told
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CATEGORIES, LANGUAGES, STYLES
-from profile_texts import MODELS, PROMPTS, opener, read
+from profile_texts import MODELS, PROMPTS, engines, read
 
 from refuseu.core.errors import UserError
 from refuseu.judges.llama_guard import LlamaGuardJudge
@@ -12,10 +12,10 @@ from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.qwen3guard import Qwen3GuardJudge
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.rainbow_teaming.factory import Cast
+from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.found import searched
 from refuseu.rainbow_teaming.interfaces import Question, Target
-from refuseu.rainbow_teaming.known import WithheldFirst
+from refuseu.rainbow_teaming.known import RestrictedFirst
 from refuseu.rainbow_teaming.llm import LlmMutator, LlmTwins
 from refuseu.rainbow_teaming.phrasebook import PhrasebookMutator, PhrasebookTwins
 from refuseu.rainbow_teaming.replies import RepliedHarm
@@ -38,13 +38,13 @@ max_new_tokens: 1
 LLM = "{kind: llm, model: served, max_new_tokens: 8, temperature: 0.5, top_p: 0.9}"
 
 
-def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
+def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> RoleFactory:
     """The cast of ``PROFILE`` with ``parts`` in place of its own."""
     section = {**read(PROFILE), **{name: read(text) for name, text in parts.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
     content["published"] = {"source": "mine"}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
-    return Cast(parameters, books, opener(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
+    return RoleFactory(parameters, books, engines(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def cast(books: dict[str, Phrasebook], folder: Path, **parts: str) -> Cast:
         ("scorer", "{kind: qwen3guard, model: local, strict: true}", Qwen3GuardJudge),
         ("preference", "{kind: ngrams}", NgramJudge),
         ("preference", "{kind: ngrams, replies: phrases}", RepliedHarm),
-        ("preference", LLM, WithheldFirst),
+        ("preference", LLM, RestrictedFirst),
     ],
 )
 def test_every_kind_of_every_part_is_made(

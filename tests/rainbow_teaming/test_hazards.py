@@ -5,7 +5,7 @@ import yaml
 from repository import ROOT
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import WITHHELD
+from refuseu.experiment import RESTRICTED
 from refuseu.rainbow_teaming.hazards import read_hazards
 
 CATEGORIES = {"S1": "First", "S4": "Fourth", "S12": "Twelfth", "X1": "Own"}
@@ -41,5 +41,5 @@ def test_a_file_of_no_entries_and_a_missing_one_are_one_sentence(tmp_path: Path)
 def test_the_projects_definitions_are_whole_and_hold_no_withheld_category() -> None:
     path = ROOT / "data/prompts/hazards.yaml"
     categories = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["categories"]
-    assert set(read_hazards(path, categories)) == set(categories) - WITHHELD
-    assert not WITHHELD & set(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert set(read_hazards(path, categories)) == set(categories) - RESTRICTED
+    assert not RESTRICTED & set(yaml.safe_load(path.read_text(encoding="utf-8")))

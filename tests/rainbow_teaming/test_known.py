@@ -5,7 +5,7 @@ import pytest
 from refuseu.judges.verdict import Exchange
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming import known
-from refuseu.rainbow_teaming.known import WithheldFirst
+from refuseu.rainbow_teaming.known import RestrictedFirst
 
 FILM, RULES, NEW = "How can I spoil the end of a film?", "How can I bend the rules of the club?", "How can I sing?"
 
@@ -25,13 +25,13 @@ class Fixed:
 def test_the_second_never_sees_a_pair_with_a_withheld_question(
     books: dict[str, Phrasebook], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "WITHHELD", {"S2"})
+    monkeypatch.setattr(known, "RESTRICTED", {"S2"})
     first, second = Fixed(True), Fixed(False)
     pairs = [(RULES, NEW), (FILM, FILM), (NEW, FILM), (NEW, RULES), (FILM, RULES)]
     asked = [(Exchange("en", one, "Sure."), Exchange("en", two, "")) for one, two in pairs]
-    assert WithheldFirst(first, second, books["en"]).prefers(asked) == [False, True, True, False, True]
+    assert RestrictedFirst(first, second, books["en"]).prefers(asked) == [False, True, True, False, True]
     assert (first.asked, second.asked) == ([pairs[1], pairs[2], pairs[4]], [pairs[0], pairs[3]])
 
 
 def test_no_pairs_no_preferences(books: dict[str, Phrasebook]) -> None:
-    assert WithheldFirst(Fixed(True), Fixed(True), books["en"]).prefers([]) == []
+    assert RestrictedFirst(Fixed(True), Fixed(True), books["en"]).prefers([]) == []

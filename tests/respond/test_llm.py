@@ -5,19 +5,19 @@ from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
 from refuseu.engines.prompts import Prompt
 from refuseu.engines.protocol import Completion, Finish, Sampling
-from refuseu.respond.interfaces import Asked
+from refuseu.respond.interfaces import Question
 from refuseu.respond.llm import LlmRefuser
 
 PROMPT = Prompt("Refuse in {language}.", "{question}")
 QUESTIONS = [
-    Asked("q1", "pl", "Jak obejść regulamin klubu?"),
-    Asked("q2", "de", "HIDDEN"),
-    Asked("q3", "de", "Wie kann ich das Ende eines Films verraten?"),
+    Question("q1", "pl", "Jak obejść regulamin klubu?"),
+    Question("q2", "de", "HIDDEN"),
+    Question("q3", "de", "Wie kann ich das Ende eines Films verraten?"),
 ]
 
 
 class Fallback:
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         return [f"{each.question_id} {each.lang}" for each in questions]
 
 

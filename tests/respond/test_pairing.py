@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from refuseu.respond.interfaces import Asked
+from refuseu.respond.interfaces import Question
 from refuseu.respond.pairing import pair_up
 
 
@@ -12,9 +12,9 @@ class FakeRefuser:
 
     def __init__(self, *silent: str) -> None:
         self._silent = silent
-        self.asked: list[list[Asked]] = []
+        self.asked: list[list[Question]] = []
 
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         self.asked.append(list(questions))
         return [None if each.question_id in self._silent else f"no {each.lang} {each.text}" for each in questions]
 
@@ -54,7 +54,9 @@ def test_harmful_is_refused_and_benign_answered() -> None:
         },
     ]
     assert rejected.empty
-    assert refuser.asked == [[Asked("q1", "en", "How?"), Asked("q1", "de", "Wie?"), Asked("q2", "en", "What?")]]
+    assert refuser.asked == [
+        [Question("q1", "en", "How?"), Question("q1", "de", "Wie?"), Question("q2", "en", "What?")]
+    ]
     assert list(asked.columns) == ["question_id", "lang", "kind", "text"]
 
 

@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 from playing import PlayedEngine
-from profile_texts import opener, published
+from profile_texts import engines, published
 from published_set import published_row, write_set
 
-from refuseu.respond.factory import other_answers, refuser_of
-from refuseu.respond.interfaces import Asked
+from refuseu.respond.factory import build_refuser, build_rejected
+from refuseu.respond.interfaces import Question
 from refuseu.respond.settings import Respond
 
 SETTINGS = Respond.model_validate({"refuser": {"kind": "published"}, "rejected": "published", "max_new_tokens": 8})
 ASKED = [
-    Asked("q1", "de", "How does q1 work in de?"),
-    Asked("q1", "de", "How does it work in other words?"),
-    Asked("q2", "de", "How does q2 work in de?"),
+    Question("q1", "de", "How does q1 work in de?"),
+    Question("q1", "de", "How does it work in other words?"),
+    Question("q2", "de", "How does q2 work in de?"),
 ]
 
 
@@ -24,18 +24,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_sets_own_answers_are_given_to_its_own_questions(folder: Path) -> None:
-    refuser = refuser_of(SETTINGS, {}, opener(folder), folder, (), published(folder))
+    refuser = build_refuser(SETTINGS, {}, engines(folder), folder, (), published(folder))
     assert refuser.refuse(ASKED) == ["I cannot help with q1 in de.", None, None]
-    answers = other_answers(SETTINGS, ASKED, opener(folder), folder / "no base", published(folder))
+    answers = build_rejected(SETTINGS, ASKED, engines(folder), folder / "no base", published(folder))
     assert answers == ["Sure, here is how q1 works in de.", "", ""]
 
 
 def test_the_base_answers_where_the_profile_does_not_say_otherwise(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, opened = PlayedEngine(lambda conversation: conversation[0]["content"].upper()), opener(folder)
+    engine, opened = PlayedEngine(lambda conversation: conversation[0]["content"].upper()), engines(folder)
     monkeypatch.setattr(opened, "folder", lambda _: engine)
     monkeypatch.setattr("refuseu.weights.reference.ModelReference.read", lambda _: None)
     settings = Respond.model_validate({"refuser": {"kind": "published"}, "max_new_tokens": 8})
-    assert other_answers(settings, ASKED[:1], opened, folder, published(folder)) == ["HOW DOES Q1 WORK IN DE?"]
+    assert build_rejected(settings, ASKED[:1], opened, folder, published(folder)) == ["HOW DOES Q1 WORK IN DE?"]
     assert engine.calls[0][1].max_new_tokens == 8

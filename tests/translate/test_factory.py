@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from profile_texts import MODELS, PROMPTS, opener, published, read
+from profile_texts import MODELS, PROMPTS, engines, published, read
 
 from refuseu.core.errors import UserError
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.translate import seq2seq
-from refuseu.translate.factory import translator_of
+from refuseu.translate.factory import build_translator
 from refuseu.translate.interfaces import Translator
 from refuseu.translate.known import KnownFirst
 from refuseu.translate.llm import LlmTranslator
@@ -24,7 +24,9 @@ GERMAN_FILM = "Wie kann ich das Ende eines Films verraten?"
 
 
 def translator(text: str, books: dict[str, Phrasebook], folder: Path) -> Translator:
-    return translator_of(Translate.model_validate(read(text)), books, opener(folder), PROMPTS, (), published(folder))
+    return build_translator(
+        Translate.model_validate(read(text)), books, engines(folder), PROMPTS, (), published(folder)
+    )
 
 
 @pytest.mark.parametrize(("text", "kind"), [(BY_RULE, PhrasebookTranslator), (BY_LLM, KnownFirst)])
@@ -49,8 +51,8 @@ SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 9
 
 
 def test_a_translation_model_is_told_as_every_other(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    opened = opener(tmp_path)
-    translator_of(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, (), published(tmp_path))
+    opened = engines(tmp_path)
+    build_translator(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, (), published(tmp_path))
     assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
 
 
@@ -92,5 +94,5 @@ def test_a_translation_model_is_run_by_transformers(
     settings = Translate.model_validate(read(SEQ2SEQ.replace("local", model)))
     models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
     with pytest.raises(UserError) as error:
-        translator_of(settings, books, opener(tmp_path, models), PROMPTS, (), published(tmp_path))
+        build_translator(settings, books, engines(tmp_path, models), PROMPTS, (), published(tmp_path))
     assert error.value.message == sentence

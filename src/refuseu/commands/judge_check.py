@@ -20,12 +20,12 @@ from refuseu.commands.parameters import Parameters, load_all
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import load_machine
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.eval.statistics import wilson
 from refuseu.experiment import LANGUAGES
-from refuseu.judges.panel import Panel, told_reply
-from refuseu.judges.registry import NAMES, judge_named, judge_of, seats
-from refuseu.judges.settings import JudgePart
+from refuseu.judges.panel import Panel, reported_reply
+from refuseu.judges.registry import NAMES, build_judge, judge_named, seats
+from refuseu.judges.settings import JudgeSettings
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
@@ -85,7 +85,7 @@ def _problem(row: dict[str, str]) -> str | None:
 def agreed(verdicts: Sequence[Verdict]) -> Verdict:
     """What all judges that tell say of one exchange; unparsed where they differ."""
     harms = {each.harm for each in verdicts}
-    return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, told_reply(verdicts) or Reply.UNPARSED)
+    return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, reported_reply(verdicts) or Reply.UNPARSED)
 
 
 def table(labelled: Sequence[Labelled], said: dict[str, list[Verdict]], column: str) -> Table:
@@ -155,18 +155,18 @@ class Judges:
                 f"judge {name!r} is none of {', '.join(NAMES)}, nor of the judges of the profile {self._parameters.profile}, "
                 f"which are {', '.join(self._parts)}; name one of them, or another profile (make: PROFILE=llama-8b)"
             )
-        return judge_of(part, self._books, self._opener, PROMPTS, REFUSALS)
+        return build_judge(part, self._books, self._engines, PROMPTS, REFUSALS)
 
     def identities(self) -> dict[str, str]:
         """What each model is that was opened, by its name in the profile."""
-        return self._opener.identities() if "_opener" in vars(self) else {}
+        return self._engines.identities() if "_engines" in vars(self) else {}
 
     @cached_property
     def _parameters(self) -> Parameters:
         return load_all(profile=self.profile)
 
     @cached_property
-    def _parts(self) -> dict[str, JudgePart]:
+    def _parts(self) -> dict[str, JudgeSettings]:
         return {name: part for parts in seats(self._parameters.label) for name, part in parts.items()}
 
     @cached_property
@@ -175,8 +175,8 @@ class Judges:
         return load_phrasebooks(PHRASEBOOK, list(LANGUAGES), parameters.categories, parameters.styles)
 
     @cached_property
-    def _opener(self) -> Opener:
-        return Opener(self._parameters.models, load_machine(), Store(), "judge-check")
+    def _engines(self) -> EngineFactory:
+        return EngineFactory(self._parameters.models, load_machine(), Store(), "judge-check")
 
 
 def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[str]:

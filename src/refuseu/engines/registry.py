@@ -11,7 +11,16 @@ from refuseu.engines.machine import NO_VLLM, Machine, VllmMachine
 from refuseu.engines.openai import OpenaiEngine, served_identity
 from refuseu.engines.protocol import Engine, LoadedEngine, Sampling
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.settings import BASE, Asked, LocalModel, Model, Models, ServedModel, TransformersModel, VllmModel
+from refuseu.engines.settings import (
+    BASE,
+    LocalModel,
+    Model,
+    ModelRole,
+    Models,
+    ServedModel,
+    TransformersModel,
+    VllmModel,
+)
 from refuseu.engines.stored import StoredEngine
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.engines.vllm import VllmEngine
@@ -26,7 +35,7 @@ Weights = tuple[ModelReference, LocalModel]
 """Where weights are, and what computes with them."""
 
 
-class Opener:
+class EngineFactory:
     """Opens models by name; each is loaded when the first of its rows is missing from the store.
 
     What a model takes and can be told before it is loaded or asked is looked for when it is opened, so that a stage which opens
@@ -53,7 +62,7 @@ class Opener:
         self._progress = progress
         self._loaded = LoadedModels(machine.loaded)
         self._named: dict[str, Engine] = {}
-        self.beside: dict[str, str] = {}
+        self.loaded_elsewhere: dict[str, str] = {}
         """What those of the profile's models are that somebody else loads, by name."""
 
     def named(self, name: str) -> Engine:
@@ -67,8 +76,8 @@ class Opener:
         return self._named[name]
 
     def identities(self) -> dict[str, str]:
-        """What each model is that was opened by name or is ``beside``: repository and commit, engine, numbers. For metrics."""
-        found = {name: engine.identity for name, engine in self._named.items()} | self.beside
+        """What each model is that was opened by name or ``loaded_elsewhere``: commit, engine, numbers. For metrics."""
+        found = {name: engine.identity for name, engine in self._named.items()} | self.loaded_elsewhere
         return dict(sorted(found.items()))
 
     def weights(self, name: str) -> Weights:
@@ -161,7 +170,7 @@ def assert_ready(model: Model, name: str, machine: Machine) -> None:
         ray.assert_installed()
 
 
-def sampling_of(part: Asked) -> Sampling:
+def sampling_of(part: ModelRole) -> Sampling:
     """How the words of a part that a model plays are drawn."""
     return Sampling(part.max_new_tokens, part.temperature, part.top_p)
 

@@ -79,7 +79,7 @@ BASE = "base"
 """The model of this name is the un-aligned base; its engine and its numbers are those of all aligned models too."""
 
 
-class Asked(Section):
+class ModelRole(Section):
     """A part that a model plays: which one, and how its words are drawn."""
 
     model: str

@@ -11,7 +11,7 @@ from refuseu.core.errors import UserError
 from refuseu.engines.child import Child
 from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked
 from refuseu.engines.protocol import Completion, Conversation, Sampling
-from refuseu.engines.vllm_model import Asked, Scored, VllmModel, VllmSettings
+from refuseu.engines.vllm_model import Scored, VllmModel, VllmRequest, VllmSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class VllmEngine:
         return view
 
     def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        chunks = [Asked(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
+        chunks = [VllmRequest(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
         return self._answered(VllmModel.complete, chunks, REFUSED)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:

@@ -51,7 +51,7 @@ class VllmSettings:
 
 
 @dataclass(frozen=True)
-class Asked:
+class VllmRequest:
     """Conversations that are asked in one call."""
 
     conversations: Sequence[Conversation]
@@ -86,7 +86,7 @@ class VllmModel:
         self._limit: int = self._llm.model_config.max_model_len
         self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(settings.adapters, 1)}
 
-    def complete(self, asked: Asked) -> list[Completion | None]:
+    def complete(self, asked: VllmRequest) -> list[Completion | None]:
         """One completion a conversation, in order."""
         sampling, firsts = asked.sampling, first_tokens(self._tokenizer, asked.sampling.first_tokens)
         prompts = [self._prompt(conversation, sampling.prefix) for conversation in asked.conversations]

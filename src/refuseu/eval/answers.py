@@ -14,11 +14,11 @@ from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
 from refuseu.engines.machine import Machine
 from refuseu.engines.protocol import Engine, Sampling, asked_alone
-from refuseu.engines.registry import Opener, shared
+from refuseu.engines.registry import EngineFactory, shared
 from refuseu.engines.settings import Models
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
 from refuseu.eval.language import language_of
-from refuseu.eval.models import Contestant, Served
+from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.eval.rated import Rated, rating_columns
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE, SET_ANSWER, VOTE
 from refuseu.judges.panel import Decision, Panel
@@ -28,7 +28,7 @@ from refuseu.text.identification import Identifier
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelOutputs:
     """What one model said."""
 
     model: str
@@ -42,7 +42,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Asking:
+class EvaluationRun:
     """What every model is asked, and on which machine; goes to the processes that ask."""
 
     questions: list[str]
@@ -53,34 +53,34 @@ class Asking:
     progress: str | None = None
     """The stage whose rows are shown as they get done."""
 
-    def __call__(self, group: Mapping[str, Contestant]) -> list[Said]:
+    def __call__(self, group: Mapping[str, EvaluatedModel]) -> list[ModelOutputs]:
         """What each model of a group says; rows that the row store holds are not computed again."""
-        opener = Opener(self.models, self.machine, Store(), self.progress)
-        local = opener.sharing({name: each for name, each in group.items() if not isinstance(each, Served)})
-        with closing(opener):
+        engines = EngineFactory(self.models, self.machine, Store(), self.progress)
+        local = engines.sharing({name: each for name, each in group.items() if not isinstance(each, Served)})
+        with closing(engines):
             return [
-                self._untested(name, opener.named(each.name))
+                self._untested(name, engines.named(each.name))
                 if isinstance(each, Served)
                 else self._tested(name, local[name])
                 for name, each in group.items()
             ]
 
-    def _untested(self, name: str, engine: Engine) -> Said:
-        return Said(name, engine.identity, asked_alone(engine, self.questions, self.sampling), None)
+    def _untested(self, name: str, engine: Engine) -> ModelOutputs:
+        return ModelOutputs(name, engine.identity, asked_alone(engine, self.questions, self.sampling), None)
 
-    def _tested(self, name: str, engine: Engine) -> Said:
+    def _tested(self, name: str, engine: Engine) -> ModelOutputs:
         said = self._untested(name, engine)
         chosen = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name)
         return replace(said, knowledge=chosen[list(KNOWLEDGE.columns)])
 
 
-def grouped(models: Mapping[str, Contestant], machine: Machine) -> list[dict[str, Contestant]]:
+def grouped(models: Mapping[str, EvaluatedModel], machine: Machine) -> list[dict[str, EvaluatedModel]]:
     """The models that one process asks: a model, or a base with its adapters, so that it is loaded once.
 
     All of these one after the other, where GPUs or other machines compute: a process more would be a model more in the same
     memory.
     """
-    found: dict[Hashable, dict[str, Contestant]] = {}
+    found: dict[Hashable, dict[str, EvaluatedModel]] = {}
     for name, each in models.items():
         found.setdefault(each if isinstance(each, Served) else shared(*each), {})[name] = each
     local = [each for each in models.values() if not isinstance(each, Served)]
@@ -89,7 +89,7 @@ def grouped(models: Mapping[str, Contestant], machine: Machine) -> list[dict[str
     return list(found.values())
 
 
-def ask_models(models: Mapping[str, Contestant], asking: Asking) -> list[Said]:
+def ask_models(models: Mapping[str, EvaluatedModel], asking: EvaluationRun) -> list[ModelOutputs]:
     """What each of ``models`` says, in their order; the machine's ``workers`` share out what ``grouped`` leaves apart.
 
     Raises:
@@ -100,7 +100,7 @@ def ask_models(models: Mapping[str, Contestant], asking: Asking) -> list[Said]:
         asking = replace(asking, progress="eval")
     # Spawned, not forked: a fork of a process that has used torch's threads may hang.
     context, workers = multiprocessing.get_context("spawn"), min(asking.machine.workers, len(groups))
-    said: dict[str, Said] = {}
+    said: dict[str, ModelOutputs] = {}
     with (
         _faults(workers),
         ProcessPoolExecutor(workers, mp_context=context) as pool,
@@ -148,7 +148,7 @@ class Scored:
     """Rows of ``records.SET_ANSWER``."""
 
 
-def score_all(questions: pd.DataFrame, sets: pd.DataFrame, said: Sequence[Said], scoring: Scoring) -> Scored:
+def score_all(questions: pd.DataFrame, sets: pd.DataFrame, said: Sequence[ModelOutputs], scoring: Scoring) -> Scored:
     """The scored answers of all models to our own ``questions`` and those of ``sets``, and the models' choices.
 
     The panel sees the answers of all models at once: a judge that takes a GPU is loaded once and asked in one batch.

@@ -2,29 +2,29 @@
 
 from pathlib import Path
 
-from refuseu.engines.registry import Opener, sampling_of
+from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.eval.answers import Scoring
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
 from refuseu.eval.rated import Rated
-from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoPart
-from refuseu.judges.registry import panel_of
+from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoRole
+from refuseu.judges.registry import build_panel
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.text.identification import Identifier
 
 
-def scoring_of(
-    parameters: EvalParameters, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path
+def build_scoring(
+    parameters: EvalParameters, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
 ) -> Scoring:
     """Who scores the answers; ``prompts`` and ``refusals`` are the folders of what LLMs are told and of phrases that refuse."""
     return Scoring(
-        panel_of(parameters.label, books, opener, prompts, refusals),
+        build_panel(parameters.label, books, engines, prompts, refusals),
         Identifier(parameters.languages),
-        fluency_of(parameters.eval, books),
-        rating_of(parameters.eval, opener, prompts),
+        build_fluency(parameters.eval, books),
+        build_rating(parameters.eval, engines, prompts),
     )
 
 
-def fluency_of(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer | None:
+def build_fluency(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer | None:
     """Who scores fluency by rule; ``None`` where nobody shall, since the rule knows the phrasebook's sentences alone."""
     match settings.fluency.kind:
         case "bigrams":
@@ -35,7 +35,7 @@ def fluency_of(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer | 
             return None
 
 
-def rating_of(settings: Eval, opener: Opener, prompts: Path) -> Rated | None:
+def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Rated | None:
     """The LLM judge that rates; ``prompts`` is the folder of what LLMs are told."""
     match settings.rating:
         case ChatRating() as part:
@@ -43,12 +43,12 @@ def rating_of(settings: Eval, opener: Opener, prompts: Path) -> Rated | None:
             from refuseu.eval.chat import PLACEHOLDERS, ChatFluency
 
             prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
-            return Rated(ChatFluency(opener.named(part.model), sampling_of(part), prompt), part.prompts_per_language)
-        case NoPart():
+            return Rated(ChatFluency(engines.named(part.model), sampling_of(part), prompt), part.prompts_per_language)
+        case NoRole():
             return None
 
 
-def knowledge_of(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
+def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
     """What tests knowledge."""
     match settings.knowledge.kind:
         case "facts":

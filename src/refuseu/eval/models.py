@@ -9,9 +9,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import explained
-from refuseu.engines.registry import Opener, Weights, assert_ready
+from refuseu.engines.registry import EngineFactory, Weights, assert_ready
 from refuseu.engines.settings import LocalModel, ServedModel
-from refuseu.eval.settings import AskedModel, EvalParameters
+from refuseu.eval.settings import EvalParameters, ExternalModel
 from refuseu.store.revisions import hub_model
 from refuseu.weights.identity import assert_configured
 from refuseu.weights.reference import ModelReference
@@ -25,34 +25,36 @@ class Served:
     """Among the profile's ``models``."""
 
 
-Contestant = Weights | Served
+EvaluatedModel = Weights | Served
 COMPUTED: TypeAdapter[LocalModel] = TypeAdapter(Annotated[LocalModel, Field(discriminator="engine")])
 
 
-def contestants(base: Path, models: Path, parameters: EvalParameters, opener: Opener) -> dict[str, Contestant]:
+def evaluated_models(
+    base: Path, models: Path, parameters: EvalParameters, engines: EngineFactory
+) -> dict[str, EvaluatedModel]:
     """All models by name: the base, the configs' in the order of ``train.configs``, then those of ``eval.models``.
 
     Raises:
         UserError: when a model is missing or this machine lacks what it takes, or ``models`` holds one of no config.
     """
     own = model_folders(base, models, parameters.train.configs)
-    computed = opener.base_model()
-    found: dict[str, Contestant] = {name: (reference, computed) for name, reference in own.items()}
+    computed = engines.base_model()
+    found: dict[str, EvaluatedModel] = {name: (reference, computed) for name, reference in own.items()}
     for name, asked in parameters.eval.models.items():
         served = isinstance(parameters.models.get(asked.model or ""), ServedModel)
-        found[name] = Served(str(asked.model)) if served else _weights(name, asked, own["base"], opener)
+        found[name] = Served(str(asked.model)) if served else _weights(name, asked, own["base"], engines)
     for each in found.values():
-        _assert_ready(each, parameters, opener)
+        _assert_ready(each, parameters, engines)
     return found
 
 
-def _assert_ready(each: Contestant, parameters: EvalParameters, opener: Opener) -> None:
+def _assert_ready(each: EvaluatedModel, parameters: EvalParameters, engines: EngineFactory) -> None:
     """Before any of them is asked: that is done in other processes, one group after the other."""
     if isinstance(each, Served):
-        assert_ready(parameters.models[each.name], each.name, opener.machine)
+        assert_ready(parameters.models[each.name], each.name, engines.machine)
     else:
         reference, model = each
-        assert_ready(model, str(reference.source), opener.machine)
+        assert_ready(model, str(reference.source), engines.machine)
 
 
 def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:
@@ -68,12 +70,12 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
     return {"base": unaligned, **{name: ModelReference.read(models / name, unaligned) for name in configs}}
 
 
-def _weights(name: str, asked: AskedModel, base: ModelReference, opener: Opener) -> Weights:
+def _weights(name: str, asked: ExternalModel, base: ModelReference, engines: EngineFactory) -> Weights:
     if asked.model:
-        return opener.weights(asked.model)
-    model = computed(name, asked, opener.base_model())
+        return engines.weights(asked.model)
+    model = computed(name, asked, engines.base_model())
     if asked.repo:
-        return hub_model(asked.repo, asked.revision, opener.store), model
+        return hub_model(asked.repo, asked.revision, engines.store), model
     return in_folder(name, Path(str(asked.folder)), base), model
 
 
@@ -91,7 +93,7 @@ def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
         raise UserError(f"eval.models.{name}: {missing}; {way_out}") from None
 
 
-def computed(name: str, asked: AskedModel, base: LocalModel) -> LocalModel:
+def computed(name: str, asked: ExternalModel, base: LocalModel) -> LocalModel:
     """The engine and the numbers that ``asked`` names, else those of the ``base``.
 
     Raises:

@@ -23,19 +23,19 @@ from refuseu.eval.counted import (
     undecided,
     unparsed,
 )
-from refuseu.eval.settings import AskedSet, Eval, EvalParameters
-from refuseu.experiment import LANGUAGES, WITHHELD, Kind
-from refuseu.sources.external import ForeignRow, read_foreign
+from refuseu.eval.settings import Eval, EvalParameters, ExternalSet
+from refuseu.experiment import LANGUAGES, RESTRICTED, Kind
+from refuseu.sources.external import ExternalRow, read_external
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
 COLUMNS = ["set", "question_id", "lang", "kind", "category", "text"]
 OTHER_LANGUAGE = "in no language of this run"
-WITHHELD_CATEGORY = "of a category that no model is shown"
+RESTRICTED_CATEGORY = "of a category that no model is shown"
 REPEATED = "stands in the set twice"
 EQUAL = "equal to a training question"
 NEAR = "near-duplicate of a training question"
-REASONS = (OTHER_LANGUAGE, WITHHELD_CATEGORY, REPEATED, EQUAL, NEAR)
+REASONS = (OTHER_LANGUAGE, RESTRICTED_CATEGORY, REPEATED, EQUAL, NEAR)
 """Why a question is not asked; of several reasons the first."""
 KINDS = {
     **dict.fromkeys(("harmful", "unsafe", "adversarial"), Kind.HARMFUL),
@@ -55,7 +55,7 @@ def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str
     """
     tables, accounts = [], {}
     for name, asked in parameters.eval.sets.items():
-        rows = [_question(name, asked, row, parameters.categories) for row in read_foreign(asked, folder)]
+        rows = [_question(name, asked, row, parameters.categories) for row in read_external(asked, folder)]
         table = pd.DataFrame(rows, columns=COLUMNS)
         reasons = pd.Series(list(_reasons(table, parameters, trained_on)))
         counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
@@ -70,13 +70,13 @@ def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str
     return pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS), accounts
 
 
-def _question(name: str, asked: AskedSet, row: ForeignRow, categories: Mapping[str, str]) -> list[str | None]:
+def _question(name: str, asked: ExternalSet, row: ExternalRow, categories: Mapping[str, str]) -> list[str | None]:
     text = row.question(asked.text)
     lang = CODES.get(row.entry(asked.lang).casefold()) if asked.lang else asked.every_lang
     return [name, str(row.number), lang, _kind(asked, row), row.category(asked.category, categories), text]
 
 
-def _kind(asked: AskedSet, row: ForeignRow) -> str:
+def _kind(asked: ExternalSet, row: ExternalRow) -> str:
     if asked.kind is None:
         return asked.every_kind
     kind = KINDS.get(row.entry(asked.kind).casefold())
@@ -96,7 +96,7 @@ def _reasons(table: pd.DataFrame, parameters: EvalParameters, trained_on: Sequen
     for place, (text, lang, category) in enumerate(zip(texts, table["lang"], table["category"], strict=True)):
         found = {
             OTHER_LANGUAGE: lang not in parameters.languages,
-            WITHHELD_CATEGORY: category in WITHHELD,
+            RESTRICTED_CATEGORY: category in RESTRICTED,
             REPEATED: (text, lang) in seen,
             EQUAL: text in trained,
             NEAR: place in near,

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from refuseu.core.sections import Positive, Section, Share
-from refuseu.engines.settings import BASE, Asked, Models
+from refuseu.engines.settings import BASE, ModelRole, Models
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment, Kind, Language
 from refuseu.label.settings import Label
 from refuseu.mixes import Train
-from refuseu.sources.settings import Foreign
+from refuseu.sources.settings import ExternalTable
 from refuseu.weights.reference import check_revision
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -24,13 +24,13 @@ class BigramFluency(Section):
     kind: Literal["bigrams"]
 
 
-class NoPart(Section):
+class NoRole(Section):
     """A part that nobody plays."""
 
     kind: Literal["none"]
 
 
-class ChatRating(Asked):
+class ChatRating(ModelRole):
     """Fluency and correctness by an LLM judge, which is told ``data/prompts/fluency.md``."""
 
     kind: Literal["chat"]
@@ -44,7 +44,7 @@ class FactKnowledge(Section):
     kind: Literal["facts"]
 
 
-class AskedModel(Section):
+class ExternalModel(Section):
     """A model that is evaluated beside our own; exactly one of ``repo``, ``folder`` and ``model`` says which."""
 
     repo: str | None = None
@@ -71,7 +71,7 @@ class AskedModel(Section):
         return self
 
 
-class AskedSet(Foreign):
+class ExternalSet(ExternalTable):
     """Questions of others that all models are asked beside our own, and in which columns they are; none is trained on."""
 
     called: ClassVar[str] = "test set"
@@ -97,9 +97,9 @@ class AskedSet(Foreign):
 class Eval(Section):
     """What the models are asked, and how it is counted."""
 
-    fluency: Annotated[BigramFluency | NoPart, Field(discriminator="kind")]
+    fluency: Annotated[BigramFluency | NoRole, Field(discriminator="kind")]
     """Scores every answer by rule."""
-    rating: Annotated[ChatRating | NoPart, Field(discriminator="kind")] = NoPart(kind="none")
+    rating: Annotated[ChatRating | NoRole, Field(discriminator="kind")] = NoRole(kind="none")
     """Rates some of the answers."""
     knowledge: Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
     reference: str
@@ -110,9 +110,9 @@ class Eval(Section):
     """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     max_new_tokens: Positive
     """Of an answer."""
-    models: dict[str, AskedModel] = Field(default_factory=dict)
+    models: dict[str, ExternalModel] = Field(default_factory=dict)
     """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
-    sets: dict[str, AskedSet] = Field(default_factory=dict)
+    sets: dict[str, ExternalSet] = Field(default_factory=dict)
     """Test sets beside our own, by the names that tables give them."""
 
 

@@ -7,7 +7,7 @@ from refuseu.judges.verdict import Exchange, Judge, Verdict, verdict_of
 
 
 @dataclass(frozen=True)
-class DividedJudge:
+class CompositeJudge:
     """Harm is what the question's judge says of the question, as far as the reply is a compliance with it."""
 
     questions: Judge

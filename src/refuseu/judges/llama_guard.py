@@ -52,4 +52,4 @@ def parse(text: str, answered: bool) -> Verdict:
     """
     lines = "\n".join(line.strip() for line in text.strip().splitlines())
     harm = next((harm for harm, form in FORMAT.items() if form.fullmatch(lines)), Harm.UNPARSED)
-    return Verdict(harm, Reply.UNTOLD if answered else Reply.ABSENT)
+    return Verdict(harm, Reply.NOT_REPORTED if answered else Reply.ABSENT)

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from refuseu.core.errors import UserError
 from refuseu.engines.prompts import read_prompt
-from refuseu.engines.registry import Opener
+from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
-from refuseu.judges.composite import DividedJudge
+from refuseu.judges.composite import CompositeJudge
 from refuseu.judges.panel import Panel
 from refuseu.judges.settings import (
     ChatJudge,
     GuardJudge,
-    JudgePart,
+    JudgeSettings,
     PanelSettings,
     PhrasebookJudge,
     PhrasesJudge,
@@ -64,7 +64,7 @@ class Guard(Judge, Protocol):
         """Probability (0-1) that each exchange is harmful."""
 
 
-Parts = dict[str, JudgePart]
+Parts = dict[str, JudgeSettings]
 """By the names that they have in metrics and tables."""
 
 
@@ -79,12 +79,12 @@ def seats(label: PanelSettings) -> tuple[Parts, Parts, Parts]:
     return label.judges, adjudicators, {name: part for name, part in others if name not in label.judges}
 
 
-def panel_of(
-    label: PanelSettings, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path
+def build_panel(
+    label: PanelSettings, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
 ) -> Panel:
     """The panel of the profile's section ``label``, by the names of ``seats``."""
     seated = [
-        {name: judge_of(part, books, opener, prompts, refusals) for name, part in parts.items()}
+        {name: build_judge(part, books, engines, prompts, refusals) for name, part in parts.items()}
         for parts in seats(label)
     ]
     return Panel(*seated)
@@ -95,7 +95,9 @@ def _other_reading(name: str, part: Qwen3Guard) -> tuple[str, Qwen3Guard]:
     return f"{name} ({'strict' if other.strict else 'loose'})", other
 
 
-def judge_of(part: JudgePart, books: dict[str, Phrasebook], opener: Opener, prompts: Path, refusals: Path) -> Judge:
+def build_judge(
+    part: JudgeSettings, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
+) -> Judge:
     """The judge that ``part`` describes.
 
     ``prompts`` and ``refusals`` are the folders of what chat models are told, and of the phrases that refuse.
@@ -103,29 +105,29 @@ def judge_of(part: JudgePart, books: dict[str, Phrasebook], opener: Opener, prom
     match part:
         case PhrasesJudge(questions=asked) if asked:
             phrases = judge_named(part.kind, refusals, lambda: books)
-            return DividedJudge(judge_of(asked, books, opener, prompts, refusals), phrases)
+            return CompositeJudge(build_judge(asked, books, engines, prompts, refusals), phrases)
         case PhrasebookJudge(kind=kind) | PhrasesJudge(kind=kind):
             return judge_named(kind, refusals, lambda: books)
         case GuardJudge() | Qwen3Guard():
-            return guard_of(part, opener)
+            return build_guard(part, engines)
         case ChatJudge(model=model):
             from refuseu.judges.chat import ChatJudge as Chat
 
-            return Chat(opener.named(model), read_prompt(prompts / "adjudicator.md"))
+            return Chat(engines.named(model), read_prompt(prompts / "adjudicator.md"))
 
 
-def guard_of(part: GuardJudge | Qwen3Guard, opener: Opener) -> Guard:
+def build_guard(part: GuardJudge | Qwen3Guard, engines: EngineFactory) -> Guard:
     """The guard that ``part`` describes: a judge that can score for the search too."""
     match part:
         case GuardJudge(kind="llama-guard-3", model=model):
             from refuseu.judges.llama_guard import LlamaGuardJudge
 
-            return LlamaGuardJudge(opener.named(model))
+            return LlamaGuardJudge(engines.named(model))
         case GuardJudge(model=model):
             from refuseu.judges.polyguard import PolyGuardJudge
 
-            return PolyGuardJudge(opener.named(model))
+            return PolyGuardJudge(engines.named(model))
         case Qwen3Guard(model=model, strict=strict):
             from refuseu.judges.qwen3guard import Qwen3GuardJudge
 
-            return Qwen3GuardJudge(opener.named(model), strict)
+            return Qwen3GuardJudge(engines.named(model), strict)

@@ -48,15 +48,17 @@ class PhrasesJudge(Section):
     """Who judges the questions; nothing to take every question that was answered for harmful."""
 
 
-JudgePart = Annotated[PhrasebookJudge | PhrasesJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")]
+JudgeSettings = Annotated[
+    PhrasebookJudge | PhrasesJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")
+]
 
 
 class PanelSettings(Section):
     """Who judges: the panel, and who decides where it differs."""
 
-    judges: Annotated[dict[str, JudgePart], Field(min_length=1)]
+    judges: Annotated[dict[str, JudgeSettings], Field(min_length=1)]
     """The panel, by the names that the judges have in tables."""
-    adjudicator: JudgePart | None = None
+    adjudicator: JudgeSettings | None = None
     """Decides in evaluation where the judges differ; a single judge needs none."""
     adjudicator_labels: bool = True
     """Whether it judges all pairs too, without a vote, so that its agreement with the judges is known; it may be dear."""

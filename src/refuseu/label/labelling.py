@@ -135,7 +135,7 @@ def _says(vote: pd.DataFrame, harm: Harm, reply: Reply) -> "pd.Series[bool]":
 
 
 def _may_mean(vote: pd.DataFrame, reply: Reply) -> "pd.Series[bool]":
-    return vote["reply"].isin([reply, Reply.UNTOLD])
+    return vote["reply"].isin([reply, Reply.NOT_REPORTED])
 
 
 def _told(votes: list[pd.DataFrame], reply: Reply) -> Flags:

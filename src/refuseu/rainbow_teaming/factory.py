@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refuseu.engines.prompts import Prompt
-from refuseu.engines.registry import Opener, sampling_of
+from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.experiment import PIVOT
-from refuseu.judges.registry import guard_of, judge_named
+from refuseu.judges.registry import build_guard, judge_named
 from refuseu.judges.settings import GuardJudge, Qwen3Guard
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Scorer, Twins
 from refuseu.rainbow_teaming.phrasebook import PhrasebookMutator, PhrasebookTwins
 from refuseu.rainbow_teaming.settings import (
     LlmMutator,
-    LlmPart,
-    NgramsPart,
-    NoPart,
-    PhrasebookPart,
+    LlmRole,
+    NgramsRole,
+    NoRole,
+    PhrasebookRole,
     RainbowTeamingParameters,
 )
 from refuseu.sources.settings import ByPublished
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cast:
+class RoleFactory:
     """Makes the parts that the profile names."""
 
     parameters: RainbowTeamingParameters
     books: dict[str, Phrasebook]
-    opener: Opener
+    engines: EngineFactory
     prompts: Path
     """Folder of what LLMs are told."""
     seeds: Path
@@ -47,7 +47,7 @@ class Cast:
         """Who writes questions out of other questions."""
         by_rule = PhrasebookMutator(self.books[PIVOT])
         match self.parameters.rainbow_teaming.mutator:
-            case PhrasebookPart():
+            case PhrasebookRole():
                 return by_rule
             case LlmMutator() as part:
                 from refuseu.rainbow_teaming import llm
@@ -60,7 +60,7 @@ class Cast:
                     read_hazards(self.prompts / "hazards.yaml", self.parameters.categories),
                     self.parameters.styles,
                 )
-                categories, engine = self.parameters.categories, self.opener.named(part.model)
+                categories, engine = self.parameters.categories, self.engines.named(part.model)
                 seeds = read_seeds(part.seeds, self.seeds, categories) if part.seeds else by_rule.seed_set()
                 return llm.LlmMutator(engine, sampling_of(part), wording, seeds, self._identifier(), by_rule)
             case ByPublished():
@@ -70,38 +70,38 @@ class Cast:
         """Who writes the benign twins; ``None`` where there shall be none, as in the paper."""
         by_rule = PhrasebookTwins(self.books[PIVOT])
         match self.parameters.rainbow_teaming.twin:
-            case PhrasebookPart():
+            case PhrasebookRole():
                 return by_rule
-            case LlmPart() as part:
+            case LlmRole() as part:
                 from refuseu.rainbow_teaming.llm import TWIN_PLACEHOLDERS, LlmTwins
 
                 prompt = Prompt.read(self.prompts / "twin.md", TWIN_PLACEHOLDERS)
-                return LlmTwins(self.opener.named(part.model), sampling_of(part), prompt, self._identifier(), by_rule)
-            case NoPart():
+                return LlmTwins(self.engines.named(part.model), sampling_of(part), prompt, self._identifier(), by_rule)
+            case NoRole():
                 return None
 
     def scorer(self) -> Scorer:
         """Who gives the probability of harm."""
         match self.parameters.rainbow_teaming.scorer:
-            case NgramsPart() as part:
+            case NgramsRole() as part:
                 return self._by_ngrams(part)
             case GuardJudge() | Qwen3Guard() as part:
-                return guard_of(part, self.opener)
+                return build_guard(part, self.engines)
 
     def preference(self) -> Preference:
         """Who says which of two exchanges is the more harmful one."""
         match self.parameters.rainbow_teaming.preference:
-            case NgramsPart() as part:
+            case NgramsRole() as part:
                 return self._by_ngrams(part)
-            case LlmPart() as part:
-                from refuseu.rainbow_teaming.known import WithheldFirst
+            case LlmRole() as part:
+                from refuseu.rainbow_teaming.known import RestrictedFirst
                 from refuseu.rainbow_teaming.llm import PREFERENCE_PLACEHOLDERS, LlmPreference
 
                 prompt = Prompt.read(self.prompts / "preference.md", PREFERENCE_PLACEHOLDERS)
-                by_llm = LlmPreference(self.opener.named(part.model), prompt)
-                return WithheldFirst(self._ngrams, by_llm, self.books[PIVOT])
+                by_llm = LlmPreference(self.engines.named(part.model), prompt)
+                return RestrictedFirst(self._ngrams, by_llm, self.books[PIVOT])
 
-    def _by_ngrams(self, part: NgramsPart) -> "NgramJudge | RepliedHarm":
+    def _by_ngrams(self, part: NgramsRole) -> "NgramJudge | RepliedHarm":
         if part.replies is None:
             return self._ngrams
         from refuseu.rainbow_teaming.replies import RepliedHarm

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from refuseu.rainbow_teaming.archive import Archive
-from refuseu.rainbow_teaming.factory import Cast
+from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.published import cells, published_questions
 from refuseu.rainbow_teaming.questions import questions_of, summary
 from refuseu.rainbow_teaming.search import Attack, Parts, Search
@@ -29,7 +29,7 @@ class Found:
     """One row a cell of the archive."""
 
 
-def searched(parameters: RainbowTeamingParameters, cast: Cast, attack: Attack) -> Found:
+def searched(parameters: RainbowTeamingParameters, cast: RoleFactory, attack: Attack) -> Found:
     """The elites of a search against a target, and their twins."""
     settings = parameters.rainbow_teaming
     archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)

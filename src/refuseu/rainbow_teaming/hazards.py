@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import WITHHELD
+from refuseu.experiment import RESTRICTED
 from refuseu.phrasebook.language_files import read_texts
 
 
 def read_hazards(path: Path, categories: Mapping[str, str]) -> dict[str, str]:
-    """``Name: definition`` of each of ``categories`` (key to name) but the withheld ones, from ``data/prompts/hazards.yaml``.
+    """``Name: definition`` of each of ``categories`` (key to name) but the restricted ones, from ``data/prompts/hazards.yaml``.
 
     Raises:
         UserError: for a file that cannot be read, or that does not define a category.
@@ -17,7 +17,7 @@ def read_hazards(path: Path, categories: Mapping[str, str]) -> dict[str, str]:
     definitions = read_texts(path, f"'git restore {path}' brings the project's own back")
     hazards = {}
     for key, name in categories.items():
-        if key in WITHHELD:
+        if key in RESTRICTED:
             continue
         definition = definitions.get(key) if isinstance(definitions, dict) else None
         if not isinstance(definition, str) or not definition.strip():

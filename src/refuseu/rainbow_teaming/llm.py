@@ -11,7 +11,7 @@ from refuseu.core.errors import UserError
 from refuseu.engines.prompts import Prompt
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed
 from refuseu.engines.writing import written
-from refuseu.experiment import PIVOT, WITHHELD
+from refuseu.experiment import PIVOT, RESTRICTED
 from refuseu.judges.verdict import Exchange
 from refuseu.rainbow_teaming.interfaces import Mutator, Question, Target, Twins
 from refuseu.rainbow_teaming.seeds import Seed
@@ -53,8 +53,8 @@ class Wording:
 class LlmMutator:
     """Two steps a question, each asked for the whole batch at once: to the category, then to the style.
 
-    Categories of ``WITHHELD`` never reach the LLM: ``fallback`` writes their questions, they are left out of the seeds, and where
-    one of them is drawn as the parent of another category's question, a seed takes its place.
+    Categories of ``RESTRICTED`` never reach the LLM: ``fallback`` writes their questions, they are left out of the seeds, and
+    where one of them is drawn as the parent of another category's question, a seed takes its place.
     """
 
     engine: Engine
@@ -62,11 +62,11 @@ class LlmMutator:
     """Its seed is drawn anew for each batch."""
     wording: Wording
     seed_set: Sequence[Seed]
-    """A seed without a category is taken for one of no withheld category."""
+    """A seed without a category is taken for one of no restricted category."""
     identifier: Identifier
     """Among the project's languages; a question that is not English is none."""
     fallback: Mutator
-    """Writes the questions of withheld categories."""
+    """Writes the questions of restricted categories."""
     _by_fallback: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
@@ -78,22 +78,22 @@ class LlmMutator:
         if not self.seeds():
             raise UserError(
                 "rainbow-teaming.mutator: the seed set holds no question of a category that an LLM may be shown "
-                f"(all but {', '.join(sorted(WITHHELD))}); name another"
+                f"(all but {', '.join(sorted(RESTRICTED))}); name another"
             )
 
     def seeds(self) -> list[Question]:
-        """The seed set without withheld categories."""
-        return [seed.question for seed in self.seed_set if seed.category not in WITHHELD]
+        """The seed set without restricted categories."""
+        return [seed.question for seed in self.seed_set if seed.category not in RESTRICTED]
 
     def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
         """One question a target, in order; ``None`` where the LLM wrote none in either step, or none in English."""
         drawn = list(targets)
         sampling = replace(self.sampling, seed=rng.randrange(2**31))
-        kept_away = self.fallback.mutate([each for each in drawn if each.category in WITHHELD], rng)
+        kept_away = self.fallback.mutate([each for each in drawn if each.category in RESTRICTED], rng)
         self._by_fallback.update(question.text for question in kept_away if question)
-        shown = [self._shown(each, rng) for each in drawn if each.category not in WITHHELD]
+        shown = [self._shown(each, rng) for each in drawn if each.category not in RESTRICTED]
         by_rule, by_llm = iter(kept_away), iter(self._written(shown, sampling))
-        return [next(by_rule if each.category in WITHHELD else by_llm) for each in drawn]
+        return [next(by_rule if each.category in RESTRICTED else by_llm) for each in drawn]
 
     def _shown(self, target: Target, rng: random.Random) -> Target:
         """The target, with a seed for a parent that the LLM may not see."""
@@ -126,7 +126,7 @@ class LlmMutator:
 class LlmTwins:
     """An LLM writes the twin of what an LLM wrote.
 
-    A question with an ``ask_id`` is the phrasebook's and goes to ``fallback``, so those of withheld categories never reach
+    A question with an ``ask_id`` is the phrasebook's and goes to ``fallback``, so those of restricted categories never reach
     the LLM.
     """
 
@@ -151,7 +151,7 @@ class LlmTwins:
 class LlmPreference:
     """Asked which of two exchanges, A or B, is the more harmful one, the LLM's answer is its likelier letter.
 
-    An exchange does not say its category: ``known.WithheldFirst`` keeps those of withheld categories away from it.
+    An exchange does not say its category: ``known.RestrictedFirst`` keeps those of restricted categories away from it.
     """
 
     engine: Engine

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import PIVOT, UNKNOWN, WITHHELD, Experiment, Kind
+from refuseu.experiment import PIVOT, RESTRICTED, UNKNOWN, Experiment, Kind
 from refuseu.sources.external import spellings
 from refuseu.sources.published import PublishedPair, PublishedSet
 from refuseu.tables.schemas import ELITE
@@ -15,7 +15,7 @@ from refuseu.text.normal import plain
 
 INCOMPLETE = "not in every language"
 OTHER_CATEGORY = "of a category that params.yaml does not name"
-WITHHELD_CATEGORY = "of a category that no model is shown"
+RESTRICTED_CATEGORY = "of a category that no model is shown"
 REPEATED = "equal to another question"
 
 
@@ -60,8 +60,8 @@ def _reason(
     category = categories.get(row[PIVOT].category.casefold())
     if category is None:
         return OTHER_CATEGORY
-    if category in WITHHELD:
-        return WITHHELD_CATEGORY
+    if category in RESTRICTED:
+        return RESTRICTED_CATEGORY
     return REPEATED if plain(row[PIVOT].question) in seen else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refuseu.rainbow_teaming.interfaces import Question
 from refuseu.rainbow_teaming.settings import SeedSet
-from refuseu.sources.external import read_foreign
+from refuseu.sources.external import read_external
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,5 @@ def read_seeds(seed_set: SeedSet, folder: Path, categories: Mapping[str, str]) -
     """
     return [
         Seed(Question(row.question(seed_set.text)), row.category(seed_set.category, categories))
-        for row in read_foreign(seed_set, folder)
+        for row in read_external(seed_set, folder)
     ]

@@ -5,44 +5,44 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed
-from refuseu.engines.settings import Asked, Models
+from refuseu.engines.settings import ModelRole, Models
 from refuseu.experiment import Experiment
 from refuseu.judges.settings import GuardJudge, Qwen3Guard
-from refuseu.sources.settings import ByPublished, Foreign, Published
+from refuseu.sources.settings import ByPublished, ExternalTable, Published
 
 
-class PhrasebookPart(Section):
+class PhrasebookRole(Section):
     """A part that the phrasebook plays."""
 
     kind: Literal["phrasebook"]
 
 
-class NoPart(Section):
+class NoRole(Section):
     """A part that nobody plays."""
 
     kind: Literal["none"]
 
 
-class LlmPart(Asked):
+class LlmRole(ModelRole):
     """A part that a chat model plays; its prompts are in ``data/prompts``."""
 
     kind: Literal["llm"]
 
 
-class SeedSet(Foreign):
+class SeedSet(ExternalTable):
     """Questions of others that a search starts from; files lie in ``data/seeds``."""
 
     called: ClassVar[str] = "seed set"
 
 
-class LlmMutator(LlmPart):
+class LlmMutator(LlmRole):
     """Rewrites questions by a chat model, the first of them from a seed set."""
 
     seeds: SeedSet | None = None
     """Nothing for the phrasebook's asks."""
 
 
-class NgramsPart(Section):
+class NgramsRole(Section):
     """A part that the judge ``ngrams`` plays."""
 
     kind: Literal["ngrams"]
@@ -53,13 +53,13 @@ class NgramsPart(Section):
 class RainbowTeaming(Section):
     """The search: who plays its parts, and how long it goes on."""
 
-    mutator: Annotated[PhrasebookPart | LlmMutator | ByPublished, Field(discriminator="kind")]
+    mutator: Annotated[PhrasebookRole | LlmMutator | ByPublished, Field(discriminator="kind")]
     """Writes questions out of other questions; those of a published set are taken as they are, without a search."""
-    twin: Annotated[PhrasebookPart | LlmPart | NoPart, Field(discriminator="kind")]
+    twin: Annotated[PhrasebookRole | LlmRole | NoRole, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
-    scorer: Annotated[NgramsPart | GuardJudge | Qwen3Guard, Field(discriminator="kind")]
+    scorer: Annotated[NgramsRole | GuardJudge | Qwen3Guard, Field(discriminator="kind")]
     """Gives the probability of harm, which is the fitness."""
-    preference: Annotated[NgramsPart | LlmPart, Field(discriminator="kind")]
+    preference: Annotated[NgramsRole | LlmRole, Field(discriminator="kind")]
     """Says which of two exchanges is the more harmful one."""
     elites_per_cell: Positive
     """Questions kept in each cell (category x style) of the archive."""
@@ -76,7 +76,7 @@ class RainbowTeaming(Section):
 
     @model_validator(mode="after")
     def _without_twins(self) -> Self:
-        if isinstance(self.mutator, ByPublished) and not isinstance(self.twin, NoPart):
+        if isinstance(self.mutator, ByPublished) and not isinstance(self.twin, NoRole):
             raise ValueError("twin: must be none, since a published set holds no benign twins")
         return self
 

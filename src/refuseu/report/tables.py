@@ -115,10 +115,10 @@ def _quality_cells(averages: Averages) -> list[str]:
 
 def table2(evaluation: Evaluation, languages: list[str]) -> Table:
     """The paper's Table 2: safety by language beside quality, base and main configs."""
-    return _beside(asr_table(evaluation, languages), quality_table(evaluation, evaluation.main))
+    return _side_by_side(asr_table(evaluation, languages), quality_table(evaluation, evaluation.main))
 
 
-def _beside(left: Table, right: Table) -> Table:
+def _side_by_side(left: Table, right: Table) -> Table:
     """Two tables of the same models as one."""
     rows = [one + other[1:] for one, other in zip(left.rows, right.rows, strict=True)]
     return Table(left.header + right.header[1:], rows, notes=left.notes + right.notes)
@@ -132,7 +132,7 @@ def single_table(evaluation: Evaluation) -> Table:
         [[name, *map(_asr, found)] for name, found in cells.items()],
         notes=_ranges(each for found in cells.values() for each in found),
     )
-    return _beside(safety, quality_table(evaluation, evaluation.single))
+    return _side_by_side(safety, quality_table(evaluation, evaluation.single))
 
 
 def unseen_table(evaluation: Evaluation, languages: list[str]) -> Table:

@@ -4,9 +4,9 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from refuseu.engines.protocol import Sampling, asked_alone
-from refuseu.engines.registry import Opener, sampling_of
+from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.respond.interfaces import Asked, Refuser
+from refuseu.respond.interfaces import Question, Refuser
 from refuseu.respond.phrasebook import PhrasebookRefuser
 from refuseu.respond.settings import ByPhrasebook, LlmRefuser, Respond
 from refuseu.sources.published import PublishedSet
@@ -14,17 +14,17 @@ from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference
 
 
-def refuser_of(
+def build_refuser(
     settings: Respond,
     books: dict[str, Phrasebook],
-    opener: Opener,
+    engines: EngineFactory,
     prompts: Path,
-    withheld: Container[str],
+    restricted: Container[str],
     published: PublishedSet,
 ) -> Refuser:
     """The refuser that the profile names; ``prompts`` is the folder of what LLMs are told.
 
-    The questions whose ids are in ``withheld`` reach no LLM.
+    The questions whose ids are in ``restricted`` reach no LLM.
     """
     by_rule = PhrasebookRefuser(books)
     match settings.refuser:
@@ -39,16 +39,16 @@ def refuser_of(
             from refuseu.respond import llm
 
             prompt = Prompt.read(prompts / "refusal.md", llm.PLACEHOLDERS)
-            return llm.LlmRefuser(opener.named(part.model), sampling_of(part), prompt, withheld, by_rule)
+            return llm.LlmRefuser(engines.named(part.model), sampling_of(part), prompt, restricted, by_rule)
 
 
-def other_answers(
-    settings: Respond, questions: Sequence[Asked], opener: Opener, base: Path, published: PublishedSet
+def build_rejected(
+    settings: Respond, questions: Sequence[Question], engines: EngineFactory, base: Path, published: PublishedSet
 ) -> list[str]:
     """What a refusal is held against, in the order of the questions: the answers of the ``base``, or the published set's."""
     if settings.rejected == "published":
         from refuseu.respond.published import PublishedAnswers
 
         return PublishedAnswers(published).rejected(questions)
-    engine = opener.folder(ModelReference.read(base))
+    engine = engines.folder(ModelReference.read(base))
     return asked_alone(engine, [question.text for question in questions], Sampling(settings.max_new_tokens))

@@ -8,7 +8,7 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A question that shall be refused."""
 
     question_id: str
@@ -16,13 +16,13 @@ class Asked:
     text: str
 
 
-def asked_of(questions: pd.DataFrame) -> list[Asked]:
+def questions_of_rows(questions: pd.DataFrame) -> list[Question]:
     """The rows of a table of questions (``records.QUESTION``), in order."""
-    return list(map(Asked, questions["question_id"], questions["lang"], questions["text"]))
+    return list(map(Question, questions["question_id"], questions["lang"], questions["text"]))
 
 
 class Refuser(Protocol):
     """Refuses."""
 
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         """A refusal of each question in its language, in order; ``None`` where none came about."""

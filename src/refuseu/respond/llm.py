@@ -7,7 +7,7 @@ from refuseu.engines.prompts import Prompt
 from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling, completed
 from refuseu.engines.writing import ended, repeats
 from refuseu.experiment import LANGUAGES
-from refuseu.respond.interfaces import Asked, Refuser
+from refuseu.respond.interfaces import Question, Refuser
 
 PLACEHOLDERS = ("question", "language")
 
@@ -23,20 +23,20 @@ class LlmRefuser:
     sampling: Sampling
     prompt: Prompt
     """With ``PLACEHOLDERS``."""
-    withheld: Container[str]
-    """Ids of the questions that the LLM must not see: those of the withheld categories."""
+    restricted: Container[str]
+    """Ids of the questions that the LLM must not see: those of the restricted categories."""
     fallback: Refuser
-    """Refuses the withheld questions."""
+    """Refuses the restricted questions."""
 
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         """A refusal each, in order; ``None`` where the LLM said nothing, was cut, or repeated what it was told."""
-        hidden = [each.question_id in self.withheld for each in questions]
+        hidden = [each.question_id in self.restricted for each in questions]
         kept_away = [each for each, hide in zip(questions, hidden, strict=True) if hide]
         shown = [each for each, hide in zip(questions, hidden, strict=True) if not hide]
         by_rule, by_llm = iter(self.fallback.refuse(kept_away)), iter(self._asked(shown))
         return [next(by_rule if hide else by_llm) for hide in hidden]
 
-    def _asked(self, questions: Sequence[Asked]) -> list[str | None]:
+    def _asked(self, questions: Sequence[Question]) -> list[str | None]:
         conversations = [
             self.prompt.conversation(question=each.text, language=LANGUAGES[each.lang]) for each in questions
         ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from refuseu.experiment import Kind
-from refuseu.respond.interfaces import Refuser, asked_of
+from refuseu.respond.interfaces import Refuser, questions_of_rows
 
 
 def pair_up(questions: pd.DataFrame, answers: Sequence[str], refuser: Refuser) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -19,7 +19,7 @@ def pair_up(questions: pd.DataFrame, answers: Sequence[str], refuser: Refuser) -
     Pairs are ``questions`` with the columns ``chosen`` and ``rejected``; ``answers`` are the others, in the same order.
     """
     refusals = pd.Series(
-        [refusal or "" for refusal in refuser.refuse(asked_of(questions))], index=questions.index, dtype=str
+        [refusal or "" for refusal in refuser.refuse(questions_of_rows(questions))], index=questions.index, dtype=str
     )
     said = pd.Series(list(answers), index=questions.index, dtype=str)
     harmful = questions["kind"] == Kind.HARMFUL

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.respond.interfaces import Asked
+from refuseu.respond.interfaces import Question
 
 
 class PhrasebookRefuser:
@@ -13,10 +13,10 @@ class PhrasebookRefuser:
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._books = books
 
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         return [self._refusal(question) for question in questions]
 
-    def _refusal(self, question: Asked) -> str:
+    def _refusal(self, question: Question) -> str:
         refusals = self._books[question.lang].refusals
         number = int.from_bytes(sha256(question.question_id.encode()).digest()[:4], "big")
         return refusals[number % len(refusals)]

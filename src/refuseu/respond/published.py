@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from refuseu.respond.interfaces import Asked
+from refuseu.respond.interfaces import Question
 from refuseu.sources.published import PublishedPair, PublishedSet
 
 
@@ -12,14 +12,14 @@ class PublishedAnswers:
     def __init__(self, published: PublishedSet) -> None:
         self._published = published
 
-    def refuse(self, questions: Sequence[Asked]) -> list[str | None]:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         """The chosen answers, in order."""
         return [pair.chosen if pair else None for pair in map(self._pair, questions)]
 
-    def rejected(self, questions: Sequence[Asked]) -> list[str]:
+    def rejected(self, questions: Sequence[Question]) -> list[str]:
         """The rejected answers, in order; empty where there is none."""
         return [pair.rejected if pair else "" for pair in map(self._pair, questions)]
 
-    def _pair(self, asked: Asked) -> PublishedPair | None:
+    def _pair(self, asked: Question) -> PublishedPair | None:
         pair = self._published.by_row.get((asked.question_id, asked.lang))
         return pair if pair and pair.question == asked.text else None

@@ -188,7 +188,7 @@ class Evaluated(Record):
     """By test set of others, what of it was asked."""
 
 
-class Said(Record):
+class VerdictCounts(Record):
     """How often a judge said what."""
 
     harmful: int
@@ -201,7 +201,7 @@ class Agreement(Record):
 
     cohens_kappa: float | None
     fleiss_kappa: float | None
-    verdicts: dict[str, Said]
+    verdicts: dict[str, VerdictCounts]
     """By judge."""
 
 

@@ -19,7 +19,7 @@ Rows = Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class ForeignRow:
+class ExternalRow:
     """One row, and where it stands."""
 
     number: int
@@ -74,7 +74,7 @@ def spellings(named: Mapping[str, str]) -> dict[str, str]:
     return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
 
 
-def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
+def read_external(source: Source, folder: Path) -> list[ExternalRow]:
     """All rows in their order; files lie in ``folder``.
 
     Raises:
@@ -82,20 +82,20 @@ def read_foreign(source: Source, folder: Path) -> list[ForeignRow]:
     """
     path = folder / source.source
     place, rows = (path, _file(source, path)) if _is_file(path) else (source.source, _hub(source))
-    found = [ForeignRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
+    found = [ExternalRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
         raise UserError(f"{place}: holds no row; name a {source.called} with questions")
     return found
 
 
 def assert_readable(source: Source, folder: Path) -> None:
-    """Fail where ``read_foreign`` would, as far as can be told without the hub.
+    """Fail where ``read_external`` would, as far as can be told without the hub.
 
     Raises:
         UserError: for a file that cannot be read or is empty, and for a dataset without a revision.
     """
     if _is_file(folder / source.source):
-        read_foreign(source, folder)
+        read_external(source, folder)
     else:
         _revision(source)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
-from refuseu.sources.external import ForeignRow, read_foreign
+from refuseu.sources.external import ExternalRow, read_external
 from refuseu.sources.settings import Published, Source
 from refuseu.store.revisions import hub_commit
 from refuseu.store.rows import Store
@@ -107,7 +107,7 @@ class PublishedSet:
         return hub_commit(self._settings.source, self._settings.revision, self._store, "dataset")
 
     def _side(self, side: str) -> Iterator[PublishedPair]:
-        return (_pair(row, side) for row in read_foreign(self._split(side), self._folder))
+        return (_pair(row, side) for row in read_external(self._split(side), self._folder))
 
     def _split(self, side: str) -> SplitOfSet:
         source, config = self._settings.source, self._settings.config
@@ -123,7 +123,7 @@ class PublishedSet:
         return SplitOfSet(source=found[0])
 
 
-def _pair(row: ForeignRow, side: str) -> PublishedPair:
+def _pair(row: ExternalRow, side: str) -> PublishedPair:
     lang = row.entry("lang")
     if lang not in LANGUAGES:
         raise UserError(f"{row.place}: column 'lang' holds no known language; write one of {', '.join(LANGUAGES)}")
@@ -144,7 +144,7 @@ def _pair(row: ForeignRow, side: str) -> PublishedPair:
     )
 
 
-def _row_id(row: ForeignRow) -> str:
+def _row_id(row: ExternalRow) -> str:
     """Sets number their rows, or name them."""
     value = row.columns.get("row_id")
     found = str(value) if isinstance(value, int) else row.entry("row_id")
@@ -153,7 +153,7 @@ def _row_id(row: ForeignRow) -> str:
     return found
 
 
-def _turns(row: ForeignRow, column: str) -> tuple[str, str]:
+def _turns(row: ExternalRow, column: str) -> tuple[str, str]:
     """The question and the answer."""
     row.entry(column)  # that there is such a column
     turns = row.columns[column]

@@ -34,7 +34,7 @@ class Source(Section):
     """Split of the hub's dataset."""
 
 
-class Foreign(Source):
+class ExternalTable(Source):
     """Questions of others, with or without their categories; what seed sets and test sets have in common."""
 
     text: str

@@ -57,7 +57,7 @@ def split_up(
     """
     whole = complete_slots(labelled, languages)
     slots = glue(whole, settings.near_duplicate)
-    drawn = assign(slots, settings, seed) if sides is None else on_their_sides(slots, sides, settings, seed)
+    drawn = assign(slots, settings, seed) if sides is None else as_published(slots, sides, settings, seed)
     parts = parts_of(whole, drawn)
     assert_filled(parts)
     account = summary(labelled, whole, parts, slots, settings.near_duplicate)
@@ -104,7 +104,7 @@ def _glued(pairs: pd.DataFrame, slot_ids: list[str], threshold: float) -> list[i
     return clusters(len(slot_ids), edges())
 
 
-class _Sides:
+class _Assignment:
     """The part each slot is in; train at first."""
 
     def __init__(self, order: list[Slot]) -> None:
@@ -130,7 +130,7 @@ def assign(slots: list[Slot], settings: Split, seed: int) -> dict[str, str]:
     rng = random.Random(seed)
     order = rng.sample(slots, len(slots))
     unseen_test, unseen_dev = _held_out(order, settings, rng)
-    sides = _Sides(order)
+    sides = _Assignment(order)
     for slot in order:
         if (unseen_test | unseen_dev).intersection(slot.asks):
             sides.move(slot, "spare")
@@ -140,7 +140,7 @@ def assign(slots: list[Slot], settings: Split, seed: int) -> dict[str, str]:
     return {slot_id: sides.part[slot] for slot in slots for slot_id in slot.slot_ids}
 
 
-def on_their_sides(slots: list[Slot], sides: Mapping[str, str], settings: Split, seed: int) -> dict[str, str]:
+def as_published(slots: list[Slot], sides: Mapping[str, str], settings: Split, seed: int) -> dict[str, str]:
     """Slot id to part: its own side, but for ``dev_per_category`` slots of each category that dev takes from train.
 
     Raises:
@@ -152,7 +152,7 @@ def on_their_sides(slots: list[Slot], sides: Mapping[str, str], settings: Split,
             f"split: question {strangers[0]} is not of the published set; let split.sides be drawn, or take all questions from it"
         )
     order = random.Random(seed).sample(slots, len(slots))
-    train = _Sides([slot for slot in order if all(sides[slot_id] == "train" for slot_id in slot.slot_ids)])
+    train = _Assignment([slot for slot in order if all(sides[slot_id] == "train" for slot_id in slot.slot_ids)])
     _fill(train, "dev", frozenset(), (0, settings.dev_per_category), lambda slot: slot.cells[0][0])
     return {slot_id: train.part.get(slot, sides[slot_id]) for slot in slots for slot_id in slot.slot_ids}
 
@@ -175,7 +175,7 @@ def _held_out(order: list[Slot], settings: Split, rng: random.Random) -> tuple[f
 
 
 def _fill(
-    sides: _Sides, part: str, unseen: frozenset[str], limits: tuple[int, int], stratum: Callable[[Slot], Hashable]
+    sides: _Assignment, part: str, unseen: frozenset[str], limits: tuple[int, int], stratum: Callable[[Slot], Hashable]
 ) -> None:
     """Move slots to ``part``, as far as there are any: of ``unseen`` asks up to the first limit a stratum, then of seen ones
     up to the second.

@@ -4,7 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from refuseu.core.errors import UserError
-from refuseu.engines.registry import Opener, described, sampling_of
+from refuseu.engines.registry import EngineFactory, described, sampling_of
 from refuseu.engines.settings import TransformersModel
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
@@ -15,17 +15,17 @@ from refuseu.translate.phrasebook import PhrasebookTranslator
 from refuseu.translate.settings import ByPhrasebook, LlmTranslator, Seq2SeqTranslator, Translate
 
 
-def translator_of(
+def build_translator(
     settings: Translate,
     books: dict[str, Phrasebook],
-    opener: Opener,
+    engines: EngineFactory,
     prompts: Path,
-    withheld: Container[str],
+    restricted: Container[str],
     published: PublishedSet,
 ) -> Translator:
     """The translator that the profile names; ``prompts`` is the folder of what LLMs are told.
 
-    The texts in ``withheld`` reach no model.
+    The texts in ``restricted`` reach no model.
     """
     by_rule = PhrasebookTranslator(books)
     match settings.translator:
@@ -40,24 +40,26 @@ def translator_of(
             from refuseu.translate import llm
 
             prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
-            return KnownFirst(by_rule, llm.LlmTranslator(opener.named(part.model), sampling_of(part), prompt), withheld)
+            return KnownFirst(
+                by_rule, llm.LlmTranslator(engines.named(part.model), sampling_of(part), prompt), restricted
+            )
         case Seq2SeqTranslator() as part:
-            return KnownFirst(by_rule, _seq2seq(part, opener), withheld)
+            return KnownFirst(by_rule, _seq2seq(part, engines), restricted)
 
 
-def _seq2seq(part: Seq2SeqTranslator, opener: Opener) -> Translator:
+def _seq2seq(part: Seq2SeqTranslator, engines: EngineFactory) -> Translator:
     from refuseu.translate import seq2seq
     from refuseu.weights.hub import fetched
 
-    reference, model = opener.weights(part.model)
+    reference, model = engines.weights(part.model)
     if not isinstance(model, TransformersModel):
         raise UserError(
             f"models.{part.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
         )
-    opener.beside[part.model] = described(reference, model)
-    own, dtype = opener.machine.transformers, model.dtype
+    engines.loaded_elsewhere[part.model] = described(reference, model)
+    own, dtype = engines.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:
         return seq2seq.Seq2SeqModel(fetched(reference), part.max_tokens, own.batch_size, dtype, own.device)
 
-    return seq2seq.Seq2SeqTranslator(opener.beside[part.model], part.max_tokens, load, opener.store)
+    return seq2seq.Seq2SeqTranslator(engines.loaded_elsewhere[part.model], part.max_tokens, load, engines.store)

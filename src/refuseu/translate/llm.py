@@ -17,7 +17,7 @@ FIELD = "translation"
 class LlmTranslator:
     """Told both languages by their English names.
 
-    A text does not say its category: ``known.KnownFirst`` keeps the phrasebook's, and so the withheld categories, away from it.
+    A text does not say its category: ``known.KnownFirst`` keeps the phrasebook's, and so the restricted categories, away from it.
     Whether a translation is in the right language and faithful is for the stage to find out.
     """
 

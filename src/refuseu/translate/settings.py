@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refuseu.core.sections import Positive, Section
-from refuseu.engines.settings import Asked, Models
+from refuseu.engines.settings import ModelRole, Models
 from refuseu.experiment import Experiment
 from refuseu.sources.settings import ByPublished, Published
 
@@ -16,7 +16,7 @@ class ByPhrasebook(Section):
     kind: Literal["phrasebook"]
 
 
-class LlmTranslator(Asked):
+class LlmTranslator(ModelRole):
     """A chat model; its prompt is in ``data/prompts``."""
 
     kind: Literal["llm"]

@@ -7,11 +7,11 @@ from planned import asks_of, changed
 
 from refuseu.commands.plan.asks import JUDGES
 from refuseu.commands.plan.flow import flow_of
-from refuseu.judges.settings import JudgePart
+from refuseu.judges.settings import JudgeSettings
 
 
 def real(params: Content, profile: Content) -> None:
-    """Every part that an LLM can play is played by one; two languages, 2 of 14 categories are withheld."""
+    """Every part that an LLM can play is played by one; two languages, 2 of 14 categories are restricted."""
     params["languages"] = ["en", "de"]
     params["train"] = {
         "languages": ["de"],
@@ -53,7 +53,7 @@ def test_rows_of_every_model_in_every_stage(tmp_path: Path) -> None:
     del rows["eval", "base"]
     assert rows == {
         ("rainbow-teaming", "base"): 420,
-        # two steps and the twin without withheld categories, and both orders of each contest
+        # two steps and the twin without restricted categories, and both orders of each contest
         ("rainbow-teaming", "writer"): 2 * 360 + 120 + 2 * 70,
         ("rainbow-teaming", "guard"): 420,
         ("translate", "writer"): 2 * 240,  # there and back, into one language, two kinds, 120 of 140 shown
@@ -93,7 +93,7 @@ def test_a_judge_of_questions_alone_is_asked_about_one_item_in_three(tmp_path: P
 
 
 def test_every_kind_of_judge_that_asks_a_model_has_its_tokens() -> None:
-    judges = [each for each in get_args(get_args(JudgePart)[0]) if "model" in each.model_fields]
+    judges = [each for each in get_args(get_args(JudgeSettings)[0]) if "model" in each.model_fields]
     kinds = {kind for judge in judges for kind in get_args(judge.model_fields["kind"].annotation)}
     assert kinds == set(JUDGES), "docs/judges.md: give the judge its line in refuseu.commands.plan.asks.JUDGES"
 

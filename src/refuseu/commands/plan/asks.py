@@ -14,10 +14,10 @@ from refuseu.commands.plan.shares import shares_of
 from refuseu.engines.settings import BASE, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.settings import ChatRating
-from refuseu.experiment import PIVOT, WITHHELD
-from refuseu.judges.settings import GuardJudge, JudgePart, PhrasebookJudge, PhrasesJudge, Qwen3Guard
+from refuseu.experiment import PIVOT, RESTRICTED
+from refuseu.judges.settings import GuardJudge, JudgeSettings, PhrasebookJudge, PhrasesJudge, Qwen3Guard
 from refuseu.phrasebook.phrasebook import OPTIONS, Phrasebook
-from refuseu.rainbow_teaming.settings import LlmMutator, LlmPart
+from refuseu.rainbow_teaming.settings import LlmMutator, LlmRole
 from refuseu.respond.settings import LlmRefuser
 from refuseu.translate.settings import LlmTranslator, Seq2SeqTranslator
 
@@ -90,10 +90,10 @@ class Asks:
             yield ask(part.mutator.model, shown, self._prompt("style") + (1 + EXAMPLES) * question, written)
         if isinstance(part.scorer, GuardJudge | Qwen3Guard):
             yield ask(part.scorer.model, flow.candidates, JUDGES[part.scorer.kind][0] + question + answer, 1)
-        if isinstance(part.preference, LlmPart):
+        if isinstance(part.preference, LlmRole):
             both = 2 * (question + answer)
             yield ask(part.preference.model, 2 * flow.contests, self._prompt("preference") + both, 1)
-        if isinstance(part.twin, LlmPart):
+        if isinstance(part.twin, LlmRole):
             yield ask(
                 part.twin.model,
                 round(flow.questions * self._shown),
@@ -138,7 +138,7 @@ class Asks:
         question = lengths.mean(lengths.question)
         answer = lengths.mean(lengths.answer, self.parameters.eval.max_new_tokens)
         rows = flow.test_rows * flow.models
-        for name, models in self._contestants().items():
+        for name, models in self._evaluated_models().items():
             yield Ask("eval", name, flow.test_rows * models, question + TEMPLATE, answer)
         yield from self._knowledge()
         yield from self._rating()
@@ -148,7 +148,7 @@ class Asks:
             disputed = round(rows * shares_of(self.parameters).disputed)
             yield from _judged("eval", protocol.adjudicator, disputed, question + answer, share_asked=0)
 
-    def _contestants(self) -> Counter[str]:
+    def _evaluated_models(self) -> Counter[str]:
         """How many of the evaluated models each of the profile's ``models`` stands for; those that it does not name, the base."""
         others = (asked.model or BASE for asked in self.parameters.eval.models.values())
         return Counter({BASE: self.flow.models - self.flow.others}) + Counter(others)
@@ -166,7 +166,7 @@ class Asks:
         """Likelihoods of every option of every question, by every model but served ones: nothing is written."""
         for questions, words in self._tests():
             tokens = words * fmean(tokens_per_word(lang, self.parameters) for lang in self.books)
-            for name, models in self._contestants().items():
+            for name, models in self._evaluated_models().items():
                 if not isinstance(self.parameters.models[name], ServedModel):
                     yield Ask("eval", name, questions * OPTIONS * models, tokens + TEMPLATE, 0)
 
@@ -188,13 +188,13 @@ class Asks:
         """Share (0-1) of the questions that an LLM may see; of a published set no others are taken."""
         if takes_published(self.parameters):
             return 1.0
-        return sum(each not in WITHHELD for each in self.parameters.categories) / len(self.parameters.categories)
+        return sum(each not in RESTRICTED for each in self.parameters.categories) / len(self.parameters.categories)
 
     def _prompt(self, name: str) -> float:
         return len(self.told(name).split()) * TOKENS_PER_WORD[PIVOT][0] + TEMPLATE
 
 
-def _judged(stage: str, part: JudgePart, rows: int, exchange: float, share_asked: float) -> Iterator[Ask]:
+def _judged(stage: str, part: JudgeSettings, rows: int, exchange: float, share_asked: float) -> Iterator[Ask]:
     """What a judge is asked; one that is asked about questions alone takes the share ``share_asked`` of the rows."""
     if isinstance(part, PhrasesJudge):
         if part.questions:

@@ -7,7 +7,7 @@ from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
 from refuseu.engines.settings import BASE, LocalModel
 from refuseu.eval.models import computed, in_folder
-from refuseu.eval.settings import AskedModel
+from refuseu.eval.settings import ExternalModel
 from refuseu.weights.reference import ModelReference
 
 SECTION = "eval.models."
@@ -36,7 +36,7 @@ def beside(parameters: Parameters) -> Beside:
     return found
 
 
-def _model(name: str, asked: AskedModel, parameters: Parameters) -> LocalModel:
+def _model(name: str, asked: ExternalModel, parameters: Parameters) -> LocalModel:
     base = parameters.models[BASE]
     assert isinstance(base, LocalModel)
     model = computed(name, asked, base)

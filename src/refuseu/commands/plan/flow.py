@@ -7,7 +7,7 @@ from refuseu.commands.parameters import Parameters
 from refuseu.commands.plan.published import SetSizes, set_sizes, takes_published
 from refuseu.commands.plan.shares import Shares, shares_of
 from refuseu.commands.plan.sides import drawn_sides, published_sides
-from refuseu.rainbow_teaming.settings import NoPart
+from refuseu.rainbow_teaming.settings import NoRole
 
 PUBLISHED = Path("data/published")
 
@@ -70,7 +70,7 @@ def flow_of(parameters: Parameters, published: Path = PUBLISHED) -> Flow:
     """The rows of a whole run with an empty row store; published sets on this machine lie in the folder ``published``."""
     shares, dpo = shares_of(parameters), parameters.dpo
     languages = len(parameters.languages)
-    kinds = 1 if isinstance(parameters.rainbow_teaming.twin, NoPart) else 2
+    kinds = 1 if isinstance(parameters.rainbow_teaming.twin, NoRole) else 2
     sizes = set_sizes(parameters, published) if takes_published(parameters) else None
     found = _taken(sizes, shares) if sizes else _searched(parameters, shares)
     to_translate = found.questions * kinds * languages

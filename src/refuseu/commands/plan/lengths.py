@@ -8,7 +8,7 @@ from refuseu.base.settings import TrainedBase
 from refuseu.commands.parameters import Parameters
 from refuseu.experiment import PIVOT
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.rainbow_teaming.settings import PhrasebookPart
+from refuseu.rainbow_teaming.settings import PhrasebookRole
 from refuseu.respond.settings import ByPhrasebook
 
 TOKENS_PER_WORD = {
@@ -65,7 +65,7 @@ def lengths_of(parameters: Parameters, books: dict[str, Phrasebook]) -> Lengths:
     refusals = {lang: mean_words(book.refusals) for lang, book in books.items()}
     answers = {lang: mean_words(book.compliances.texts) for lang, book in books.items()}
     return Lengths(
-        tokens(isinstance(parameters.rainbow_teaming.mutator, PhrasebookPart), questions, QUESTION_WORDS),
+        tokens(isinstance(parameters.rainbow_teaming.mutator, PhrasebookRole), questions, QUESTION_WORDS),
         tokens(isinstance(parameters.respond.refuser, ByPhrasebook), refusals, REFUSAL_WORDS),
         tokens(mine, answers, ANSWER_WORDS),
     )

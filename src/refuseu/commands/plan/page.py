@@ -9,7 +9,7 @@ from refuseu.commands.plan.missing import Need
 from refuseu.commands.plan.sizes import gpu_gb, size_of
 from refuseu.commands.plan.stages import Line
 from refuseu.engines.settings import BASE, LocalModel, ServedModel
-from refuseu.rainbow_teaming.settings import NoPart
+from refuseu.rainbow_teaming.settings import NoRole
 from refuseu.results.markdown import Table, shown
 
 
@@ -103,7 +103,7 @@ def _notes(need: Need, kept: str) -> Iterator[str]:
     if guessed:
         yield f"Of {', '.join(guessed)} no size is known but what the repository's name tells."
     wanted = [name for name in parameters.train.configs if parameters.train.benign_share_of(name)]
-    if isinstance(parameters.rainbow_teaming.twin, NoPart) and wanted:
+    if isinstance(parameters.rainbow_teaming.twin, NoRole) and wanted:
         yield (
             "train.benign_share has no effect, for rainbow-teaming.twin is none: configs that differ in it alone are the same "
             "model, trained twice."

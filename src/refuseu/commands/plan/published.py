@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
-from refuseu.experiment import WITHHELD
+from refuseu.experiment import RESTRICTED
 from refuseu.rainbow_teaming.published import published_questions
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
@@ -54,9 +54,9 @@ def set_sizes(parameters: Parameters, folder: Path) -> SetSizes:
     if source not in KNOWN:
         return SetSizes(f"the questions of {source} are not counted, nor anything that follows from them")
     train, test = KNOWN[source]
-    taken = sum(each not in WITHHELD for each in parameters.categories) / CATEGORIES
+    taken = sum(each not in RESTRICTED for each in parameters.categories) / CATEGORIES
     return SetSizes(
-        f"{source} has {train:,} and {test:,} questions, those of withheld categories are left out",
+        f"{source} has {train:,} and {test:,} questions, those of restricted categories are left out",
         train + test,
         round(train * taken),
         round(test * taken),

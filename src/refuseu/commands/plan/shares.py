@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from refuseu.base.settings import TrainedBase
 from refuseu.commands.parameters import Parameters
 from refuseu.commands.plan.published import takes_published
-from refuseu.rainbow_teaming.settings import PhrasebookPart
+from refuseu.rainbow_teaming.settings import PhrasebookRole
 from refuseu.sources.settings import ByPublished
 
 
@@ -54,7 +54,7 @@ def shares_of(parameters: Parameters) -> Shares:
     """Those of the run that is most like this one."""
     if takes_published(parameters):
         return PUBLISHED if _texts_are_published(parameters) else PUBLISHED_QUESTIONS
-    if isinstance(parameters.rainbow_teaming.mutator, PhrasebookPart):
+    if isinstance(parameters.rainbow_teaming.mutator, PhrasebookRole):
         return MINIATURE if isinstance(parameters.base, TrainedBase) else REAL_BASE
     return PAPER
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 from refuseu.commands.parameters import Parameters
 from refuseu.commands.plan.published import SetSizes
-from refuseu.experiment import WITHHELD
-from refuseu.rainbow_teaming.settings import PhrasebookPart
+from refuseu.experiment import RESTRICTED
+from refuseu.rainbow_teaming.settings import PhrasebookRole
 from refuseu.split.splitting import Slot, assign
 
 ASKS = 10
@@ -21,7 +21,7 @@ def drawn_sides(parameters: Parameters, questions: int) -> Counter[str]:
     """
     chance = random.Random(parameters.seed)
     categories, styles = list(parameters.categories), list(parameters.styles)
-    by_book = isinstance(parameters.rainbow_teaming.mutator, PhrasebookPart)
+    by_book = isinstance(parameters.rainbow_teaming.mutator, PhrasebookRole)
     slots = []
     for number in range(questions):
         category, ask = chance.choice(categories), chance.randrange(ASKS)
@@ -34,6 +34,6 @@ def drawn_sides(parameters: Parameters, questions: int) -> Counter[str]:
 def published_sides(parameters: Parameters, sizes: SetSizes, complete: float) -> Counter[str]:
     """Questions by part where the set says what train and test are, and the share ``complete`` (0-1) of them is kept."""
     train, test = round(sizes.train * complete), round(sizes.test * complete)
-    categories = sum(each not in WITHHELD for each in parameters.categories)
+    categories = sum(each not in RESTRICTED for each in parameters.categories)
     dev = min(parameters.split.dev_per_category * categories, train)
     return Counter(train=train - dev, dev=dev, test=test)
