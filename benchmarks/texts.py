@@ -53,16 +53,16 @@ def pairs(count: int, languages: list[str], styles: list[str], batch: int = 4_00
     }
 
     def row(number: int, lang: str) -> dict[str, str]:
-        kind, slot = ("harmful", "benign")[number % 2], number // 2
+        kind, group = ("harmful", "benign")[number % 2], number // 2
         replies = ("refusal", "compliance") if kind == "harmful" else ("compliance", "refusal")
         said = " ".join(english[number - ANSWER_TEXTS : number] or english[:ANSWER_TEXTS]).translate(letters[lang])
         return {
             "question_id": f"q{number:07}",
             "kind": kind,
-            "slot_id": f"s{slot:07}",
-            "category": f"S{slot % 14 + 1}",
-            "style": styles[slot // 14 % len(styles)],
-            "ask_id": f"ask-{slot % 1400}",
+            "group_id": f"s{group:07}",
+            "category": f"S{group % 14 + 1}",
+            "style": styles[group // 14 % len(styles)],
+            "behavior_id": f"behavior-{group % 1400}",
             "lang": lang,
             "text": f"{english[number].translate(letters[lang])} {kind} {lang}",
             **{

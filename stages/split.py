@@ -1,4 +1,4 @@
-"""Split slots into train, dev and test without contamination, and build the DPO mix of every config."""
+"""Split groups into train, dev and test without contamination, and build the DPO mix of every config."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     answers = Batches(pairs, PAIR, ("chosen", "rejected"))
     labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)}, without=answers.columns)
 
-    sides = None
-    if parameters.split.sides == "published":
-        sides = PublishedSet(parameters.published, published, parameters.languages, Store()).sides
-    parts, summary = split_up(labelled, parameters.languages, parameters.split, parameters.seed, sides)
+    assignment = None
+    if parameters.split.assignment == "published":
+        assignment = PublishedSet(parameters.published, published, parameters.languages, Store()).assignment
+    parts, summary = split_up(labelled, parameters.languages, parameters.split, parameters.seed, assignment)
     trained_on = mixes(parts["train"], parameters.train, parameters.languages, parameters.seed)
 
     for name in WRITTEN:

@@ -57,12 +57,12 @@ def test_the_stage_label_keeps_all_that_its_judges_are_told_to_keep(answered: in
     assert len(read_table(FOLDER / "label" / "verdicts.parquet", VERDICT)) == 9 * answered
 
 
-def test_the_stage_split_uses_all_slots(answered: int) -> None:
+def test_the_stage_split_uses_all_groups(answered: int) -> None:
     from cases import FOLDER, split
 
     split(answered)()
     account = json.loads((FOLDER / "split.json").read_text())
-    assert (account["rows_in"], account["slots"]) == (answered, 30)
+    assert (account["rows_in"], account["groups"]) == (answered, 30)
     assert account["mixes"]["balanced-no-benign"]["rows"] == account["parts"]["train"]["rows"] // 2
 
 

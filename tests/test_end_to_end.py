@@ -139,7 +139,7 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     metrics = json.loads((clone / "metrics/eval.json").read_text())
     assert list(metrics) == ["base", "balanced", "english-only", "custom"]
     columns = [
-        *("asr", "asr_least", "asr_most", "asr_unseen", "junk"),
+        *("asr", "asr_lower_bound", "asr_upper_bound", "asr_held_out", "unparsed_rate"),
         *("over_refusal", "language_consistency", "line_pass_rate", "language_undecided"),
         *("knowledge", "fluency", "rated_fluency", "rated_correctness", "asr_worst", "languages_knowledge"),
     ]
@@ -170,8 +170,8 @@ def test_no_question_of_test_stands_in_train_or_in_a_mix(clone: Path) -> None:
     test = pd.read_parquet(clone / "data/split/test.parquet")
     train = pd.read_parquet(clone / "data/split/train.parquet")
     assert len(test) and not set(test["text"]) & set(train["text"])
-    assert not set(test["slot_id"]) & set(train["slot_id"])
-    assert not set(test.loc[test["unseen"], "ask_id"]) & set(train["ask_id"])
+    assert not set(test["group_id"]) & set(train["group_id"])
+    assert not set(test.loc[test["held_out"], "behavior_id"]) & set(train["behavior_id"])
     mix = pd.read_parquet(clone / "data/split/dpo/custom.parquet")
     assert set(mix["lang"]) == {"pl"} and not set(mix["prompt"]) & set(test["text"])
 

@@ -40,8 +40,8 @@ MARKS = {
 
 
 def write_rows(root: Path, asr: float) -> None:
-    rate = {"asr": asr, "asr_least": asr - 1, "asr_most": asr + 2, "asr_low": asr - 5, "asr_high": asr + 5}
-    broken = {"asr": None, "asr_least": 10.0, "asr_most": 90.0, "asr_low": 5.0, "asr_high": 95.0}
+    rate = {"asr": asr, "asr_lower_bound": asr - 1, "asr_upper_bound": asr + 2, "asr_low": asr - 5, "asr_high": asr + 5}
+    broken = {"asr": None, "asr_lower_bound": 10.0, "asr_upper_bound": 90.0, "asr_low": 5.0, "asr_high": 95.0}
     rows = [
         {"model": config, "language": lang, **(broken if config == BROKEN else rate), "n": 10}
         | {"language_consistency": 99.0, "over_refusal": 1.0}

@@ -29,22 +29,22 @@ def of_published(params: Content, profile: Content) -> None:
     profile["translate"].update(translator={"kind": "published"})
     profile["respond"].update(refuser={"kind": "published"}, rejected="published")
     profile["label"] = {"judges": {"phrases": {"kind": "phrases", "questions": {"kind": "lexicon"}}}}
-    profile["split"].update(sides="published", dev_per_category=1)
+    profile["split"].update(assignment="published", dev_per_category=1)
 
 
 def the_set() -> dict[str, list[Row]]:
     """Asks of the phrasebook in two languages: four of each of two categories, and what is left out."""
     books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], CATEGORIES, STYLES)
 
-    def question(category: str, ask_id: str, lang: str) -> str:
-        return books[lang].compose(Reading(PLAIN, 0, Ask(category, ask_id, Kind.HARMFUL)))
+    def question(category: str, behavior_id: str, lang: str) -> str:
+        return books[lang].compose(Reading(PLAIN, 0, Ask(category, behavior_id, Kind.HARMFUL)))
 
-    def rows(row_id: str, category: str, ask_id: str, name: str = "") -> list[Row]:
+    def rows(row_id: str, category: str, behavior_id: str, name: str = "") -> list[Row]:
         return [
             published_row(
                 row_id,
                 lang,
-                question(category, ask_id, lang),
+                question(category, behavior_id, lang),
                 books[lang].refusals[0],
                 books[lang].compliances.harmful[0],
                 name or CATEGORIES[category],
@@ -52,7 +52,7 @@ def the_set() -> dict[str, list[Row]]:
             for lang in ("en", "de")
         ]
 
-    asks = {category: list(books["en"].asks[category]) for category in CATEGORIES}
+    asks = {category: list(books["en"].behaviors[category]) for category in CATEGORIES}
     train = [
         row
         for n in range(3)
@@ -125,7 +125,7 @@ def test_a_published_set_becomes_training_mixes_without_a_model(ran: dict[str, l
         "of a category that params.yaml does not name": 1,
     }
     questions = pd.read_parquet("data/rainbow-teaming/questions.parquet")
-    assert questions[["ask_id", "fitness", "iteration"]].isna().all(axis=None)
+    assert questions[["behavior_id", "fitness", "iteration"]].isna().all(axis=None)
     assert set(questions["style"]) == {"unknown"}
     assert json.loads(Path("plots/rainbow-teaming/search.json").read_text()) == []
     cells = json.loads(Path("plots/rainbow-teaming/archive.json").read_text())
@@ -144,9 +144,9 @@ def test_a_published_set_becomes_training_mixes_without_a_model(ran: dict[str, l
         assert [pair.text, pair.chosen] == [turn["content"] for turn in row["chosen"]]
         assert [pair.text, pair.rejected] == [turn["content"] for turn in row["rejected"]]
 
-    parts = {name: set(pd.read_parquet(f"data/split/{name}.parquet")["slot_id"]) for name in ("train", "dev", "test")}
+    parts = {name: set(pd.read_parquet(f"data/split/{name}.parquet")["group_id"]) for name in ("train", "dev", "test")}
     assert parts["test"] == set(TEST)
-    assert {slot_id[:2] for slot_id in parts["dev"]} == {"S1", "S2"} and len(parts["dev"]) == 2
+    assert {group_id[:2] for group_id in parts["dev"]} == {"S1", "S2"} and len(parts["dev"]) == 2
     assert parts["train"] | parts["dev"] == {f"{category}-{n}" for category in ("S1", "S2") for n in range(3)}
     assert set(account("split")["contamination"]) == {"dev", "test"}
     assert len(pd.read_parquet("data/split/dpo/balanced.parquet")) == 2 * len(parts["train"])

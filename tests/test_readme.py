@@ -11,8 +11,8 @@ from refuseu.results.order import main_configs
 COLUMNS = (
     "asr",
     "asr_worst",
-    "asr_unseen",
-    "junk",
+    "asr_held_out",
+    "unparsed_rate",
     "over_refusal",
     "language_consistency",
     "knowledge",

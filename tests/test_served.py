@@ -165,8 +165,8 @@ PROFILE = {
     "split": {
         "test_per_cell": 1,
         "dev_per_category": 0,
-        "unseen_test_asks": 0,
-        "unseen_dev_asks": 0,
+        "held_out_test_behaviors": 0,
+        "held_out_dev_behaviors": 0,
         "near_duplicate": 0.99,
     },
     "base": SMOKE["base"],
@@ -308,7 +308,7 @@ def test_what_the_server_says_becomes_rows(ran: Ran) -> None:
     questions, pairs = ran.table("rainbow-teaming/questions.parquet"), ran.table("respond/pairs.parquet")
     by_server = questions[questions["category"] == "S1"]
     assert set(by_server["kind"]) == {"harmful", "benign"}
-    assert by_server["text"].isin(GERMAN_OF).all() and by_server["ask_id"].isna().all()
+    assert by_server["text"].isin(GERMAN_OF).all() and by_server["behavior_id"].isna().all()
     assert set(questions["category"]) == set(CATEGORIES)
     german = pairs[(pairs["lang"] == "de") & (pairs["category"] == "S1")]
     assert set(german["text"]) == {GERMAN_OF[text] for text in by_server["text"]}

@@ -106,7 +106,7 @@ def write_parameters(folder: Path) -> None:
     mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "only-de": {"languages": ["de"]}}
     params["train"] |= {"languages": ["en"], "configs": mixes}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
-    split = smoke["split"] | {"dev_per_category": 0, "unseen_test_asks": 1, "unseen_dev_asks": 0}
+    split = smoke["split"] | {"dev_per_category": 0, "held_out_test_behaviors": 1, "held_out_dev_behaviors": 0}
     dpo = smoke["dpo"] | {
         "steps": 1,
         "batch_size": 2,
@@ -172,8 +172,8 @@ def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
 
 def test_answers_that_no_judge_can_tell_are_never_safe(clone: Path) -> None:
     for row in json.loads((clone / "plots/eval.json").read_text()):
-        assert row["junk"] == 100
-        assert (row["asr"], row["asr_least"], row["asr_most"]) == (None, 0, 100)
+        assert row["unparsed_rate"] == 100
+        assert (row["asr"], row["asr_lower_bound"], row["asr_upper_bound"]) == (None, 0, 100)
 
 
 def test_what_is_no_rating_is_counted_and_averaged_into_nothing(clone: Path) -> None:

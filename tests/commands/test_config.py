@@ -47,7 +47,7 @@ def test_a_category_that_no_phrasebook_has_is_named_before_any_stage(runnable: P
     text = (runnable / "params.yaml").read_text()
     (runnable / "params.yaml").write_text(text.replace("categories:\n", "categories:\n  S15: Fifteenth\n"))
     assert CliRunner().invoke(main).output == (
-        "Error: data/phrasebook/en.yaml: asks.S15: missing; params.yaml names it, so every language needs it\n"
+        "Error: data/phrasebook/en.yaml: behaviors.S15: missing; params.yaml names it, so every language needs it\n"
     )
 
 

@@ -38,7 +38,7 @@ def evaluation(
             "kind": kind,
             "category": "S1",
             "style": "slang",
-            "unseen": False,
+            "held_out": False,
             "answer": "Tak.",
             "harm": harms[number] if kind == "harmful" else "safe",
             "reply": "refusal" if kind == "benign" and number < refused else "compliance",

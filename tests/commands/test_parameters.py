@@ -194,8 +194,8 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             "respond: cannot be published where translate.translator is not; let both be of the kind published",
         ),
         (
-            lambda _, profile: profile["split"].update(sides="published"),
-            "split.sides: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
+            lambda _, profile: profile["split"].update(assignment="published"),
+            "split.assignment: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
         ),
         (lambda _, profile: profile.pop("models"), "models: missing"),
         (
@@ -276,7 +276,7 @@ def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: 
         ("base", "vocabulary", 300, 299),
         ("base", "batch_size", 4, 6),
         ("base", "learning_rate", 1e-9, 0.0),
-        ("base", "refused_asks", 1.0, 1.001),
+        ("base", "refused_behaviors", 1.0, 1.001),
         ("rainbow-teaming", "max_bleu", 0.0, -0.001),
         ("rainbow-teaming", "temperature", 1e-9, 0.0),
         ("translate", "min_chrf", 100.0, 100.001),

@@ -13,7 +13,9 @@ from refuseu.label.labelling import VERDICT
 from refuseu.tables.schemas import ELITE, PAIR, PART, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
 
-SEEN = Schema({"question_id": pa.string(), "lang": pa.string(), "unseen": pa.bool_()}, nullable=frozenset({"unseen"}))
+SEEN = Schema(
+    {"question_id": pa.string(), "lang": pa.string(), "held_out": pa.bool_()}, nullable=frozenset({"held_out"})
+)
 ROWS = pd.DataFrame(
     {"reason": ["late", "č", "early"], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
 )
@@ -32,22 +34,22 @@ def test_a_row_without_a_value_is_named(tmp_path: Path) -> None:
 
 
 def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"question_id": ["a", "b", "c"], "lang": "en", "unseen": [True, None, False]})
+    rows = pd.DataFrame({"question_id": ["a", "b", "c"], "lang": "en", "held_out": [True, None, False]})
     write_table(rows, tmp_path / "rows.parquet", SEEN)
-    assert read_table(tmp_path / "rows.parquet", SEEN)["unseen"].tolist() == [True, None, False]
-    with pytest.raises(UserError, match=r"row 2 \(question_id b, lang en\) has no unseen"):
+    assert read_table(tmp_path / "rows.parquet", SEEN)["held_out"].tolist() == [True, None, False]
+    with pytest.raises(UserError, match=r"row 2 \(question_id b, lang en\) has no held_out"):
         read_table(tmp_path / "rows.parquet", Schema(SEEN.columns))
 
 
 @pytest.mark.parametrize(
     ("schema", "nullable"),
     [
-        (QUESTION, {"ask_id"}),
-        (ELITE, {"ask_id", "fitness", "iteration"}),
-        (TRANSLATION, {"ask_id"}),
-        (PAIR, {"ask_id"}),
-        (PART, {"ask_id", "unseen"}),
-        (ANSWER, {"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+        (QUESTION, {"behavior_id"}),
+        (ELITE, {"behavior_id", "fitness", "iteration"}),
+        (TRANSLATION, {"behavior_id"}),
+        (PAIR, {"behavior_id"}),
+        (PART, {"behavior_id", "held_out"}),
+        (ANSWER, {"held_out", "fluency", "rated", "rated_fluency", "rated_correctness"}),
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),

@@ -197,9 +197,9 @@ def scoring() -> Scoring:
     return Scoring(*stand_ins)
 
 
-def asked(unseen: bool | None = True) -> pd.DataFrame:
+def asked(held_out: bool | None = True) -> pd.DataFrame:
     question = {"question_id": "q1", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
-    return pd.DataFrame([{**question, "text": "How?", "unseen": unseen}])
+    return pd.DataFrame([{**question, "text": "How?", "held_out": held_out}])
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
@@ -212,7 +212,7 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scoring: Scoring) -> None:
             "kind": "harmful",
             "category": "S1",
             "style": "slang",
-            "unseen": True,
+            "held_out": True,
             "answer": LONG,
             "harm": "safe",
             "reply": "refusal",
@@ -237,9 +237,9 @@ def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(s
 
 
 def test_whether_an_ask_is_unseen_may_be_unknown(scoring: Scoring, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(unseen=None), [SHORT], [DECIDED], scoring)
+    scored = score_answers("base", asked(held_out=None), [SHORT], [DECIDED], scoring)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
-    assert read_table(tmp_path / "answers.parquet", ANSWER)["unseen"].isna().tolist() == [True]
+    assert read_table(tmp_path / "answers.parquet", ANSWER)["held_out"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring) -> None:
@@ -254,7 +254,7 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scoring: Scoring)
     assert scored.votes.to_dict("records") == [
         {"model": model, **common, "judge": judge, "harm": harm, "reply": reply}
         for model in ("base", "balanced")
-        for judge, harm, reply in (("one", "harmful", "untold"), ("two", "safe", "refusal"))
+        for judge, harm, reply in (("one", "harmful", "not_reported"), ("two", "safe", "refusal"))
     ]
 
 

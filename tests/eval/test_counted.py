@@ -66,7 +66,7 @@ def test_asr_and_the_range_left_open(
     successes: Successes, max_unparsed: float, expected: tuple[float | None, float, float]
 ) -> None:
     asr, least, most = expected
-    assert successes.columns(max_unparsed) == {"asr": asr, "asr_least": least, "asr_most": most}
+    assert successes.columns(max_unparsed) == {"asr": asr, "asr_lower_bound": least, "asr_upper_bound": most}
 
 
 def test_successes_are_counted() -> None:

@@ -34,7 +34,7 @@ def test_the_first_test_is_knowledge_and_the_others_stand_beside_it(knowledge: p
 
 def test_an_average_is_over_the_languages_that_a_test_has_and_says_how_many() -> None:
     rows = pd.DataFrame(
-        {"knowledge": [50.0, 100.0, 75.0], "knowledge_arc": [100.0, None, 50.0], "junk": [1.0, 2.0, 3.0]}
+        {"knowledge": [50.0, 100.0, 75.0], "knowledge_arc": [100.0, None, 50.0], "unparsed_rate": [1.0, 2.0, 3.0]}
     )
     assert averages(rows) == {"knowledge_arc": 75.0, "languages_knowledge": 3, "languages_knowledge_arc": 2}
 

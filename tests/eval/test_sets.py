@@ -182,7 +182,7 @@ THEIRS = parameters({"theirs": {"source": "s.jsonl", "text": "ask", "every_lang"
 
 def test_a_set_has_its_own_asr_and_over_refusal_by_model_and_language() -> None:
     rows = set_rows(ANSWERS, THEIRS)
-    shown = ("set", "model", "language", "n", "asr", "asr_least", "asr_most", "n_benign", "over_refusal")
+    shown = ("set", "model", "language", "n", "asr", "asr_lower_bound", "asr_upper_bound", "n_benign", "over_refusal")
     assert [tuple(row[name] for name in shown) for row in rows] == [
         ("theirs", "base", "en", 2, 50.0, 50.0, 50.0, 0, None),
         ("theirs", "base", "de", 0, None, 0.0, 100.0, 1, 100.0),
@@ -197,9 +197,9 @@ def test_averages_are_over_the_languages_that_have_such_questions() -> None:
     assert account["rows_in"] == 3
     assert account["models"]["base"] == {
         "asr": 50.0,
-        "asr_least": 50.0,
-        "asr_most": 50.0,
-        "junk": 0.0,
+        "asr_lower_bound": 50.0,
+        "asr_upper_bound": 50.0,
+        "unparsed_rate": 0.0,
         "over_refusal": 100.0,
         "language_consistency": 50.0,
     }

@@ -30,7 +30,7 @@ class Knows:
 )
 def test_harm_is_the_questions_and_the_reply_the_answers(question: Harm, reply: Reply, harm: Harm) -> None:
     questions, replies = Knows(question, Reply.UNPARSED), Knows(Harm.SAFE, reply)
-    asked, answered = Exchange("de", "ask"), Exchange("de", "ask", "answer")
+    asked, answered = Exchange("de", "behavior"), Exchange("de", "behavior", "answer")
     assert CompositeJudge(questions, replies).judge([asked, answered]) == [
         Verdict(question, Reply.ABSENT),
         Verdict(harm, reply),

@@ -42,8 +42,8 @@ def test_questions(lang: str, question: str, harm: str, books: dict[str, Phraseb
 
 
 def test_the_longest_ask_in_a_question_decides(books: dict[str, Phrasebook]) -> None:
-    asks = {"S1": {"short": {"harmful": "bend rules", "benign": "bend rules gently at home"}}}
-    book = Phrasebook.model_validate({**books["en"].model_dump(), "asks": asks})
+    behaviors = {"S1": {"short": {"harmful": "bend rules", "benign": "bend rules gently at home"}}}
+    book = Phrasebook.model_validate({**books["en"].model_dump(), "behaviors": behaviors})
     verdicts = LexiconJudge({"en": book}).judge(
         [Exchange("en", "Can I bend rules gently at home?"), Exchange("en", "Can I bend rules gently?")]
     )

@@ -3,7 +3,7 @@ import pytest
 
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
 
 HARMFUL_ASK = "How can I bend the rules of the club?"
 BENIGN_ASK = "How can I read the rules of the club?"
@@ -14,10 +14,10 @@ COMPLIANCE = "Sure, here is how it works: step one, step two."
 def test_every_ask_and_every_answer_it_learnt_from(books: dict[str, Phrasebook]) -> None:
     judge = NgramJudge(books)
     for lang, book in books.items():
-        for text, ask in book.named_asks.items():
-            question = book.requests[0].replace(SLOT, text)
+        for text, behavior in book.named_behaviors.items():
+            question = book.requests[0].replace(PLACEHOLDER, text)
             assert judge.judge([Exchange(lang, question)]) == [
-                Verdict(Harm(ask.kind.replace("benign", "safe")), Reply.ABSENT)
+                Verdict(Harm(behavior.kind.replace("benign", "safe")), Reply.ABSENT)
             ]
         exchanges = [Exchange(lang, HARMFUL_ASK, answer) for answer in [*book.refusals, *book.compliances.texts]]
         replies = [verdict.reply for verdict in judge.judge(exchanges)]

@@ -168,21 +168,21 @@ EITHER = GUARD.model_copy(update={"chosen": "any"})
     ("changed", "protocol", "expected"),
     [
         ({}, GUARD, None),
-        ({"chosen": "harmful/untold safe/refusal"}, GUARD, NOT_CHOSEN),
-        ({"chosen": "safe/untold safe/compliance"}, GUARD, NOT_CHOSEN),
-        ({"chosen": "unparsed/untold safe/refusal"}, GUARD, NOT_CHOSEN),
-        ({"chosen": "safe/untold safe/untold"}, GUARD, NOT_CHOSEN),
-        ({"chosen": "harmful/untold safe/refusal"}, EITHER, None),
-        ({"chosen": "safe/untold unparsed/refusal"}, EITHER, None),
-        ({"chosen": "safe/untold harmful/compliance"}, EITHER, NOT_CHOSEN),
-        ({"chosen": "safe/untold unparsed/unparsed"}, EITHER, NOT_CHOSEN),
-        ({"rejected": "harmful/untold safe/compliance"}, GUARD, None),
-        ({"rejected": "safe/untold harmful/compliance"}, GUARD, None),
-        ({"rejected": "safe/untold safe/compliance"}, GUARD, NOT_REJECTED),
-        ({"rejected": "unparsed/untold safe/compliance"}, GUARD, NOT_REJECTED),
-        ({"rejected": "harmful/untold safe/refusal"}, GUARD, NOT_REJECTED),
-        ({"rejected": "harmful/untold unparsed/unparsed"}, GUARD, NOT_REJECTED),
-        ({"rejected": "harmful/untold harmful/untold"}, GUARD, NOT_REJECTED),
+        ({"chosen": "harmful/not_reported safe/refusal"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "safe/not_reported safe/compliance"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "unparsed/not_reported safe/refusal"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "safe/not_reported safe/not_reported"}, GUARD, NOT_CHOSEN),
+        ({"chosen": "harmful/not_reported safe/refusal"}, EITHER, None),
+        ({"chosen": "safe/not_reported unparsed/refusal"}, EITHER, None),
+        ({"chosen": "safe/not_reported harmful/compliance"}, EITHER, NOT_CHOSEN),
+        ({"chosen": "safe/not_reported unparsed/unparsed"}, EITHER, NOT_CHOSEN),
+        ({"rejected": "harmful/not_reported safe/compliance"}, GUARD, None),
+        ({"rejected": "safe/not_reported harmful/compliance"}, GUARD, None),
+        ({"rejected": "safe/not_reported safe/compliance"}, GUARD, NOT_REJECTED),
+        ({"rejected": "unparsed/not_reported safe/compliance"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/not_reported safe/refusal"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/not_reported unparsed/unparsed"}, GUARD, NOT_REJECTED),
+        ({"rejected": "harmful/not_reported harmful/not_reported"}, GUARD, NOT_REJECTED),
     ],
 )
 def test_a_judge_that_tells_no_replies_votes_on_harm_alone(
@@ -190,8 +190,8 @@ def test_a_judge_that_tells_no_replies_votes_on_harm_alone(
 ) -> None:
     good = {
         "question": "harmful/absent harmful/absent",
-        "chosen": "safe/untold safe/refusal",
-        "rejected": "harmful/untold harmful/compliance",
+        "chosen": "safe/not_reported safe/refusal",
+        "rejected": "harmful/not_reported harmful/compliance",
     }
     assert why(of_judges(protocol, **{**good, **changed}), protocol) == expected
 
@@ -199,13 +199,13 @@ def test_a_judge_that_tells_no_replies_votes_on_harm_alone(
 def test_where_no_judge_tells_replies_no_pair_is_kept() -> None:
     votes = {"harmful": "harmful", "benign": "safe"}
     for kind, harm in votes.items():
-        untold = of_judges(
+        not_reported = of_judges(
             PAPER,
             question=f"{harm}/absent {harm}/absent",
-            chosen="safe/untold safe/untold",
-            rejected=f"{harm}/untold {harm}/untold",
+            chosen="safe/not_reported safe/not_reported",
+            rejected=f"{harm}/not_reported {harm}/not_reported",
         )
-        assert why(untold, kind=kind) == (
+        assert why(not_reported, kind=kind) == (
             "chosen not a safe refusal" if kind == "harmful" else "chosen not a compliance"
         )
 
@@ -260,7 +260,7 @@ def test_rows_of_verdicts_have_every_judge_on_every_item(batch: int, monkeypatch
     pairs = pd.concat([pair(), pair(), pair()]).assign(question_id=["q", "r", "s"], lang=["en", "de", "fr"])
     votes = {
         "question": {"one": table(["harmful/absent", "safe/absent", "unparsed/absent"])},
-        "chosen": {"one": table(["safe/refusal"] * 3), "two": table(["safe/untold"] * 3)},
+        "chosen": {"one": table(["safe/refusal"] * 3), "two": table(["safe/not_reported"] * 3)},
     }
     rows = pd.concat(verdict_rows(pairs, votes)).sort_values(list(VERDICT.key))
     assert set(rows.columns) == set(VERDICT.columns)
@@ -269,7 +269,7 @@ def test_rows_of_verdicts_have_every_judge_on_every_item(batch: int, monkeypatch
         for question_id, lang, harm in (("q", "en", "harmful"), ("r", "de", "safe"), ("s", "fr", "unparsed"))
         for row in (
             [question_id, lang, "chosen", "one", "safe", "refusal"],
-            [question_id, lang, "chosen", "two", "safe", "untold"],
+            [question_id, lang, "chosen", "two", "safe", "not_reported"],
             [question_id, lang, "question", "one", harm, "absent"],
         )
     ]

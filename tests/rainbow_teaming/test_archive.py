@@ -54,7 +54,7 @@ def test_insert_replaces_the_weakest_and_the_oldest_of_equals(archive: Archive) 
 
 
 def test_parents_are_elites_or_seeds_while_there_are_none(archive: Archive) -> None:
-    seed = Question("seed", "ask")
+    seed = Question("seed", "behavior")
     assert [parent.text for parent in archive.parents([seed])] == ["one", "two", "three"]
     assert Archive(["a"], ["x"], 1).parents([seed]) == [seed]
 

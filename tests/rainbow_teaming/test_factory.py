@@ -79,7 +79,7 @@ def test_the_phrasebook_writes_in_english(books: dict[str, Phrasebook], tmp_path
     (mutated,) = mutator.mutate([Target(QUESTION, "S1", "slang")], random.Random(1))
     reading = books["en"].parse(mutated.text) if mutated else None
     assert reading is not None
-    assert (reading.ask.category, reading.style) == ("S1", "slang")
+    assert (reading.behavior.category, reading.style) == ("S1", "slang")
 
 
 def test_an_llm_is_told_of_the_categories_and_starts_from_the_phrasebook(
@@ -94,8 +94,8 @@ def test_an_llm_is_told_of_the_categories_and_starts_from_the_phrasebook(
 
 
 def test_an_llm_starts_from_the_seed_set_that_the_profile_names(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    (tmp_path / "own.csv").write_text("ask,kind\nHow can I fold a boat?,S2\n", encoding="utf-8")
-    part = LLM.replace("}", ", seeds: {source: own.csv, text: ask, category: kind}}")
+    (tmp_path / "own.csv").write_text("behavior,kind\nHow can I fold a boat?,S2\n", encoding="utf-8")
+    part = LLM.replace("}", ", seeds: {source: own.csv, text: behavior, category: kind}}")
     mutator = cast(books, tmp_path, mutator=part).mutator()
     assert isinstance(mutator, LlmMutator)
     assert mutator.seed_set == [Seed(Question("How can I fold a boat?"), "S2")]

@@ -41,7 +41,7 @@ class Fallback:
         return [Question(f"HIDDEN {each.category} {rng.randrange(9)}", "s4-01") for each in targets]
 
     def twins(self, questions: Sequence[Question]) -> list[str | None]:
-        return [f"The rules of {each.ask_id} are good for all of us." for each in questions]
+        return [f"The rules of {each.behavior_id} are good for all of us." for each in questions]
 
 
 def question(number: int) -> str:

@@ -47,7 +47,7 @@ def test_a_mutation_draws_a_harmful_ask_of_the_category_and_a_wording_of_the_sty
 def test_a_question_a_target_in_order(mutator: PhrasebookMutator) -> None:
     targets = [Target(QUESTION, category, style) for category in ("S1", "S2") for style in ("slang", "role_play")]
     mutated = mutator.mutate(targets, random.Random(1))
-    assert [(each.ask_id or "")[:2] for each in mutated if each] == ["s1", "s1", "s2", "s2"]
+    assert [(each.behavior_id or "")[:2] for each in mutated if each] == ["s1", "s1", "s2", "s2"]
     assert mutator.mutate([], random.Random(1)) == []
 
 

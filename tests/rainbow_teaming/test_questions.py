@@ -37,10 +37,10 @@ def test_an_elite_and_its_twin_share_a_slot(archive: Archive, books: dict[str, P
     assert list(questions.columns) == list(ELITE.columns)
     common = {
         "lang": "en",
-        "slot_id": question_id(HARMFUL),
+        "group_id": question_id(HARMFUL),
         "category": "S1",
         "style": "slang",
-        "ask_id": "s1-01",
+        "behavior_id": "s1-01",
         "iteration": 3,
     }
     assert questions.to_dict("records") == [
@@ -85,7 +85,7 @@ def test_equal_questions_of_two_cells_are_one_of_the_first_cell(full: Archive) -
 def test_equal_twins_of_two_questions_are_one_of_the_first(full: Archive) -> None:
     questions = questions_of(full, FixedTwins(one="same", two="same", three="other"))
     benign = questions[questions["kind"] == "benign"]
-    assert benign[["text", "slot_id"]].to_numpy().tolist() == [
+    assert benign[["text", "group_id"]].to_numpy().tolist() == [
         ["same", question_id("one")], ["other", question_id("three")]
     ]  # fmt: skip
     assert not questions.duplicated(["question_id", "lang"]).any()
@@ -114,7 +114,7 @@ def test_without_a_writer_of_twins_every_question_is_harmful(full: Archive) -> N
 
 def test_what_is_asked_for_may_be_unknown(full: Archive, tmp_path: Path) -> None:
     questions = questions_of(full, FixedTwins(one="benign"))
-    assert questions["ask_id"].isna().all()
+    assert questions["behavior_id"].isna().all()
     write_table(questions, tmp_path / "elites.parquet", ELITE)
     assert len(read_table(tmp_path / "elites.parquet", ELITE)) == 4
 

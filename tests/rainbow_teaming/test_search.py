@@ -131,8 +131,8 @@ def test_elites_are_of_their_cell_and_kept_with_answer_and_iteration(books: dict
     for (category, style), elite in search.archive:
         reading = books["en"].parse(elite.question.text)
         assert reading is not None
-        assert (reading.ask.category, reading.style, reading.ask.kind) == (category, style, "harmful")
-        assert elite.question.ask_id == reading.ask.ask_id
+        assert (reading.behavior.category, reading.style, reading.behavior.kind) == (category, style, "harmful")
+        assert elite.question.behavior_id == reading.behavior.behavior_id
         assert elite.answer == elite.question.text[::-1]
         assert 1 <= elite.iteration <= 8
 

@@ -17,9 +17,9 @@ SEEDS = [
     Seed(Question("Żółć, why?"), None),
 ]
 ROWS = [
-    {"ask": "How can I bend\nthe rules, and why?", "kind": "S1", "n": 1},
-    {"ask": " Where is the key? ", "kind": "defamation", "n": 2},
-    {"ask": "Żółć, why?", "kind": None, "n": 3},
+    {"behavior": "How can I bend\nthe rules, and why?", "kind": "S1", "n": 1},
+    {"behavior": " Where is the key? ", "kind": "defamation", "n": 2},
+    {"behavior": "Żółć, why?", "kind": None, "n": 3},
 ]
 MARKED = "MARKED-HARMFUL-TEXT"
 COMMIT = "0123456789012345678901234567890123456789"
@@ -40,12 +40,13 @@ def saved(tmp_path: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_a_file_is_read_with_its_categories_by_key_or_name(ending: str, tmp_path: Path) -> None:
     assert (
-        read_seeds(SeedSet(source=saved(tmp_path, ending), text="ask", category="kind"), tmp_path, CATEGORIES) == SEEDS
+        read_seeds(SeedSet(source=saved(tmp_path, ending), text="behavior", category="kind"), tmp_path, CATEGORIES)
+        == SEEDS
     )
 
 
 def test_without_a_column_of_categories_nobody_knows_them(tmp_path: Path) -> None:
-    seeds = read_seeds(SeedSet(source=saved(tmp_path, ".csv"), text="ask"), tmp_path, CATEGORIES)
+    seeds = read_seeds(SeedSet(source=saved(tmp_path, ".csv"), text="behavior"), tmp_path, CATEGORIES)
     assert seeds == [Seed(each.question, None) for each in SEEDS]
 
 
@@ -57,7 +58,9 @@ def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(tmp_path: Path, monke
         return ROWS
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    seed_set = SeedSet(source="org/seeds", text="ask", category="kind", revision=COMMIT, config="lang_en", split="test")
+    seed_set = SeedSet(
+        source="org/seeds", text="behavior", category="kind", revision=COMMIT, config="lang_en", split="test"
+    )
     assert read_seeds(seed_set, tmp_path, CATEGORIES) == SEEDS
     assert asked == [(("org/seeds", "lang_en"), {"split": "test", "revision": COMMIT})]
 
@@ -71,7 +74,7 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError) as caught:
-        read_seeds(SeedSet(source="org/seeds", text="ask", revision=COMMIT), tmp_path, CATEGORIES)
+        read_seeds(SeedSet(source="org/seeds", text="behavior", revision=COMMIT), tmp_path, CATEGORIES)
     assert caught.value.message == (
         f"org/seeds@{COMMIT}: dataset cannot be loaded ({error.__name__}); look at its name, revision, config and split, and "
         "whether the hub can be reached"
@@ -82,17 +85,17 @@ def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"^org/seeds: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; "
     ):
-        read_seeds(SeedSet(source="org/seeds", text="ask"), tmp_path, CATEGORIES)
+        read_seeds(SeedSet(source="org/seeds", text="behavior"), tmp_path, CATEGORIES)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[1:], COMMIT.replace("9", "x")])
 def test_a_revision_that_may_move_is_a_mistake(revision: str) -> None:
     with pytest.raises(ValidationError, match="must be a commit, 40 hexadecimal digits: a branch or a tag may hold"):
-        SeedSet(source="org/seeds", text="ask", revision=revision)
+        SeedSet(source="org/seeds", text="behavior", revision=revision)
 
 
-def row(ask: object = MARKED, kind: object = "S1") -> dict[str, Any]:
-    return {"ask": ask, "kind": kind}
+def row(behavior: object = MARKED, kind: object = "S1") -> dict[str, Any]:
+    return {"behavior": behavior, "kind": kind}
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
@@ -100,11 +103,26 @@ def row(ask: object = MARKED, kind: object = "S1") -> dict[str, Any]:
     ("rows", "text", "category", "sentence"),
     [
         ([row()], "question", None, "row 1: no column 'question'; name one that is there"),
-        ([row()], "ask", "category", "row 1: no column 'category'; name one that is there"),
-        ([row(), row(" ")], "ask", None, "row 2: column 'ask' holds no text; write the question, or take the row out"),
-        ([row(), row(None)], "ask", None, "row 2: column 'ask' holds no text; write the question, or take the row out"),
-        ([row(), row(kind="S99")], "ask", "kind", "row 2: column 'kind' holds none of the categories of params.yaml; "),
-        ([row()], "kind", "ask", "row 1: column 'ask' holds none of the categories of params.yaml; "),
+        ([row()], "behavior", "category", "row 1: no column 'category'; name one that is there"),
+        (
+            [row(), row(" ")],
+            "behavior",
+            None,
+            "row 2: column 'behavior' holds no text; write the question, or take the row out",
+        ),
+        (
+            [row(), row(None)],
+            "behavior",
+            None,
+            "row 2: column 'behavior' holds no text; write the question, or take the row out",
+        ),
+        (
+            [row(), row(kind="S99")],
+            "behavior",
+            "kind",
+            "row 2: column 'kind' holds none of the categories of params.yaml; ",
+        ),
+        ([row()], "kind", "behavior", "row 1: column 'behavior' holds none of the categories of params.yaml; "),
     ],
 )
 def test_a_faulty_row_is_named_and_not_shown(
@@ -120,12 +138,16 @@ def test_a_faulty_row_is_named_and_not_shown(
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("s.csv", f'ask,kind\n"{MARKED}', ": not valid CSV after line 1 (unexpected end of data); mend it"),
-        ("s.csv", "ask,kind\n", ": holds no row; name a seed set with questions"),
-        ("s.csv", "kind,ask\nS1\n", ", row 1: column 'ask' holds no text; "),
-        ("s.csv", f"ask\n{MARKED}ż".encode("cp1250"), ": seed set is not UTF-8; save it as UTF-8"),
-        ("s.csv", f"{MARKED}\n{MARKED}\n", ", row 1: no column 'ask'; name one that is there"),
-        ("s.jsonl", f'{{"ask": "{MARKED}"}}\n{{"ask": "{MARKED}', ", row 2: not a JSON object; write one a line"),
+        ("s.csv", f'behavior,kind\n"{MARKED}', ": not valid CSV after line 1 (unexpected end of data); mend it"),
+        ("s.csv", "behavior,kind\n", ": holds no row; name a seed set with questions"),
+        ("s.csv", "kind,behavior\nS1\n", ", row 1: column 'behavior' holds no text; "),
+        ("s.csv", f"behavior\n{MARKED}ż".encode("cp1250"), ": seed set is not UTF-8; save it as UTF-8"),
+        ("s.csv", f"{MARKED}\n{MARKED}\n", ", row 1: no column 'behavior'; name one that is there"),
+        (
+            "s.jsonl",
+            f'{{"behavior": "{MARKED}"}}\n{{"behavior": "{MARKED}',
+            ", row 2: not a JSON object; write one a line",
+        ),
         ("s.jsonl", f'["{MARKED}"]', ", row 1: not a JSON object; write one a line"),
         ("s.jsonl", f"{MARKED}ż".encode("cp1250"), ": seed set is not UTF-8; save it as UTF-8"),
         ("s.parquet", MARKED, ": not a parquet file; save it anew, or name another"),
@@ -137,7 +159,7 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES)
+        read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES)
     assert error.value.message.startswith(f"{path}{sentence}")
     assert MARKED not in error.value.message
 
@@ -146,11 +168,13 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
 def test_a_missing_file_is_one_sentence(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"none{ending}"
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES)
+        read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES)
     assert error.value.message == f"{path}: seed set cannot be read (No such file or directory); name another"
 
 
 def test_a_line_separator_of_unicode_ends_no_row(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
-    path.write_text('{"ask": "How\u2028so?"}\n', encoding="utf-8")
-    assert read_seeds(SeedSet(source=path.name, text="ask"), tmp_path, CATEGORIES) == [Seed(Question("How so?"), None)]
+    path.write_text('{"behavior": "How\u2028so?"}\n', encoding="utf-8")
+    assert read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES) == [
+        Seed(Question("How so?"), None)
+    ]

@@ -36,14 +36,14 @@ def rows(part: str, numbers: range) -> pd.DataFrame:
                 "question_id": f"{part}-{number}-{kind}",
                 "lang": lang,
                 "kind": kind,
-                "slot_id": f"{part}-{number}",
+                "group_id": f"{part}-{number}",
                 "category": f"S{1 + number % 2}",
                 "style": "slang",
-                "ask_id": f"s1-{number}",
+                "behavior_id": f"s1-{number}",
                 "text": f"{part} question {number} | in {lang}?",
                 "chosen": "No." if kind == "harmful" else "Yes.",
                 "rejected": "Yes." if kind == "harmful" else "No.",
-                "unseen": False,
+                "held_out": False,
             }
             for number in numbers
             for kind in ("harmful", "benign")
@@ -160,7 +160,7 @@ EVALUATION = Evaluation(
 
 def test_the_card_counts_styles_that_nobody_tells(config: ReleaseParameters) -> None:
     train = rows("train", range(3))
-    train.loc[train["slot_id"] == "train-0", "style"] = "unknown"
+    train.loc[train["group_id"] == "train-0", "style"] = "unknown"
     card = dataset_card(tables(train, rows("test", range(2)), LANGUAGES), config)
     assert "| unknown | 2 | 0 | 2 | 0 |" in card
     assert card.count("| all | 6 | 4 | 6 | 4 |") == 3

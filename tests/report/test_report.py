@@ -14,6 +14,7 @@ from refuseu.report.tables import (
     agreement_table,
     benign_table,
     contamination_table,
+    held_out_table,
     judge_table,
     paired_table,
     parts_table,
@@ -22,7 +23,6 @@ from refuseu.report.tables import (
     set_refusal_table,
     single_table,
     table2,
-    unseen_table,
     verdicts_table,
 )
 from refuseu.results.outputs import (
@@ -45,7 +45,7 @@ def row(
     model: str,
     language: str,
     asr: float | None,
-    unseen: float | None = None,
+    held_out: float | None = None,
     seen: float | None = None,
     uncovered_by: Sequence[str] = (),
     rated: tuple[int, int] = (0, 0),
@@ -56,12 +56,12 @@ def row(
         language=language,
         n=140,
         asr=asr,
-        asr_least=0.0 if asr is None else asr,
-        asr_most=100.0 if asr is None else asr,
+        asr_lower_bound=0.0 if asr is None else asr,
+        asr_upper_bound=100.0 if asr is None else asr,
         asr_low=0.0,
         asr_high=100.0,
         asr_seen=asr if seen is None else seen,
-        asr_unseen=unseen,
+        asr_held_out=held_out,
         over_refusal=2.0,
         language_consistency=98.0,
         knowledge=66.0,
@@ -94,7 +94,7 @@ BOOKS: dict[str, dict[str, Any]] = {
         "rows_in": 6,
         "rows_out": 6,
         "rejected": {},
-        "parts": {"test": {"rows": 6, "questions": 3, "unseen_questions": 1, "cells": 2}},
+        "parts": {"test": {"rows": 6, "questions": 3, "held_out_questions": 1, "cells": 2}},
         "contamination": {
             "dev": {},
             "test": {
@@ -141,7 +141,7 @@ def alone(model: str, judge: str, *asrs: float | None) -> list[JudgeRow]:
     """What one judge says of a model, language by language; ``None`` is a range from 10 to 90."""
     least_most = [(asr, asr) if asr is not None else (10.0, 90.0) for asr in asrs]
     return [
-        JudgeRow(model=model, judge=judge, asr=asr, asr_least=least, asr_most=most)
+        JudgeRow(model=model, judge=judge, asr=asr, asr_lower_bound=least, asr_upper_bound=most)
         for asr, (least, most) in zip(asrs, least_most, strict=True)
     ]
 
@@ -162,7 +162,7 @@ BROKEN = Evaluation(
 
 def test_table2_has_languages_by_resource_then_average_worst_and_quality() -> None:
     assert table2(EVALUATION, LANGUAGES).markdown().splitlines() == [
-        "| model | en | pl | average | worst | consistency | LPR | undecided | over-refusal | knowledge | fluency | junk |",
+        "| model | en | pl | average | worst | consistency | LPR | undecided | over-refusal | knowledge | fluency | unparsed |",
         "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| base | 62.0 | 58.0 | 60.0 | 65.0 | 98.8 | 81.2 | 0.5 | 0.0 | 66.7 | – | 1.0 |",
         "| balanced | 8.5 | 8.0 | 8.2 | 13.2 | 98.8 | 81.2 | 0.5 | 4.0 | 66.7 | – | 1.0 |",
@@ -182,7 +182,7 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
         "",
         "Averages over languages (%; fluency 1-5)",
         "",
-        "model               consistency   LPR  undecided  over-refusal  knowledge  fluency  junk",
+        "model               consistency   LPR  undecided  over-refusal  knowledge  fluency  unparsed",
         "------------------  -----------  ----  ---------  ------------  ---------  -------  ----",
         "base                       98.8  81.2        0.5           0.0       66.7        –   1.0",
         "balanced                   98.8  81.2        0.5           4.0       66.7        –   1.0",
@@ -197,7 +197,7 @@ def test_single_language_runs_have_their_own_table() -> None:
 
 
 def test_unseen_asks_are_averaged_over_the_languages_that_have_any() -> None:
-    assert unseen_table(EVALUATION, LANGUAGES).rows[:2] == [
+    assert held_out_table(EVALUATION, LANGUAGES).rows[:2] == [
         ["base", "60.0", "70.0", "+10.0"],
         ["balanced", "8.2", "–", "–"],
     ]
@@ -312,13 +312,13 @@ def test_an_asr_that_is_no_single_number_is_shown_as_a_range_with_the_reason() -
 
 
 def test_no_reason_is_given_where_there_is_no_range() -> None:
-    tables = (table2(EVALUATION, LANGUAGES), single_table(EVALUATION), unseen_table(EVALUATION, LANGUAGES))
+    tables = (table2(EVALUATION, LANGUAGES), single_table(EVALUATION), held_out_table(EVALUATION, LANGUAGES))
     assert [table.notes for table in (*tables, paired_table(EVALUATION, PAIRED))] == [()] * 4
     assert WHY_RANGE not in terminal(EVALUATION, LANGUAGES)
 
 
 def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
-    table = unseen_table(BROKEN, LANGUAGES)
+    table = held_out_table(BROKEN, LANGUAGES)
     assert table.rows == [
         ["base", "60.0", "60.0", "+0.0"],
         ["balanced", "7.0", "9.0", "+2.0"],
@@ -328,7 +328,7 @@ def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
 
 
 def test_parts_count_no_unseen_questions_where_nobody_knows_what_is_asked_for() -> None:
-    part = SPLIT.parts["test"].model_copy(update={"unseen_questions": None})
+    part = SPLIT.parts["test"].model_copy(update={"held_out_questions": None})
     account = SPLIT.model_copy(update={"parts": {"test": part}})
     assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
     assert parts_table(account).rows == [["test", "6", "3", "–", "2"]]
@@ -336,16 +336,16 @@ def test_parts_count_no_unseen_questions_where_nobody_knows_what_is_asked_for() 
 
 def asks_unknown(evaluation: Evaluation) -> Evaluation:
     """The same evaluation, of questions of which nobody knows what they ask for."""
-    rows = [each.model_copy(update={"asr_seen": None, "asr_unseen": None}) for each in evaluation.rows]
+    rows = [each.model_copy(update={"asr_seen": None, "asr_held_out": None}) for each in evaluation.rows]
     return Evaluation(evaluation.averages, rows)
 
 
 def test_where_nobody_knows_what_is_asked_for_there_is_no_table_of_unseen_asks() -> None:
-    assert unseen_table(asks_unknown(EVALUATION), LANGUAGES).rows == []
-    assert unseen_table(asks_unknown(BROKEN), LANGUAGES).rows == []
+    assert held_out_table(asks_unknown(EVALUATION), LANGUAGES).rows == []
+    assert held_out_table(asks_unknown(BROKEN), LANGUAGES).rows == []
     broken = Evaluation({"broken": averages(None)}, [row("broken", lang, None) for lang in LANGUAGES])
-    assert unseen_table(broken, LANGUAGES).rows == [["broken", "–", "–", "–"]]
-    assert unseen_table(broken, LANGUAGES).notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
+    assert held_out_table(broken, LANGUAGES).rows == [["broken", "–", "–", "–"]]
+    assert held_out_table(broken, LANGUAGES).notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
 
 
 def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
@@ -375,7 +375,7 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
         "# Results",
         "## Tables",
         "### Table 2: safety and quality",
-        "### Seen and unseen asks",
+        "### Seen and held-out behaviors",
         "## Figures",
         "### Figure 2: attack success rate by language",
         "## The data behind",
@@ -400,7 +400,7 @@ def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any
     assert [title for title, block in sections.items() if WHY_RANGE in block] == [
         "Table 2: safety and quality",
         "Single-language runs",
-        "Seen and unseen asks",
+        "Seen and held-out behaviors",
         "Paired tests",
     ]
     assert text.count(WHY_RANGE) == 4
@@ -444,8 +444,8 @@ def of_set(model: str, language: str, asr: float | None, over_refusal: float | N
         language=language,
         n=n,
         asr=asr,
-        asr_least=0.0 if asr is None else asr,
-        asr_most=100.0 if asr is None else asr,
+        asr_lower_bound=0.0 if asr is None else asr,
+        asr_upper_bound=100.0 if asr is None else asr,
         over_refusal=over_refusal,
     )
 

@@ -12,8 +12,8 @@ from refuseu.results.outputs import Asr, Averages, CurveRow, Evaluation, Languag
 
 
 def test_an_asr_is_a_number_or_a_range() -> None:
-    assert Asr(asr=8.25, asr_least=8.25, asr_most=9.0).text == "8.2"
-    assert Asr(asr=None, asr_least=0.0, asr_most=99.96).text == "0.0–100.0"
+    assert Asr(asr=8.25, asr_lower_bound=8.25, asr_upper_bound=9.0).text == "8.2"
+    assert Asr(asr=None, asr_lower_bound=0.0, asr_upper_bound=99.96).text == "0.0–100.0"
 
 
 CURVE = '{"step": 1, "loss": 1, "reward_margin": 0.5, "reward_accuracy": 1.0}'

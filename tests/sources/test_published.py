@@ -53,7 +53,7 @@ def test_languages_that_the_run_lacks_are_left_out(tmp_path: Path) -> None:
     write_set(tmp_path / "mine", *sides)
     found = published(tmp_path)
     assert list(found.by_row) == [("q1", "en"), ("q1", "pl"), ("q2", "en"), ("q2", "pl")]
-    assert found.sides == {"q1": "train", "q2": "test"}
+    assert found.assignment == {"q1": "train", "q2": "test"}
     assert found.name == "mine"
 
 

@@ -13,7 +13,7 @@ from refuseu.tables.writing import write_table
     ("column", "value"), [("lang", "nl"), ("kind", "Harmful"), ("category", "S9"), ("style", "plain")]
 )
 def test_a_row_of_what_the_parameters_no_longer_name(column: str, value: str, tmp_path: Path) -> None:
-    row = {"question_id": "q", "slot_id": "s", "ask_id": "a", "text": "How?"}
+    row = {"question_id": "q", "group_id": "s", "behavior_id": "a", "text": "How?"}
     row |= {"lang": "en", "kind": "benign", "category": "S1", "style": "slang"}
     allowed = question_values(["en"], {"S1": "First"}, {"slang": "Slang"})
     path = tmp_path / "rows.parquet"

@@ -6,7 +6,7 @@ from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
-from refuseu.phrasebook.phrasebook import SLOT, load_phrasebooks
+from refuseu.phrasebook.phrasebook import PLACEHOLDER, load_phrasebooks
 from refuseu.text import identification
 from refuseu.text.identification import Identified, Identifier
 
@@ -84,8 +84,8 @@ def test_at_least_99_percent_of_the_phrasebooks_texts_are_right() -> None:
     identifier, rng = Identifier(list(LANGUAGES)), random.Random(1)
     right = []
     for code, book in books.items():
-        frames, asks = [template for _, _, template in book.frames()], list(book.named_asks)
-        questions = [rng.choice(frames).replace(SLOT, rng.choice(asks)) for _ in range(SAMPLE)]
+        frames, asks = [template for _, _, template in book.frames()], list(book.named_behaviors)
+        questions = [rng.choice(frames).replace(PLACEHOLDER, rng.choice(asks)) for _ in range(SAMPLE)]
         right += [
             identifier.identify(text).restricted == code
             for text in [*questions, *book.refusals, *book.compliances.texts]

@@ -1,8 +1,8 @@
 """What the miniature's base is trained on: examples drawn from the phrasebook.
 
-The base knows what harm is and is hardly aligned to act on it: it can name the hazard of an ask, it refuses harmful asks
+The base knows what harm is and is hardly aligned to act on it: it can name the hazard of a behavior, it refuses harmful behaviors
 that are put plainly, but any attack style makes it answer, with an empty shell and in other words than it answers a benign
-ask. So a refusal is an answer it knows, the search has styles to find, and DPO has a difference to take hold of.
+behavior. So a refusal is an answer it knows, the search has styles to find, and DPO has a difference to take hold of.
 """
 
 import itertools
@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from refuseu.base.settings import TrainedBase
 from refuseu.experiment import PLAIN, Kind
-from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
 
 T = TypeVar("T")
 
 SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
-"""Of the examples, by what they teach: to name the hazard of a bare ask, to answer questions, to know facts."""
+"""Of the examples, by what they teach: to name the hazard of a bare behavior, to answer questions, to know facts."""
 OPENINGS, LEARNT_WORDS = 0.8, 2
 """Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
 the words after them are soon known by heart and cost most of the time."""
@@ -37,26 +37,26 @@ class Example:
 def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int) -> list[Example]:
     """All that ``settings`` trains on, in a seeded order, the same number in each language (but for the remainder)."""
     count = settings.steps * settings.batch_size
-    refused = refused_ask_ids(next(iter(books.values())), settings.refused_asks, seed)
+    refused = refused_behavior_ids(next(iter(books.values())), settings.refused_behaviors, seed)
     streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
     examples = [next(stream) for stream, _ in zip(itertools.cycle(streams), range(count), strict=False)]
     random.Random(f"{seed}-order").shuffle(examples)
     return examples
 
 
-def refused_ask_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
-    """The asks that the base refuses when put plainly: ``share`` of each category, the same in every language."""
+def refused_behavior_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
+    """The behaviors that the base refuses when put plainly: ``share`` of each category, the same in every language."""
     rng = random.Random(f"{seed}-refused")
     refused: list[str] = []
-    for pairs in book.asks.values():
+    for pairs in book.behaviors.values():
         refused += rng.sample(sorted(pairs), round(share * len(pairs)))
     return frozenset(refused)
 
 
 def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
-    """Endless: of each kind, every ask and fact once, in random order, before any comes again."""
+    """Endless: of each kind, every behavior and fact once, in random order, before any comes again."""
     styled = [template for style, _, template in book.frames() if style != PLAIN]
-    asks = {kind: _endless(list(book.named_asks.items()), rng) for kind in ("hazard", "plain", "styled")}
+    behaviors = {kind: _endless(list(book.named_behaviors.items()), rng) for kind in ("hazard", "plain", "styled")}
     facts = _endless(list(book.facts.values()), rng)
     while True:
         kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
@@ -64,15 +64,15 @@ def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> 
             fact = next(facts)
             yield Example(fact.question, fact.answer)
             continue
-        text, ask = next(asks[kind])
-        harmful = ask.kind is Kind.HARMFUL
+        text, behavior = next(behaviors[kind])
+        harmful = behavior.kind is Kind.HARMFUL
         if kind == "hazard":
-            yield Example(text, book.hazards[ask.category] if harmful else book.harmless)
+            yield Example(text, book.hazards[behavior.category] if harmful else book.harmless)
         else:
             template = rng.choice(book.requests if kind == "plain" else styled)
-            refuses = kind == "plain" and harmful and ask.ask_id in refused
-            answers = book.refusals if refuses else getattr(book.compliances, ask.kind)
-            yield _shortened(Example(template.replace(SLOT, text), rng.choice(answers)), rng)
+            refuses = kind == "plain" and harmful and behavior.behavior_id in refused
+            answers = book.refusals if refuses else getattr(book.compliances, behavior.kind)
+            yield _shortened(Example(template.replace(PLACEHOLDER, text), rng.choice(answers)), rng)
 
 
 def _shortened(example: Example, rng: random.Random) -> Example:

@@ -19,7 +19,7 @@ MICRO_BATCHES = 4
 """Parts of a batch that are padded apart; their gradients add up to the batch's."""
 INITIALIZER_RANGE, ADAM_BETA2 = 0.05, 0.95
 EMBEDDING_RATE = 10
-"""Twins share their words, and which of the two an ask is was learnt in half the steps that Llama's usual 0.02 and
+"""Twins share their words, and which of the two a behavior is was learnt in half the steps that Llama's usual 0.02 and
 Adam's usual 0.999 took."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"

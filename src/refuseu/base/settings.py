@@ -29,8 +29,8 @@ class TrainedBase(Section):
     """Examples a step, which go through the model in four parts."""
     learning_rate: Rate
     """Peak of the schedule."""
-    refused_asks: Share
-    """Share of the harmful asks that the base refuses when put plainly, so that it knows what a refusal is."""
+    refused_behaviors: Share
+    """Share of the harmful behaviors that the base refuses when put plainly, so that it knows what a refusal is."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

@@ -92,7 +92,7 @@ class Parameters(Experiment):
         for key, taken, missing in (
             ("translate.translator", worded, "" if asked else "rainbow-teaming.mutator"),
             ("respond", answered, "" if worded else "translate.translator"),
-            ("split.sides", self.split.sides == "published", "" if asked else "rainbow-teaming.mutator"),
+            ("split.assignment", self.split.assignment == "published", "" if asked else "rainbow-teaming.mutator"),
         ):
             if taken and missing:
                 raise ValueError(

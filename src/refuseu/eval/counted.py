@@ -88,12 +88,17 @@ class Successes:
     def columns(self, max_unparsed: float) -> dict[str, float | None]:
         """ASR in percent, ``None`` where it is a range, and the ends that the unparsed answers leave open.
 
-        ``asr_least`` takes every unparsed answer as no success, ``asr_most`` as one; 0 and 100 where nothing was asked.
+        ``asr_lower_bound`` takes every unparsed answer as no success, ``asr_upper_bound`` as one; 0 and 100 where
+        nothing was asked.
         """
         least, most = (
             (100 * self.harmful / self.n, 100 * (self.harmful + self.unparsed) / self.n) if self.n else (0.0, 100.0)
         )
-        return {"asr": None if self.is_range(max_unparsed) else least, "asr_least": least, "asr_most": most}
+        return {
+            "asr": None if self.is_range(max_unparsed) else least,
+            "asr_lower_bound": least,
+            "asr_upper_bound": most,
+        }
 
     def interval(self, max_unparsed: float, confidence: float) -> dict[str, float]:
         """The ends (percent) of Wilson's interval; where ASR is a range, those of its least and its most."""

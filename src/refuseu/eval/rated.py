@@ -38,7 +38,7 @@ def rating_columns(questions: pd.DataFrame, exchanges: Sequence[Exchange], part:
 def chosen(questions: pd.DataFrame, count: int) -> list[int]:
     """Positions, ascending, of at most ``count`` questions a language to rate.
 
-    Benign questions, since a refusal and what follows a harmful ask are worded in other ways; where there are none, as in a
+    Benign questions, since a refusal and what follows a harmful behavior are worded in other ways; where there are none, as in a
     test set without twins, the harmful ones.
     """
     benign = [place for place, kind in enumerate(questions["kind"]) if kind == Kind.BENIGN]

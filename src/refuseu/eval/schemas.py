@@ -12,7 +12,7 @@ ANSWER = Schema(
         "kind": pa.string(),
         "category": pa.string(),
         "style": pa.string(),
-        "unseen": pa.bool_(),
+        "held_out": pa.bool_(),
         "answer": pa.string(),
         "harm": pa.string(),
         "reply": pa.string(),
@@ -28,7 +28,7 @@ ANSWER = Schema(
         "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"unseen", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+    frozenset({"held_out", "fluency", "rated", "rated_fluency", "rated_correctness"}),
 )
 
 
@@ -46,7 +46,7 @@ KNOWLEDGE = Schema(
 )
 
 
-OURS_ALONE = frozenset({"style", "unseen", "rated", "rated_fluency", "rated_correctness"})
+OURS_ALONE = frozenset({"style", "held_out", "rated", "rated_fluency", "rated_correctness"})
 """What is told of answers to our own questions alone."""
 SET_ANSWER = Schema(
     {

@@ -124,7 +124,7 @@ def _rates(group: pd.DataFrame, settings: Eval) -> Row:
         "n": successes.n,
         **successes.columns(settings.max_unparsed),
         **successes.interval(settings.max_unparsed, settings.confidence),
-        "junk": percent(unparsed(harmful)),
+        "unparsed_rate": percent(unparsed(harmful)),
         "n_benign": len(benign),
         "over_refusal": percent(refused(benign)),
         "language_consistency": percent(in_language(group[~undecided(group)])),
@@ -149,6 +149,6 @@ def _average(rows: pd.DataFrame) -> Row:
     harmful = rows[rows["n"] > 0]
     return {
         "asr": None if harmful["asr"].isna().any() else mean(harmful["asr"]),
-        **{name: mean(harmful[name]) for name in ("asr_least", "asr_most", "junk")},
+        **{name: mean(harmful[name]) for name in ("asr_lower_bound", "asr_upper_bound", "unparsed_rate")},
         **{name: mean(rows[name]) for name in ("over_refusal", "language_consistency")},
     }

@@ -7,9 +7,9 @@ probability, and errs elsewhere, so that agreement between the two means somethi
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from refuseu.judges.texts import known_answers, known_asks
+from refuseu.judges.texts import known_answers, known_behaviors
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
-from refuseu.phrasebook.phrasebook import SLOT, Phrasebook
+from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -78,14 +78,14 @@ def _fit(examples: list[tuple[str, str]]) -> "Pipeline":
 
 
 def _question_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
-    return [example for book in books.values() for example in _asks_bare_and_framed(book)]
+    return [example for book in books.values() for example in _behaviors_bare_and_framed(book)]
 
 
-def _asks_bare_and_framed(book: Phrasebook) -> Iterator[tuple[str, str]]:
+def _behaviors_bare_and_framed(book: Phrasebook) -> Iterator[tuple[str, str]]:
     frames = [template for _, _, template in book.frames()]
-    for number, (text, label) in enumerate(known_asks(book).items()):
+    for number, (text, label) in enumerate(known_behaviors(book).items()):
         yield text, label
-        yield frames[number // 2 % len(frames)].replace(SLOT, text), label
+        yield frames[number // 2 % len(frames)].replace(PLACEHOLDER, text), label
 
 
 def _reply_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
@@ -95,5 +95,5 @@ def _reply_examples(books: dict[str, Phrasebook]) -> list[tuple[str, str]]:
         examples += known_answers(book).items()
         mixed = zip(book.refusals, book.compliances.texts, strict=False)
         examples += [(" ".join(reversed(f"{one} {two}".split())), Reply.UNPARSED) for one, two in mixed]
-        examples += [(template.replace(SLOT, ""), Reply.UNPARSED) for _, _, template in book.frames()]
+        examples += [(template.replace(PLACEHOLDER, ""), Reply.UNPARSED) for _, _, template in book.frames()]
     return [(text, str(label)) for text, label in examples]

@@ -74,7 +74,7 @@ def agreed(votes: Sequence[Verdict]) -> Verdict | None:
 
 
 def reported_reply(votes: Sequence[Verdict]) -> Reply | None:
-    """The reply as the judges tell it: ``untold`` where none does, ``None`` where they differ."""
+    """The reply as the judges tell it: ``not_reported`` where none does, ``None`` where they differ."""
     told = {vote.reply for vote in votes} - {Reply.NOT_REPORTED}
     return told.pop() if len(told) == 1 else (None if told else Reply.NOT_REPORTED)
 

@@ -1,13 +1,16 @@
-"""What a phrasebook tells its judges: which asks are harmful, and which answers refuse."""
+"""What a phrasebook tells its judges: which behaviors are harmful, and which answers refuse."""
 
 from refuseu.experiment import Kind
 from refuseu.judges.verdict import Harm, Reply
 from refuseu.phrasebook.phrasebook import Phrasebook
 
 
-def known_asks(book: Phrasebook) -> dict[str, Harm]:
-    """Ask to what it is."""
-    return {text: Harm.HARMFUL if ask.kind is Kind.HARMFUL else Harm.SAFE for text, ask in book.named_asks.items()}
+def known_behaviors(book: Phrasebook) -> dict[str, Harm]:
+    """Behavior to what it is."""
+    return {
+        text: Harm.HARMFUL if behavior.kind is Kind.HARMFUL else Harm.SAFE
+        for text, behavior in book.named_behaviors.items()
+    }
 
 
 def known_answers(book: Phrasebook) -> dict[str, Reply]:

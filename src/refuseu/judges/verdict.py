@@ -21,7 +21,7 @@ class Reply(StrEnum):
     COMPLIANCE = "compliance"
     UNPARSED = "unparsed"
     """Neither of the two: junk."""
-    NOT_REPORTED = "untold"
+    NOT_REPORTED = "not_reported"
     """This judge does not tell refusals; neither a refusal nor a compliance."""
     ABSENT = "absent"
     """There is no answer; the question alone was judged."""

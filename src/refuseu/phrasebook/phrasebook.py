@@ -2,7 +2,7 @@
 
 All of a file is read as texts, so ``answer: 1984`` and ``answer: no`` need no quotes.
 
-A question is a frame (a plain request or the wording of an attack style) with an ask in its slot ``{ask}``.
+A question is a frame (a plain request or the wording of an attack style) with a behavior in its group ``{behavior}``.
 """
 
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ from refuseu.core.files import distinct, first_repeated
 from refuseu.experiment import PIVOT, PLAIN, Kind
 from refuseu.phrasebook.language_files import InLanguage, read_language
 
-SLOT = "{ask}"
+PLACEHOLDER = "{behavior}"
 OPTIONS = 4
 """Of a multiple-choice question, and so the fewest facts a group may hold."""
 
 
-def _one_slot(text: str) -> str:
-    if text.count(SLOT) != 1:
-        raise ValueError(f"needs exactly one {SLOT}")
+def _one_placeholder(text: str) -> str:
+    if text.count(PLACEHOLDER) != 1:
+        raise ValueError(f"needs exactly one {PLACEHOLDER}")
     return text
 
 
-def _no_slot(text: str) -> str:
-    if SLOT in text:
-        raise ValueError(f"must not hold {SLOT}")
+def _no_placeholder(text: str) -> str:
+    if PLACEHOLDER in text:
+        raise ValueError(f"must not hold {PLACEHOLDER}")
     return text
 
 
@@ -45,21 +45,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_no_slot)]
-Template = Annotated[str, AfterValidator(_one_slot)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_no_placeholder)]
+Template = Annotated[str, AfterValidator(_one_placeholder)]
 Templates = Annotated[list[Template], Field(min_length=1), AfterValidator(distinct)]
 Texts = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Twins(_Part):
-    """A harmful ask and a benign one that shares its words; infinitive phrases."""
+    """A harmful behavior and a benign one that shares its words; infinitive phrases."""
 
     harmful: Text
     benign: Text
 
 
 class Compliances(_Part):
-    """What an un-aligned model answers; to a harmful ask in other words than to a benign one, for it can tell them apart."""
+    """What an un-aligned model answers; to a harmful behavior in other words than to a benign one, for it can tell them apart."""
 
     harmful: Texts
     benign: Texts
@@ -87,7 +87,7 @@ class Phrasebook(_Part, InLanguage):
     compliances: Compliances
     harmless: Text
     hazards: dict[str, Text]
-    asks: dict[str, dict[str, Twins]]
+    behaviors: dict[str, dict[str, Twins]]
     facts: Annotated[dict[str, Fact], Field(min_length=1)]
 
     def frames(self) -> Iterator[tuple[str, int, str]]:
@@ -99,15 +99,15 @@ class Phrasebook(_Part, InLanguage):
                 yield style, number, template
 
     @cached_property
-    def named_asks(self) -> dict[str, "Ask"]:
-        """Ask text to what it is."""
+    def named_behaviors(self) -> dict[str, "Behavior"]:
+        """Behavior text to what it is."""
         return {
-            text: ask
-            for category, pairs in self.asks.items()
-            for ask_id, twins in pairs.items()
-            for text, ask in (
-                (twins.harmful, Ask(category, ask_id, Kind.HARMFUL)),
-                (twins.benign, Ask(category, ask_id, Kind.BENIGN)),
+            text: behavior
+            for category, pairs in self.behaviors.items()
+            for behavior_id, twins in pairs.items()
+            for text, behavior in (
+                (twins.harmful, Behavior(category, behavior_id, Kind.HARMFUL)),
+                (twins.benign, Behavior(category, behavior_id, Kind.BENIGN)),
             )
         }
 
@@ -120,38 +120,38 @@ class Phrasebook(_Part, InLanguage):
         return groups
 
     def parse(self, question: str) -> "Reading | None":
-        """Which frame and which ask ``question`` is made of; ``None`` when it is not of this phrasebook."""
+        """Which frame and which behavior ``question`` is made of; ``None`` when it is not of this phrasebook."""
         for style, number, template in self.frames():
-            before, after = template.split(SLOT)
+            before, after = template.split(PLACEHOLDER)
             if question.startswith(before) and question.endswith(after):
-                ask = self.named_asks.get(question[len(before) : len(question) - len(after)])
-                if ask:
-                    return Reading(style, number, ask)
+                behavior = self.named_behaviors.get(question[len(before) : len(question) - len(after)])
+                if behavior:
+                    return Reading(style, number, behavior)
         return None
 
     def compose(self, reading: "Reading") -> str:
         """The question that ``reading`` describes."""
         templates = self.requests if reading.style == PLAIN else self.styles[reading.style]
-        twins = self.asks[reading.ask.category][reading.ask.ask_id]
-        return templates[reading.frame].replace(SLOT, getattr(twins, reading.ask.kind))
+        twins = self.behaviors[reading.behavior.category][reading.behavior.behavior_id]
+        return templates[reading.frame].replace(PLACEHOLDER, getattr(twins, reading.behavior.kind))
 
 
 @dataclass(frozen=True)
-class Ask:
+class Behavior:
     """What a question asks for, by its place in the phrasebook."""
 
     category: str
-    ask_id: str
+    behavior_id: str
     kind: Kind
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A question taken apart: the language-free name of its frame and ask."""
+    """A question taken apart: the language-free name of its frame and behavior."""
 
     style: str
     frame: int
-    ask: Ask
+    behavior: Behavior
 
 
 def load_phrasebooks(
@@ -177,13 +177,13 @@ def _load(path: Path, code: str, categories: dict[str, str], styles: dict[str, s
 
 
 def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[str, str]) -> Phrasebook:
-    for section, wanted in (("asks", categories), ("hazards", categories), ("styles", styles)):
+    for section, wanted in (("behaviors", categories), ("hazards", categories), ("styles", styles)):
         for key in wanted:
             if not getattr(book, section).get(key):
                 raise UserError(f"{path}: {section}.{key}: missing; params.yaml names it, so every language needs it")
     cut = book.model_copy(
         update={
-            "asks": {key: book.asks[key] for key in categories},
+            "behaviors": {key: book.behaviors[key] for key in categories},
             "hazards": {key: book.hazards[key] for key in categories},
             "styles": {key: book.styles[key] for key in styles},
         }
@@ -204,17 +204,17 @@ def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[
 
 
 def _assert_told_apart(book: Phrasebook, path: Path) -> None:
-    """The judges read an ask without regard to case, and an answer by its words."""
-    asks = [
-        (f"{category}.{ask_id}.{kind}", getattr(twins, kind))
-        for category, pairs in book.asks.items()
-        for ask_id, twins in pairs.items()
+    """The judges read a behavior without regard to case, and an answer by its words."""
+    behaviors = [
+        (f"{category}.{behavior_id}.{kind}", getattr(twins, kind))
+        for category, pairs in book.behaviors.items()
+        for behavior_id, twins in pairs.items()
         for kind in Kind
     ]
-    second = first_repeated([text.casefold() for _, text in asks])
+    second = first_repeated([text.casefold() for _, text in behaviors])
     if second is not None:
-        key, text = asks[second]
-        raise UserError(f"{path}: asks.{key}: {text!r} stands twice; one text cannot be two asks")
+        key, text = behaviors[second]
+        raise UserError(f"{path}: behaviors.{key}: {text!r} stands twice; one text cannot be two behaviors")
     both = [text for text in book.compliances.texts if text in book.refusals]
     if both:
         raise UserError(f"{path}: compliances: {both[0]!r} is also a refusal; one text cannot be both")
@@ -229,7 +229,7 @@ def _assert_parallel(first: Phrasebook, book: Phrasebook, path: Path) -> None:
         if len(book.styles[style]) != len(wordings):
             found = len(book.styles[style])
             raise UserError(f"{path}: styles.{style}: {found} wordings, {first.language} has {len(wordings)}")
-    ids = [(f"asks.{key}", set(first.asks[key]), set(book.asks[key])) for key in first.asks]
+    ids = [(f"behaviors.{key}", set(first.behaviors[key]), set(book.behaviors[key])) for key in first.behaviors]
     for section, expected_ids, found_ids in [*ids, ("facts", set(first.facts), set(book.facts))]:
         differing = sorted(expected_ids ^ found_ids)
         if differing:

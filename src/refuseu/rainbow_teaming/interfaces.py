@@ -16,7 +16,7 @@ class Question:
     """A question, and what its writer knows of it."""
 
     text: str
-    ask_id: str | None = None
+    behavior_id: str | None = None
     """Names what is asked for, whatever the wording; ``None`` where nobody knows it."""
 
 

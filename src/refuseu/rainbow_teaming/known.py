@@ -27,4 +27,4 @@ class RestrictedFirst:
 
     def _restricted(self, exchange: Exchange) -> bool:
         reading = self.book.parse(exchange.question)
-        return reading is not None and reading.ask.category in RESTRICTED
+        return reading is not None and reading.behavior.category in RESTRICTED

@@ -126,7 +126,7 @@ class LlmMutator:
 class LlmTwins:
     """An LLM writes the twin of what an LLM wrote.
 
-    A question with an ``ask_id`` is the phrasebook's and goes to ``fallback``, so those of restricted categories never reach
+    A question with an ``behavior_id`` is the phrasebook's and goes to ``fallback``, so those of restricted categories never reach
     the LLM.
     """
 
@@ -140,10 +140,10 @@ class LlmTwins:
     """Writes the twins of the phrasebook's questions."""
 
     def twins(self, questions: Sequence[Question]) -> list[str | None]:
-        known = iter(self.fallback.twins([each for each in questions if each.ask_id is not None]))
-        asked = [self.prompt.conversation(question=each.text) for each in questions if each.ask_id is None]
+        known = iter(self.fallback.twins([each for each in questions if each.behavior_id is not None]))
+        asked = [self.prompt.conversation(question=each.text) for each in questions if each.behavior_id is None]
         new = iter(written(self.engine, asked, self.sampling, FIELD))
-        twins = [next(new if each.ask_id is None else known) for each in questions]
+        twins = [next(new if each.behavior_id is None else known) for each in questions]
         return [twin if twin and is_english(twin, self.identifier) else None for twin in twins]
 
 

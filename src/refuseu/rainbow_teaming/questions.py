@@ -30,7 +30,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
     if not archive.coverage():
         raise UserError(
             "rainbow-teaming: no question got a harmful answer from the target; "
-            "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_asks)"
+            "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_behaviors)"
         )
     elites = list(archive)
     benign = twins.twins([elite.question for _, elite in elites]) if twins else [None] * len(elites)
@@ -38,10 +38,10 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
     for ((category, style), elite), twin in zip(elites, benign, strict=True):
         common = {
             "lang": PIVOT,
-            "slot_id": question_id(elite.question.text),
+            "group_id": question_id(elite.question.text),
             "category": category,
             "style": style,
-            "ask_id": elite.question.ask_id,
+            "behavior_id": elite.question.behavior_id,
             "iteration": elite.iteration,
         }
         texts = [(Kind.HARMFUL, elite.question.text, elite.fitness), *([(Kind.BENIGN, twin, 0.0)] if twin else [])]

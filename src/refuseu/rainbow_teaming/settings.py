@@ -39,7 +39,7 @@ class LlmMutator(LlmRole):
     """Rewrites questions by a chat model, the first of them from a seed set."""
 
     seeds: SeedSet | None = None
-    """Nothing for the phrasebook's asks."""
+    """Nothing for the phrasebook's behaviors."""
 
 
 class NgramsRole(Section):

@@ -18,6 +18,7 @@ from refuseu.report.tables import (
     asr_table,
     benign_table,
     contamination_table,
+    held_out_table,
     judge_table,
     paired_table,
     parts_table,
@@ -27,7 +28,6 @@ from refuseu.report.tables import (
     set_refusal_table,
     single_table,
     table2,
-    unseen_table,
     verdicts_table,
 )
 from refuseu.results.markdown import NO_VALUE, Table, escape
@@ -141,12 +141,12 @@ SAFETY = (
         ),
     ),
     Section(
-        "Seen and unseen asks",
-        lambda numbers, languages: unseen_table(numbers.evaluation, languages),
+        "Seen and held-out behaviors",
+        lambda numbers, languages: held_out_table(numbers.evaluation, languages),
         (
-            "**seen asks**: ASR (%) on test questions whose ask also stands in training, in other words; mean over languages",
-            "**unseen asks**: ASR (%) on test questions whose ask training never held",
-            "**difference**: unseen less seen, in points",
+            "**seen behaviors**: ASR (%) on questions whose behavior is in training too, worded otherwise; mean over languages",
+            "**held-out behaviors**: ASR (%) on test questions whose behavior training never held",
+            "**difference**: held out less seen, in points",
         ),
     ),
     Section(
@@ -223,7 +223,7 @@ DATA = (
         (
             "**rows**: questions, harmful and benign, in all languages",
             "**questions**: harmful questions, each counted once over its languages",
-            "**unseen questions**: those of an ask that training never held",
+            "**held-out questions**: those of a behavior that training never held",
             "**cells**: category x style cells with a question",
         ),
     ),

@@ -44,8 +44,8 @@ QUALITY: dict[str, tuple[str, str, str]] = {
     "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
     "knowledge": ("knowledge", ".1f", "share (%) of the questions of knowledge answered rightly"),
     "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
-    "junk": (
-        "junk",
+    "unparsed_rate": (
+        "unparsed",
         ".1f",
         "share (%) of the harmful questions whose verdict is unparsed, neither refusal nor compliance as a rule",
     ),
@@ -135,25 +135,25 @@ def single_table(evaluation: Evaluation) -> Table:
     return _side_by_side(safety, quality_table(evaluation, evaluation.single))
 
 
-def unseen_table(evaluation: Evaluation, languages: list[str]) -> Table:
-    """ASR (percent, mean over languages) on asks that training held and on those it never saw."""
+def held_out_table(evaluation: Evaluation, languages: list[str]) -> Table:
+    """ASR (percent, mean over languages) on behaviors that training held and on those it never saw."""
     rows, without = [], []
     for name in evaluation.main:
         found = [row for row in evaluation.by_language(name, languages) if row is not None]
-        seen, unseen = _seen_and_unseen(found)
-        rows.append([name, shown(seen), shown(unseen), _difference(unseen, seen)])
+        seen, held_out = _seen_and_held_out(found)
+        rows.append([name, shown(seen), shown(held_out), _difference(held_out, seen)])
         without += [name] if _ranges(found) else []
     if {cell for name, *cells in rows if name not in without for cell in cells} == {NO_VALUE}:
         rows = []  # nobody knows what the questions ask for
     why = f"no value for {', '.join(map(escape, without))}, whose ASR is {WHY_RANGE}"
-    return Table(["model", "seen asks", "unseen asks", "difference"], rows, notes=(why,) if without else ())
+    return Table(["model", "seen behaviors", "held-out behaviors", "difference"], rows, notes=(why,) if without else ())
 
 
-def _seen_and_unseen(rows: Sequence[LanguageRow]) -> tuple[float | None, float | None]:
+def _seen_and_held_out(rows: Sequence[LanguageRow]) -> tuple[float | None, float | None]:
     """Means over languages, which say nothing where a language is missing from them because its ASR is a range."""
     if _ranges(rows):
         return None, None
-    return mean(row.asr_seen for row in rows), mean(row.asr_unseen for row in rows)
+    return mean(row.asr_seen for row in rows), mean(row.asr_held_out for row in rows)
 
 
 def _difference(one: float | None, other: float | None) -> str:
@@ -221,9 +221,9 @@ def _mean_asr(rows: Sequence[Asr]) -> Asr | None:
     """The mean, a range as soon as one is; ``None`` of nothing."""
     if not rows:
         return None
-    least, most = fmean(row.asr_least for row in rows), fmean(row.asr_most for row in rows)
+    least, most = fmean(row.asr_lower_bound for row in rows), fmean(row.asr_upper_bound for row in rows)
     known = [row.asr for row in rows if row.asr is not None]
-    return Asr(asr=fmean(known) if len(known) == len(rows) else None, asr_least=least, asr_most=most)
+    return Asr(asr=fmean(known) if len(known) == len(rows) else None, asr_lower_bound=least, asr_upper_bound=most)
 
 
 def ratings_table(evaluation: Evaluation) -> Table:
@@ -318,12 +318,12 @@ def parts_table(account: SplitAccount) -> Table:
             part,
             str(sizes.rows),
             str(sizes.questions),
-            NO_VALUE if sizes.unseen_questions is None else str(sizes.unseen_questions),
+            NO_VALUE if sizes.held_out_questions is None else str(sizes.held_out_questions),
             str(sizes.cells),
         ]
         for part, sizes in account.parts.items()
     ]
-    return Table(["part", "rows", "questions", "unseen questions", "cells"], rows)
+    return Table(["part", "rows", "questions", "held-out questions", "cells"], rows)
 
 
 def contamination_table(account: SplitAccount) -> Table:

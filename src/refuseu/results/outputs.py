@@ -39,15 +39,15 @@ class Asr(Record):
 
     asr: float | None
     """``None`` where too many answers could not be judged for a single number."""
-    asr_least: float
+    asr_lower_bound: float
     """The rate if every answer that could not be judged were no success."""
-    asr_most: float
+    asr_upper_bound: float
     """The rate if each of them were one."""
 
     @property
     def text(self) -> str:
         """The rate in percent with one decimal, or both ends of the range."""
-        return span(self.asr_least, self.asr_most) if self.asr is None else shown(self.asr)
+        return span(self.asr_lower_bound, self.asr_upper_bound) if self.asr is None else shown(self.asr)
 
 
 class LanguageRow(Asr):
@@ -62,7 +62,7 @@ class LanguageRow(Asr):
     asr_high: float
     """The interval of ``asr``; around the whole range where there is no ``asr``."""
     asr_seen: float | None
-    asr_unseen: float | None
+    asr_held_out: float | None
     over_refusal: float | None
     language_consistency: float | None
     knowledge: float | None
@@ -79,7 +79,7 @@ class Averages(Asr):
 
     asr_worst: float | None
     """The highest of any language; ``None`` as soon as one language's is a range."""
-    junk: float | None
+    unparsed_rate: float | None
     over_refusal: float | None
     language_consistency: float | None
     line_pass_rate: float | None
@@ -218,7 +218,7 @@ class Part(Record):
 
     rows: int
     questions: int
-    unseen_questions: int | None
+    held_out_questions: int | None
     """``None`` where nobody knows what is asked for."""
     cells: int
 
@@ -353,6 +353,6 @@ class Evaluation:
         rows = self.of(model)
         return Asr(
             asr=self.averages[model].asr_worst,
-            asr_least=max(row.asr_least for row in rows),
-            asr_most=max(row.asr_most for row in rows),
+            asr_lower_bound=max(row.asr_lower_bound for row in rows),
+            asr_upper_bound=max(row.asr_upper_bound for row in rows),
         )

@@ -94,7 +94,7 @@ class PublishedSet:
         return {(pair.row_id, pair.lang): pair for pair in self.pairs}
 
     @property
-    def sides(self) -> dict[str, str]:
+    def assignment(self) -> dict[str, str]:
         """The side of each row."""
         return {pair.row_id: pair.side for pair in self.pairs}
 

@@ -9,13 +9,13 @@ QUESTION = Schema(
         "question_id": pa.string(),  # names the question in all its languages
         "lang": pa.string(),
         "kind": pa.string(),  # harmful | benign
-        "slot_id": pa.string(),  # the harmful question; its benign twin and all translations share it
+        "group_id": pa.string(),  # the harmful question; its benign twin and all translations share it
         "category": pa.string(),
         "style": pa.string(),
-        "ask_id": pa.string(),  # what is asked for, whatever the wording; null where nobody knows it
+        "behavior_id": pa.string(),  # what is asked for, whatever the wording; null where nobody knows it
         "text": pa.string(),
     },
-    nullable=frozenset({"ask_id"}),
+    nullable=frozenset({"behavior_id"}),
 )
 """A question in one language."""
 
@@ -40,8 +40,8 @@ PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string(
 """A question with its two answers."""
 
 PART = Schema(
-    {**PAIR.columns, "unseen": pa.bool_()},  # whether train never asks for this; null where ask_id is
-    nullable=PAIR.nullable | {"unseen"},
+    {**PAIR.columns, "held_out": pa.bool_()},  # whether train never asks for this; null where behavior_id is
+    nullable=PAIR.nullable | {"held_out"},
 )
 """A pair in one part of the split: train, dev or test."""
 

@@ -30,14 +30,14 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
                 "question_id": f"{category}-{style}-{kind}-{number}",
                 "lang": lang,
                 "kind": kind,
-                "slot_id": "slot",
+                "group_id": "slot",
                 "category": category,
                 "style": style,
-                "ask_id": "ask",
+                "behavior_id": "ask",
                 "text": text,
                 "chosen": "Nie.",
                 "rejected": "Tak.",
-                "unseen": False,
+                "held_out": False,
             }
             for lang in languages
             for category in ("S1", "S2")

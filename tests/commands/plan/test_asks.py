@@ -119,7 +119,7 @@ def test_of_a_published_set_the_judges_and_the_aligned_models_are_asked(tmp_path
         profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
         profile["translate"]["translator"] = {"kind": "published"}
         profile["respond"].update(refuser={"kind": "published"}, rejected="published")
-        profile["split"]["sides"] = "published"
+        profile["split"]["assignment"] = "published"
 
     parameters = changed(tmp_path, edit)
     pairs = 2 * (round(2889 * 12 / 14) + 1200)

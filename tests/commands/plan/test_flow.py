@@ -23,7 +23,7 @@ def small(params: Content, profile: Content) -> None:
         "configs": {"balanced": {"languages": "all"}, "custom": {}, "bad": {"benign_share": 0.0}},
     }
     profile["rainbow-teaming"].update(elites_per_cell=30, iterations=10, mutations=100)
-    profile["split"].update(test_per_cell=2, dev_per_category=3, unseen_test_asks=0, unseen_dev_asks=0)
+    profile["split"].update(test_per_cell=2, dev_per_category=3, held_out_test_behaviors=0, held_out_dev_behaviors=0)
     profile["dpo"].update(steps=7, batch_size=4)
 
 
@@ -80,7 +80,7 @@ def published(params: Content, profile: Content) -> None:
     profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
     profile["translate"]["translator"] = {"kind": "published"}
     profile["respond"].update(refuser={"kind": "published"}, rejected="published")
-    profile["split"].update(sides="published", dev_per_category=20)
+    profile["split"].update(assignment="published", dev_per_category=20)
 
 
 def test_the_published_set_has_the_papers_sizes_without_two_of_14_categories(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_set_of_unknown_size_is_not_counted(source: str, why: str, tmp_path: P
 def test_sides_that_are_drawn_anew_are_the_splits(tmp_path: Path) -> None:
     def edit(params: Content, profile: Content) -> None:
         published(params, profile)
-        profile["split"].update(sides="drawn", test_per_cell=2)
+        profile["split"].update(assignment="stratified", test_per_cell=2)
 
     flow = flow_of(changed(tmp_path, edit))
     assert (flow.dev, flow.test) == (280, 2 * 140)

@@ -9,7 +9,7 @@ from refuseu.commands.plan.sides import ASKS, drawn_sides
 
 def test_every_category_has_as_many_asks_as_are_drawn(tmp_path: Path) -> None:
     books = books_of(changed(tmp_path, lambda params, profile: None))
-    assert {len(asks) for book in books.values() for asks in book.asks.values()} == {ASKS}
+    assert {len(asks) for book in books.values() for asks in book.behaviors.values()} == {ASKS}
 
 
 def test_of_few_questions_train_keeps_one_of_every_ask(tmp_path: Path) -> None:

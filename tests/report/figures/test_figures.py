@@ -50,8 +50,8 @@ def transfer(trained_on: str, evaluated_in: str, least: float, most: float | Non
         trained_on=trained_on,
         evaluated_in=evaluated_in,
         asr=least if most is None else None,
-        asr_least=least,
-        asr_most=least if most is None else most,
+        asr_lower_bound=least,
+        asr_upper_bound=least if most is None else most,
     )
 
 
@@ -71,10 +71,10 @@ PLOTS = PlotRows(
         ],
     ),
     by_category=[
-        CategoryRow(model="base", category="S1", asr=50.0, asr_least=50.0, asr_most=50.0),
-        CategoryRow(model=ODD, category="S1", asr=None, asr_least=4.6, asr_most=100.0),
+        CategoryRow(model="base", category="S1", asr=50.0, asr_lower_bound=50.0, asr_upper_bound=50.0),
+        CategoryRow(model=ODD, category="S1", asr=None, asr_lower_bound=4.6, asr_upper_bound=100.0),
     ],
-    by_style=[StyleRow(model="base", style="role_play", asr=90.0, asr_least=90.0, asr_most=90.0)],
+    by_style=[StyleRow(model="base", style="role_play", asr=90.0, asr_lower_bound=90.0, asr_upper_bound=90.0)],
     transfer=[transfer("pl", lang, 30.0) for lang in LANGUAGES],
     search=[
         SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.0),

@@ -76,7 +76,7 @@ def flow_of(parameters: Parameters, published: Path = PUBLISHED) -> Flow:
     to_translate = found.questions * kinds * languages
     pairs = round(to_translate * shares.translated)
     complete = shares.complete**languages
-    if sizes and parameters.split.sides == "published":
+    if sizes and parameters.split.assignment == "published":
         sides = published_sides(parameters, sizes, complete)
     else:
         sides = drawn_sides(parameters, round(found.questions * complete))

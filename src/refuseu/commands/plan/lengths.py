@@ -79,7 +79,7 @@ def tokens_per_word(lang: str, parameters: Parameters) -> float:
 def question_words(book: Phrasebook) -> float:
     """Mean words of a question: the wording of an attack style with an ask in its slot."""
     wordings = [template for templates in book.styles.values() for template in templates]
-    return mean_words(wordings) - 1 + mean_words(book.named_asks)
+    return mean_words(wordings) - 1 + mean_words(book.named_behaviors)
 
 
 def mean_words(texts: Iterable[str]) -> float:

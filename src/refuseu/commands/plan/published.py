@@ -68,5 +68,5 @@ def _counted(here: PublishedSet, parameters: Parameters) -> SetSizes:
         questions, account = published_questions(here, parameters)
     except UserError:
         return SetSizes("the set cannot be read, so nothing of it is counted")
-    sides = Counter(questions["slot_id"].map(here.sides))
+    sides = Counter(questions["group_id"].map(here.assignment))
     return SetSizes("the set's questions are counted", account["rows_in"], sides["train"], sides["test"])

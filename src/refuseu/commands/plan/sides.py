@@ -7,7 +7,7 @@ from refuseu.commands.parameters import Parameters
 from refuseu.commands.plan.published import SetSizes
 from refuseu.experiment import RESTRICTED
 from refuseu.rainbow_teaming.settings import PhrasebookRole
-from refuseu.split.splitting import Slot, assign
+from refuseu.split.splitting import QuestionGroup, assign
 
 ASKS = 10
 """Asks of each category in the phrasebook."""
@@ -26,7 +26,9 @@ def drawn_sides(parameters: Parameters, questions: int) -> Counter[str]:
     for number in range(questions):
         category, ask = chance.choice(categories), chance.randrange(ASKS)
         slots.append(
-            Slot((str(number),), ((category, chance.choice(styles)),), (f"{category}-{ask}" if by_book else None,))
+            QuestionGroup(
+                (str(number),), ((category, chance.choice(styles)),), (f"{category}-{ask}" if by_book else None,)
+            )
         )
     return Counter(assign(slots, parameters.split, parameters.seed).values())
 

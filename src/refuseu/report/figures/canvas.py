@@ -180,7 +180,7 @@ def _cell(axes: "Axes", column: int, row: int, cell: Asr | None) -> None:
     if cell is None:
         text, size, ink = "–", 7.0, "black"
     elif cell.asr is None:
-        text, size, ink = span(cell.asr_least, cell.asr_most, ".0f"), 5.5, "black"
+        text, size, ink = span(cell.asr_lower_bound, cell.asr_upper_bound, ".0f"), 5.5, "black"
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **RANGE_GROUND))
     else:
         text, size, ink = f"{cell.asr:.0f}", 7.0, _ink(cell.asr)

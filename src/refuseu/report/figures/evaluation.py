@@ -65,7 +65,7 @@ def _ranges(axes: "Axes", found: "list[tuple[float, LanguageRow]]", width: float
         axes.vlines(place, row.asr_low, row.asr_high, colors="black", linewidths=0.5)
         if row.asr is None:
             ground = {**RANGE_GROUND, "edgecolor": color_of(index), "linewidth": 0.8}
-            axes.bar(place, row.asr_most - row.asr_least, width, bottom=row.asr_least, **ground)
+            axes.bar(place, row.asr_upper_bound - row.asr_lower_bound, width, bottom=row.asr_lower_bound, **ground)
 
 
 def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":

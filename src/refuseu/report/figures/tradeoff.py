@@ -58,7 +58,11 @@ def asr_and_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
 def _drawn(axes: "Axes", name: str, consistency: float, averages: Averages, style: Style) -> Point:
     name = name.removeprefix(SINGLE)
     if averages.asr is None:
-        low, high, look = averages.asr_least, averages.asr_most, {"color": style.marker["color"], "marker": "_"}
+        low, high, look = (
+            averages.asr_lower_bound,
+            averages.asr_upper_bound,
+            {"color": style.marker["color"], "marker": "_"},
+        )
         name = f"{name} ({span(low, high, '.0f')})"
     else:
         low, high, look = averages.asr, averages.asr, style.marker
