@@ -19,7 +19,7 @@ from refuseu.commands.plan.missing import Need
 from refuseu.commands.plan.page import count, hours, total_hours
 from refuseu.commands.plan.stages import lines
 from refuseu.core.sections import Section
-from refuseu.experiment import LANGUAGES
+from refuseu.experiment import LANGUAGES, Language
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 
 PAGES = [
@@ -133,7 +133,7 @@ def test_files_and_targets_that_are_named_are_there(file: Path) -> None:
 def test_parameters_that_a_page_shows_can_be_written_so(
     page: Path, snippet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LANGUAGES, "nl", "Dutch")  # docs/add-a-language.md adds it
+    monkeypatch.setitem(LANGUAGES, "nl", Language("nl", "Dutch", "nld_Latn", 1.6))  # docs/add-a-language.md adds it
     assert faults(snippet) == []
 
 

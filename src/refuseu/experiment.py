@@ -1,5 +1,6 @@
 """What an experiment is about: languages, hazard categories and attack styles."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,24 +9,47 @@ from pydantic import AfterValidator, Field
 from refuseu.core.files import distinct
 from refuseu.core.sections import Section
 
-LANGUAGES: dict[str, str] = {
-    "en": "English",
-    "de": "German",
-    "fr": "French",
-    "it": "Italian",
-    "es": "Spanish",
-    "pt": "Portuguese",
-    "pl": "Polish",
-    "cs": "Czech",
-    "sk": "Slovak",
-    "sl": "Slovenian",
-    "lt": "Lithuanian",
-    "lv": "Latvian",
-}
-"""Language code (ISO 639-1) to English name, in the order of the paper's tables."""
 
-HIGH_RESOURCE: tuple[str, ...] = ("en", "de", "it", "fr", "es", "pt")
-"""The paper's six high-resource languages; tables and figures draw the line after them."""
+@dataclass(frozen=True)
+class Language:
+    """One language: all that the stages must know of it beside its texts in ``data/phrasebook``."""
+
+    code: str
+    """ISO 639-1, as the language identifier py3langid has it."""
+    name: str
+    """In English, as prompts and cards write it."""
+    flores: str | None
+    """Name in FLORES-200, which NLLB and Belebele share (an ISO 639-3 code and the script); ``None`` where it has none."""
+    tokens_per_word: float
+    """Mean tokens of a word with Llama 3.1's tokenizer, measured on the phrasebook's questions; ``make plan`` counts with it."""
+    high_resource: bool = False
+    """Whether the paper counts it among its high-resource languages; tables and figures draw a line after them."""
+    belebele: bool = True
+    """Whether lm-evaluation-harness has Belebele in this language."""
+    global_mmlu: bool = False
+    """Whether lm-evaluation-harness has the full Global MMLU in this language."""
+
+
+LANGUAGES: dict[str, Language] = {
+    language.code: language
+    for language in (
+        Language("en", "English", "eng_Latn", 1.20, high_resource=True, global_mmlu=True),
+        Language("de", "German", "deu_Latn", 1.80, high_resource=True, global_mmlu=True),
+        Language("fr", "French", "fra_Latn", 1.64, high_resource=True, global_mmlu=True),
+        Language("it", "Italian", "ita_Latn", 1.82, high_resource=True, global_mmlu=True),
+        Language("es", "Spanish", "spa_Latn", 1.64, high_resource=True, global_mmlu=True),
+        Language("pt", "Portuguese", "por_Latn", 1.64, high_resource=True, global_mmlu=True),
+        Language("pl", "Polish", "pol_Latn", 2.60, global_mmlu=True),
+        Language("cs", "Czech", "ces_Latn", 2.13, global_mmlu=True),
+        Language("sk", "Slovak", "slk_Latn", 2.52),
+        Language("sl", "Slovenian", "slv_Latn", 2.34),
+        Language("lt", "Lithuanian", "lit_Latn", 3.35, global_mmlu=True),
+        Language("lv", "Latvian", "lvs_Latn", 3.24),
+    )
+}
+"""All known languages by code, in the order of the paper's tables. A new language is a row here and a phrasebook."""
+
+HIGH_RESOURCE = frozenset(code for code, language in LANGUAGES.items() if language.high_resource)
 
 PLAIN = "plain"
 """Name of the ways to ask that carry no attack style."""
@@ -51,8 +75,9 @@ def _known_language(code: str) -> str:
     return code
 
 
-Language = Annotated[str, AfterValidator(_known_language)]
-Languages = Annotated[list[Language], Field(min_length=1), AfterValidator(distinct)]
+LanguageCode = Annotated[str, AfterValidator(_known_language)]
+Languages = Annotated[list[LanguageCode], Field(min_length=1), AfterValidator(distinct)]
+"""Codes, each once."""
 Named = Annotated[dict[str, str], Field(min_length=1)]
 """Key to name."""
 

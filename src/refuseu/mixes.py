@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refuseu.core.sections import Section
-from refuseu.experiment import Language, Languages
+from refuseu.experiment import LanguageCode, Languages
 
 CUSTOM = "custom"
 """The config that ``train.languages`` is for."""
@@ -18,7 +18,7 @@ class TrainConfig(Section):
 
     languages: Literal["all"] | Languages | None = None
     """``all``, a list, or nothing for ``train.languages``."""
-    without: Annotated[list[Language], Field(default_factory=list)]
+    without: Annotated[list[LanguageCode], Field(default_factory=list)]
     """Languages taken out again."""
     benign_share: BenignShare | None = None
     """In place of ``train.benign_share``."""

@@ -19,7 +19,7 @@ from twelve import TWELVE
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
 from refuseu.store.rows import Store
-from refuseu.translate.seq2seq import FLORES, Seq2SeqModel, Seq2SeqTranslator
+from refuseu.translate.seq2seq import Seq2SeqModel, Seq2SeqTranslator
 from refuseu.weights.reference import ModelReference
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz?▁"
@@ -173,15 +173,16 @@ def test_a_language_whose_name_in_nllb_is_not_written_down_is_one_sentence(tmp_p
         with pytest.raises(UserError) as error:
             list(model(tmp_path).translate(["what"], source, target))
         assert error.value.message == (
-            f"{tmp_path}: NLLB's name of the language 'xx' is not known here; add it to FLORES in "
-            "src/refuseu/translate/seq2seq.py"
+            f"{tmp_path}: NLLB's name of the language 'xx' is not known here; add it to LANGUAGES in "
+            "src/refuseu/experiment.py"
         )
 
 
 def test_every_language_has_a_token_of_nllb() -> None:
     _, tokenizer = nllb()
-    assert FLORES.keys() >= TWELVE
-    assert tokenizer.unk_token_id not in tokenizer.convert_tokens_to_ids(list(FLORES.values()))
+    assert LANGUAGES.keys() >= TWELVE
+    names = [each.flores for each in LANGUAGES.values() if each.flores]
+    assert tokenizer.unk_token_id not in tokenizer.convert_tokens_to_ids(names)
 
 
 def test_a_model_of_another_kind_or_none_is_one_sentence(folder: Path, tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ class ChatFluency:
         """
         ratable = [each.lang in LANGUAGES and any(map(str.isalpha, each.answer or "")) for each in exchanges]
         conversations = [
-            self.prompt.conversation(language=LANGUAGES[each.lang], question=each.question, answer=each.answer or "")
+            self.prompt.conversation(
+                language=LANGUAGES[each.lang].name, question=each.question, answer=each.answer or ""
+            )
             for each, asked in zip(exchanges, ratable, strict=True)
             if asked
         ]

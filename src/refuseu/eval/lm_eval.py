@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from refuseu.core.files import distinct
 from refuseu.core.sections import Positive, Section
-from refuseu.experiment import Language
+from refuseu.experiment import LANGUAGES, LanguageCode
 from refuseu.sources.settings import Commit
 
 
@@ -21,18 +21,18 @@ class Family:
     """Commit of the data set on the hub."""
 
 
-FLORES = {
-    "en": "eng", "de": "deu", "fr": "fra", "it": "ita", "es": "spa", "pt": "por",
-    "pl": "pol", "cs": "ces", "sk": "slk", "sl": "slv", "lt": "lit", "lv": "lvs",
-}  # fmt: skip
-"""Language to its code in FLORES-200, of which Belebele is a part."""
-GLOBAL_MMLU = ("en", "de", "fr", "it", "es", "pt", "pl", "cs", "lt")
 FAMILIES = {
     "belebele": Family(
-        {lang: f"belebele_{code}_Latn" for lang, code in FLORES.items()}, "7899cdfa4e1e0d733fd77c848e2c273cb1d32be2"
+        {
+            code: f"belebele_{language.flores}"
+            for code, language in LANGUAGES.items()
+            if language.flores and language.belebele
+        },
+        "7899cdfa4e1e0d733fd77c848e2c273cb1d32be2",
     ),
     "global-mmlu": Family(
-        {lang: f"global_mmlu_full_{lang}" for lang in GLOBAL_MMLU}, "0e619dbeb34206cd48705a1a0ea7fb21cae09993"
+        {code: f"global_mmlu_full_{code}" for code, language in LANGUAGES.items() if language.global_mmlu},
+        "0e619dbeb34206cd48705a1a0ea7fb21cae09993",
     ),
 }
 """The tests whose tasks need not be named."""
@@ -43,7 +43,7 @@ class LmEvalTest(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     """Its name in tables, and one of ``FAMILIES`` where no tasks are named."""
-    tasks: Annotated[dict[Language, str], Field(min_length=1)] | None = None
+    tasks: Annotated[dict[LanguageCode, str], Field(min_length=1)] | None = None
     """Language to a task or group of the harness, or to the YAML file of a task of one's own; nothing for a known family."""
     revision: Commit | None = None
     """Commit of the data set on the hub; nothing for the family's, and the newest where tasks are named."""

@@ -42,7 +42,7 @@ KINDS = {
     **dict.fromkeys(("benign", "safe", "harmless", "unharmful"), Kind.BENIGN),
 }
 """What sets call the kinds of their questions."""
-CODES = {spelling.casefold(): code for code, name in LANGUAGES.items() for spelling in (code, name)}
+CODES = {spelling.casefold(): code for code, each in LANGUAGES.items() for spelling in (code, each.name)}
 
 Accounts = dict[str, dict[str, Any]]
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from refuseu.core.sections import Positive, Section, Share
 from refuseu.engines.settings import BASE, ModelRole, Models
 from refuseu.eval.lm_eval import LmEvalKnowledge
-from refuseu.experiment import Experiment, Kind, Language
+from refuseu.experiment import Experiment, Kind, LanguageCode
 from refuseu.label.settings import Label
 from refuseu.mixes import Train
 from refuseu.sources.settings import ExternalTable
@@ -78,7 +78,7 @@ class ExternalSet(ExternalTable):
 
     lang: str | None = None
     """Column of the language, by its code (``de``) or its English name."""
-    every_lang: Language | None = None
+    every_lang: LanguageCode | None = None
     """The language of all rows, where no column tells it."""
     kind: str | None = None
     """Column that tells harmful questions from benign ones."""

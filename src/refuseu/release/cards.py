@@ -89,7 +89,8 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
         for table in [tables[name, split]]
     )
     styles = config.styles | ({UNKNOWN: UNKNOWN} if (frame["style"] == UNKNOWN).any() else {})
-    for column, names in (("lang", LANGUAGES), ("category", config.categories), ("style", styles)):
+    languages = {code: each.name for code, each in LANGUAGES.items()}
+    for column, names in (("lang", languages), ("category", config.categories), ("style", styles)):
         wanted = config.languages if column == "lang" else list(names)
         counts = pd.crosstab(frame[column], frame["part"]).reindex(index=wanted, fill_value=0)
         parts = [part for part in ("harmful train", "harmful test", "benign train", "benign test") if part in counts]
@@ -118,7 +119,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# RefusEU {name}",
         f"The un-aligned base, aligned by DPO on {mix.rows} preference pairs ({mix.benign} of them benign) in "
-        f"{', '.join(LANGUAGES[code] for code in languages)}. Rebuilt from: {CITATION}",
+        f"{', '.join(LANGUAGES[code].name for code in languages)}. Rebuilt from: {CITATION}",
         "## Base",
         _base(config),
         "## Results",

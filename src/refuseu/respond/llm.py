@@ -38,7 +38,7 @@ class LlmRefuser:
 
     def _asked(self, questions: Sequence[Question]) -> list[str | None]:
         conversations = [
-            self.prompt.conversation(question=each.text, language=LANGUAGES[each.lang]) for each in questions
+            self.prompt.conversation(question=each.text, language=LANGUAGES[each.lang].name) for each in questions
         ]
         completions = completed(self.engine, conversations, self.sampling)
         return [_refusal(each, asked) for each, asked in zip(completions, conversations, strict=True)]

@@ -30,6 +30,6 @@ class LlmTranslator:
         """Each text in ``target``, in order, as it is where that is its language; ``None`` where the LLM wrote none."""
         if source == target:
             return list(texts)
-        names = {"source": LANGUAGES[source], "target": LANGUAGES[target]}
+        names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
         conversations = [self.prompt.conversation(text=text, **names) for text in texts]
         return written(self.engine, conversations, self.sampling, FIELD)

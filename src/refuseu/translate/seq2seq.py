@@ -7,24 +7,10 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.engines.transformers import enough_memory
+from refuseu.experiment import LANGUAGES
 from refuseu.store.rows import Store, row_key
 from refuseu.weights.reference import ModelReference, readable
 
-FLORES = {
-    "en": "eng_Latn",
-    "de": "deu_Latn",
-    "fr": "fra_Latn",
-    "it": "ita_Latn",
-    "es": "spa_Latn",
-    "pt": "por_Latn",
-    "pl": "pol_Latn",
-    "cs": "ces_Latn",
-    "sk": "slk_Latn",
-    "sl": "slv_Latn",
-    "lt": "lit_Latn",
-    "lv": "lvs_Latn",
-}
-"""Language code to NLLB's name of the language, which is FLORES-200's."""
 NLLB, MADLAD = "m2m_100", "t5"
 """What ``model_type`` says in the configuration of each family."""
 VERSION = 1
@@ -91,12 +77,13 @@ class Seq2SeqModel:
         return {"forced_bos_token_id": self._token(into)}
 
     def _flores(self, lang: str) -> str:
-        if lang not in FLORES:
+        name = LANGUAGES[lang].flores if lang in LANGUAGES else None
+        if name is None:
             raise UserError(
-                f"{self._name}: NLLB's name of the language {lang!r} is not known here; add it to FLORES in "
-                "src/refuseu/translate/seq2seq.py"
+                f"{self._name}: NLLB's name of the language {lang!r} is not known here; add it to LANGUAGES in "
+                "src/refuseu/experiment.py"
             )
-        return FLORES[lang]
+        return name
 
     def _tokens(self, text: str, target: str) -> list[int]:
         ids: list[int] = self._tokenizer(f"<2{target}> {text}" if self._family == MADLAD else text)["input_ids"]
