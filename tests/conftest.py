@@ -12,9 +12,11 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
-# A test that runs make runs it as a person does, also below `make test`.
-for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
-    os.environ.pop(name, None)
+# A test that runs make or git runs it as a person does: also below `make test`, and also below a Git hook, whose GIT_DIR
+# would have `git init` write into the repository that the hook belongs to.
+for name in list(os.environ):
+    if name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL") or name.startswith("GIT_"):
+        del os.environ[name]
 
 LANGUAGES = ["en", "de"]
 CATEGORIES = {"S1": "First", "S2": "Second"}
