@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from refuseu.engines.protocol import Completion, Conversation, Sampling
+from refuseu.engines.protocol import Completion, Prompt, Sampling
 
 
 class Scripted:
     identity = "scripted"
 
     def __init__(self, say: Callable[[str, Sampling], Completion | str]) -> None:
-        """``say`` makes a completion out of the last turn's text."""
+        """``say`` makes a completion out of the last turn's text, or of a raw prompt."""
         self._say = say
-        self.asked: list[tuple[Conversation, Sampling]] = []
+        self.asked: list[tuple[Prompt, Sampling]] = []
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Backwards, because no order is promised."""
-        self.asked += [(conversation, sampling) for conversation in conversations]
-        for position in reversed(range(len(conversations))):
-            said = self._say(conversations[position][-1]["content"], sampling)
+        self.asked += [(prompt, sampling) for prompt in prompts]
+        for position, prompt in reversed(list(enumerate(prompts))):
+            said = self._say(prompt if isinstance(prompt, str) else prompt[-1]["content"], sampling)
             yield position, said if isinstance(said, Completion) else Completion(said)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         raise AssertionError("no judge asks for log-likelihoods")

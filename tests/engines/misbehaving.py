@@ -29,6 +29,11 @@ def said(text: str | None, finish: str = "stop", **choice: Any) -> Reply:
     return Reply(json.dumps({"choices": [{"finish_reason": finish, "message": message, **choice}]}).encode())
 
 
+def wrote(text: str, finish: str = "stop", **choice: Any) -> Reply:
+    """A good answer to a raw prompt."""
+    return Reply(json.dumps({"choices": [{"finish_reason": finish, "text": text, **choice}]}).encode())
+
+
 def fault(status: int, message: str = "", headers: dict[str, str] | None = None, **error: Any) -> Reply:
     """An error in OpenAI's format: ``code`` and ``param`` beside the message."""
     return Reply(json.dumps({"error": {"message": message, **error}}).encode(), status, headers or {})
@@ -38,11 +43,15 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, script: dict[str, list[Reply]]) -> None:
-        """``script``: replies by the text of the last message, in order; the last one stays, other rows get ``echo``."""
+        """``script``: replies by the text of the last message or of the raw prompt, in order; the last one stays.
+
+        Other rows get ``echo``.
+        """
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
         self.requests: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.authorizations: set[str | None] = set()
         self.most_at_once = 0
         self._at_once = 0
@@ -50,12 +59,13 @@ class Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def reply(self, body: dict[str, Any], authorization: str | None) -> Reply:
-        text = body["messages"][-1]["content"]
+        raw = "prompt" in body
+        text = body["prompt"] if raw else body["messages"][-1]["content"]
         with self._lock:
             self.requests[text] += 1
             self.bodies.append(body)
             self.authorizations.add(authorization)
-            replies = self._script.get(text, [said(f"echo {text}")])
+            replies = self._script.get(text, [(wrote if raw else said)(f"echo {text}")])
             return replies.pop(0) if len(replies) > 1 else replies[0]
 
     @contextmanager
@@ -75,6 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.paths.append(self.path)
         reply = self.server.reply(body, self.headers["Authorization"])
         with self.server.under_way():
             reply.before()

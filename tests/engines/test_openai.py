@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines.misbehaving import Reply, Server, fault, said, serving
+from engines.misbehaving import Reply, Server, fault, said, serving, wrote
 
 from refuseu.core.errors import UserError
 from refuseu.engines.openai import PATIENCE, OpenaiEngine, served_identity
@@ -102,6 +102,54 @@ def test_all_that_decides_an_answer_is_sent() -> None:
     ]
 
 
+def test_a_raw_prompt_goes_to_completions_as_it_stands() -> None:
+    prompt = "<|user|>\n[INST] row [/INST]\n<|assistant|>"
+    with serving({prompt: [wrote(" yes \n", "length")]}) as server:
+        assert list(engine(server).complete([prompt], DRAWN)) == [(0, Completion("yes", Finish.LENGTH))]
+    assert server.paths == ["/v1/completions"]
+    assert server.bodies == [
+        {
+            "model": "model",
+            "prompt": prompt,
+            "max_tokens": 8,
+            "add_special_tokens": False,
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "seed": row_seed(prompt, DRAWN),
+        }
+    ]
+
+
+def test_first_tokens_after_a_raw_prompt_get_their_probability() -> None:
+    logprobs = {"top_logprobs": [{"yes": math.log(0.6), "no": math.log(0.3)}, {"no": 0.0}]}
+    with serving(
+        {"raw": [wrote("yes", logprobs=logprobs)], "none": [wrote("yes", logprobs={"top_logprobs": []})]}
+    ) as server:
+        asked = engine(server)
+        [(_, completion)] = asked.complete(["raw"], Sampling(1, first_tokens=("yes", "no")))
+        with pytest.raises(UserError, match="the answer has no probabilities of tokens"):
+            list(asked.complete(["none"], Sampling(1, first_tokens=("yes",))))
+    assert completion.probabilities == pytest.approx((0.6, 0.3))
+    assert server.bodies[0]["logprobs"] == 20
+
+
+def test_variables_of_the_chat_template_are_sent_as_vllm_takes_them() -> None:
+    with serving() as server:
+        ask(engine(server), ["row"], Sampling(8, chat_template_kwargs='{"guardian_config": {"risk_name": "harm"}}'))
+    assert server.paths == ["/v1/chat/completions"]
+    assert server.bodies[0]["chat_template_kwargs"] == {"guardian_config": {"risk_name": "harm"}}
+
+
+def test_what_openai_itself_does_not_take_is_one_sentence() -> None:
+    asked = OpenaiEngine("gpt", key="SERVICE_KEY")
+    with pytest.raises(UserError, match=r"^gpt: OpenAI's own service takes no raw prompts; give the model the engine"):
+        list(asked.complete(["raw"], GREEDY))
+    error = ask(asked, ["row"], Sampling(8, chat_template_kwargs="{}"))[1]
+    assert error.startswith(
+        "gpt: OpenAI's own service takes no variables for a chat template (chat_template_kwargs); give"
+    )
+
+
 def test_a_schema_is_strict() -> None:
     schema = {
         "type": "object",
@@ -156,7 +204,7 @@ def test_the_service_s_own_endings_are_outcomes_of_their_row(reply: Reply, expec
     assert outcome(reply) == (expected, "")
 
 
-NOT_A_COMPLETION = "the answer is no chat completion"
+NOT_A_COMPLETION = "the answer is no completion"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +269,11 @@ def test_a_server_that_takes_too_long_is_not_waited_for() -> None:
         (fault(404, TEXT), None, "no such model or address (404); correct `model` in profiles/"),
         (fault(429, code="insufficient_quota"), "SERVICE_KEY", "no credit left (429, insufficient_quota)"),
         (fault(400, code="unsupported_parameter", param="temperature"), None, "takes no temperature (400"),
+        (
+            fault(400, code="unknown_parameter", param="chat_template_kwargs"),
+            None,
+            "knows no chat_template_kwargs (400",
+        ),
     ],
 )
 def test_what_no_row_can_help_is_one_sentence_after_the_first_row(reply: Reply, key: str | None, sentence: str) -> None:

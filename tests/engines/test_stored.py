@@ -7,9 +7,9 @@ import pytest
 
 from refuseu.core.errors import UserError
 from refuseu.engines.prompting import assert_asked
-from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, completed, user
+from refuseu.engines.protocol import Completion, Engine, Finish, Prompt, Sampling, completed, user
 from refuseu.engines.stored import StoredEngine
-from refuseu.store.rows import Store
+from refuseu.store.rows import Store, row_key
 
 QUESTIONS = [user("one"), user("two"), user("three")]
 PAIRS = [(user("one"), "yes"), (user("one"), "no"), (user("two"), "yes")]
@@ -26,13 +26,13 @@ class Echo:
         self.asked: list[Any] = []
         self._breath = breath
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        for position, conversation in self._taken(conversations):
-            text = conversation[-1]["content"]
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        for position, prompt in self._taken(prompts):
+            text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
             finish = Finish.LENGTH if text == "two" else Finish.STOP
             yield position, Completion(f"{text}, ā", finish, (0.12345678, 0.5)[: len(sampling.first_tokens)])
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         for position, (_, continuation) in self._taken(pairs):
             yield position, SCORES[continuation]
 
@@ -163,6 +163,31 @@ def test_another_model_another_conversation_and_another_continuation_are_other_r
     completed(stored(echo, store), [QUESTIONS[0], told], DRAWN)
     dict(stored(echo, store).log_likelihoods(PAIRS))
     assert echo.asked == [told, *PAIRS[1:]]
+
+
+def test_what_came_to_the_settings_later_leaves_the_keys_of_other_rows_as_they_were(store: Store) -> None:
+    drawn = {
+        "max_new_tokens": 8,
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "seed": 0,
+        "prefix": "",
+        "first_tokens": [],
+        "schema": None,
+    }
+    key = row_key(version=4, model="echo", messages=user("one"), sampling=drawn)
+    store.complete([key], lambda _: [(0, '["kept", "stop", []]')])
+    engine = StoredEngine("echo", unloadable, store)
+    assert completed(engine, [user("one")], Sampling(8, temperature=0.7)) == [Completion("kept")]
+
+
+def test_a_raw_prompt_and_a_variable_of_the_template_are_rows_of_their_own(store: Store) -> None:
+    asked = ["one", user("one")]
+    for sampling in (DRAWN, replace(DRAWN, chat_template_kwargs='{"a": 1}'), replace(DRAWN, chat_template_kwargs="{}")):
+        echo = Echo()
+        completed(stored(echo, store), asked, sampling)
+        assert echo.asked == asked
+    assert completed(StoredEngine("echo", unloadable, store), asked[:1], DRAWN)[0].text == "one, ā"
 
 
 def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(store: Store) -> None:

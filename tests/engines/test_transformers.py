@@ -381,28 +381,37 @@ def saved(out: Path, **lacks: Any) -> Path:
     return out
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        (
-            "chat_template",
-            None,
-            r"the tokenizer has no chat template \(chat_template.jinja\); add it, or 'dvc checkout'",
-        ),
-        ("pad_token", None, r"the tokenizer has no padding token \(tokenizer_config.json\); add it, or 'dvc checkout'"),
-        ("chat_template", "{% for", r"the chat template cannot be used \(.+\); mend it, or 'dvc checkout'"),
-        (
-            "chat_template",
-            "{{ raise_exception('no users') }}",
-            r"the chat template cannot be used \(no users\); mend it",
-        ),
-    ],
-)
-def test_a_tokenizer_that_cannot_be_asked_is_one_sentence_naming_the_folder(
-    name: str, value: str | None, sentence: str, tmp_path: Path
+def test_a_tokenizer_that_cannot_pad_is_one_sentence_naming_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"{tmp_path}: the tokenizer has no padding token \(tokenizer_config.json\); add it, or 'dvc"
+    ):
+        engine_of(saved(tmp_path, pad_token=None), 1)
+
+
+def test_a_model_without_a_chat_template_is_asked_raw_prompts_alone(
+    tmp_path: Path, trained: TransformersEngine
 ) -> None:
-    with pytest.raises(UserError, match=f"{tmp_path}: {sentence}"):
-        engine_of(saved(tmp_path, **{name: value}), 1)
+    bare = engine_of(saved(tmp_path, chat_template=None), 1)
+    assert [each.finish for each in completed(bare, ["How can I sing?"], GREEDY)] == [Finish.LENGTH]
+    with pytest.raises(UserError, match=f"^{tmp_path}: the tokenizer has no chat template"):
+        answers(bare, QUESTIONS)
+
+
+def test_a_raw_prompt_is_asked_as_it_stands_and_its_special_tokens_are_read(trained: TransformersEngine) -> None:
+    tokenizer = trained._tokenizer
+    written = tokenizer.apply_chat_template(user("How can I sing?"), add_generation_prompt=True, tokenize=False)
+    said = completed(trained, [written, user("How can I sing?"), "How can I sing?"], GREEDY)
+    assert said[0] == said[1] == Completion("Gladly.")
+    assert said[2] != said[1]
+    assert dict(trained.log_likelihoods([(written, "Gladly.")])) == dict(trained.log_likelihoods([PAIR]))
+
+
+def test_the_chat_template_is_given_its_variables(trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = "{% if question %}{% set messages = [{'role': 'user', 'content': question}] %}{% endif %}"
+    monkeypatch.setattr(trained._tokenizer, "chat_template", template + trained._tokenizer.chat_template)
+    other = replace(GREEDY, chat_template_kwargs='{"question": "Wie kann ich singen?"}')
+    assert answers(trained, ["How can I sing?"], other)["How can I sing?"].text == "Sehr gerne!"
+    assert answers(trained, ["How can I sing?"])["How can I sing?"].text == "Gladly."
 
 
 def test_a_model_that_does_not_fit_the_memory_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

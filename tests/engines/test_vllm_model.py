@@ -21,8 +21,8 @@ class PlayedTokenizer:
 
     chat_template = "played"
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], **_: Any) -> str:
-        return " ".join(message["content"] for message in conversation)
+    def apply_chat_template(self, conversation: list[dict[str, str]], **variables: Any) -> str:
+        return " ".join([*(message["content"] for message in conversation), variables.get("risk", "")])
 
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
         return {"input_ids": [len(word) for word in text.split()]}
@@ -39,7 +39,8 @@ class PlayedLLM:
     def get_tokenizer(self) -> PlayedTokenizer:
         return PlayedTokenizer()
 
-    def generate(self, *_: Any, **__: Any) -> list[Any]:
+    def generate(self, prompts: list[Any], *_: Any, **__: Any) -> list[Any]:
+        self.asked = prompts
         raise self.error
 
 
@@ -90,6 +91,15 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
         "models/base: not enough memory to answer; lower vllm.memory_fraction in machines/ (what it needs while it answers lies "
         "outside that share of a GPU), and see that nothing else computes there"
     )
+
+
+def test_raw_prompts_pass_by_the_template_and_conversations_get_its_variables(played: dict[str, Exception]) -> None:
+    played["error"] = RuntimeError("asked")
+    model = VllmModel(VllmSettings(Path("models/base"), "bfloat16"))
+    told = Sampling(8, chat_template_kwargs='{"risk": "harm"}')
+    with pytest.raises(RuntimeError, match="asked"):
+        model.complete(VllmRequest(["a raw prompt", user("a question")], told, None))
+    assert model._llm.asked == [{"prompt_token_ids": [1, 3, 6]}, {"prompt_token_ids": [1, 8, 4]}]
 
 
 def test_another_fault_of_vllm_s_keeps_its_own_words(played: dict[str, Exception]) -> None:

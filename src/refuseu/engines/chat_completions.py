@@ -1,16 +1,16 @@
-"""The format of OpenAI's ``POST /chat/completions``, which hosted models, vLLM 0.32 and other servers speak.
+"""The formats of OpenAI's ``POST /chat/completions`` and ``POST /completions``, which hosted models, vLLM 0.32 and others speak.
 
-https://platform.openai.com/docs/api-reference/chat, and ``vllm/entrypoints/openai/chat_completion/protocol.py``.
+A conversation goes to the first, a raw prompt to the second. https://platform.openai.com/docs/api-reference/chat, and below
+``vllm/entrypoints/openai/`` the files ``chat_completion/protocol.py`` and ``completion/protocol.py``.
 """
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
+from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
 
 TOP = 20
 """Tokens whose probability a server tells at most: OpenAI's limit, and vLLM's unless started with ``--max-logprobs``."""
@@ -19,6 +19,10 @@ FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "content_filter": Fini
 
 class MalformedError(ValueError):
     """The server's answer lacks what was asked for; the text says what, and nothing of the answer."""
+
+
+Likelihoods = dict[str, float]
+"""Natural-log probability of each of the likeliest tokens at one place, by the token's text."""
 
 
 class _Token(BaseModel):
@@ -30,8 +34,18 @@ class _Place(BaseModel):
     top_logprobs: list[_Token]
 
 
-class _Logprobs(BaseModel):
+class _ChatLogprobs(BaseModel):
     content: list[_Place] | None = None
+
+    def first(self) -> Likelihoods | None:
+        return {each.token: each.logprob for each in self.content[0].top_logprobs} if self.content else None
+
+
+class _TextLogprobs(BaseModel):
+    top_logprobs: list[Likelihoods | None] | None = None
+
+    def first(self) -> Likelihoods | None:
+        return self.top_logprobs[0] if self.top_logprobs else None
 
 
 class _Message(BaseModel):
@@ -42,65 +56,86 @@ class _Message(BaseModel):
 
 class _Choice(BaseModel):
     finish_reason: Literal["stop", "length", "content_filter"]
+
+
+class _ChatChoice(_Choice):
     message: _Message
-    logprobs: _Logprobs | None = None
+    logprobs: _ChatLogprobs | None = None
 
 
-class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
+class _TextChoice(_Choice):
+    text: str
+    logprobs: _TextLogprobs | None = None
+
+    @property
+    def message(self) -> _Message:
+        return _Message(content=self.text)
 
 
-def request_body(model: str, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
+class _Chat(BaseModel):
+    choices: list[_ChatChoice] = Field(min_length=1)
+
+
+class _Text(BaseModel):
+    choices: list[_TextChoice] = Field(min_length=1)
+
+
+def endpoint(prompt: Prompt) -> str:
+    """Where a prompt is sent to, below the server's base URL."""
+    return "/completions" if isinstance(prompt, str) else "/chat/completions"
+
+
+def request_body(model: str, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
     """What is sent; all of it decides the answer, and nothing is left to the server's own defaults that can be said.
 
-    ``max_completion_tokens`` is the name that OpenAI's newer models insist on.
+    ``max_completion_tokens`` is the name that OpenAI's newer models insist on; ``add_special_tokens`` and
+    ``chat_template_kwargs`` are vLLM's.
     """
     body: dict[str, Any] = {
         "model": model,
-        "messages": conversation,
-        "max_completion_tokens": sampling.max_new_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": row_seed(conversation, sampling),
+        "seed": row_seed(prompt, sampling),
     }
-    if sampling.first_tokens:
-        body |= {"logprobs": True, "top_logprobs": TOP}
+    if isinstance(prompt, str):
+        body |= {"prompt": prompt, "max_tokens": sampling.max_new_tokens, "add_special_tokens": False}
+        body |= {"logprobs": TOP} if sampling.first_tokens else {}
+    else:
+        body |= {"messages": prompt, "max_completion_tokens": sampling.max_new_tokens}
+        body |= {"logprobs": True, "top_logprobs": TOP} if sampling.first_tokens else {}
+        if sampling.chat_template_kwargs is not None:
+            body["chat_template_kwargs"] = json.loads(sampling.chat_template_kwargs)
     if sampling.schema is not None:
         schema = {"name": "answer", "strict": True, "schema": json.loads(sampling.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
 
 
-def read_completion(content: bytes, sampling: Sampling) -> Completion:
-    """The completion in the body of an answer.
+def read_completion(content: bytes, prompt: Prompt, sampling: Sampling) -> Completion:
+    """The completion in the body of an answer to ``prompt``.
 
     Raises:
-        MalformedError: for a body that is no chat completion, or lacks the probabilities that were asked for.
+        MalformedError: for a body that is no completion, or lacks the probabilities that were asked for.
     """
+    kind = _Text if isinstance(prompt, str) else _Chat
     try:
-        choice = _Answer.model_validate_json(content).choices[0]
+        choice = kind.model_validate_json(content).choices[0]
     except ValueError:
-        raise MalformedError("the answer is no chat completion") from None
+        raise MalformedError("the answer is no completion") from None
     finish = FINISHES[choice.finish_reason]
     if choice.message.refusal or finish is Finish.DECLINED:
         return Completion("", Finish.DECLINED)
     text = (choice.message.content or "").strip()
-    return Completion(text, finish, _first_probabilities(choice.logprobs, sampling.first_tokens))
-
-
-def _first_probabilities(logprobs: _Logprobs | None, words: Sequence[str]) -> tuple[float, ...]:
-    if not words:
-        return ()
-    if logprobs is None or not logprobs.content:
+    top = choice.logprobs.first() if choice.logprobs else None
+    if sampling.first_tokens and not top:
         raise MalformedError("the answer has no probabilities of tokens")
-    top = logprobs.content[0].top_logprobs
-    return tuple(_probability(word, top) for word in words)
+    return Completion(text, finish, tuple(_probability(word, top or {}) for word in sampling.first_tokens))
 
 
-def _probability(word: str, top: Sequence[_Token]) -> float:
+def _probability(word: str, top: Likelihoods) -> float:
     """Of the longest of the ``top`` tokens that ``word`` begins with; 0 when there is none.
 
     Without the model's tokenizer this is the best guess at the first token of a word that is cut into several.
     """
-    beginnings = [each for each in top if each.token and word.startswith(each.token)]
-    return math.exp(max(beginnings, key=lambda each: len(each.token)).logprob) if beginnings else 0.0
+    beginnings = [token for token in top if token and word.startswith(token)]
+    return math.exp(top[max(beginnings, key=len)]) if beginnings else 0.0

@@ -22,6 +22,7 @@ NO_KEY = "a key is wanted ({status}); name the environment variable that holds i
 CODES = {
     "insufficient_quota": "the account has no credit left ({status}, insufficient_quota); top it up",
     "unsupported_parameter": "the model takes no {param} ({status}, unsupported_parameter); take another model",
+    "unknown_parameter": "the server knows no {param} ({status}, unknown_parameter); take another server or model",
     "unsupported_value": "the model takes no such {param} ({status}, unsupported_value); take another value or model",
 }
 """Likewise, by the error's ``code``."""

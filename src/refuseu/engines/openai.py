@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from refuseu.core.errors import UserError
-from refuseu.engines.chat_completions import MalformedError, read_completion, request_body
+from refuseu.engines.chat_completions import MalformedError, endpoint, read_completion, request_body
 from refuseu.engines.failures import Blame, Failure, outcome_of, report
-from refuseu.engines.protocol import Completion, Conversation, Sampling
+from refuseu.engines.protocol import Completion, Prompt, Sampling
 from refuseu.engines.unasked import UnaskedError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HOSTED = "https://api.openai.com/v1"
 PATIENCE = 20
 """Rows in a row that fail, each after all its retries, before the server is given up: it has other troubles than a row."""
+WITH_WEIGHTS = "give the model the engine vllm or transformers in profiles/"
 KEYLESS = "none"
 """Sent where no key is named: the client insists on one, and would take ``OPENAI_API_KEY`` to whatever server it asks."""
 
@@ -36,7 +37,10 @@ def served_identity(model: str) -> str:
 
 
 class OpenaiEngine:
-    """Asks a served model, up to ``concurrency`` conversations at once.
+    """Asks a served model, up to ``concurrency`` prompts at once.
+
+    Raw prompts and ``Sampling.chat_template_kwargs`` are for servers of your own, such as ``vllm serve``: OpenAI's own service
+    gives its models no raw prompts, and tells nothing of a chat template.
 
     Weights, revision, precision, chat template and batching of a served model are the server's business and cannot be
     seen from here, nor whether they change behind a name. So name a dated snapshot (``gpt-4o-mini-2024-07-18``), or serve
@@ -78,7 +82,7 @@ class OpenaiEngine:
         self._retries = retries
         self._timeout = timeout
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield (position, completion) as they get done, in any order.
 
         A probability in ``Completion.probabilities`` is 0 for a word that is not among the 20 likeliest, and a completion
@@ -87,46 +91,50 @@ class OpenaiEngine:
         Raises:
             UserError: at the end, naming the positions of the conversations without a completion, by reason. When no
                 further conversation can be asked either (a refused key, a server that is gone), those under way are still
-                yielded. Before anything is sent, for a prefix.
+                yielded. Before anything is sent, for a prefix, and for what OpenAI's own service does not take.
         """
-        if sampling.prefix:
-            raise UserError(
-                f"{self._model}: a served model cannot be made to begin its answer with a given text; "
-                "give the model the engine vllm or transformers in profiles/"
-            )
+        self._assert_taken(prompts, sampling)
         failures: dict[int, Failure] = {}
         done = 0
-        for position, outcome in driven(self._outcomes(conversations, sampling)):
+        for position, outcome in driven(self._outcomes(prompts, sampling)):
             if isinstance(outcome, Failure):
                 failures[position] = outcome
             else:
                 done += 1
                 yield position, outcome
         if failures:
-            told = report(failures, done, len(conversations))
+            told = report(failures, done, len(prompts))
             raise UnaskedError(f"{self._model} at {address(self._base_url)}: ", *told)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
         """Not to be had.
 
         Raises:
             UserError: always, since a chat server tells the likelihood of its own words alone.
         """
-        raise UserError(
-            f"{self._model}: a served model gives no log-likelihoods of given answers; "
-            "give the model the engine vllm or transformers in profiles/"
-        )
+        raise UserError(f"{self._model}: a served model gives no log-likelihoods of given answers; {WITH_WEIGHTS}")
 
-    async def _outcomes(
-        self, conversations: Sequence[Conversation], sampling: Sampling
-    ) -> AsyncGenerator[Outcome, None]:
-        waiting = iter(range(len(conversations)))
+    def _assert_taken(self, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+        if sampling.prefix:
+            raise UserError(
+                f"{self._model}: a served model cannot be made to begin its answer with a given text; {WITH_WEIGHTS}"
+            )
+        if urlsplit(self._base_url).hostname == urlsplit(HOSTED).hostname:
+            raw = any(isinstance(prompt, str) for prompt in prompts)
+            if raw or sampling.chat_template_kwargs is not None:
+                what = "raw prompts" if raw else "variables for a chat template (chat_template_kwargs)"
+                raise UserError(
+                    f"{self._model}: OpenAI's own service takes no {what}; {WITH_WEIGHTS}, or serve it by vLLM"
+                )
+
+    async def _outcomes(self, prompts: Sequence[Prompt], sampling: Sampling) -> AsyncGenerator[Outcome, None]:
+        waiting = iter(range(len(prompts)))
         running: set[asyncio.Task[Outcome]] = set()
         width, failed = 1, 0
         async with self._client() as client:
             while True:
                 for position in islice(waiting, width - len(running)):
-                    asking = self._ask(client, position, conversations[position], sampling)
+                    asking = self._ask(client, position, prompts[position], sampling)
                     running.add(asyncio.create_task(asking))
                 if not running:
                     return
@@ -140,17 +148,15 @@ class OpenaiEngine:
                     yield position, outcome
                 width = self._concurrency
 
-    async def _ask(
-        self, client: "AsyncOpenAI", position: int, conversation: Conversation, sampling: Sampling
-    ) -> Outcome:
+    async def _ask(self, client: "AsyncOpenAI", position: int, prompt: Prompt, sampling: Sampling) -> Outcome:
         from httpx2 import Response
         from openai import APIError
 
-        body = request_body(self._model, conversation, sampling)
+        body = request_body(self._model, prompt, sampling)
         try:
             # Not client.chat.completions: it takes an answer that lacks half its fields for a good one.
-            response = await client.post("/chat/completions", body=body, cast_to=Response)
-            return position, read_completion(response.content, sampling)
+            response = await client.post(endpoint(prompt), body=body, cast_to=Response)
+            return position, read_completion(response.content, prompt, sampling)
         except APIError as error:
             return position, outcome_of(error, self._key_name)
         except MalformedError as error:

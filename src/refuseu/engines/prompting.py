@@ -1,19 +1,23 @@
-"""How a conversation becomes the token ids that a model is asked with, the same for every engine that holds a tokenizer."""
+"""How a prompt becomes the token ids that a model is asked with, the same for every engine that holds a tokenizer."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Conversation
+from refuseu.engines.protocol import Conversation, Prompt, Sampling, user
 from refuseu.engines.unasked import UnaskedError
 
 REFUSED = "the chat template refuses them"
 REFUSED_OR_LONG = f"{REFUSED}, or they are too long with their answers"
-"""Why conversations cannot be asked, and why answers to them cannot be scored."""
+"""Why prompts cannot be asked, and why answers to them cannot be scored."""
+WAY_OUT = "'dvc checkout' brings the last good one back"
+PLAIN = Sampling(max_new_tokens=0)
+"""Nothing is put before the answer, and nothing is given to the template."""
 
 
-def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int]:
-    """The conversation in the model's own chat template, and what the answer is made to begin with.
+def prompt_tokens(tokenizer: Any, prompt: Prompt, sampling: Sampling = PLAIN) -> list[int]:
+    """A raw prompt, or a conversation in the model's own chat template, and what the answer is made to begin with.
 
     The prefix is encoded by itself, as if the model had just written it: together with the template's last line break it could
     become another token.
@@ -21,18 +25,48 @@ def prompt_tokens(tokenizer: Any, conversation: Conversation, prefix: str = "") 
     Raises:
         jinja2.TemplateError: for a conversation that the template refuses, such as two user turns in a row.
     """
-    text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-    return text_tokens(tokenizer, text) + text_tokens(tokenizer, prefix)
+    text = prompt if isinstance(prompt, str) else _templated(tokenizer, prompt, sampling)
+    return text_tokens(tokenizer, text) + text_tokens(tokenizer, sampling.prefix)
 
 
-def prompt_if_any(tokenizer: Any, conversation: Conversation, prefix: str = "") -> list[int] | None:
-    """``prompt_tokens``; ``None`` for a conversation that the template refuses."""
+def prompts_tokens(
+    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling = PLAIN
+) -> list[list[int] | None]:
+    """``prompt_tokens`` of each; ``None`` for a conversation that the template refuses.
+
+    Raises:
+        UserError: when there are conversations, and the tokenizer of ``model`` has no chat template that can be used.
+    """
     from jinja2 import TemplateError
 
+    def tokens(prompt: Prompt) -> list[int] | None:
+        try:
+            return prompt_tokens(tokenizer, prompt, sampling)
+        except TemplateError:
+            return None
+
+    if not all(isinstance(prompt, str) for prompt in prompts):
+        _assert_template(tokenizer, model, sampling)
+    return [tokens(prompt) for prompt in prompts]
+
+
+def _templated(tokenizer: Any, conversation: Conversation, sampling: Sampling) -> str:
+    variables = json.loads(sampling.chat_template_kwargs or "{}")
+    options = {"add_generation_prompt": True, **variables, "tokenize": False}
+    text: str = tokenizer.apply_chat_template(conversation, **options)
+    return text
+
+
+def _assert_template(tokenizer: Any, model: object, sampling: Sampling) -> None:
+    """Fail where not even the simplest question can be asked."""
+    from jinja2 import TemplateError
+
+    if tokenizer.chat_template is None:
+        raise UserError(f"{model}: the tokenizer has no chat template (chat_template.jinja); add it, or {WAY_OUT}")
     try:
-        return prompt_tokens(tokenizer, conversation, prefix)
-    except TemplateError:
-        return None
+        _templated(tokenizer, user("?"), sampling)
+    except TemplateError as error:
+        raise UserError(f"{model}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}") from None
 
 
 def assert_asked(model: object, left: Sequence[int], why: str) -> None:

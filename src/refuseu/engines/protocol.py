@@ -1,4 +1,4 @@
-"""What every engine offers, whatever runs below it: conversations in, completions out."""
+"""What every engine offers, whatever runs below it: prompts in, completions out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,12 @@ from typing import Protocol
 Message = dict[str, str]
 """``role`` and ``content``, as chat templates take it."""
 Conversation = list[Message]
+Prompt = Conversation | str
+"""What a model is asked: a conversation, which the model's chat template writes out, or a raw prompt.
+
+A raw prompt is tokenised as it stands, without the chat template and without special tokens around it; special tokens that are
+written in its text are recognised. So guards without a template of their own are asked, as WildGuard is.
+"""
 
 
 class Finish(StrEnum):
@@ -20,7 +26,7 @@ class Finish(StrEnum):
     LENGTH = "length"
     """It was cut at ``max_new_tokens``."""
     TOO_LONG = "too long"
-    """The conversation does not fit into the model, so nothing was generated."""
+    """The prompt does not fit into the model, so nothing was generated."""
     DECLINED = "declined"
     """The service in front of the model gave no answer: a filter, or a refusal of its own kind."""
 
@@ -35,18 +41,20 @@ class Sampling:
     top_p: float = 1.0
     """Share (0-1) of the probability that tokens are drawn from; 1 leaves none out."""
     seed: int = 0
-    """Each conversation draws by itself, from ``row_seed``, so it does not matter which others are asked with it."""
+    """Each prompt draws by itself, from ``row_seed``, so it does not matter which others are asked with it."""
     prefix: str = ""
     """What the completion is made to begin with; it is not part of the completion's text."""
     first_tokens: tuple[str, ...] = ()
     """Words whose probability as the next token is asked for; a word of several tokens counts by its first."""
     schema: str | None = None
     """A JSON schema, as text, that the completion should follow; engines that can, force it."""
+    chat_template_kwargs: str | None = None
+    """A JSON object, as text, whose entries the chat template gets as variables; a raw prompt has no template."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model made of one conversation."""
+    """What a model made of one prompt."""
 
     text: str
     """Without special tokens and surrounding white space."""
@@ -62,14 +70,14 @@ class Engine(Protocol):
     def identity(self) -> str:
         """All that decides what the model says, in one text; known before the model is loaded."""
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         """Yield (position, completion) as they get done, in any order.
 
         Raises:
-            UserError: at the end, after all others were yielded, naming the conversations that could not be asked.
+            UserError: at the end, after all others were yielded, naming the prompts that could not be asked.
         """
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
         """Yield (position, natural-log likelihood of the continuation as the answer, summed over its tokens)."""
 
 
@@ -88,15 +96,15 @@ def user(text: str) -> Conversation:
     return [{"role": "user", "content": text}]
 
 
-def row_seed(conversation: Conversation, sampling: Sampling) -> int:
-    """The seed (below 2**31) that one conversation is drawn with: it follows from the conversation and ``sampling.seed``."""
-    return int.from_bytes(sha256(repr((sampling.seed, conversation)).encode()).digest()[:4], "big") >> 1
+def row_seed(prompt: Prompt, sampling: Sampling) -> int:
+    """The seed (below 2**31) that one prompt is drawn with: it follows from the prompt and ``sampling.seed``."""
+    return int.from_bytes(sha256(repr((sampling.seed, prompt)).encode()).digest()[:4], "big") >> 1
 
 
-def completed(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
-    """One completion a conversation, in order."""
-    done = dict(engine.complete(conversations, sampling))
-    return [done[position] for position in range(len(conversations))]
+def completed(engine: Engine, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
+    """One completion a prompt, in order."""
+    done = dict(engine.complete(prompts, sampling))
+    return [done[position] for position in range(len(prompts))]
 
 
 def asked_alone(engine: Engine, texts: Sequence[str], sampling: Sampling) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling
+from refuseu.engines.protocol import Completion, Engine, LoadedEngine, Prompt, Sampling
 from refuseu.engines.unasked import Piece, UnaskedError
 
 Item = TypeVar("Item")
@@ -69,11 +69,11 @@ class RayEngine:
         view.identity, view._adapter = identity, (folder.absolute(), identity)
         return view
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         adapter = self._adapter
-        return self._asked(conversations, lambda worker, batch: worker.complete.remote(adapter, batch, sampling))
+        return self._asked(prompts, lambda worker, batch: worker.complete.remote(adapter, batch, sampling))
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         adapter = self._adapter
         return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(adapter, batch))
 
@@ -127,13 +127,13 @@ class Worker:
         return ""
 
     def complete(
-        self, adapter: Adapter | None, rows: list[tuple[int, Conversation]], sampling: Sampling
+        self, adapter: Adapter | None, rows: list[tuple[int, Prompt]], sampling: Sampling
     ) -> tuple[list[Row], Sentence]:
         """What is done, and the sentence of the user error it ended in, if any."""
         return _collected(rows, lambda asked: self._adapted(adapter).complete(asked, sampling))
 
     def log_likelihoods(
-        self, adapter: Adapter | None, rows: list[tuple[int, tuple[Conversation, str]]]
+        self, adapter: Adapter | None, rows: list[tuple[int, tuple[Prompt, str]]]
     ) -> tuple[list[Row], Sentence]:
         return _collected(rows, lambda asked: self._adapted(adapter).log_likelihoods(asked))
 

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from refuseu.core.progress import track
-from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling
+from refuseu.engines.protocol import Completion, Engine, Finish, Prompt, Sampling
 from refuseu.engines.unasked import UnaskedError
 from refuseu.store.rows import Store, row_key
 
@@ -31,19 +31,19 @@ class StoredEngine:
         self._store = store
         self._progress = progress
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        drawn = asdict(sampling)
-        keys = [self._key(messages=conversation, sampling=drawn) for conversation in conversations]
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        drawn = _deciding(sampling)
+        keys = [self._key(prompt, sampling=drawn) for prompt in prompts]
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
-            done = self._engine().complete([conversations[position] for position in missing], sampling)
+            done = self._engine().complete([prompts[position] for position in missing], sampling)
             for position, completion in self._placed(done, missing):
                 yield position, _written(completion)
 
         return enumerate(map(_read, self._store.complete(keys, work)))
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
-        keys = [self._key(messages=conversation, continuation=text) for conversation, text in pairs]
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
+        keys = [self._key(prompt, continuation=text) for prompt, text in pairs]
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
             done = self._engine().log_likelihoods([pairs[position] for position in missing])
@@ -61,8 +61,17 @@ class StoredEngine:
         except UnaskedError as error:
             raise error.at(missing) from None
 
-    def _key(self, **asked: object) -> str:
-        return row_key(version=VERSION, model=self.identity, **asked)
+    def _key(self, prompt: Prompt, **asked: object) -> str:
+        kind = "raw" if isinstance(prompt, str) else "messages"
+        return row_key(version=VERSION, model=self.identity, **{kind: prompt}, **asked)
+
+
+def _deciding(sampling: Sampling) -> dict[str, Any]:
+    """The settings that go into a key; what came later stays out where it is not set, so that rows of before are found."""
+    drawn = asdict(sampling)
+    if drawn["chat_template_kwargs"] is None:
+        del drawn["chat_template_kwargs"]
+    return drawn
 
 
 def _written(completion: Completion) -> str:

@@ -11,27 +11,24 @@ from refuseu.core.errors import UserError
 from refuseu.engines.prompting import (
     REFUSED,
     REFUSED_OR_LONG,
+    WAY_OUT,
     assert_asked,
     first_tokens,
-    prompt_if_any,
-    prompt_tokens,
+    prompts_tokens,
     text_tokens,
 )
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed, user
+from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
 from refuseu.weights.reference import ModelReference, readable
 
 if TYPE_CHECKING:
     import torch
 
-NEEDED = {"chat_template": "chat template (chat_template.jinja)", "pad_token": "padding token (tokenizer_config.json)"}
-"""What a tokenizer may lack though it can be loaded, by transformers' name."""
 NO_MEMORY = ("allocate", "out of memory")
 """How PyTorch says that memory ran out."""
-WAY_OUT = "'dvc checkout' brings the last good one back"
 
 
 class TransformersEngine:
-    """Batched generation, longest conversations first, so that a batch pads little.
+    """Batched generation, longest prompts first, so that a batch pads little.
 
     In float64 a padded batch of another shape rounds far below any gap between two logits, so an answer does not depend on
     which other rows were in its batch (a full, a partial or no row store give the same bytes). A schema is not forced: who
@@ -49,7 +46,7 @@ class TransformersEngine:
         """``reference`` is a model on this machine.
 
         Raises:
-            UserError: for a model that cannot be read, or whose tokenizer cannot be asked a question.
+            UserError: for a model that cannot be read, or whose tokenizer has no padding token.
         """
         import torch
 
@@ -65,7 +62,10 @@ class TransformersEngine:
         ):
             self._tokenizer = _tokenizer(reference)
             self._model = _model(reference, getattr(torch, dtype), device)
-        self._check_tokenizer()
+        if self._tokenizer.pad_token is None:
+            raise UserError(
+                f"{self._name}: the tokenizer has no padding token (tokenizer_config.json); add it, or {WAY_OUT}"
+            )
 
     def adapted(self, folder: Path, identity: str) -> Self:
         """
@@ -88,27 +88,26 @@ class TransformersEngine:
         # PyTorch keeps a GPU's memory for itself, and the next model may be another process's.
         torch.cuda.empty_cache()
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         firsts = first_tokens(self._tokenizer, sampling.first_tokens)
-        prompts = [prompt_if_any(self._tokenizer, conversation, sampling.prefix) for conversation in conversations]
-        limit = self._limit
-        fitting = {place: prompt for place, prompt in enumerate(prompts) if prompt and len(prompt) < limit}
-        for position, prompt in enumerate(prompts):
-            if prompt is not None and position not in fitting:
+        ids, limit = prompts_tokens(self._tokenizer, self._name, prompts, sampling), self._limit
+        fitting = {place: row for place, row in enumerate(ids) if row and len(row) < limit}
+        for position, row in enumerate(ids):
+            if row is not None and position not in fitting:
                 yield position, Completion("", Finish.TOO_LONG)
-        lengths = {position: len(prompt) for position, prompt in fitting.items()}
+        lengths = {position: len(row) for position, row in fitting.items()}
         for most, alike in _by_room(lengths, limit, sampling.max_new_tokens).items():
             for positions in self._batches(alike):
-                seeds = [row_seed(conversations[position], sampling) for position in positions]
+                seeds = [row_seed(prompts[position], sampling) for position in positions]
                 rows = [fitting[position] for position in positions]
                 done = self._generate(rows, seeds, replace(sampling, max_new_tokens=most), firsts)
                 yield from zip(positions, done, strict=True)
-        assert_asked(self._name, [place for place, prompt in enumerate(prompts) if prompt is None], REFUSED)
+        assert_asked(self._name, [place for place, row in enumerate(ids) if row is None], REFUSED)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
         import torch
 
-        prompts = [prompt_if_any(self._tokenizer, conversation) for conversation, _ in pairs]
+        prompts = prompts_tokens(self._tokenizer, self._name, [prompt for prompt, _ in pairs])
         answers, limit = [text_tokens(self._tokenizer, text) for _, text in pairs], self._limit
         rows = {
             index: prompt + answer
@@ -156,20 +155,6 @@ class TransformersEngine:
         named = self._model.generation_config.eos_token_id
         others = named if isinstance(named, list) else [named] if named is not None else []
         return list(dict.fromkeys([self._tokenizer.eos_token_id, *others]))
-
-    def _check_tokenizer(self) -> None:
-        """Before anything is asked: can it write a question, and bring questions to one length."""
-        from jinja2 import TemplateError
-
-        for name, words in NEEDED.items():
-            if getattr(self._tokenizer, name) is None:
-                raise UserError(f"{self._name}: the tokenizer has no {words}; add it, or {WAY_OUT}")
-        try:
-            prompt_tokens(self._tokenizer, user("?"))
-        except TemplateError as error:
-            raise UserError(
-                f"{self._name}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}"
-            ) from None
 
     def _padded(self, rows: list[list[int]]) -> Any:
         return self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from refuseu.core.errors import UserError
 from refuseu.engines.child import Child
 from refuseu.engines.prompting import REFUSED, REFUSED_OR_LONG, assert_asked
-from refuseu.engines.protocol import Completion, Conversation, Sampling
+from refuseu.engines.protocol import Completion, Prompt, Sampling
 from refuseu.engines.vllm_model import Scored, VllmModel, VllmRequest, VllmSettings
 
 Item = TypeVar("Item")
@@ -48,11 +48,11 @@ class VllmEngine:
         view._adapter = folder
         return view
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        chunks = [VllmRequest(chunk, sampling, self._adapter) for chunk in self._chunks(conversations)]
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        chunks = [VllmRequest(chunk, sampling, self._adapter) for chunk in self._chunks(prompts)]
         return self._answered(VllmModel.complete, chunks, REFUSED)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterator[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         chunks = [Scored(chunk, self._adapter) for chunk in self._chunks(pairs)]
         return self._answered(VllmModel.score, chunks, REFUSED_OR_LONG)
 

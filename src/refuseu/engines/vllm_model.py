@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import first_tokens, prompt_if_any, text_tokens
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, row_seed
+from refuseu.engines.prompting import first_tokens, prompts_tokens, text_tokens
+from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
 from refuseu.engines.transformers import enough_memory
 
 ENVIRONMENT = {
@@ -52,9 +52,9 @@ class VllmSettings:
 
 @dataclass(frozen=True)
 class VllmRequest:
-    """Conversations that are asked in one call."""
+    """Prompts that are asked in one call."""
 
-    conversations: Sequence[Conversation]
+    prompts: Sequence[Prompt]
     sampling: Sampling
     adapter: Path | None
 
@@ -63,7 +63,7 @@ class VllmRequest:
 class Scored:
     """Answers whose likelihoods are asked for in one call."""
 
-    pairs: Sequence[tuple[Conversation, str]]
+    pairs: Sequence[tuple[Prompt, str]]
     adapter: Path | None
 
 
@@ -81,19 +81,17 @@ class VllmModel:
             self._llm = _load(settings)
         self._source = settings.source
         self._tokenizer: Any = self._llm.get_tokenizer()
-        if self._tokenizer.chat_template is None:
-            raise UserError(f"{settings.source}: the tokenizer has no chat template (chat_template.jinja); add it")
         self._limit: int = self._llm.model_config.max_model_len
         self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(settings.adapters, 1)}
 
     def complete(self, asked: VllmRequest) -> list[Completion | None]:
-        """One completion a conversation, in order."""
+        """One completion a prompt, in order."""
         sampling, firsts = asked.sampling, first_tokens(self._tokenizer, asked.sampling.first_tokens)
-        prompts = [self._prompt(conversation, sampling.prefix) for conversation in asked.conversations]
+        prompts = prompts_tokens(self._tokenizer, self._source, asked.prompts, sampling)
         done = [None if prompt is None else Completion("", Finish.TOO_LONG) for prompt in prompts]
         fitting = {position: prompt for position, prompt in enumerate(prompts) if prompt and len(prompt) < self._limit}
         parameters = [
-            _parameters(asked.conversations[position], sampling, firsts, self._limit - len(prompt))
+            _parameters(asked.prompts[position], sampling, firsts, self._limit - len(prompt))
             for position, prompt in fitting.items()
         ]
         outputs = self._generate(list(fitting.values()), parameters, asked.adapter)
@@ -103,7 +101,7 @@ class VllmModel:
 
     def score(self, scored: Scored) -> list[float | None]:
         """The natural-log likelihood of each answer, in order; None also where both together are too long."""
-        prompts = [self._prompt(conversation) for conversation, _ in scored.pairs]
+        prompts = prompts_tokens(self._tokenizer, self._source, [prompt for prompt, _ in scored.pairs])
         answers = [text_tokens(self._tokenizer, text) for _, text in scored.pairs]
         done: list[float | None] = [None] * len(prompts)
         rows = {
@@ -118,9 +116,6 @@ class VllmModel:
             steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
             done[position] = math.fsum(step[token].logprob for token, step in steps)
         return done
-
-    def _prompt(self, conversation: Conversation, prefix: str = "") -> list[int] | None:
-        return prompt_if_any(self._tokenizer, conversation, prefix)
 
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
         if not prompts:
@@ -219,7 +214,7 @@ def _modules(folder: Path) -> set[str]:
         return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights.keys()}  # noqa: SIM118
 
 
-def _parameters(conversation: Conversation, sampling: Sampling, firsts: list[int], room: int) -> Any:
+def _parameters(prompt: Prompt, sampling: Sampling, firsts: list[int], room: int) -> Any:
     """All of it in words: vLLM has defaults of its own, 16 tokens among them."""
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
@@ -236,7 +231,7 @@ def _parameters(conversation: Conversation, sampling: Sampling, firsts: list[int
         frequency_penalty=0.0,
         repetition_penalty=1.0,
         # A generator for each row costs time; a greedy answer needs none.
-        seed=row_seed(conversation, sampling) if sampling.temperature else None,
+        seed=row_seed(prompt, sampling) if sampling.temperature else None,
         logprob_token_ids=firsts or None,
         structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
         detokenize=False,
