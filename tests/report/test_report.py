@@ -183,10 +183,10 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
         "Averages over languages (%; fluency 1-5)",
         "",
         "model               consistency   LPR  undecided  over-refusal  knowledge  fluency  unparsed",
-        "------------------  -----------  ----  ---------  ------------  ---------  -------  ----",
-        "base                       98.8  81.2        0.5           0.0       66.7        –   1.0",
-        "balanced                   98.8  81.2        0.5           4.0       66.7        –   1.0",
-        "balanced-no-benign         98.8  81.2        0.5          55.5       66.7        –   1.0",
+        "------------------  -----------  ----  ---------  ------------  ---------  -------  --------",
+        "base                       98.8  81.2        0.5           0.0       66.7        –       1.0",
+        "balanced                   98.8  81.2        0.5           4.0       66.7        –       1.0",
+        "balanced-no-benign         98.8  81.2        0.5          55.5       66.7        –       1.0",
     ]
 
 
