@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,42 @@ stages:
 """
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_follow_githubs_schema(path: Path) -> None:
-    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(path)]
+SCHEMAS = {
+    "vendor.github-workflows": "workflows/*.yaml",
+    "vendor.github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "vendor.github-issue-config": "ISSUE_TEMPLATE/config.yml",
+    "vendor.dependabot": "dependabot.yml",
+    "vendor.citation-file-format": "../CITATION.cff",
+}
+"""The schema of each kind of file that GitHub reads."""
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_what_github_reads_follows_its_schema(schema: str) -> None:
+    paths = [str(path) for path in (ROOT / ".github").glob(SCHEMAS[schema])]
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", schema, *paths]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert paths and checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_and_say_their_version(path: Path) -> None:
+    used = re.findall(r"uses: (.*)", path.read_text())
+    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each) for each in used)
+
+
+def test_pull_requests_of_forks_are_tested_without_any_secret() -> None:
+    text = (ROOT / ".github/workflows/tests.yaml").read_text()
+    workflow = yaml.load(text, yaml.BaseLoader)
+    assert "pull_request" in workflow["on"] and "pull_request_target" not in workflow["on"]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+
+
+def test_one_version_is_named_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert re.search(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version  # type: ignore[index]
 
 
 def test_least_permissions_and_keys_from_secrets_alone() -> None:
