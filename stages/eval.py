@@ -18,7 +18,7 @@ from refuseu.eval.settings import EvalParameters
 from refuseu.eval.writing import write_results
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
-from refuseu.tables.known import question_values, read_known
+from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import PART
 
 

@@ -9,13 +9,13 @@ from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
-from refuseu.judges.registry import build_panel
+from refuseu.judges.panel import build_panel
+from refuseu.judges.settings import Resources
 from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pairs, sort_out, summary, verdict_rows
 from refuseu.label.settings import LabelParameters
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
-from refuseu.tables.batches import Batches
-from refuseu.tables.known import question_values, read_known
+from refuseu.tables.reading import Batches, question_values, read_known
 from refuseu.tables.schemas import PAIR, REJECTION
 from refuseu.tables.writing import write_batches, write_table
 from refuseu.text.identification import Identifier
@@ -36,7 +36,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     texts = Batches(pairs, PAIR, tuple(ITEMS.values()))
     answered = read_known(pairs, PAIR, named, without=ITEMS.values())
     engines = EngineFactory(parameters.models, load_machine(), Store(), "label", base)
-    panel = build_panel(parameters.label, books, engines, prompts, refusals)
+    panel = build_panel(parameters.label, Resources(lambda: books, engines.named, prompts, refusals))
 
     right_language = in_their_language(texts, Identifier(parameters.languages))
     judges = {

@@ -12,7 +12,7 @@ from refuseu.release.cards import dataset_card, model_card
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import tables, write_croissant, write_tables
 from refuseu.results.outputs import Evaluation, SplitAccount, expect, read
-from refuseu.tables.known import question_values, read_known
+from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import PART
 
 

@@ -17,10 +17,9 @@ from refuseu.respond.pairing import pair_up
 from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
-from refuseu.tables.accounting import account
-from refuseu.tables.known import question_values, read_known
+from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import PAIR, REJECTION, TRANSLATION
-from refuseu.tables.writing import write_table
+from refuseu.tables.writing import account, write_table
 
 
 @click.command(help=__doc__)

@@ -13,8 +13,7 @@ from refuseu.sources.published import PublishedSet
 from refuseu.split.settings import SplitParameters
 from refuseu.split.splitting import WRITTEN, mixes, split_up
 from refuseu.store.rows import Store
-from refuseu.tables.batches import Batches
-from refuseu.tables.known import read_known
+from refuseu.tables.reading import Batches, read_known
 from refuseu.tables.schemas import PAIR, PART
 from refuseu.tables.writing import write_batches
 

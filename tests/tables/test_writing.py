@@ -8,7 +8,7 @@ import pytest
 from refuseu.core.schema import Schema, read_table
 from refuseu.label.labelling import VERDICT
 from refuseu.tables.schemas import REJECTION
-from refuseu.tables.writing import write_batches, write_table
+from refuseu.tables.writing import account, write_batches, write_table
 
 ROWS = pd.DataFrame(
     {"reason": ["late", "č", "early"], "lang": ["en", "de", "de"], "question_id": ["b", "b", "a"], "extra": [1, 2, 3]}
@@ -76,3 +76,29 @@ def test_a_column_that_is_missing_is_named_and_nothing_is_written(tmp_path: Path
     with pytest.raises(KeyError, match="reason"):
         write_table(ROWS.drop(columns="reason"), tmp_path / "rows.parquet", REJECTION)
     assert list(tmp_path.iterdir()) == []
+
+
+KEPT = pd.DataFrame({"lang": ["en", "en", "de"]})
+REJECTED = pd.DataFrame({"lang": ["de", "de", "en"], "reason": ["too long", "empty", "too long"]})
+
+
+def test_the_books_add_up() -> None:
+    assert account(6, KEPT, REJECTED, ["en", "de", "lv"]) == {
+        "rows_in": 6,
+        "rows_out": 3,
+        "rejected": {"empty": 1, "too long": 2},
+        "rows_out_by_language": {"en": 2, "de": 1, "lv": 0},
+        "rejected_by_language": {"en": 1, "de": 2, "lv": 0},
+    }
+
+
+def test_nothing_rejected() -> None:
+    books = account(3, KEPT, REJECTED[:0], ["en", "de"])
+    assert books["rejected"] == {}
+    assert books["rejected_by_language"] == {"en": 0, "de": 0}
+
+
+@pytest.mark.parametrize("rows_in", [5, 7])
+def test_a_lost_row_is_an_error(rows_in: int) -> None:
+    with pytest.raises(ValueError, match=f"{rows_in} rows in, 3 kept and 3 rejected"):
+        account(rows_in, KEPT, REJECTED, ["en", "de"])

@@ -18,8 +18,8 @@ from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 from refuseu.experiment import Kind
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.label.settings import Label
-from refuseu.tables.accounting import account
-from refuseu.tables.batches import BATCH
+from refuseu.tables.reading import BATCH
+from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
 
 ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}

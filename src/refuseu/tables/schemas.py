@@ -1,4 +1,4 @@
-"""The tables that several stages read and write, from a question to the parts of the split."""
+"""Columns and types of the tables that several stages share, from the questions to the parts of the split."""
 
 import pyarrow as pa
 
@@ -9,10 +9,10 @@ QUESTION = Schema(
         "question_id": pa.string(),  # names the question in all its languages
         "lang": pa.string(),
         "kind": pa.string(),  # harmful | benign
-        "group_id": pa.string(),  # the harmful question; its benign twin and all translations share it
+        "group_id": pa.string(),  # question group: a harmful question, its benign twin and all their translations
         "category": pa.string(),
         "style": pa.string(),
-        "behavior_id": pa.string(),  # what is asked for, whatever the wording; null where nobody knows it
+        "behavior_id": pa.string(),  # the behavior that is asked for, in whatever wording; null where it is not known
         "text": pa.string(),
     },
     nullable=frozenset({"behavior_id"}),
@@ -21,29 +21,32 @@ QUESTION = Schema(
 
 ELITE = Schema(
     {**QUESTION.columns, "fitness": pa.float64(), "iteration": pa.int64()},
-    nullable=QUESTION.nullable | {"fitness", "iteration"},  # where no search found it
+    nullable=QUESTION.nullable | {"fitness", "iteration"},  # null for questions that no search found
 )
-"""A question as the search found it, in English."""
+"""A question in English, as the search found it."""
 
 TRANSLATION = Schema(
     {
         **QUESTION.columns,
         "lang_restricted": pa.string(),  # identified among the project's languages
-        "lang_free": pa.string(),  # identified among all languages the identifier knows
+        "lang_free": pa.string(),  # identified among all languages that the identifier knows
         "chrf": pa.float64(),  # of the back-translation, 0-100
     },
     nullable=QUESTION.nullable,
 )
-"""A question as it was brought into a language."""
+"""A question as it was translated into a language."""
 
 PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string()}, nullable=QUESTION.nullable)
-"""A question with its two answers."""
+"""A preference pair: a question with its chosen and its rejected answer."""
 
 PART = Schema(
-    {**PAIR.columns, "held_out": pa.bool_()},  # whether train never asks for this; null where behavior_id is
+    {
+        **PAIR.columns,
+        "held_out": pa.bool_(),
+    },  # whether no question of train asks for this behavior; null as behavior_id is
     nullable=PAIR.nullable | {"held_out"},
 )
 """A pair in one part of the split: train, dev or test."""
 
 REJECTION = Schema({"question_id": pa.string(), "lang": pa.string(), "reason": pa.string()})
-"""A row that a stage did not keep, and why."""
+"""A row that a stage did not keep, with the reason."""

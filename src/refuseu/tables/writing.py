@@ -1,11 +1,12 @@
-"""Tables as parquet, sorted by their keys.
+"""What a stage writes: its tables as parquet files, sorted by their keys, and the account of its rows.
 
-Nothing in a table depends on the clock, the host, the path or the order of work, so the same rows are the same bytes (under
-the locked pyarrow).
+Nothing in a table depends on the clock, the host, the path or the order of work. The same rows are therefore the same bytes
+(with the locked version of pyarrow).
 """
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +17,7 @@ from refuseu.core.schema import Schema
 
 
 def write_table(rows: pd.DataFrame, path: Path, schema: Schema) -> None:
-    """Write ``rows`` as parquet, sorted by the key of ``schema``, with exactly its columns.
+    """Write ``rows`` as parquet, sorted by the key of ``schema``, with exactly the columns of ``schema``.
 
     Raises:
         ValueError: when two rows share a key or a row lacks a value.
@@ -26,10 +27,10 @@ def write_table(rows: pd.DataFrame, path: Path, schema: Schema) -> None:
 
 
 def write_batches(batches: Iterable[pd.DataFrame], path: Path, schema: Schema) -> None:
-    """Write one table of which only a batch of rows is held at once; all keys of a batch come after those of the one before.
+    """Write one table a batch of rows at a time; all keys of a batch must be greater than those of the batch before.
 
     Raises:
-        ValueError: also when the batches are in another order.
+        ValueError: when two rows share a key, a row lacks a value, or the batches are in another order.
         KeyError: when a column is missing.
     """
     last: tuple[str, ...] = ()
@@ -56,3 +57,24 @@ def _ordered(rows: pd.DataFrame, path: Path, schema: Schema) -> pd.DataFrame:
     if gap:
         raise ValueError(f"{path}: {gap}")
     return ordered
+
+
+def account(rows_in: int, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]) -> dict[str, Any]:
+    """Account for the rows of a stage: every row that came in was kept, or was rejected for a reason.
+
+    Returns:
+        ``rows_in``, ``rows_out`` and ``rejected`` (rows by reason), and the rows that were kept and rejected by language.
+
+    Raises:
+        ValueError: when the rows kept and rejected are not as many as came in.
+    """
+    if rows_in != len(kept) + len(rejected):
+        raise ValueError(f"{rows_in} rows in, {len(kept)} kept and {len(rejected)} rejected")
+    reasons = rejected["reason"].value_counts().sort_index()
+    return {
+        "rows_in": rows_in,
+        "rows_out": len(kept),
+        "rejected": {str(reason): int(count) for reason, count in reasons.items()},
+        "rows_out_by_language": {lang: int((kept["lang"] == lang).sum()) for lang in languages},
+        "rejected_by_language": {lang: int((rejected["lang"] == lang).sum()) for lang in languages},
+    }
