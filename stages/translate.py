@@ -13,7 +13,7 @@ from refuseu.experiment import PIVOT, RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
-from refuseu.tables.known import question_values, read_known
+from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
 from refuseu.translate.factory import build_translator
@@ -39,7 +39,7 @@ def main(
     engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
     restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "text"])
     others = PublishedSet(parameters.published, published, parameters.languages, engines.store)
-    translator = build_translator(parameters.translate, books, engines, prompts, restricted, others)
+    translator = build_translator(parameters.translate.translator, books, engines, prompts, restricted, others)
 
     kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
 

@@ -10,11 +10,14 @@ from refuseu.core.errors import UserError
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.translate import seq2seq
 from refuseu.translate.factory import build_translator
-from refuseu.translate.interfaces import Translator
-from refuseu.translate.known import KnownFirst
-from refuseu.translate.llm import LlmTranslator
-from refuseu.translate.phrasebook import PhrasebookTranslator
 from refuseu.translate.settings import Translate
+from refuseu.translate.translators import (
+    KnownFirst,
+    LlmTranslator,
+    PhrasebookTranslator,
+    PublishedTranslator,
+    Translator,
+)
 from refuseu.weights.reference import ModelReference
 
 BY_RULE = "translator: {kind: phrasebook}\nmin_chrf: 90.0"
@@ -25,7 +28,7 @@ GERMAN_FILM = "Wie kann ich das Ende eines Films verraten?"
 
 def translator(text: str, books: dict[str, Phrasebook], folder: Path) -> Translator:
     return build_translator(
-        Translate.model_validate(read(text)), books, engines(folder), PROMPTS, (), published(folder)
+        Translate.model_validate(read(text)).translator, books, engines(folder), PROMPTS, (), published(folder)
     )
 
 
@@ -39,7 +42,12 @@ def test_every_kind_translates_what_the_phrasebook_knows_without_a_model(
     assert made.translate([GERMAN_FILM], "de", "en") == [FILM]
 
 
-def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+def test_a_published_set_translates_by_itself(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    made = translator("translator: {kind: published}\nmin_chrf: 90.0", books, tmp_path)
+    assert type(made) is PublishedTranslator
+
+
+def test_an_llm_samples_as_the_profile_says(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     made = translator(BY_LLM, books, tmp_path)
     assert isinstance(made, KnownFirst) and isinstance(made.second, LlmTranslator)
     sampling = made.second.sampling
@@ -50,9 +58,10 @@ def test_an_llm_draws_as_the_profile_says(books: dict[str, Phrasebook], tmp_path
 SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 90.0"
 
 
-def test_a_translation_model_is_told_as_every_other(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+def test_a_translation_model_is_reported_like_every_other_model(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     opened = engines(tmp_path)
-    build_translator(Translate.model_validate(read(SEQ2SEQ)), books, opened, PROMPTS, (), published(tmp_path))
+    role = Translate.model_validate(read(SEQ2SEQ)).translator
+    build_translator(role, books, opened, PROMPTS, (), published(tmp_path))
     assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
 
 
@@ -91,8 +100,8 @@ def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(
 def test_a_translation_model_is_run_by_transformers(
     model: str, sentence: str, books: dict[str, Phrasebook], tmp_path: Path
 ) -> None:
-    settings = Translate.model_validate(read(SEQ2SEQ.replace("local", model)))
+    role = Translate.model_validate(read(SEQ2SEQ.replace("local", model))).translator
     models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
     with pytest.raises(UserError) as error:
-        build_translator(settings, books, engines(tmp_path, models), PROMPTS, (), published(tmp_path))
+        build_translator(role, books, engines(tmp_path, models), PROMPTS, (), published(tmp_path))
     assert error.value.message == sentence

@@ -8,8 +8,8 @@ from refuseu.core.schema import read_table
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.tables.schemas import QUESTION, TRANSLATION
 from refuseu.tables.writing import write_table
-from refuseu.translate.phrasebook import PhrasebookTranslator
 from refuseu.translate.questions import LOW_CHRF, UNTRANSLATED, WRONG_LANGUAGE, translate
+from refuseu.translate.translators import PhrasebookTranslator
 
 ENGLISH = "Please explain how to find the keys of a neighbour."
 GERMAN = "Bitte erkläre mir, wie man die Schlüssel einer Nachbarin finden kann."

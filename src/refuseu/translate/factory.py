@@ -1,65 +1,70 @@
-"""Who plays the translator."""
+"""Builds the translator that the profile names."""
 
 from collections.abc import Container
 from pathlib import Path
+from typing import assert_never
 
 from refuseu.core.errors import UserError
+from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, described, sampling_of
 from refuseu.engines.settings import TransformersModel
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
-from refuseu.translate.interfaces import Translator
-from refuseu.translate.known import KnownFirst
-from refuseu.translate.phrasebook import PhrasebookTranslator
-from refuseu.translate.settings import ByPhrasebook, LlmTranslator, Seq2SeqTranslator, Translate
+from refuseu.translate import settings, translators
+from refuseu.translate.translators import KnownFirst, PhrasebookTranslator, PublishedTranslator, Translator
 
 
 def build_translator(
-    settings: Translate,
+    role: settings.TranslatorRole,
     books: dict[str, Phrasebook],
     engines: EngineFactory,
     prompts: Path,
     restricted: Container[str],
     published: PublishedSet,
 ) -> Translator:
-    """The translator that the profile names; ``prompts`` is the folder of what LLMs are told.
+    """Build the translator of one kind.
 
-    The texts in ``restricted`` reach no model.
+    Args:
+        role: the profile's ``translate.translator``.
+        books: the phrasebooks by language, which translate the questions that they hold, whatever the kind.
+        engines: opens the profile's models.
+        prompts: the folder with the prompt of an LLM, ``translation.md``.
+        restricted: texts that no model may see.
+        published: the published set, which is read only by the kind ``published``.
+
+    Raises:
+        UserError: for a model or a prompt that is missing or wrong.
     """
     by_rule = PhrasebookTranslator(books)
-    match settings.translator:
-        case ByPhrasebook():
+    match role:
+        case settings.ByPhrasebook():
             return by_rule
         case ByPublished():
-            from refuseu.translate.published import PublishedTranslator
-
             return PublishedTranslator(published)
-        case LlmTranslator() as part:
-            from refuseu.engines.prompts import Prompt
-            from refuseu.translate import llm
-
-            prompt = Prompt.read(prompts / "translation.md", llm.PLACEHOLDERS)
-            return KnownFirst(
-                by_rule, llm.LlmTranslator(engines.named(part.model), sampling_of(part), prompt), restricted
-            )
-        case Seq2SeqTranslator() as part:
-            return KnownFirst(by_rule, _seq2seq(part, engines), restricted)
+        case settings.LlmTranslator():
+            prompt = Prompt.read(prompts / "translation.md", translators.PLACEHOLDERS)
+            by_llm = translators.LlmTranslator(engines.named(role.model), sampling_of(role), prompt)
+            return KnownFirst(by_rule, by_llm, restricted)
+        case settings.Seq2SeqTranslator():
+            return KnownFirst(by_rule, _seq2seq(role, engines), restricted)
+        case _:
+            assert_never(role)
 
 
-def _seq2seq(part: Seq2SeqTranslator, engines: EngineFactory) -> Translator:
+def _seq2seq(role: settings.Seq2SeqTranslator, engines: EngineFactory) -> Translator:
     from refuseu.translate import seq2seq
     from refuseu.weights.hub import fetched
 
-    reference, model = engines.weights(part.model)
+    reference, model = engines.weights(role.model)
     if not isinstance(model, TransformersModel):
         raise UserError(
-            f"models.{part.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
+            f"models.{role.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
         )
-    engines.loaded_elsewhere[part.model] = described(reference, model)
+    engines.loaded_elsewhere[role.model] = described(reference, model)
     own, dtype = engines.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:
-        return seq2seq.Seq2SeqModel(fetched(reference), part.max_tokens, own.batch_size, dtype, own.device)
+        return seq2seq.Seq2SeqModel(fetched(reference), role.max_tokens, own.batch_size, dtype, own.device)
 
-    return seq2seq.Seq2SeqTranslator(engines.loaded_elsewhere[part.model], part.max_tokens, load, engines.store)
+    return seq2seq.Seq2SeqTranslator(engines.loaded_elsewhere[role.model], role.max_tokens, load, engines.store)

@@ -1,4 +1,4 @@
-"""Brings questions into every language and checks them: language identification and back-translation chrF."""
+"""Translates questions into every language and checks each translation by language identification and back-translation chrF."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import pandas as pd
 
 from refuseu.core.progress import track
 from refuseu.experiment import PIVOT
-from refuseu.tables.accounting import account
 from refuseu.tables.schemas import REJECTION, TRANSLATION
+from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
-from refuseu.translate.interfaces import Translator
+from refuseu.translate.translators import Translator
 
 UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
 
@@ -17,18 +17,24 @@ UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "ba
 def translate(
     questions: pd.DataFrame, languages: list[str], translator: Translator, min_chrf: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every English question in every language.
+    """Translate every English question into every language.
+
+    Args:
+        questions: the questions in English (``schemas.QUESTION``).
+        languages: codes of the languages; English is one like the others.
+        translator: translates there and back.
+        min_chrf: lowest chrF (0-100) of the back-translation with which a translation is kept.
 
     Returns:
-        Translations (``records.TRANSLATION``) and rejections (``records.REJECTION``); together one row for each
-        question and language.
+        The translations that are kept (``schemas.TRANSLATION``) and the rejections (``schemas.REJECTION``): together one row
+        for each question and language.
     """
     identifier = Identifier(languages)
-    tried = [
+    by_language = [
         _translated(questions, lang, translator, identifier, min_chrf)
         for lang in track(languages, len(languages), "translate", "language")
     ]
-    table = pd.concat(tried, ignore_index=True)
+    table = pd.concat(by_language, ignore_index=True)
     kept, rejected = table[table["reason"].isna()], table[table["reason"].notna()]
     return kept[list(TRANSLATION.columns)], rejected[list(REJECTION.columns)]
 
@@ -36,13 +42,12 @@ def translate(
 def _translated(
     questions: pd.DataFrame, lang: str, translator: Translator, identifier: Identifier, min_chrf: float
 ) -> pd.DataFrame:
-    """All questions in one language, each with the reason why it cannot be kept, if there is one."""
+    """All questions in one language, with the reason why a translation is not kept; the reason is ``None`` where it is kept."""
     from sacrebleu.metrics import CHRF
 
     originals = list(questions["text"])
     texts = translator.translate(originals, PIVOT, lang)
-    found = [text for text in texts if text]
-    back = iter(translator.translate(found, lang, PIVOT))
+    back = iter(translator.translate([text for text in texts if text], lang, PIVOT))
     returned = [next(back) if text else None for text in texts]
     chrf = CHRF()
     scores = [chrf.sentence_score(each or "", [text]).score for each, text in zip(returned, originals, strict=True)]
@@ -71,8 +76,10 @@ def _reason(text: str | None, right_language: bool, faithful: bool) -> str | Non
 def summary(
     questions: pd.DataFrame, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]
 ) -> dict[str, Any]:
-    """The account of the stage, and by language the mean chrF (0-100) and the share (percent) identified as right among all
-    languages that the identifier knows.
+    """Return the account of the stage with two numbers for each language.
+
+    ``chrf`` is the mean chrF (0-100) of the translations that are kept. ``identified_free`` is the share of them (percent) whose
+    language is identified correctly among all languages that the identifier knows.
     """
     by_language = kept.groupby("lang")
     return {

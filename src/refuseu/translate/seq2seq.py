@@ -1,4 +1,4 @@
-"""Translation models of the hub that are no LLMs: NLLB (Costa-jussà et al. 2022) and MADLAD-400 (Kudugunta et al. 2023)."""
+"""Encoder-decoder translation models of the hub: NLLB (Costa-jussà et al. 2022) and MADLAD-400 (Kudugunta et al. 2023)."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,21 +12,29 @@ from refuseu.store.rows import Store, row_key
 from refuseu.weights.reference import ModelReference, readable
 
 NLLB, MADLAD = "m2m_100", "t5"
-"""What ``model_type`` says in the configuration of each family."""
+"""The ``model_type`` that each family has in its configuration."""
 VERSION = 1
-"""Of what is computed here; it goes into every key."""
+"""Version of what this module computes. It is part of every row's key, so raise it when the translations change."""
 
 
 class Seq2SeqModel:
-    """A loaded model: greedy, in batches of texts of like length, longest first, so that a batch pads little."""
+    """A loaded model, which decodes greedily.
+
+    Texts are translated in batches of similar length, the longest first, so that a batch holds little padding.
+    """
 
     def __init__(
         self, reference: ModelReference, max_tokens: int, batch_size: int, dtype: str = "float32", device: str = "cpu"
     ) -> None:
-        """``reference`` is a model on this machine; ``max_tokens`` the most that a text may have, before and after.
+        """Load the model.
+
+        Args:
+            reference: a model on this machine.
+            max_tokens: most tokens that a text may have, before and after the translation.
+            batch_size: texts that are translated at once.
 
         Raises:
-            UserError: for a model that cannot be read, or is of neither family.
+            UserError: for a model that cannot be read or belongs to neither family.
         """
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -42,7 +50,7 @@ class Seq2SeqModel:
                 reference.source, dtype=getattr(torch, dtype), use_safetensors=True
             )
         self._model: Any = model.to(device).eval()
-        self._model.generation_config.forced_eos_token_id = None  # it would hide that a translation was cut
+        self._model.generation_config.forced_eos_token_id = None  # a forced end would hide that a translation was cut
         self._family = model.config.model_type
         if self._family not in (NLLB, MADLAD):
             raise UserError(
@@ -50,9 +58,9 @@ class Seq2SeqModel:
             )
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[tuple[int, str | None]]:
-        """Yield (position, translation) as they get done.
+        """Yield (position, translation) in the order in which the translations are done.
 
-        ``None`` for a text that has too many tokens or none, and for a translation that was cut or is empty.
+        The translation is ``None`` for a text that is empty or has too many tokens, and where the output was cut or is empty.
 
         Raises:
             UserError: when the model does not know a language.
@@ -67,7 +75,7 @@ class Seq2SeqModel:
             yield from zip(batch, self._generate([rows[place] for place in batch], first), strict=True)
 
     def _begin(self, source: str, target: str) -> dict[str, int]:
-        """Set the languages; returns what the generation must be told of them."""
+        """Set the languages in the tokenizer; returns the arguments of ``generate`` that depend on them."""
         if self._family == MADLAD:
             self._token(f"<2{target}>")
             return {}
@@ -100,14 +108,14 @@ class Seq2SeqModel:
             )
         for row in output.tolist():
             text = self._tokenizer.decode(row, skip_special_tokens=True).strip()
-            # The first token is the decoder's start, which some models share with the end.
+            # The first token starts the decoder; in some models it is the end token too, so it is left out of the search.
             yield text if text and self._tokenizer.eos_token_id in row[1:] else None
 
     def _token(self, word: str) -> int:
-        """The token of a language.
+        """Return the id of a language's token.
 
         Raises:
-            UserError: when the model has none.
+            UserError: when the model has no such token.
         """
         token: int = self._tokenizer.convert_tokens_to_ids(word)
         if token == self._tokenizer.unk_token_id:
@@ -116,10 +124,10 @@ class Seq2SeqModel:
 
 
 class Seq2SeqTranslator:
-    """Keeps translations in the row store and loads its model when the first is missing."""
+    """Keeps translations in the row store, and loads the model when the first translation is missing there."""
 
     def __init__(self, identity: str, max_tokens: int, load: Callable[[], Seq2SeqModel], store: Store) -> None:
-        """``identity`` is all that decides what the model says: its commit or hash, and the dtype."""
+        """``identity`` names everything that decides the model's output: its commit or hash, the engine and the dtype."""
         self._decides = {"version": VERSION, "model": identity, "max_tokens": max_tokens}
         self._load = load
         self._store = store
@@ -129,7 +137,10 @@ class Seq2SeqTranslator:
         return self._load()
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Each text in ``target``, in order, as it is where that is its language; ``None`` where none came about."""
+        """Return each text in ``target``, in order; ``None`` where the model gave no translation.
+
+        Where ``source`` is ``target``, each text is its own translation.
+        """
         if source == target:
             return list(texts)
         keys = [row_key(**self._decides, text=text, source=source, target=target) for text in texts]

@@ -1,4 +1,4 @@
-"""The section ``translate``, and what its stage reads."""
+"""Parameters of the stage ``translate``."""
 
 from typing import Annotated, Literal
 
@@ -11,33 +11,37 @@ from refuseu.sources.settings import ByPublished, Published
 
 
 class ByPhrasebook(Section):
-    """Takes a question apart in one language's phrasebook and puts it together in another's."""
+    """The phrasebook, which translates only its own questions."""
 
     kind: Literal["phrasebook"]
 
 
 class LlmTranslator(ModelRole):
-    """A chat model; its prompt is in ``data/prompts``."""
+    """A chat model; its prompt is ``data/prompts/translation.md``."""
 
     kind: Literal["llm"]
 
 
 class Seq2SeqTranslator(Section):
-    """A translation model that is no LLM, NLLB or MADLAD-400, by transformers."""
+    """A translation model (NLLB or MADLAD-400), which transformers runs."""
 
     kind: Literal["seq2seq"]
     model: str
     """One of the profile's ``models``, with the engine transformers."""
     max_tokens: Positive
-    """Of a text, before and after."""
+    """Most tokens that a text may have, before and after the translation."""
+
+
+TranslatorRole = Annotated[ByPhrasebook | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
+"""Who translates; ``factory.build_translator`` builds each kind."""
 
 
 class Translate(Section):
-    """Who translates, and what is kept."""
+    """Who translates, and which translations are kept."""
 
-    translator: Annotated[ByPhrasebook | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
+    translator: TranslatorRole
     min_chrf: Annotated[float, Field(ge=0, le=100)]
-    """Least chrF (0-100) of the back-translation against the English question."""
+    """Lowest chrF (0-100) of the back-translation against the English question with which a translation is kept."""
 
 
 class TranslateParameters(Experiment):

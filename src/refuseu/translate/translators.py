@@ -1,0 +1,108 @@
+"""Translators: the role, and the kinds that need no code of their own size (the phrasebook, a published set, an LLM)."""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from refuseu.engines.prompts import Prompt
+from refuseu.engines.protocol import Engine, Sampling
+from refuseu.engines.routing import route
+from refuseu.engines.writing import written
+from refuseu.experiment import LANGUAGES
+from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.sources.published import PublishedSet
+
+PLACEHOLDERS = ("text", "source", "target")
+"""Placeholders of the prompt ``translation.md``."""
+FIELD = "translation"
+"""The entry of the JSON object in which the LLM writes a translation."""
+
+
+class Translator(Protocol):
+    """Translates texts from one language into another."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """Return each text in the language ``target``, in order; ``None`` where it cannot be translated."""
+
+
+class PhrasebookTranslator:
+    """Reads the parts of a question in one language's phrasebook and composes the same question from another's."""
+
+    def __init__(self, books: dict[str, Phrasebook]) -> None:
+        self._books = books
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        readings = map(self._books[source].parse, texts)
+        return [self._books[target].compose(reading) if reading else None for reading in readings]
+
+
+class PublishedTranslator:
+    """Finds a question of a published set by its text and returns the set's own text of it in the other language.
+
+    The back-translation is therefore the set's English question itself, and its chrF is 100: the makers of the set checked
+    their texts, so no distance is measured again. Where two questions have the same text, the first of the set is found.
+    """
+
+    def __init__(self, published: PublishedSet) -> None:
+        self._published = published
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        return [self._question(self._rows.get((source, text), ""), target) for text in texts]
+
+    def _question(self, row_id: str, lang: str) -> str | None:
+        pair = self._published.by_row.get((row_id, lang))
+        return pair.question if pair else None
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], str]:
+        """Language and text of each question to its ``row_id``."""
+        return {(pair.lang, pair.question): pair.row_id for pair in reversed(self._published.pairs)}
+
+
+@dataclass(frozen=True)
+class LlmTranslator:
+    """An LLM that is given both languages by their English names.
+
+    It does not know the hazard category of a text: ``KnownFirst`` keeps the questions of restricted categories away from it.
+    The stage checks afterwards whether a translation is in the right language and faithful.
+    """
+
+    engine: Engine
+    sampling: Sampling
+    prompt: Prompt
+    """With ``PLACEHOLDERS``."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """Return each text in ``target``, in order; ``None`` where the LLM wrote no translation.
+
+        Nothing is asked where ``source`` is ``target``: each text is then its own translation.
+        """
+        if source == target:
+            return list(texts)
+        names = {"source": LANGUAGES[source].name, "target": LANGUAGES[target].name}
+        conversations = [self.prompt.conversation(text=text, **names) for text in texts]
+        return written(self.engine, conversations, self.sampling, FIELD)
+
+
+@dataclass(frozen=True)
+class KnownFirst:
+    """Asks the second translator only for what the first one cannot translate, and never for restricted texts.
+
+    With the phrasebook as the first translator, questions of restricted categories are still translated: the phrasebook
+    wrote all of them.
+    """
+
+    first: Translator
+    second: Translator
+    restricted: Container[str]
+    """Texts that the second translator must not see; those that the first cannot translate stay untranslated."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        known = self.first.translate(texts, source, target)
+        return route(
+            list(zip(texts, known, strict=True)),
+            [found is None and text not in self.restricted for text, found in zip(texts, known, strict=True)],
+            model=lambda unknown: self.second.translate([text for text, _ in unknown], source, target),
+            rule=lambda others: [found for _, found in others],
+        )
