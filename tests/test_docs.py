@@ -33,6 +33,9 @@ FOLDERS = (
 EXAMPLES = {"profiles/mine.yaml", "data/phrasebook/nl.yaml", "data/refusals/nl.yaml"}
 """Files that a page tells its reader to write."""
 
+MOST_PAGES = 14
+"""In ``docs/``: whoever adds one merges two others."""
+
 CONFIGURED = [
     *(ROOT / name for name in ("params.yaml", "dvc.yaml")),
     *(path for folder in ("profiles", "machines") for path in sorted((ROOT / folder).rglob("*.yaml"))),
@@ -133,15 +136,19 @@ def test_files_and_targets_that_are_named_are_there(file: Path) -> None:
 def test_parameters_that_a_page_shows_can_be_written_so(
     page: Path, snippet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LANGUAGES, "nl", Language("nl", "Dutch", "nld_Latn", 1.6))  # docs/add-a-language.md adds it
+    monkeypatch.setitem(LANGUAGES, "nl", Language("nl", "Dutch", "nld_Latn", 1.6))  # docs/languages.md adds it
     assert faults(snippet) == []
 
 
 @pytest.mark.parametrize("file", ["data/phrasebook/en.yaml", "data/refusals/en.yaml"])
 def test_who_adds_a_language_is_told_every_file_and_entry(file: str) -> None:
-    text = (ROOT / "docs/add-a-language.md").read_text()
+    text = (ROOT / "docs/languages.md").read_text()
     entries = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
     assert [each for each in (file.replace("en.yaml", "nl.yaml"), *entries) if f"`{each}`" not in text] == []
+
+
+def test_the_pages_are_few() -> None:
+    assert len(list((ROOT / "docs").glob("*.md"))) <= MOST_PAGES
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
@@ -152,7 +159,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[a](docs/gpus.md) [b](#here)\n## Here", []),
+        ("[a](docs/machines.md) [b](#here)\n## Here", []),
         ("[a](docs/gone.md)", ["docs/gone.md"]),
         ("[a](docs/judges.md#nowhere)", ["docs/judges.md#nowhere"]),
         ("[a](https://example.org/x.md)", []),
@@ -185,9 +192,7 @@ def test_a_wrong_parameter_is_found(snippet: str, fault: str) -> None:
 
 
 def planned(profile: str) -> tuple[str, ...]:
-    """What ``docs/scale.md`` says of a run: pairs to judge, rows asked of models, tokens written, paid calls, GB of weights, GPU
-    hours.
-    """
+    """What ``docs/machines.md`` says of a run, in its order: from the pairs that are judged to the GPU hours."""
     parameters, machine = load_all(ROOT, profile), load_whole_machine(ROOT)
     books = load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
     flow, lengths = flow_of(parameters), lengths_of(parameters, books)
@@ -211,5 +216,5 @@ def test_figures_of_a_run_are_the_plans(profile: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
     monkeypatch.setattr(found, "vllm_for_cpu", lambda: False)
     monkeypatch.setenv("REFUSEU_MACHINE", "h100x8")
-    row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/scale.md").read_text(), re.MULTILINE)
+    row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/machines.md").read_text(), re.MULTILINE)
     assert row and tuple(row[1].split(" | ")) == planned(profile)

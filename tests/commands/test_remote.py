@@ -1,4 +1,4 @@
-"""The S3 remote, against a real S3 server on the loopback: what docs/share.md promises."""
+"""The S3 remote, against a real S3 server on the loopback: what docs/data.md promises."""
 
 import os
 import re
@@ -261,7 +261,8 @@ def test_an_experiment_travels_by_name(repository: Path, server: Server) -> None
     assert (clone / "data/split/cs").read_text() == "an experiment in cs\n"
 
 
-DOCUMENTED = re.findall(r"^\| (`.+?`) \|", (ROOT / "docs/share.md").read_text(), re.MULTILINE)
+FAILURES = (ROOT / "docs/data.md").read_text().split("### When sharing fails")[1].split("###")[0]
+DOCUMENTED = re.findall(r"^\| (`.+?`) \|", FAILURES, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
