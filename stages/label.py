@@ -24,7 +24,7 @@ from refuseu.text.identification import Identifier
 @click.command(help=__doc__)
 @path_option("--pairs", "data/respond/pairs.parquet")
 @path_option("--phrasebook", "data/phrasebook")
-@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--prompts", "data/prompts", "Folder of prompts.")
 @path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
 @path_option("--base", "models/base")
 @path_option("--out", "data/label")

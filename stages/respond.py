@@ -11,9 +11,8 @@ from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
-from refuseu.respond.factory import build_refuser, build_rejected
-from refuseu.respond.interfaces import questions_of_rows
-from refuseu.respond.pairing import pair_up
+from refuseu.respond.answers import pair_up, questions_of_rows
+from refuseu.respond.factory import build_refuser, other_answers
 from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
@@ -25,7 +24,7 @@ from refuseu.tables.writing import account, write_table
 @click.command(help=__doc__)
 @path_option("--questions", "data/translate/questions.parquet")
 @path_option("--phrasebook", "data/phrasebook")
-@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--prompts", "data/prompts", "Folder of prompts.")
 @path_option("--published", "data/published", "Folder of published sets.")
 @path_option("--base", "models/base")
 @path_option("--out", "data/respond")
@@ -36,18 +35,19 @@ def main(
     parameters = load(RespondParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    asked = read_known(questions, TRANSLATION, named)
+    translated = read_known(questions, TRANSLATION, named)
     engines = EngineFactory(parameters.models, load_machine(), Store(), "respond", base)
-    others = PublishedSet(parameters.published, published, parameters.languages, engines.store)
+    published_set = PublishedSet(parameters.published, published, parameters.languages, engines.store)
 
-    restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "question_id"])
-    refuser = build_refuser(parameters.respond, books, engines, prompts, restricted, others)
-    answers = build_rejected(parameters.respond, questions_of_rows(asked), engines, base, others)
-    kept, rejected = pair_up(asked, answers, refuser)
+    restricted = set(translated.loc[translated["category"].isin(RESTRICTED), "question_id"])
+    refuser = build_refuser(parameters.respond.refuser, books, engines, prompts, restricted, published_set)
+    answers = other_answers(parameters.respond, questions_of_rows(translated), engines, base, published_set)
+    kept, rejected = pair_up(translated, answers, refuser)
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json({**account(len(asked), kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
+    counted = account(len(translated), kept, rejected, parameters.languages)
+    write_json({**counted, "models": engines.identities()}, metrics)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bring every question into every language, checked by identification and back-translation."""
+"""Translate every question into every language, checked by language identification and back-translation."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from refuseu.translate.settings import TranslateParameters
 @click.command(help=__doc__)
 @path_option("--questions", "data/rainbow-teaming/questions.parquet")
 @path_option("--phrasebook", "data/phrasebook")
-@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
+@path_option("--prompts", "data/prompts", "Folder of prompts.")
 @path_option("--published", "data/published", "Folder of published sets.")
 @path_option("--base", "models/base")
 @path_option("--out", "data/translate")
@@ -35,17 +35,17 @@ def main(
     parameters = load(TranslateParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     named = question_values([PIVOT], parameters.categories, parameters.styles)
-    asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
+    english = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
-    restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "text"])
-    others = PublishedSet(parameters.published, published, parameters.languages, engines.store)
-    translator = build_translator(parameters.translate.translator, books, engines, prompts, restricted, others)
+    restricted = set(english.loc[english["category"].isin(RESTRICTED), "text"])
+    published_set = PublishedSet(parameters.published, published, parameters.languages, engines.store)
+    translator = build_translator(parameters.translate.translator, books, engines, prompts, restricted, published_set)
 
-    kept, rejected = translate(asked, parameters.languages, translator, parameters.translate.min_chrf)
+    kept, rejected = translate(english, parameters.languages, translator, parameters.translate.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json({**summary(asked, kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
+    write_json({**summary(english, kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
 
 
 if __name__ == "__main__":

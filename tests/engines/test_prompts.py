@@ -8,8 +8,8 @@ from refuseu.core.errors import UserError
 from refuseu.engines.prompts import Prompt
 from refuseu.eval import chat
 from refuseu.rainbow_teaming import llm as redteam
-from refuseu.respond import llm as responses
-from refuseu.translate import llm as translation
+from refuseu.respond import answers as responses
+from refuseu.translate import translators as translation
 
 FILE = """\
 # A note to people {unknown}

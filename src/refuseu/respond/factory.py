@@ -1,54 +1,71 @@
-"""Who plays the refuser, and who gives the other answer."""
+"""Builds the refuser that the profile names, and gets the other answers from where the profile says."""
 
 from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import assert_never
 
+from refuseu.engines.prompts import Prompt
 from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.respond.interfaces import Question, Refuser
-from refuseu.respond.phrasebook import PhrasebookRefuser
-from refuseu.respond.settings import ByPhrasebook, LlmRefuser, Respond
+from refuseu.respond import answers, settings
+from refuseu.respond.answers import PhrasebookRefuser, PublishedAnswers, Question, Refuser
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference
 
 
 def build_refuser(
-    settings: Respond,
+    role: settings.RefuserRole,
     books: dict[str, Phrasebook],
     engines: EngineFactory,
     prompts: Path,
     restricted: Container[str],
     published: PublishedSet,
 ) -> Refuser:
-    """The refuser that the profile names; ``prompts`` is the folder of what LLMs are told.
+    """Build the refuser of one kind.
 
-    The questions whose ids are in ``restricted`` reach no LLM.
+    Args:
+        role: the profile's ``respond.refuser``.
+        books: the phrasebooks by language.
+        engines: opens the profile's models.
+        prompts: the folder with the prompt of an LLM, ``refusal.md``.
+        restricted: ids of the questions that no LLM may see.
+        published: the published set, which is read only by the kind ``published``.
+
+    Raises:
+        UserError: for a model or a prompt that is missing or wrong.
     """
     by_rule = PhrasebookRefuser(books)
-    match settings.refuser:
-        case ByPhrasebook():
+    match role:
+        case settings.ByPhrasebook():
             return by_rule
         case ByPublished():
-            from refuseu.respond.published import PublishedAnswers
-
             return PublishedAnswers(published)
-        case LlmRefuser() as part:
-            from refuseu.engines.prompts import Prompt
-            from refuseu.respond import llm
+        case settings.LlmRefuser():
+            prompt = Prompt.read(prompts / "refusal.md", answers.PLACEHOLDERS)
+            return answers.LlmRefuser(engines.named(role.model), sampling_of(role), prompt, restricted, by_rule)
+        case _:
+            assert_never(role)
 
-            prompt = Prompt.read(prompts / "refusal.md", llm.PLACEHOLDERS)
-            return llm.LlmRefuser(engines.named(part.model), sampling_of(part), prompt, restricted, by_rule)
 
-
-def build_rejected(
-    settings: Respond, questions: Sequence[Question], engines: EngineFactory, base: Path, published: PublishedSet
+def other_answers(
+    respond: settings.Respond,
+    questions: Sequence[Question],
+    engines: EngineFactory,
+    base: Path,
+    published: PublishedSet,
 ) -> list[str]:
-    """What a refusal is held against, in the order of the questions: the answers of the ``base``, or the published set's."""
-    if settings.rejected == "published":
-        from refuseu.respond.published import PublishedAnswers
+    """Return the answers that are no refusals, in the order of the questions: the ``base``'s or the published set's.
 
-        return PublishedAnswers(published).rejected(questions)
-    engine = engines.folder(ModelReference.read(base))
-    return asked_alone(engine, [question.text for question in questions], Sampling(settings.max_new_tokens))
+    Raises:
+        UserError: for a base that is missing or cannot be asked.
+    """
+    match respond.rejected:
+        case "published":
+            return PublishedAnswers(published).rejected(questions)
+        case "base":
+            engine = engines.folder(ModelReference.read(base))
+            return asked_alone(engine, [question.text for question in questions], Sampling(respond.max_new_tokens))
+        case _:
+            assert_never(respond.rejected)

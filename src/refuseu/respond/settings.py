@@ -1,4 +1,4 @@
-"""The section ``respond``, and what its stage reads."""
+"""Parameters of the stage ``respond``."""
 
 from typing import Annotated, Literal
 
@@ -11,25 +11,29 @@ from refuseu.sources.settings import ByPublished, Published
 
 
 class ByPhrasebook(Section):
-    """A refusal of the phrasebook in the question's language."""
+    """The phrasebook's refusals in the question's language."""
 
     kind: Literal["phrasebook"]
 
 
 class LlmRefuser(ModelRole):
-    """A chat model that is told to refuse; its prompt is in ``data/prompts``."""
+    """A chat model that is instructed to refuse; its prompt is ``data/prompts/refusal.md``."""
 
     kind: Literal["llm"]
 
 
-class Respond(Section):
-    """Who refuses, and who gives the other answer."""
+RefuserRole = Annotated[ByPhrasebook | ByPublished | LlmRefuser, Field(discriminator="kind")]
+"""Who refuses; ``factory.build_refuser`` builds each kind."""
 
-    refuser: Annotated[ByPhrasebook | ByPublished | LlmRefuser, Field(discriminator="kind")]
+
+class Respond(Section):
+    """Who refuses, and where the other answer comes from."""
+
+    refuser: RefuserRole
     rejected: Literal["base", "published"] = "base"
-    """Whose the other answer is: the un-aligned base's own, or the published set's."""
+    """Source of the answer that is no refusal: the un-aligned base, or the published set."""
     max_new_tokens: Positive
-    """Of the base's answer."""
+    """Most tokens of an answer of the base."""
 
 
 class RespondParameters(Experiment):

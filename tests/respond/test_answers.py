@@ -1,14 +1,76 @@
 from collections.abc import Sequence
+from hashlib import sha256
 
 import pandas as pd
 import pytest
+from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
-from refuseu.respond.interfaces import Question
-from refuseu.respond.pairing import pair_up
+from refuseu.engines.prompts import Prompt
+from refuseu.engines.protocol import Completion, Finish, Sampling
+from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.respond.answers import LlmRefuser, PhrasebookRefuser, Question, pair_up
+
+
+def test_the_id_of_a_question_decides_its_refusal(books: dict[str, Phrasebook]) -> None:
+    refuser = PhrasebookRefuser(books)
+    for question_id in ("a", "b", "c", "d"):
+        number = int(sha256(question_id.encode()).hexdigest()[:8], 16) % 2
+        asked = [Question(question_id, lang, "How?") for lang in ("en", "de")]
+        assert refuser.refuse(asked) == [books["en"].refusals[number], books["de"].refusals[number]]
+    many = [Question(str(number), "en", "How?") for number in range(20)]
+    assert set(refuser.refuse(many)) == set(books["en"].refusals)
+    assert refuser.refuse([]) == []
+
+
+PROMPT = Prompt("Refuse in {language}.", "{question}")
+QUESTIONS = [
+    Question("q1", "pl", "Jak obejść regulamin klubu?"),
+    Question("q2", "de", "HIDDEN"),
+    Question("q3", "de", "Wie kann ich das Ende eines Films verraten?"),
+]
+
+
+class Fallback:
+    def refuse(self, questions: Sequence[Question]) -> list[str | None]:
+        return [f"{each.question_id} {each.lang}" for each in questions]
+
+
+def refuser(engine: PlayedEngine) -> LlmRefuser:
+    return LlmRefuser(engine, Sampling(64), PROMPT, frozenset({"q2"}), Fallback())
+
+
+def test_each_question_is_refused_in_its_language_and_restricted_ones_are_not_shown() -> None:
+    engine = PlayedEngine(lambda asked: f"Nein.\n\nSorry: {asked[0]['content']}!")
+    assert refuser(engine).refuse(QUESTIONS) == [
+        "Nein.\n\nSorry: Refuse in Polish.!",
+        "q2 de",
+        "Nein.\n\nSorry: Refuse in German.!",
+    ]
+    ((asked, sampling),) = engine.calls
+    assert [conversation[1]["content"] for conversation in asked] == [QUESTIONS[0].text, QUESTIONS[2].text]
+    assert sampling == Sampling(64)
+    assert "HIDDEN" not in engine.told
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        " ",
+        CUT,
+        TOO_LONG,
+        DECLINED,
+        Completion("Nie mogę w tym", Finish.LENGTH),
+        "Refuse in Polish.",
+        "jak obejść regulamin klubu",
+    ],
+)
+def test_output_that_is_not_a_refusal_gives_none(output: str | Completion) -> None:
+    assert refuser(PlayedEngine(output)).refuse(QUESTIONS[:2]) == [None, "q2 de"]
 
 
 class FakeRefuser:
-    """Refuses by naming what it was asked, but for what it is told not to; remembers what it saw."""
+    """Refuses by repeating the question, but not the questions in ``silent``; remembers what it saw."""
 
     def __init__(self, *silent: str) -> None:
         self._silent = silent
