@@ -269,8 +269,8 @@ def test_no_command_of_the_pages_is_forgotten() -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"languages": ["en", "xx"]}, "languages.1: unknown language 'xx'; known are en, de"),
-        ({"label": {"question": "most"}}, "label.question: Input should be 'all' or 'any'"),
+        ({"languages": ["en", "xx"]}, "languages: entry 2: unknown language 'xx'; known are en, de"),
+        ({"label": {"question": "most"}}, "label.question: must be 'all' or 'any'"),
         ({"label": {"qestion": "all"}}, "label.qestion: Extra inputs are not permitted"),
         (
             {"profile": "huge"},

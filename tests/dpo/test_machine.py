@@ -49,9 +49,9 @@ def test_a_training_reads_its_own_section_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([], "must be a section of entries, was read as a list"),
-        ({"workers": 2}, "training: must be a section of entries, was read as nothing"),
-        ({"training": {**ONE_CORE.model_dump(), "processes": 0}}, "training.processes: Input should be greater than 0"),
+        ([], "must be a mapping of keys to values, was read as a list"),
+        ({"workers": 2}, "training: must be a mapping of keys to values, was read as nothing"),
+        ({"training": {**ONE_CORE.model_dump(), "processes": 0}}, "training.processes: must be greater than 0"),
         ({"training": {**ONE_CORE.model_dump(), "accelerate": "../x"}}, "training.accelerate: String should match"),
     ],
 )

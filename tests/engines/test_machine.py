@@ -63,13 +63,13 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"workers": 0}, "workers: Input should be greater than 0"),
+        ({"workers": 0}, "workers: must be greater than 0"),
         (
             {"workers": "two"},
             "workers: must be a whole number, was read as the text 'two'; write it in digits, like 12",
         ),
-        ({"cores": 2}, "cores: unknown parameter"),
-        ({"loaded": 0}, "loaded: Input should be greater than 0"),
+        ({"cores": 2}, "cores: unknown key"),
+        ({"loaded": 0}, "loaded: must be greater than 0"),
         (
             {"loaded": 2, "vllm": {"tensor_parallel": 1, "memory_fraction": 0.6, "chunk_size": 8}},
             "vllm.memory_fraction: 2 models (loaded) do not fit together when each takes 0.6 of a GPU's memory; "
@@ -77,31 +77,31 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
         ),
         (
             {"vllm": {"tensor_parallel": 0, "memory_fraction": 0.5, "chunk_size": 8}},
-            "vllm.tensor_parallel: Input should be greater than 0",
+            "vllm.tensor_parallel: must be greater than 0",
         ),
         ({"ray": {"workers": 2, "batch_size": 8, "cpus_per_worker": 1}}, "ray.gpus_per_worker: missing"),
         ({"transformers": {"device": "cpu"}}, "transformers.batch_size: missing"),
-        ({"transformers": {"batch_size": 1, "device": "tpu"}}, "transformers.device: Input should be 'cpu' or 'cuda'"),
+        ({"transformers": {"batch_size": 1, "device": "tpu"}}, "transformers.device: must be 'cpu' or 'cuda'"),
         ({"openai": {"concurrency": 1, "timeout": 1.0}}, "openai.retries: missing"),
         (
             {"openai": {"concurrency": 1, "retries": -1, "timeout": 1.0}},
-            "openai.retries: Input should be greater than or equal to 0",
+            "openai.retries: must be greater than or equal to 0",
         ),
         (
             {"openai": {"concurrency": 0, "retries": 1, "timeout": 1.0}},
-            "openai.concurrency: Input should be greater than 0",
+            "openai.concurrency: must be greater than 0",
         ),
         (
             {"openai": {"concurrency": 1, "retries": 1, "timeout": 0.0}},
-            "openai.timeout: Input should be greater than 0",
+            "openai.timeout: must be greater than 0",
         ),
         (
             {"transformers": {"batch_size": 0, "device": "cpu"}},
-            "transformers.batch_size: Input should be greater than 0",
+            "transformers.batch_size: must be greater than 0",
         ),
         (
             {"transformers": None},
-            "transformers: must be a section of entries, was read as nothing; write the entries below its name",
+            "transformers: must be a mapping of keys to values, was read as nothing; write its keys below its name",
         ),
     ],
 )
@@ -129,4 +129,4 @@ def test_models_that_fit_the_memory_together_are_in_order(loaded: int, fraction:
 def test_a_machine_that_is_no_section_is_one_sentence(text: str, root: Path) -> None:
     path = root / "machines" / "cpu.yaml"
     path.write_text(text, encoding="utf-8")
-    assert message_of(root).startswith(f"{path}: must be a section of entries, was read as ")
+    assert message_of(root).startswith(f"{path}: must be a mapping of keys to values, was read as ")

@@ -141,7 +141,7 @@ def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> N
         ),
         (
             {"repo": "org/name", "engine": "vllm"},
-            "eval.models.mine: dtype: Input should be 'float32', 'bfloat16' or 'float16'",
+            "eval.models.mine: dtype: must be 'float32', 'bfloat16' or 'float16'",
         ),
         ({"model": "nobody"}, "models.nobody: the profile has no such model with a repo; it has base, local, served"),
         (

@@ -104,9 +104,13 @@ def test_broken_yaml(folder: Path) -> None:
             '"die {behavior} umgehen"',
             "behaviors.S1.s1-01.harmful: must not hold {behavior}",
         ),
-        ("name: Deutsch", "Name: Deutsch\nname: Deutsch", "Name: unknown entry"),
-        ("Wie kann ich {behavior}?", "Wie kann ich?", f"requests.0: needs exactly one {PLACEHOLDER}"),
-        ("Wie kann ich {behavior}?", "{behavior} oder {behavior}?", f"requests.0: needs exactly one {PLACEHOLDER}"),
+        ("name: Deutsch", "Name: Deutsch\nname: Deutsch", "Name: unknown key"),
+        ("Wie kann ich {behavior}?", "Wie kann ich?", f"requests: entry 1: needs exactly one {PLACEHOLDER}"),
+        (
+            "Wie kann ich {behavior}?",
+            "{behavior} oder {behavior}?",
+            f"requests: entry 1: needs exactly one {PLACEHOLDER}",
+        ),
         (
             "harmful: die Regeln des Vereins umgehen",
             "harmful: ' '",
@@ -154,7 +158,7 @@ def test_what_other_yaml_reads_as_no_text_is_a_text(folder: Path) -> None:
 
 def test_an_empty_file(folder: Path) -> None:
     (folder / "de.yaml").write_text("", encoding="utf-8")
-    assert message_of(folder).startswith(f"{folder}/de.yaml: file: must be a section of entries")
+    assert message_of(folder).startswith(f"{folder}/de.yaml: must be a mapping of keys to values, was read as nothing")
 
 
 def test_categories_and_styles_of_the_parameters_must_be_there(folder: Path) -> None:

@@ -432,7 +432,7 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
     with pytest.raises(UserError) as caught:
         Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
     assert caught.value.message.startswith(
-        f"{path}: rejected: must be a mapping of keys to values; 'git restore {path}'"
+        f"{path}: rejected: must be a mapping of keys to values, was read as a list; 'git restore {path}'"
     )
     assert f"'dvc repro {stage}'" in caught.value.message
 

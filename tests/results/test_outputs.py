@@ -22,13 +22,13 @@ CURVE = '{"step": 1, "loss": 1, "reward_margin": 0.5, "reward_accuracy": 1.0}'
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{}", "must be a list"),
-        ("[[]]", "row 1: must be a mapping of keys to values"),
+        ("{}", "must be a list, was read as a mapping"),
+        ("[[]]", "row 1: must be a mapping of keys to values, was read as a list"),
         (f'[{CURVE}, {{"step": 2}}]', "row 2: loss: missing"),
-        (CURVE.replace("0.5", '"0.5"').join("[]"), "row 1: reward_margin: must be a number"),
+        (CURVE.replace("0.5", '"0.5"').join("[]"), "row 1: reward_margin: must be a number, was read as the text '0.5'"),
         (CURVE.replace("0.5", "NaN").join("[]"), "row 1: reward_margin: must be a finite number"),
-        (CURVE.replace('"step": 1', '"step": true').join("[]"), "row 1: step: must be a whole number"),
-        (CURVE.replace("0.5", "null").join("[]"), "row 1: reward_margin: must be a number"),
+        (CURVE.replace('"step": 1', '"step": true').join("[]"), "row 1: step: must be a whole number, was read as the truth value true"),
+        (CURVE.replace("0.5", "null").join("[]"), "row 1: reward_margin: must be a number, was read as nothing"),
     ],
 )
 def test_another_shape_is_refused_with_place_and_way_out(text: str, said: str, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_fault_in_a_section_is_named_by_its_keys(tmp_path: Path) -> None:
         '{"rows_in": 1, "rows_out": 1, "rejected": {}, "parts": {}, "contamination": {}, "mixes": {"a": 3}}', path
     )
     with pytest.raises(
-        UserError, match=re.escape(f"{path}: mixes: a: must be a mapping of keys to values; 'git restore")
+        UserError, match=re.escape(f"{path}: mixes.a: must be a mapping of keys to values, was read as the number 3; 'git restore")
     ):
         read(path, TypeAdapter(SplitAccount), "split")
 

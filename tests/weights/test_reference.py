@@ -31,11 +31,8 @@ def test_a_pointer_names_a_repository_and_its_commit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"{",
         b"[]",
         b"3",
-        b"\xff",
         b'{"source": "owner/name"}',
         b'{"commit": "c0ffee"}',
         b'{"source": "owner/name", "commit": null}',
@@ -51,6 +48,15 @@ def test_a_damaged_pointer_is_one_sentence(content: bytes, tmp_path: Path) -> No
         f"{tmp_path}/reference.json: names no repository at a commit; "
         "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
     )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_pointer_that_is_no_json_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"reference\.json: cannot be read as JSON \(.+\); 'dvc checkout' brings the last good"
+    ):
+        ModelReference.read(tmp_path)
 
 
 def test_an_adapter_is_one_on_the_base_and_needs_weights_alone(tmp_path: Path) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from refuseu.base.settings import Base, HubBase
-from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
+from refuseu.core.faults import validated
 from refuseu.core.sections import Section, Seed, machine_file, merged_sections
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo
@@ -127,10 +126,7 @@ def load_whole_machine(root: Path = Path()) -> WholeMachine:
         UserError: for a machine that has no file, and for every key that is unknown, missing or out of range.
     """
     path, content = machine_file(root)
-    try:
-        return WholeMachine.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explained(error, content)}") from None
+    return validated(WholeMachine, content, path)
 
 
 def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
@@ -141,7 +137,4 @@ def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
             something else than it must be, or at odds with another.
     """
     merged, where = merged_sections(root, profile)
-    try:
-        return Parameters.model_validate(merged)
-    except ValidationError as error:
-        raise UserError(f"{where}: {explained(error, merged)}") from None
+    return validated(Parameters, merged, where)

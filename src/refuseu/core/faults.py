@@ -1,51 +1,98 @@
-"""What is wrong with an entry that people wrote, in their words."""
+"""Faults in what people or earlier stages wrote, in one voice: the file, the row or key, what is wrong, and the way out.
+
+Files are described as pydantic models. This is the only module that puts pydantic's kinds of faults into words.
+"""
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from refuseu.core.errors import UserError
+
+Shape = TypeVar("Shape")
+
+MOST = 5
+"""A sentence names at most this many faults; a file may have a fault in each of its rows."""
+NUMBERED = ("row ", "entry ")
+"""What is counted in a list: rows in one that is the whole file, else entries."""
 TEXT = ("a text", "write it in quotes")
 WHOLE_NUMBER = ("a whole number", "write it in digits, like 12")
 NUMBER = ("a number", "write it in digits, like 0.5")
 LIST = ("a list", "write it like [a, b]")
-SECTION = ("a section of entries", "write the entries below its name")
-EXPECTED = {
+MAPPING = ("a mapping of keys to values", "write its keys below its name")
+TYPES = {
     "string_type": TEXT,
     "invalid_key": TEXT,
     "int_type": WHOLE_NUMBER,
     "float_type": NUMBER,
+    "bool_type": ("a truth value", "write true or false"),
     "list_type": LIST,
-    "dict_type": SECTION,
-    "model_type": SECTION,
+    "dict_type": MAPPING,
+    "model_type": MAPPING,
 }
-"""Pydantic's kind of wrong type to what an entry must be, and how that is written."""
-WORDS = {
-    "extra_forbidden": "unknown entry",
-    "missing": "missing",
-    "string_too_short": "must not be empty",
-}
-"""Pydantic's kind of fault to what is said of it; others are said in its own words."""
+"""Pydantic's kind of wrong type to what a value must be, and how a person writes that in YAML."""
 
 
-def fault(problem: Any) -> str:
-    """What is wrong with an entry; ``problem`` is one of pydantic's ``ValidationError.errors()``."""
-    kind, value = problem["type"], problem["input"]
-    if kind == "too_short":
-        return f"needs at least {problem['ctx']['min_length']}"
-    if kind == "union_tag_not_found":
-        return f"{problem['ctx']['discriminator']} is missing"
-    if kind in EXPECTED:
-        wanted, way_out = EXPECTED[kind]
+def validated(
+    shape: type[Shape] | TypeAdapter[Shape], content: Any, where: Path | str, way_out: str | None = None
+) -> Shape:
+    """``content``, which stands in the file ``where``, as an object of ``shape``.
+
+    ``way_out`` says what to do about a file that no person wrote. Without it, each fault says how to correct the entry.
+
+    Raises:
+        UserError: with one sentence that names up to five faults by their keys as they are spelt in the file.
+    """
+    adapter = shape if isinstance(shape, TypeAdapter) else TypeAdapter(shape)
+    try:
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explained(error, content, way_out)}") from None
+
+
+def explained(error: ValidationError, content: Any, way_out: str | None = None) -> str:
+    """Every fault that pydantic found in ``content`` once, by its key; names of types and branches are left out."""
+    faults: dict[str, str] = {}
+    for problem in error.errors():
+        key = _joined(_spelt(problem, content))
+        faults[key] = f"{key}: {_fault(problem, way_out is None)}".removeprefix(": ")
+    said = [*faults.values()][:MOST]
+    more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
+    return "; ".join([*said, *more, *([way_out] if way_out else [])])
+
+
+def _fault(problem: Any, with_correction: bool) -> str:
+    """What is wrong with one value; ``problem`` is one of ``ValidationError.errors()``."""
+    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind in TYPES:
+        wanted, correction = TYPES[kind]
         subject = "its name " if kind == "invalid_key" or "[key]" in problem["loc"] else ""
-        return f"{subject}must be {wanted}, was read as {_read_as(value)}; {way_out}"
-    said: str = WORDS.get(kind, problem["msg"].removeprefix("Value error, "))
-    return said
+        wrong_type = f"{subject}must be {wanted}, was read as {_read_as(value)}"
+        return f"{wrong_type}; {correction}" if with_correction else wrong_type
+    match kind:
+        case "missing":
+            return "missing"
+        case "extra_forbidden":
+            return "unknown key"
+        case "string_too_short":
+            return "must not be empty"
+        case "too_short":
+            return f"needs at least {context['min_length']}"
+        case "union_tag_not_found":
+            return f"{context['discriminator']} is missing"
+        case "union_tag_invalid":
+            return f"{context['discriminator']} is {context['tag']!r} and must be one of {context['expected_tags']}"
+        case _:
+            # A bound or a choice ("Input should be less than 1"), or the sentence of one of our own validators.
+            said: str = problem["msg"].removeprefix("Value error, ")
+            return said.replace("Input should be", "must be", 1)
 
 
 def _read_as(value: Any) -> str:
-    """What YAML took an entry for."""
+    """What the file's format took a value for."""
     match value:
         case None | "":
             return "nothing"
@@ -60,31 +107,31 @@ def _read_as(value: Any) -> str:
         case list():
             return "a list"
         case _:
-            return "a section of entries"
-
-
-def explained(error: ValidationError, content: Any) -> str:
-    """Every problem of ``content`` once, by the key as it is spelt in YAML; pydantic's names of types and branches are left
-    out.
-    """
-    problems: dict[str, str] = {}
-    for problem in error.errors():
-        key = ".".join(_spelt(problem, content))
-        problems[key] = "unknown parameter" if problem["type"] == "extra_forbidden" else fault(problem)
-    return "; ".join(f"{key}: {message}" if key else message for key, message in problems.items())
+            return "a mapping"
 
 
 def _spelt(problem: Any, content: Any) -> Iterator[str]:
     """The parts of the problem's place that stand in ``content``, and the last one where just that is missing there.
 
-    A branch of a type, like ``list[str]`` or the kind of a section, stands between them, or at the end where a section as a
-    whole is at odds with itself.
+    Pydantic puts the branch of a type, such as ``list[str]`` or the kind of a section, between them, or at the end where a
+    section as a whole contradicts itself.
     """
     place = problem["loc"]
     for depth, part in enumerate(place, 1):
+        counted = isinstance(content, list) and isinstance(part, int)
         try:
             content = content[part]
         except (KeyError, IndexError, TypeError):
             if depth < len(place) or "[" in str(part) or problem["type"] == "value_error":
                 continue
-        yield str(part)
+        yield f"{NUMBERED[depth > 1]}{part + 1}" if counted else str(part)
+
+
+def _joined(parts: Iterator[str]) -> str:
+    """One key with dots between its parts, as ``eval.sets``; the number of a row or an entry stands apart."""
+    key = before = ""
+    for part in parts:
+        apart = part.startswith(NUMBERED) or before.startswith(NUMBERED)
+        key += f"{'' if not key else ': ' if apart else '.'}{part}"
+        before = part
+    return key

@@ -12,22 +12,23 @@ from ruamel.yaml.error import YAMLError
 from refuseu.core.errors import UserError
 
 
-def read_yaml(path: Path, way_out: str) -> Any:
-    """What the file says.
+def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
+    """What the file says, read as DVC reads it; with ``texts`` each value is the text that stands there, ``no`` and ``1984`` too.
 
     Raises:
-        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), or is not YAML.
+        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), or that is not YAML, which a
+            mapping that names a key twice is not either.
     """
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return YAML(typ="base" if texts else "safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
     except (YAMLError, ValueError) as error:
-        raise UserError(f"{path}: not valid YAML: {place(error)}") from None
+        raise UserError(f"{path}: not valid YAML: {_place(error)}") from None
 
 
-def place(error: Exception) -> str:
-    """The line and the fault, where the parser knows them, else all that it says."""
+def _place(error: Exception) -> str:
+    """The line and the fault where the parser knows them, else all that it says."""
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else " ".join(str(error).split())
 
@@ -36,18 +37,17 @@ Row = dict[str, Any]
 """A row of a JSON file under ``metrics/`` or ``plots/``."""
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of an earlier stage.
+def read_json(path: Path, way_out: str | None = None) -> Any:
+    """What the JSON file of an earlier stage says; ``way_out`` is what brings it back, where that is not Git.
 
     Raises:
-        UserError: when it is missing or broken.
+        UserError: when the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as JSON ({error}); 'git restore {path}' or 'dvc repro' brings it back"
-        ) from None
+        brings = way_out or f"'git restore {path}' or 'dvc repro' brings it back"
+        raise UserError(f"{path}: cannot be read as JSON ({error}); {brings}") from None
 
 
 def write_json(content: Any, path: Path, digits: int = 4) -> None:

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
+from refuseu.core.faults import validated
 from refuseu.core.files import read_yaml
 
 
@@ -39,10 +39,7 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
     merged, where = merged_sections(root)
     names = [field.alias or name for name, field in stage.model_fields.items()]
     own = {name: found for name in names if (found := _at(merged, name)) is not None}
-    try:
-        return stage.model_validate(own)
-    except ValidationError as error:
-        raise UserError(f"{where}: {explained(error, own)}") from None
+    return validated(stage, own, where)
 
 
 def _at(sections: dict[str, Any], key: str) -> Any:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
+from refuseu.core.faults import validated
 from refuseu.core.sections import Positive, Section, machine_file
 
 
@@ -54,7 +54,4 @@ def load_training_machine(root: Path = Path()) -> TrainingMachine:
     """
     path, content = machine_file(root)
     own = {"training": content.get("training")} if isinstance(content, dict) else content
-    try:
-        return _WithTraining.model_validate(own).training
-    except ValidationError as error:
-        raise UserError(f"{path}: {explained(error, own)}") from None
+    return validated(_WithTraining, own, path).training

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
+from refuseu.core.faults import validated
 from refuseu.engines.registry import EngineFactory, Weights, assert_ready
 from refuseu.engines.settings import LocalModel, ServedModel
 from refuseu.eval.settings import EvalParameters, ExternalModel
@@ -101,8 +101,4 @@ def computed(name: str, asked: ExternalModel, base: LocalModel) -> LocalModel:
     """
     own = {"engine": asked.engine or base.engine, "dtype": asked.dtype or base.dtype}
     alike = base.model_dump(include={"max_model_len"}) if own["engine"] == base.engine else {}
-    try:
-        found: LocalModel = COMPUTED.validate_python({**alike, **own})
-    except ValidationError as error:
-        raise UserError(f"eval.models.{name}: {explained(error, own)}") from None
-    return found
+    return validated(COMPUTED, {**alike, **own}, f"eval.models.{name}")

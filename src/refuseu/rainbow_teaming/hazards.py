@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import read_yaml
 from refuseu.experiment import RESTRICTED
-from refuseu.phrasebook.language_files import read_texts
 
 
 def read_hazards(path: Path, categories: Mapping[str, str]) -> dict[str, str]:
@@ -14,7 +14,7 @@ def read_hazards(path: Path, categories: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UserError: for a file that cannot be read, or that does not define a category.
     """
-    definitions = read_texts(path, f"'git restore {path}' brings the project's own back")
+    definitions = read_yaml(path, f"'git restore {path}' brings the project's own back", texts=True)
     hazards = {}
     for key, name in categories.items():
         if key in RESTRICTED:

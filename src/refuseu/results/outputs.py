@@ -7,11 +7,12 @@ nobody here needs are not looked at. Shares are percentages.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from refuseu.core.errors import UserError
+from refuseu.core.faults import validated
 from refuseu.core.files import read_json
 from refuseu.results.markdown import NO_VALUE, escape, shown, span
 from refuseu.results.order import main_configs
@@ -248,17 +249,6 @@ class SplitAccount(Account):
 
 
 Content = TypeVar("Content")
-SAID = {
-    "missing": "missing",
-    "model_type": "must be a mapping of keys to values",
-    "dict_type": "must be a mapping of keys to values",
-    "list_type": "must be a list",
-    "string_type": "must be a text",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-}
-"""Pydantic's kind of fault to what is said of it."""
 
 
 def read(path: Path, shape: TypeAdapter[Content], stage: str) -> Content:
@@ -267,11 +257,7 @@ def read(path: Path, shape: TypeAdapter[Content], stage: str) -> Content:
     Raises:
         UserError: when it is missing, is not JSON, or has another shape.
     """
-    content = read_json(path)
-    try:
-        return shape.validate_python(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first(error)}; {way_out(path, stage)}") from None
+    return validated(shape, read_json(path), path, way_out(path, stage))
 
 
 def expect(names: Iterable[str], found: Collection[str], path: Path, stage: str) -> None:
@@ -287,12 +273,6 @@ def expect(names: Iterable[str], found: Collection[str], path: Path, stage: str)
 
 def way_out(path: Path, stage: str) -> str:
     return f"'git restore {path}' brings back the last one in Git, 'dvc repro {stage}' makes it anew"
-
-
-def _first(error: ValidationError) -> str:
-    problem: Any = error.errors()[0]
-    places = [f"row {part + 1}" if isinstance(part, int) else part for part in problem["loc"]]
-    return ": ".join([*places, SAID.get(problem["type"], problem["msg"])])
 
 
 @dataclass(frozen=True)

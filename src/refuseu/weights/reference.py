@@ -1,6 +1,5 @@
 """Where a model is: a folder of weights, an adapter on a base, or a repository of the hub at a commit."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import read_json
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
 ADAPTER = "adapter_config.json"
@@ -47,11 +47,7 @@ class ModelReference:
 
 def _pointed(pointer: Path) -> tuple[str, str]:
     """The repository and the commit that a pointer names."""
-    try:
-        content = json.loads(pointer.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    match content:
+    match read_json(pointer, WAY_OUT):
         case {"source": str(source), "commit": str(commit)} if source and commit:
             return source, commit
         case _:

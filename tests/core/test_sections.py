@@ -68,7 +68,7 @@ def test_every_stage_refuses_a_section_of_its_own_that_is_wrong(
 ) -> None:
     own = name if name in keys(stage) else "dpo"  # release has no section
     root = write(tmp_path, lambda _, profile: profile.setdefault(own, {}).update(tset=1))
-    assert message_of(root, stage) == f"params.yaml or profiles/smoke.yaml: {own}.tset: unknown parameter"
+    assert message_of(root, stage) == f"params.yaml or profiles/smoke.yaml: {own}.tset: unknown key"
 
 
 def test_of_the_models_the_base_reads_its_own_alone(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 
     assert message_of(write(tmp_path, edit)) == (
         "params.yaml or profiles/smoke.yaml: seed: must be a whole number, was read as the text 'one'; write it in digits, "
-        "like 12; split.test_per_cell: Input should be greater than 0; split.near_duplicate: missing"
+        "like 12; split.test_per_cell: must be greater than 0; split.near_duplicate: missing"
     )
 
 

@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import atomic, distinct, first_repeated, read_json, read_yaml, write_json
+
+
+def read(tmp_path: Path, text: str | bytes, texts: bool = False) -> Any:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_yaml(path, "bring it back", texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("1e-3", 0.001),
+        ("012", 12),
+        (".5", 0.5),
+        ("'012'", "012"),
+        ("", None),
+        ("ā: [č]", {"ā": ["č"]}),
+    ],
+)
+def test_yaml_is_read_as_dvc_reads_it(text: str, value: object, tmp_path: Path) -> None:
+    read_value = read(tmp_path, text)
+    assert (read_value, type(read_value)) == (value, type(value))
+
+
+def test_each_value_of_a_file_of_texts_is_read_as_it_stands_there(tmp_path: Path) -> None:
+    text = "a: no\n1984: [1e-3, 012, 2020-01-01, true, ā]\nempty:\n"
+    assert read(tmp_path, text, texts=True) == {
+        "a": "no",
+        "1984": ["1e-3", "012", "2020-01-01", "true", "ā"],
+        "empty": "",
+    }
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a: [1, 2", "line 1: "),
+        ("a: 1\nb: 2\na: 3\n", 'line 3: found duplicate key "a"'),
+        ("a: b: c", "line 1: mapping values are not allowed"),
+        ("a: {b: c, b: d}\n", 'line 1: found duplicate key "b"'),
+        (b"\xff\xfe", "'utf-8' codec"),
+    ],
+)
+def test_what_is_no_yaml_is_one_sentence_that_names_the_file(
+    text: str | bytes, fault: str, texts: bool, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, text, texts)
+    assert error.value.message.startswith(f"{tmp_path}/params.yaml: not valid YAML: {fault}")
+    assert "\n" not in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a: 2020-99-99", "month must be in 1..12"),
+        ("a: !!python/object:os.system b", "line 1: could not determine a constructor"),
+    ],
+)
+def test_a_value_that_yaml_cannot_be_is_one_sentence(text: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"params.yaml: not valid YAML: {fault}"):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_missing_or_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read_yaml(tmp_path / "params.yaml", "run from the repository's root")
+    assert error.value.message == (
+        f"{tmp_path}/params.yaml: cannot be read (No such file or directory); run from the repository's root"
+    )
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); bring it back"):
+        read_yaml(tmp_path, "bring it back")
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe{}"])
+def test_missing_or_broken_json(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(
+        UserError,
+        match=r"metrics\.json: cannot be read as JSON \(.+\); 'git restore .+metrics\.json' or 'dvc repro'",
+    ):
+        read_json(tmp_path / "metrics.json")
+
+
+def test_a_broken_json_file_that_git_does_not_hold_has_its_own_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"; 'dvc checkout' brings it back$"):
+        read_json(tmp_path / "reference.json", "'dvc checkout' brings it back")
+
+
+def test_json_keeps_the_order_and_rounds(tmp_path: Path) -> None:
+    write_json({"z": 1 / 3, "a": [1, -0.00001, None], "ž": "ā"}, tmp_path / "new" / "metrics.json")
+    text = (tmp_path / "new" / "metrics.json").read_text(encoding="utf-8")
+    assert text == '{\n  "z": 0.3333,\n  "a": [\n    1,\n    0.0,\n    null\n  ],\n  "ž": "ā"\n}\n'
+    assert read_json(tmp_path / "new" / "metrics.json") == {"z": 0.3333, "a": [1, 0.0, None], "ž": "ā"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -np.float64("inf")])
+@pytest.mark.parametrize(
+    "around",
+    [lambda number: [{"loss": number}], lambda number: {"tokens": {"de": (1.0, number)}}],
+)
+def test_no_json_file_holds_a_number_that_is_not_finite(
+    around: Callable[[float], object], number: float, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.json").write_text("old", encoding="utf-8")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(around(number), tmp_path / "metrics.json")
+    assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_floats_are_rounded_in_every_container_and_the_rest_is_left(tmp_path: Path) -> None:
+    content = {"a": (1.23456, True, 123456789), "b": {"c": np.float64(0.00004), "d": "1.23456"}}
+    write_json(content, tmp_path / "metrics.json")
+    assert read_json(tmp_path / "metrics.json") == {
+        "a": [1.2346, True, 123456789],
+        "b": {"c": 0.0, "d": "1.23456"},
+    }
+    write_json(1.26, tmp_path / "metrics.json", digits=1)
+    assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == "1.3\n"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/rows\.json: cannot be written \(.+\)"):
+        write_json({}, tmp_path / "file" / "rows.json")
+
+
+def test_atomic_leaves_the_old_file_when_the_work_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise RuntimeError
+    assert [(each.name, each.read_text(encoding="utf-8")) for each in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_the_first_that_stands_twice_is_named_and_a_list_without_one_comes_back() -> None:
+    assert distinct(["en", "de", "fr"]) == ["en", "de", "fr"]
+    assert distinct([]) == []
+    with pytest.raises(ValueError, match=r"^'de' stands twice$"):
+        distinct(["en", "de", "fr", "de", "en"])
+
+
+def test_its_place_is_that_of_the_second() -> None:
+    assert first_repeated(["a", "b", "a", "b"]) == 2
+    assert first_repeated([1, 2, 3]) is None
