@@ -149,16 +149,16 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             lambda _, profile: profile["label"]["judges"].update(lexicon={"kind": "oracle"}),
             "label.judges.lexicon: kind 'oracle' is none of lexicon, ngrams, nearest, phrases, llama-guard-3, ",
         ),
-        (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon: 'kind' is missing"),
+        (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon: kind is missing"),
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
-            "rainbow-teaming.mutator: 'kind' is 'none' and must be one of "
-            "'phrasebook', 'llm', 'published'",
+            "rainbow-teaming.mutator: kind 'none' is none of "
+            "phrasebook, llm, published",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
-            "rainbow-teaming.twin: 'kind' is 'ngrams' and must be one of "
-            "'phrasebook', 'llm', 'none'",
+            "rainbow-teaming.twin: kind 'ngrams' is none of "
+            "phrasebook, llm, none",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(preference={"kind": "llm", "model": "x"}),
@@ -199,10 +199,10 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda _, profile: profile.pop("models"), "models: missing"),
         (
             lambda _, profile: profile["models"].update(base={"engine": "guess"}),
-            "models.base: 'engine' is 'guess' and must be one of "
-            "'transformers', 'vllm', 'openai'",
+            "models.base: engine 'guess' is none of "
+            "transformers, vllm, openai",
         ),
-        (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: 'engine' is missing"),
+        (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: engine is missing"),
         (
             lambda _, profile: profile["models"]["base"].update(dtype="int8"),
             "models.base.dtype: must be 'float64', 'float32', 'bfloat16' or 'float16'",
@@ -213,7 +213,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["base"].update(kind="found"),
-            "base: 'kind' is 'found' and must be one of 'trained', 'hub', 'gguf'",
+            "base: kind 'found' is none of trained, hub, gguf",
         ),
         (lambda _, profile: profile.update(base={"kind": "hub", "steps": 1}), "base.steps: unknown key"),
         (

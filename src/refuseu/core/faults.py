@@ -82,13 +82,19 @@ def _fault(problem: Any, with_correction: bool) -> str:
         case "too_short":
             return f"needs at least {context['min_length']}"
         case "union_tag_not_found":
-            return f"{context['discriminator']} is missing"
+            return f"{_bare(context['discriminator'])} is missing"
         case "union_tag_invalid":
-            return f"{context['discriminator']} is {context['tag']!r} and must be one of {context['expected_tags']}"
+            known = _bare(context["expected_tags"])
+            return f"{_bare(context['discriminator'])} {context['tag']!r} is none of {known}"
         case _:
             # A bound or a choice ("Input should be less than 1"), or the sentence of one of our own validators.
             said: str = problem["msg"].removeprefix("Value error, ")
             return said.replace("Input should be", "must be", 1)
+
+
+def _bare(names: str) -> str:
+    """Names without the quotes that pydantic puts around each."""
+    return names.replace("'", "")
 
 
 def _read_as(value: Any) -> str:
