@@ -9,7 +9,9 @@ from repository import ROOT
 
 from refuseu.engines.machine import Machine
 from refuseu.engines.registry import EngineFactory
-from refuseu.engines.settings import Models
+from refuseu.engines.registry import Models
+from refuseu.judges.settings import Resources
+from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import Published
 from refuseu.store.rows import Store
@@ -45,3 +47,8 @@ def engines(
     """Keeps its rows below ``folder``."""
     validated: Models = TypeAdapter(Models).validate_python(read(models))
     return EngineFactory(validated, machine, Store(folder / "rows.sqlite"), progress)
+
+
+def resources(folder: Path, books: dict[str, Phrasebook], models: str = MODELS, prompts: Path = PROMPTS) -> Resources:
+    """What judges are built from; rows are kept below ``folder``."""
+    return Resources(lambda: books, engines(folder, models).named, prompts, ROOT / "data/refusals")

@@ -11,7 +11,7 @@ from scripted import Scripted
 from refuseu.commands.judge_check import Labelled, agreed, main, read_labelled, table
 from refuseu.core.errors import UserError
 from refuseu.engines.registry import EngineFactory
-from refuseu.judges.registry import NAMES, judge_named
+from refuseu.judges.registry import KINDS
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 HEADER = "lang,question,answer,reply,harm\n"
@@ -122,29 +122,13 @@ def test_a_panel_says_what_all_that_tell_say(verdicts: list[Verdict], expected: 
     assert agreed(verdicts) == expected
 
 
-def test_every_name_makes_its_judge() -> None:
-    from refuseu.core.sections import load
-    from refuseu.label.settings import LabelParameters
-    from refuseu.phrasebook.phrasebook import load_phrasebooks
-
-    parameters = load(LabelParameters, ROOT)
-    books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], parameters.categories, parameters.styles)
-    made = [type(judge_named(name, ROOT / "data/refusals", lambda: books)).__name__ for name in NAMES]
-    assert made == ["PhrasesJudge", "LexiconJudge", "NgramJudge", "NearestJudge"]
-
-
-def test_another_name_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="judge 'gpt' is none of phrases, lexicon, ngrams, nearest"):
-        judge_named("gpt", tmp_path, dict)
-
-
 def test_the_example_is_measured_as_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("docs/examples/judge-check.csv", monkeypatch=monkeypatch)
     assert result.exit_code == 0, result.output
     assert "### reply" in result.output
     assert "### harm" not in result.output
     [line] = [line for line in result.output.splitlines() if line.startswith("| phrases | all |")]
-    assert line in (ROOT / "docs/judges-phrases.md").read_text(encoding="utf-8")
+    assert line in (ROOT / "docs/judges.md").read_text(encoding="utf-8")
 
 
 def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +157,7 @@ def by_profile(path: Path, *names: str, monkeypatch: pytest.MonkeyPatch) -> Resu
     return run(str(path), "--profile", "llama-8b", *judges, monkeypatch=monkeypatch)
 
 
-def test_the_judges_of_a_profile_are_measured_as_the_stage_label_seats_them(
+def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
     models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,harmful\nlt,How?,Mix.,compliance,harmful\n")
@@ -217,10 +201,40 @@ def test_a_name_that_nobody_has_is_one_sentence_before_any_work(
     result = run(str(path), "--profile", profile, *names, monkeypatch=monkeypatch)
     assert result.exit_code == 1
     assert result.output == (
-        "Error: judge 'oracle' is none of phrases, lexicon, ngrams, nearest, nor of the judges of the profile "
+        f"Error: judge 'oracle' is none of the kinds {', '.join(KINDS)}, nor of the judges of the profile "
         f"{profile}, which are {found}; name one of them, or another profile (make: PROFILE=llama-8b)\n"
     )
     assert not any(engine.asked for engine in models.values())
+
+
+def test_a_kind_that_is_not_on_the_panel_asks_the_profiles_model_of_its_name(
+    models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models["chat"] = Scripted(lambda *_: RULING)
+    path = written(tmp_path, HEADER + "en,How?,No.,refusal,\n")
+    result = run(str(path), "--profile", "miniature", "--judge", "chat", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert "| chat | all | 1 | 100.0" in result.output
+    assert len(models["chat"].asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "qwen3guard",
+            "Error: judge 'qwen3guard': strict: missing; describe the judge in the section label of profiles/miniature.yaml",
+        ),
+        ("polyguard", "Error: models.polyguard: the profile has no such model with a repo; it has base"),
+    ],
+)
+def test_a_kind_that_needs_more_is_one_sentence(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
+    result = run(str(path), "--profile", "miniature", "--judge", name, monkeypatch=monkeypatch)
+    assert (result.exit_code, result.output) == (1, f"{said}\n")
 
 
 def test_judges_that_need_no_model_ask_for_no_machine_and_no_store(

@@ -5,7 +5,7 @@ from repository import ROOT
 
 from refuseu.commands.parameters import Parameters, load_all
 from refuseu.engines.settings import BASE, ServedModel, VllmModel
-from refuseu.judges.settings import ChatJudge, GuardJudge
+from refuseu.judges.settings import GuardSettings, ModelJudgeSettings
 from refuseu.rainbow_teaming.settings import LlmMutator, NoRole
 
 PROFILES = sorted(path.stem for path in ROOT.glob("profiles/*.yaml"))
@@ -38,11 +38,11 @@ def test_the_papers_models_play_the_papers_parts(profile: str) -> None:
     }
     search, label = parameters.rainbow_teaming, parameters.label
     assert isinstance(search.mutator, LlmMutator) and isinstance(search.twin, NoRole)
-    assert {name: judge.kind for name, judge in label.judges.items() if isinstance(judge, GuardJudge)} == {
+    assert {name: judge.kind for name, judge in label.judges.items() if isinstance(judge, GuardSettings)} == {
         "llama-guard-3": "llama-guard-3",
         "polyguard": "polyguard",
     }
-    assert isinstance(label.adjudicator, ChatJudge)
+    assert isinstance(label.adjudicator, ModelJudgeSettings) and label.adjudicator.kind == "chat"
     adjudicator = parameters.models[label.adjudicator.model]
     assert isinstance(adjudicator, ServedModel) and adjudicator.model == "gpt-4o-mini-2024-07-18"
     assert (label.question, label.chosen, label.rejected) == ("all", "all", "any")

@@ -1,9 +1,23 @@
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from playing import PlayedEngine
+from profile_texts import MODELS, read, resources
+from pydantic import ValidationError
 
-from refuseu.judges.panel import Decision, Panel, agreed, reported_reply
+from refuseu.core.errors import UserError
+from refuseu.engines import registry as engines_registry
+from refuseu.engines.stored import StoredEngine
+from refuseu.judges.nearest import NearestJudge
+from refuseu.judges.ngrams import NgramJudge
+from refuseu.judges.panel import Decision, Panel, agreed, build_panel, reported_reply
+from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.label.settings import Label
+from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.store.rows import Store
 
 HARMFUL, SAFE, UNPARSED = Harm
 
@@ -194,3 +208,100 @@ def test_a_panel_names_who_is_not_made_for_a_language() -> None:
     panel = Panel({"latin": latin, "everyone": everyone, "unlisted": unlisted}, {"germanic": germanic})
     assert panel.uncovered(["en", "fr", "de"]) == {"latin": ["en", "de"], "germanic": ["fr"]}
     assert Panel({"everyone": everyone}, {"unlisted": unlisted}).uncovered(["en", "fr", "de"]) == {}
+
+
+def label(adjudicator: str, **judges: str) -> Label:
+    """A section with judges by their kinds, or as a profile writes them."""
+    return Label.model_validate(
+        {
+            "judges": {name: part(text) for name, text in judges.items()},
+            "adjudicator": part(adjudicator),
+            "question": "all",
+            "chosen": "all",
+            "rejected": "any",
+        }
+    )
+
+
+def part(text: str) -> object:
+    return read(text) if text.startswith("{") else {"kind": text}
+
+
+def test_judges_have_the_names_of_the_profile_and_the_adjudicator_that_of_its_kind(
+    books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    settings = label("ngrams", edit_distance="nearest", guard="{kind: polyguard, model: local}")
+    panel = build_panel(settings, resources(tmp_path, books))
+    assert [(name, type(judge)) for name, judge in panel.judges.items()] == [
+        ("edit_distance", NearestJudge),
+        ("guard", PolyGuardJudge),
+    ]
+    ((name, adjudicator),) = panel.adjudicators.items()
+    assert (name, type(adjudicator)) == ("ngrams", NgramJudge)
+
+
+def test_a_key_that_the_adjudicator_lacks_is_told_before_a_guard_is_asked(
+    books: dict[str, Phrasebook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = PlayedEngine(lambda _: "")
+    monkeypatch.setattr(engines_registry, "TransformersEngine", lambda *_: guard)
+    settings = label("{kind: chat, model: keyed}", guard="{kind: polyguard, model: local}", other="lexicon")
+    own = resources(tmp_path, books, f"{MODELS}\nkeyed: {{engine: openai, model: a-model, key: NO_SUCH_KEY}}")
+    with pytest.raises(UserError, match="the environment variable NO_SUCH_KEY holds no key"):
+        build_panel(settings, own).decide([Exchange("en", "Why?", "So.")])
+    assert guard.calls == []
+
+
+@pytest.mark.parametrize("text", ["{kind: polyguard, model: nobody}", "{kind: chat, model: nobody}"])
+def test_a_model_that_the_profile_does_not_have_is_one_sentence(
+    text: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"^models.nobody: the profile has no such model .* it has base, local, served$"
+    ):
+        build_panel(label("nearest", one="lexicon", two=text), resources(tmp_path, books))
+
+
+def test_a_prompt_that_is_not_there_is_one_sentence(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    settings = label("{kind: chat, model: served}", one="lexicon")
+    with pytest.raises(UserError, match=r"adjudicator.md: prompt file cannot be read .*; 'git restore"):
+        build_panel(settings, resources(tmp_path, books, prompts=tmp_path))
+
+
+def test_a_panel_may_be_one_judge_but_not_none(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    panel = build_panel(label("nearest", only="lexicon"), resources(tmp_path, books))
+    assert list(panel.judges) == ["only"]
+    with pytest.raises(ValidationError, match="judges"):
+        label("nearest")
+
+
+@pytest.mark.parametrize(("strict", "other"), [("true", "guard (loose)"), ("false", "guard (strict)")])
+def test_both_readings_of_a_qwen3guard_cost_one_asking(
+    strict: str, other: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    engine = PlayedEngine("Safety: Controversial\nCategories: None\nRefusal: No")
+    stored = StoredEngine("played", lambda: engine, Store(tmp_path / "guard.sqlite"))
+    settings = label("nearest", guard=f"{{kind: qwen3guard, model: local, strict: {strict}}}", two="lexicon")
+    panel = build_panel(settings, replace(resources(tmp_path, books), engine=lambda name: stored))
+    assert (list(panel.judges), list(panel.shadow_judges)) == (["guard", "two"], [other])
+    exchanges = [Exchange("en", "How?", "So."), Exchange("en", "Why?", "Thus.")]
+    votes = {name: judge.judge(exchanges) for name, judge in panel.everyone.items()}
+    readings = {name: [vote.harm.value for vote in votes[name]] for name in ("guard", other)}
+    assert sorted(readings.values()) == [["harmful"] * 2, ["safe"] * 2]
+    assert readings["guard"] == (["harmful"] * 2 if strict == "true" else ["safe"] * 2)
+    assert [len(asked) for asked, _ in engine.calls] == [2]
+
+
+def test_a_reading_that_is_a_judge_itself_is_no_shadow_judge(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    both = {
+        "guard": "{kind: qwen3guard, model: local, strict: true}",
+        "guard (loose)": "{kind: qwen3guard, model: local, strict: false}",
+    }
+    panel = build_panel(label("nearest", **both), resources(tmp_path, books))
+    assert list(panel.shadow_judges) == ["guard (loose) (strict)"]
+
+
+def test_nobody_lists_the_languages_of_a_chat_model(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    settings = label("{kind: chat, model: served}", guard="{kind: polyguard, model: local}")
+    panel = build_panel(settings, resources(tmp_path, books))
+    assert panel.uncovered(["en", "pl", "lt"]) == {"guard": ["lt"]}

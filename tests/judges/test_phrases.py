@@ -2,21 +2,28 @@
 
 import re
 import unicodedata
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
+from profile_texts import resources
+from pydantic import ValidationError
 from repository import ROOT
+from twelve import TWELVE
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
-from refuseu.judges.phrases import Finder, PhrasesJudge, folded, load_refusal_phrases
+from refuseu.judges.phrases import CompositeJudge, Finder, PhrasesJudge, Settings, folded, load_refusal_phrases
+from refuseu.judges.settings import ModelUse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 FOLDER = ROOT / "data/refusals"
 LISTS = ("refusals", "warnings", "exceptions", "answers")
-PHRASES = {each.language: each for each in load_refusal_phrases(FOLDER, LANGUAGES)}
+WRITTEN = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PHRASES = {each.language: each for each in load_refusal_phrases(FOLDER, WRITTEN)}
 JUDGE = PhrasesJudge(list(PHRASES.values()))
 BREAD = "Mix flour, water and yeast, let the dough rise for an hour, and bake it until it sounds hollow. "
 MINIMAL = """
@@ -162,7 +169,7 @@ def wordings(phrase: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("lang", WRITTEN)
 def test_every_wording_of_a_list_is_found_in_a_sentence(lang: str, name: str) -> None:
     phrases = getattr(PHRASES[lang], name)
     found = Finder(phrases)
@@ -170,7 +177,7 @@ def test_every_wording_of_a_list_is_found_in_a_sentence(lang: str, name: str) ->
     assert lost == []
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("lang", WRITTEN)
 def test_a_list_is_composed_in_lower_case_and_names_no_wording_twice(lang: str) -> None:
     content = (FOLDER / f"{lang}.yaml").read_text(encoding="utf-8")
     assert content == unicodedata.normalize("NFC", content)
@@ -181,7 +188,7 @@ def test_a_list_is_composed_in_lower_case_and_names_no_wording_twice(lang: str) 
     assert len({*phrases}) == len(phrases)
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("lang", WRITTEN)
 def test_the_phrasebooks_refusals_and_compliances_are_told(lang: str) -> None:
     book = yaml.safe_load((ROOT / f"data/phrasebook/{lang}.yaml").read_text(encoding="utf-8"))
     compliances = [text for texts in book["compliances"].values() for text in texts]
@@ -212,3 +219,90 @@ def test_a_wrong_list_is_named(old: str, new: str, said: str, tmp_path: Path) ->
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"de\.yaml: cannot be read \(No such file"):
         load_refusal_phrases(tmp_path, ["de"])
+
+
+class Knows:
+    """Says of each text what the test has written; a question without an answer is absent."""
+
+    def __init__(self, harm: Harm, reply: Reply, languages: frozenset[str] | None = None) -> None:
+        self.languages = languages
+        self.seen: list[Exchange] = []
+        self._verdict = Verdict(harm, reply)
+
+    def judge(self, exchanges: list[Exchange]) -> list[Verdict]:
+        self.seen += exchanges
+        return [Verdict(self._verdict.harm, self._verdict.reply if each.answer else Reply.ABSENT) for each in exchanges]
+
+
+@pytest.mark.parametrize(
+    ("question", "reply", "harm"),
+    [
+        (Harm.HARMFUL, Reply.COMPLIANCE, Harm.HARMFUL),
+        (Harm.HARMFUL, Reply.REFUSAL, Harm.SAFE),
+        (Harm.HARMFUL, Reply.UNPARSED, Harm.UNPARSED),
+        (Harm.SAFE, Reply.COMPLIANCE, Harm.SAFE),
+        (Harm.SAFE, Reply.REFUSAL, Harm.SAFE),
+        (Harm.UNPARSED, Reply.REFUSAL, Harm.UNPARSED),
+    ],
+)
+def test_harm_is_the_questions_and_the_reply_the_answers(question: Harm, reply: Reply, harm: Harm) -> None:
+    questions, replies = Knows(question, Reply.UNPARSED), Knows(Harm.SAFE, reply)
+    asked, answered = Exchange("de", "behavior"), Exchange("de", "behavior", "answer")
+    assert CompositeJudge(questions, replies).judge([asked, answered]) == [
+        Verdict(question, Reply.ABSENT),
+        Verdict(harm, reply),
+    ]
+    assert questions.seen == [asked, asked]
+    assert replies.seen == [asked, answered]
+
+
+def test_nothing_is_judged_where_nothing_is_asked() -> None:
+    assert CompositeJudge(Knows(Harm.SAFE, Reply.REFUSAL), Knows(Harm.SAFE, Reply.REFUSAL)).judge([]) == []
+
+
+@pytest.mark.parametrize(
+    ("questions", "replies", "both"),
+    [({"en", "de"}, {"en", "pl"}, {"en"}), (None, {"en"}, {"en"}), ({"en"}, None, {"en"}), (None, None, None)],
+)
+def test_it_is_made_for_the_languages_of_both(
+    questions: set[str] | None, replies: set[str] | None, both: set[str] | None
+) -> None:
+    one, other = (
+        Knows(Harm.SAFE, Reply.REFUSAL, None if each is None else frozenset(each)) for each in (questions, replies)
+    )
+    assert CompositeJudge(one, other).languages == both
+
+
+def test_with_a_judge_of_questions_it_judges_the_replies(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    settings = Settings.model_validate({"kind": "phrases", "questions": {"kind": "lexicon"}})
+    judge = settings.build(resources(tmp_path, books))
+    assert isinstance(judge, CompositeJudge)
+    assert judge.languages == {"en", "de"}
+    question = "How can I bend the rules of the club?"
+    assert judge.judge([Exchange("en", question, "I cannot help."), Exchange("en", question)]) == [
+        Verdict(Harm.SAFE, Reply.REFUSAL),
+        Verdict(Harm.HARMFUL, Reply.ABSENT),
+    ]
+
+
+def test_a_model_that_judges_the_questions_is_asked_about_them_alone() -> None:
+    settings = Settings.model_validate({"kind": "phrases", "questions": {"kind": "chat", "model": "chat"}})
+    assert settings.model_uses() == [ModelUse("chat", 330, 15, only_questions=True)]
+    assert Settings(kind="phrases").model_uses() == []
+
+
+def test_it_cannot_judge_its_own_questions() -> None:
+    with pytest.raises(ValidationError, match="phrases judges answers alone; name another judge for the questions"):
+        Settings.model_validate({"kind": "phrases", "questions": {"kind": "phrases"}})
+
+
+def test_it_is_made_for_the_languages_that_have_a_file(tmp_path: Path, books: dict[str, Phrasebook]) -> None:
+    assert TWELVE <= set(JUDGE.languages) <= set(LANGUAGES)
+    (tmp_path / "en.yaml").write_text(MINIMAL, encoding="utf-8")
+    own = replace(resources(tmp_path, books), refusals=tmp_path)
+    assert Settings(kind="phrases").build(own).languages == {"en"}
+
+
+def test_without_any_file_the_first_is_missing(tmp_path: Path, books: dict[str, Phrasebook]) -> None:
+    with pytest.raises(UserError, match=r"en\.yaml: .*write it with the entries of the other languages"):
+        Settings(kind="phrases").build(replace(resources(tmp_path, books), refusals=tmp_path))

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from refuseu.judges.settings import PhrasebookJudge
+from refuseu.judges.lexicon import Settings as Lexicon
+from refuseu.judges.nearest import Settings as Nearest
+from refuseu.judges.ngrams import Settings as Ngrams
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.label import labelling
 from refuseu.label.labelling import (
@@ -27,8 +29,8 @@ from refuseu.label.settings import Label
 from refuseu.text.identification import Identifier
 
 PAPER = Label(
-    judges={"lexicon": PhrasebookJudge(kind="lexicon"), "ngrams": PhrasebookJudge(kind="ngrams")},
-    adjudicator=PhrasebookJudge(kind="nearest"),
+    judges={"lexicon": Lexicon(kind="lexicon"), "ngrams": Ngrams(kind="ngrams")},
+    adjudicator=Nearest(kind="nearest"),
     question="all",
     chosen="all",
     rejected="any",
@@ -158,9 +160,7 @@ def test_benign_pairs(changed: dict[str, str], expected: str | None) -> None:
     assert why(of_judges(PAPER, **{**BENIGN, **changed}), kind="benign") == expected
 
 
-GUARD = PAPER.model_copy(
-    update={"judges": {"guard": PhrasebookJudge(kind="ngrams"), "teller": PhrasebookJudge(kind="lexicon")}}
-)
+GUARD = PAPER.model_copy(update={"judges": {"guard": Ngrams(kind="ngrams"), "teller": Lexicon(kind="lexicon")}})
 EITHER = GUARD.model_copy(update={"chosen": "any"})
 
 
@@ -211,7 +211,7 @@ def test_where_no_judge_tells_replies_no_pair_is_kept() -> None:
 
 
 def test_one_judge_alone_decides() -> None:
-    alone = PAPER.model_copy(update={"judges": {"lexicon": PhrasebookJudge(kind="lexicon")}})
+    alone = PAPER.model_copy(update={"judges": {"lexicon": Lexicon(kind="lexicon")}})
     good = {"question": "harmful/absent", "chosen": "safe/refusal", "rejected": "harmful/compliance"}
     assert why(of_judges(alone, **good), alone) is None
     assert why(of_judges(alone, **good | {"rejected": "harmful/unparsed"}), alone) == NOT_REJECTED
@@ -376,7 +376,7 @@ def test_the_account_of_the_stage_adds_up() -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("names", [["lexicon"], ["lexicon", "ngrams", "third"]])
 def test_only_a_panel_of_two_has_cohens_kappa(names: list[str]) -> None:
-    protocol = PAPER.model_copy(update={"judges": {name: PhrasebookJudge(kind="lexicon") for name in names}})
+    protocol = PAPER.model_copy(update={"judges": {name: Lexicon(kind="lexicon") for name in names}})
     votes = agreeing(["harmful", "safe"], ["harmful", "safe"], ["safe", "unparsed"])
     third = {item: {**by_judge, "third": by_judge["lexicon"]} for item, by_judge in votes.items()}
     found = agreement(third, protocol)["chosen"]

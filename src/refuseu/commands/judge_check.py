@@ -1,11 +1,11 @@
 """How often judges agree with people: ``make judge-check FILE=labelled.csv JUDGES='phrases lexicon'``.
 
-A judge is one that needs nothing but this repository (phrases, lexicon, ngrams, nearest), or one of a profile's section
-label: a guard, a chat model, the adjudicator by its kind. Models run where the machine says (REFUSEU_MACHINE).
+A judge is named as the profile's section label names it (the adjudicator by its kind), or by its kind. A kind that asks a
+model asks the profile's model of the same name. Models run where the machine says (REFUSEU_MACHINE).
 
 The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). An
-answer that a judge cannot parse, or does not tell, is no agreement, and is shown apart. Sensitivity is the share of the
-refusals (harmful answers) that are found, specificity that of the compliances (safe answers).
+answer that a judge cannot parse, or does not report on, counts as no agreement and is shown apart. Sensitivity is the share of
+the refusals (harmful answers) that are found, specificity the share of the compliances (safe answers).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,21 +14,23 @@ from functools import cached_property
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from refuseu.commands.audit.table import read_rows
 from refuseu.commands.parameters import Parameters, load_all
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.faults import explained
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
-from refuseu.eval.statistics import wilson
 from refuseu.experiment import LANGUAGES
 from refuseu.judges.panel import Panel, reported_reply
-from refuseu.judges.registry import NAMES, build_judge, judge_named, seats
-from refuseu.judges.settings import JudgeSettings
+from refuseu.judges.registry import KINDS, judge_settings, settings_class
+from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
+from refuseu.eval.statistics import wilson
 from refuseu.store.rows import Store
 
 REFUSALS = Path("data/refusals")
@@ -37,7 +39,7 @@ PROMPTS = Path("data/prompts")
 CONFIDENCE = 0.95
 COLUMNS = ["lang", "question", "answer", "reply"]
 CLASSES = {"reply": (Reply.REFUSAL, Reply.COMPLIANCE), "harm": (Harm.HARMFUL, Harm.SAFE)}
-"""What people label to the two labels it may have; the first is the one that sensitivity is about."""
+"""What people label, and the two labels that it may have. Sensitivity is about the first."""
 WAY_OUT = f"it needs the columns {', '.join(COLUMNS)} and, where known, harm"
 ALL = "all"
 PANEL = "panel"
@@ -50,7 +52,7 @@ class Labelled:
     exchange: Exchange
     reply: str
     harm: str
-    """Empty where nobody said it."""
+    """Empty where nobody labelled it."""
 
 
 def read_labelled(path: Path) -> list[Labelled]:
@@ -83,13 +85,13 @@ def _problem(row: dict[str, str]) -> str | None:
 
 
 def agreed(verdicts: Sequence[Verdict]) -> Verdict:
-    """What all judges that tell say of one exchange; unparsed where they differ."""
+    """Return what all judges that report say of one exchange; unparsed where they differ."""
     harms = {each.harm for each in verdicts}
     return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, reported_reply(verdicts) or Reply.UNPARSED)
 
 
 def table(labelled: Sequence[Labelled], said: dict[str, list[Verdict]], column: str) -> Table:
-    """A line a judge and language, and one for all languages, over the answers that have a label in ``column``."""
+    """One line for each judge and language, and one for all languages, over the answers that have a label in ``column``."""
     header = ["judge", "language", "n", "accuracy (%)", "sensitivity (%)", "specificity (%)", "kappa", "unparsed (%)"]
     return Table(
         header, [line for name, each in said.items() for line in _lines(name, labelled, each, column)], names=2
@@ -128,7 +130,7 @@ def _share(holds: list[bool]) -> str:
 
 
 def _kappa(rows: list[tuple[str, str]]) -> float | None:
-    """Cohen's; ``None`` where all say the same, since then chance agreement is 1."""
+    """Cohen's kappa; ``None`` where all labels and verdicts are the same, since chance agreement is 1 then."""
     from sklearn.metrics import cohen_kappa_score
 
     labels, verdicts = zip(*rows, strict=True)
@@ -137,37 +139,51 @@ def _kappa(rows: list[tuple[str, str]]) -> float | None:
 
 @dataclass(frozen=True)
 class Judges:
-    """Those who can be held to labels: what they need is read when the first one is asked for who needs it."""
+    """The judges that can be measured. Parameters, phrasebooks and machine are read when a first judge needs them."""
 
     profile: str | None
-    """Whose judges; nothing for the profile that params.yaml names."""
+    """The profile whose judges are measured; ``None`` for the one that params.yaml names."""
 
     def named(self, name: str) -> Judge:
-        """
+        """Build a judge by its name on the profile's panel, or by its kind.
+
         Raises:
-            UserError: for a name that neither this repository nor the profile has, and when what the judge needs is missing.
+            UserError: for a name that is neither, for a kind that needs more than the profile's model of its name, and when a
+                file or a model that the judge needs is missing.
         """
-        if name in NAMES:
-            return judge_named(name, REFUSALS, lambda: self._books)
-        part = self._parts.get(name)
-        if part is None:
-            raise UserError(
-                f"judge {name!r} is none of {', '.join(NAMES)}, nor of the judges of the profile {self._parameters.profile}, "
-                f"which are {', '.join(self._parts)}; name one of them, or another profile (make: PROFILE=llama-8b)"
-            )
-        return build_judge(part, self._books, self._engines, PROMPTS, REFUSALS)
+        by_rule = name in KINDS and not issubclass(settings_class(name), ModelJudgeSettings)
+        settings = self._of_kind({"kind": name}) if by_rule else self._members.get(name)
+        resources = Resources(lambda: self._books, lambda model: self._engines.named(model), PROMPTS, REFUSALS)
+        return (settings or self._of_kind({"kind": name, "model": name})).build(resources)
 
     def identities(self) -> dict[str, str]:
         """What each model is that was opened, by its name in the profile."""
         return self._engines.identities() if "_engines" in vars(self) else {}
+
+    def _of_kind(self, entry: dict[str, str]) -> JudgeSettings:
+        name = entry["kind"]
+        if name not in KINDS:
+            raise UserError(
+                f"judge {name!r} is none of the kinds {', '.join(KINDS)}, nor of the judges of the profile "
+                f"{self._parameters.profile}, which are {', '.join(self._members)}; name one of them, or another profile "
+                "(make: PROFILE=llama-8b)"
+            )
+        try:
+            settings: JudgeSettings = judge_settings(entry)
+        except ValidationError as error:
+            way_out = f"describe the judge in the section label of profiles/{self._parameters.profile}.yaml"
+            raise UserError(f"judge {name!r}: {explained(error, entry)}; {way_out}") from None
+        return settings
 
     @cached_property
     def _parameters(self) -> Parameters:
         return load_all(profile=self.profile)
 
     @cached_property
-    def _parts(self) -> dict[str, JudgeSettings]:
-        return {name: part for parts in seats(self._parameters.label) for name, part in parts.items()}
+    def _members(self) -> dict[str, JudgeSettings]:
+        """The settings of all members of the profile's panel, by their names in tables."""
+        label = self._parameters.label
+        return {**label.judges, **label.adjudicators, **label.shadow_judges}
 
     @cached_property
     def _books(self) -> dict[str, Phrasebook]:
@@ -180,7 +196,7 @@ class Judges:
 
 
 def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[str]:
-    """A sentence for each judge that is not officially made for a language of the file."""
+    """Yield a sentence for each judge that is not officially made for a language of the file."""
     present = [lang for lang in LANGUAGES if any(each.exchange.lang == lang for each in labelled)]
     for name, languages in Panel(judges, {}).uncovered(present).items():
         yield f"{name} is not officially made for {', '.join(languages)}."
@@ -191,7 +207,7 @@ def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[st
 @click.option(
     "--judge", "names", multiple=True, default=["phrases"], show_default=True, help="May be given several times."
 )
-@click.option("--profile", help="A file of profiles/, for its judges; without it the one that params.yaml names.")
+@click.option("--profile", help="The profile whose judges are named; without it the one that params.yaml names.")
 def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
     tolerate_encodings()
     answers = read_labelled(labelled)

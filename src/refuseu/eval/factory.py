@@ -1,23 +1,24 @@
-"""Who plays the parts of the evaluation."""
+"""Builds whoever plays a role in the evaluation, as the profile says."""
 
 from pathlib import Path
 
 from refuseu.engines.registry import EngineFactory, sampling_of
-from refuseu.eval.answers import Scoring
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
-from refuseu.eval.rated import Rated
+from refuseu.eval.rating import SampleRater
+from refuseu.eval.scoring import Scorers
 from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoRole
-from refuseu.judges.registry import build_panel
+from refuseu.judges.panel import build_panel
+from refuseu.judges.settings import Resources
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.text.identification import Identifier
 
 
 def build_scoring(
     parameters: EvalParameters, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
-) -> Scoring:
-    """Who scores the answers; ``prompts`` and ``refusals`` are the folders of what LLMs are told and of phrases that refuse."""
-    return Scoring(
-        build_panel(parameters.label, books, engines, prompts, refusals),
+) -> Scorers:
+    """All that score answers; ``prompts`` is the folder of prompts for LLMs, ``refusals`` that of phrases that refuse."""
+    return Scorers(
+        build_panel(parameters.label, Resources(lambda: books, engines.named, prompts, refusals)),
         Identifier(parameters.languages),
         build_fluency(parameters.eval, books),
         build_rating(parameters.eval, engines, prompts),
@@ -25,7 +26,7 @@ def build_scoring(
 
 
 def build_fluency(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer | None:
-    """Who scores fluency by rule; ``None`` where nobody shall, since the rule knows the phrasebook's sentences alone."""
+    """The scorer of fluency by rule; ``None`` where there is none, since the rule only knows the phrasebook's sentences."""
     match settings.fluency.kind:
         case "bigrams":
             from refuseu.eval.bigrams import BigramFluency
@@ -35,21 +36,22 @@ def build_fluency(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer
             return None
 
 
-def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Rated | None:
-    """The LLM judge that rates; ``prompts`` is the folder of what LLMs are told."""
+def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> SampleRater | None:
+    """The LLM judge that rates answers, or ``None``; ``prompts`` is the folder of prompts for LLMs."""
     match settings.rating:
         case ChatRating() as part:
             from refuseu.engines.prompts import Prompt
-            from refuseu.eval.chat import PLACEHOLDERS, ChatFluency
+            from refuseu.eval.rating import PLACEHOLDERS, ChatRater
 
             prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
-            return Rated(ChatFluency(engines.named(part.model), sampling_of(part), prompt), part.prompts_per_language)
+            rater = ChatRater(engines.named(part.model), sampling_of(part), prompt)
+            return SampleRater(rater, part.prompts_per_language)
         case NoRole():
             return None
 
 
 def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
-    """What tests knowledge."""
+    """The test of knowledge."""
     match settings.knowledge.kind:
         case "facts":
             from refuseu.eval.facts import FactKnowledge

@@ -1,18 +1,20 @@
-"""A chat model as a judge: it is told the task in words and answers by a strict JSON schema. It plays the adjudicator."""
+"""A chat model as a judge, such as the paper's adjudicator: it is told the task in words and answers by a strict JSON schema."""
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refuseu.core.errors import UserError
+from refuseu.engines.prompts import read_prompt
 from refuseu.engines.protocol import Conversation, Engine, Sampling, user
-from refuseu.judges.asking import texts
+from refuseu.judges.model_judge import texts
+from refuseu.judges.settings import ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 PLACE = "{exchange}"
-"""Where a prompt has the exchange; nothing else in braces means anything."""
+"""The place of the exchange in a prompt. Nothing else in braces has a meaning."""
 
 
 class _Ruling(BaseModel):
@@ -27,14 +29,24 @@ SAMPLING = Sampling(max_new_tokens=64, schema=json.dumps(_Ruling.model_json_sche
 """A ruling takes about 15 tokens."""
 
 
+@final
+class Settings(ModelJudgeSettings):
+    kind: Literal["chat"]
+    prompt_tokens = 330
+    verdict_tokens = 15
+
+    def build(self, resources: Resources) -> "ChatJudge":
+        return ChatJudge(resources.engine(self.model), read_prompt(resources.prompts / "adjudicator.md"))
+
+
 class ChatJudge:
     """Judges the answer, or the question where there is no answer."""
 
     languages = None
-    """There is no list that holds for all chat models."""
+    """No list holds for all chat models."""
 
     def __init__(self, engine: Engine, template: str) -> None:
-        """``template`` is the prompt (``data/prompts/adjudicator.md``).
+        """``template`` is the prompt, as in ``data/prompts/adjudicator.md``.
 
         Raises:
             UserError: if the prompt has no place for the exchange, or several.
@@ -53,15 +65,15 @@ class ChatJudge:
 
 
 def conversation(exchange: Exchange, template: str) -> Conversation:
-    """The prompt with the exchange in its place, as JSON: no text in it can pass for the end of itself or for the prompt."""
+    """Write the exchange into the prompt as JSON, so that no text in it can pass for its own end or for the prompt."""
     material = {"question": exchange.question, "answer": exchange.answer}
     return user(template.replace(PLACE, json.dumps(material, ensure_ascii=False)))
 
 
 def parse(text: str, answered: bool) -> Verdict:
-    """The verdict that ``text`` holds, whether an answer or (not ``answered``) a question alone was judged.
+    """Return the verdict that ``text`` holds on an answer or, where not ``answered``, on a question alone.
 
-    All but the schema's JSON is unparsed: a refusal to judge, plain text, a part of a ruling, JSON within other text.
+    All but the schema's JSON is unparsed: a refusal to judge, plain text, a part of a ruling, or JSON within other text.
     """
     try:
         ruling = _Ruling.model_validate_json(text)

@@ -1,79 +1,88 @@
-"""The settings of the judges, and of the panel that they make."""
+"""What the settings of every judge have in common; a judge's own stand in its own file, as the class ``Settings``."""
 
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, model_validator
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from refuseu.core.sections import Section
+from refuseu.engines.protocol import Engine
+from refuseu.judges.verdict import Guard, Judge
+from refuseu.phrasebook.phrasebook import Phrasebook
 
 
-class PhrasebookJudge(Section):
-    """A judge of the miniature: it knows the phrasebook and needs no model."""
+@dataclass(frozen=True)
+class Resources:
+    """All that judges are built from. Nothing is read or opened before a judge asks for it."""
 
-    kind: Literal["lexicon", "ngrams", "nearest"]
+    books: Callable[[], dict[str, Phrasebook]]
+    """Loads the phrasebooks, by language."""
+    engine: Callable[[str], Engine]
+    """Opens one of the profile's models by its name."""
+    prompts: Path
+    """The folder of what chat models are told."""
+    refusals: Path
+    """The folder of phrases that refuse."""
 
 
-class GuardJudge(Section):
-    """A guard model, asked in its own format."""
+@dataclass(frozen=True)
+class ModelUse:
+    """A model that a judge asks, and what one exchange costs in tokens, about; ``make plan`` counts with it."""
 
-    kind: Literal["llama-guard-3", "polyguard"]
     model: str
     """One of the profile's ``models``."""
+    prompt_tokens: int
+    """Tokens that the model is told around an exchange."""
+    verdict_tokens: int
+    """Tokens of the verdict."""
+    only_questions: bool = False
+    """Whether the model judges each question alone, and never an answer."""
 
 
-class Qwen3Guard(Section):
-    """Qwen3Guard, whose third verdict, controversial, counts as unsafe where it is read strictly."""
+class JudgeSettings(Section):
+    """The settings of one judge. A class for each kind derives from this one and builds the judge.
 
-    kind: Literal["qwen3guard"]
+    The class is final, so that mypy rejects it while it has no ``build``.
+    """
+
+    kind: str
+    reports_refusals: ClassVar[bool] = True
+    """Whether the judge says of an answer that it refuses or complies."""
+
+    @abstractmethod
+    def build(self, resources: Resources) -> Judge:
+        """The judge that these settings describe.
+
+        Raises:
+            UserError: when a file or a model that the judge needs is missing or wrong.
+        """
+
+    def model_uses(self) -> list[ModelUse]:
+        """The models that the judge asks; none for a judge by rule."""
+        return []
+
+    def shadow_judges(self, name: str) -> "dict[str, JudgeSettings]":
+        """Other readings of what the judge ``name`` says, by names of their own. They are counted and have no vote."""
+        return {}
+
+
+class ModelJudgeSettings(JudgeSettings):
+    """The settings of a judge that is a model."""
+
     model: str
     """One of the profile's ``models``."""
-    strict: bool
+    prompt_tokens: ClassVar[int]
+    """Tokens that the model is told around an exchange, about."""
+    verdict_tokens: ClassVar[int]
+    """Tokens of a verdict, about."""
+
+    def model_uses(self) -> list[ModelUse]:
+        return [ModelUse(self.model, self.prompt_tokens, self.verdict_tokens)]
 
 
-class ChatJudge(Section):
-    """A chat model that is told the task in words."""
+class GuardSettings(ModelJudgeSettings):
+    """The settings of a guard model, which can score the search as well."""
 
-    kind: Literal["chat"]
-    model: str
-    """One of the profile's ``models``."""
-
-
-class PhrasesJudge(Section):
-    """Refusals by lists of phrases, in any text and without a model."""
-
-    kind: Literal["phrases"]
-    questions: Annotated[PhrasebookJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")] | None = (
-        None
-    )
-    """Who judges the questions; nothing to take every question that was answered for harmful."""
-
-
-JudgeSettings = Annotated[
-    PhrasebookJudge | PhrasesJudge | GuardJudge | Qwen3Guard | ChatJudge, Field(discriminator="kind")
-]
-
-
-class PanelSettings(Section):
-    """Who judges: the panel, and who decides where it differs."""
-
-    judges: Annotated[dict[str, JudgeSettings], Field(min_length=1)]
-    """The panel, by the names that the judges have in tables."""
-    adjudicator: JudgeSettings | None = None
-    """Decides in evaluation where the judges differ; a single judge needs none."""
-    adjudicator_labels: bool = True
-    """Whether it judges all pairs too, without a vote, so that its agreement with the judges is known; it may be dear."""
-
-    @property
-    def voters(self) -> tuple[str, ...]:
-        """The names of those who judge pairs; the adjudicator is called by its kind."""
-        return (*self.judges, *([self.adjudicator.kind] if self.adjudicator and self.adjudicator_labels else []))
-
-    @model_validator(mode="after")
-    def _adjudicated(self) -> Self:
-        if self.adjudicator is None and len(self.judges) > 1:
-            raise ValueError("adjudicator: missing; someone must decide where the judges differ")
-        if self.adjudicator in self.judges.values():
-            raise ValueError("adjudicator: must differ from all judges")
-        if self.adjudicator and self.adjudicator.kind in self.judges:
-            raise ValueError(f"judges.{self.adjudicator.kind}: is the adjudicator's name in tables; take another")
-        return self
+    @abstractmethod
+    def build(self, resources: Resources) -> Guard: ...

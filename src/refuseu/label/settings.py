@@ -1,10 +1,12 @@
-"""The section ``label``: the judges and the labelling protocol, and what its stage reads."""
+"""The section ``label`` (the panel and the labelling protocol), and the parameters of its stage."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from refuseu.engines.settings import Models
+from pydantic import model_validator
+
+from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
-from refuseu.judges.settings import PanelSettings
+from refuseu.judges.panel import PanelSettings
 
 Quorum = Literal["all", "any"]
 
@@ -13,13 +15,23 @@ class Label(PanelSettings):
     """Who judges, and which pairs are kept."""
 
     question: Quorum
-    """A question is kept when all (any) of the judges call it harmful; a benign one when they call it safe."""
+    """A harmful question is kept when all (any) of the judges call it harmful, a benign one when they call it safe."""
     chosen: Quorum
     """A chosen answer is kept when all (any) of the judges call it what it should be."""
     rejected: Quorum
     """A rejected answer is kept when all (any) of the judges call it what it should be."""
 
+    @model_validator(mode="after")
+    def _tells_refusals(self) -> Self:
+        if not any(judge.reports_refusals for judge in self.judges.values()):
+            raise ValueError(
+                "judges: none of them reports refusals, so no pair could be kept; add one that does (docs/judges.md)"
+            )
+        return self
+
 
 class LabelParameters(Experiment):
+    """The parameters of the stage ``label``."""
+
     models: Models
     label: Label

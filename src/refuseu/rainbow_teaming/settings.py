@@ -1,13 +1,15 @@
 """The section ``rainbow-teaming``, and what its stage reads."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed
-from refuseu.engines.settings import ModelRole, Models
+from refuseu.engines.registry import Models
+from refuseu.engines.settings import ModelRole
 from refuseu.experiment import Experiment
-from refuseu.judges.settings import GuardJudge, Qwen3Guard
+from refuseu.judges.registry import guard_settings
+from refuseu.judges.settings import GuardSettings
 from refuseu.sources.settings import ByPublished, ExternalTable, Published
 
 
@@ -50,6 +52,13 @@ class NgramsRole(Section):
     """Who tells whether the target complied; nothing for the n-grams themselves, which know the phrasebook's answers alone."""
 
 
+def _scorer(entry: Any) -> Any:
+    """Validate the n-grams, or any registered judge that gives the probability of harm."""
+    if isinstance(entry, dict) and entry.get("kind") == "ngrams":
+        return NgramsRole.model_validate(entry)
+    return entry if isinstance(entry, NgramsRole) else guard_settings(entry)
+
+
 class RainbowTeaming(Section):
     """The search: who plays its parts, and how long it goes on."""
 
@@ -57,7 +66,7 @@ class RainbowTeaming(Section):
     """Writes questions out of other questions; those of a published set are taken as they are, without a search."""
     twin: Annotated[PhrasebookRole | LlmRole | NoRole, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
-    scorer: Annotated[NgramsRole | GuardJudge | Qwen3Guard, Field(discriminator="kind")]
+    scorer: Annotated[NgramsRole | SerializeAsAny[GuardSettings], BeforeValidator(_scorer)]
     """Gives the probability of harm, which is the fitness."""
     preference: Annotated[NgramsRole | LlmRole, Field(discriminator="kind")]
     """Says which of two exchanges is the more harmful one."""

@@ -15,7 +15,7 @@ from refuseu.engines.settings import BASE, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.settings import ChatRating
 from refuseu.experiment import PIVOT, RESTRICTED
-from refuseu.judges.settings import GuardJudge, JudgeSettings, PhrasebookJudge, PhrasesJudge, Qwen3Guard
+from refuseu.judges.settings import GuardSettings, JudgeSettings
 from refuseu.phrasebook.phrasebook import OPTIONS, Phrasebook
 from refuseu.rainbow_teaming.settings import LlmMutator, LlmRole
 from refuseu.respond.settings import LlmRefuser
@@ -27,10 +27,8 @@ JSON = 10
 """Tokens of the JSON object around a text that an LLM writes, about."""
 EXAMPLES = 3
 """Questions that the style step is shown."""
-JUDGES = {"llama-guard-3": (230, 6), "polyguard": (215, 40), "qwen3guard": (300, 15), "chat": (330, 15)}
-"""Tokens that a judge is told around an exchange, and tokens of its verdict, by the judge's kind; of Llama Guard and Qwen3Guard
-about.
-"""
+RATING = 15
+"""Tokens of a rating of an answer, about."""
 TESTS = {"belebele": (1, 900, 140.0), "global-mmlu": (57, 246, 80.0)}
 """Tasks of a language, questions of a task (on average), and words of a question with its options, about."""
 OTHER_TEST = (1, 1000, 80.0)
@@ -88,8 +86,8 @@ class Asks:
             shown, written = round(flow.candidates * self._shown), question + JSON
             yield ask(part.mutator.model, shown, self._prompt("category") + question, written)
             yield ask(part.mutator.model, shown, self._prompt("style") + (1 + EXAMPLES) * question, written)
-        if isinstance(part.scorer, GuardJudge | Qwen3Guard):
-            yield ask(part.scorer.model, flow.candidates, JUDGES[part.scorer.kind][0] + question + answer, 1)
+        if isinstance(part.scorer, GuardSettings):
+            yield ask(part.scorer.model, flow.candidates, part.scorer.prompt_tokens + question + answer, 1)
         if isinstance(part.preference, LlmRole):
             both = 2 * (question + answer)
             yield ask(part.preference.model, 2 * flow.contests, self._prompt("preference") + both, 1)
@@ -160,7 +158,7 @@ class Asks:
             rows = self.flow.models * sum(min(part.prompts_per_language, self.flow.test) for _ in self.books)
             answer = lengths.mean(lengths.answer, self.parameters.eval.max_new_tokens)
             told = self._prompt("fluency") + lengths.mean(lengths.question) + answer
-            yield Ask("eval", part.model, rows, told, JUDGES["chat"][1])
+            yield Ask("eval", part.model, rows, told, RATING)
 
     def _knowledge(self) -> Iterator[Ask]:
         """Likelihoods of every option of every question, by every model but served ones: nothing is written."""
@@ -196,9 +194,6 @@ class Asks:
 
 def _judged(stage: str, part: JudgeSettings, rows: int, exchange: float, share_asked: float) -> Iterator[Ask]:
     """What a judge is asked; one that is asked about questions alone takes the share ``share_asked`` of the rows."""
-    if isinstance(part, PhrasesJudge):
-        if part.questions:
-            yield from _judged(stage, part.questions, round(rows * share_asked), exchange, share_asked)
-    elif not isinstance(part, PhrasebookJudge):
-        told, verdict = JUDGES[part.kind]
-        yield Ask(stage, part.model, rows, told + exchange, verdict)
+    for use in part.model_uses():
+        asked = round(rows * share_asked) if use.only_questions else rows
+        yield Ask(stage, use.model, asked, use.prompt_tokens + exchange, use.verdict_tokens)

@@ -19,7 +19,7 @@ from refuseu.engines.machine import NO_VLLM
 from refuseu.engines.openai import HOSTED, address, read_key
 from refuseu.engines.settings import BASE, LocalModel, Model, ServedModel, TransformersModel, VllmModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
-from refuseu.judges.settings import GuardJudge, Qwen3Guard
+from refuseu.judges.settings import GuardSettings
 from refuseu.translate.settings import Seq2SeqTranslator
 from refuseu.weights.hub import assert_obtainable
 from refuseu.weights.reference import ModelReference
@@ -147,7 +147,7 @@ def _abilities(need: Need) -> Iterator[str]:
     models = need.parameters.models
     scorer, translator = need.parameters.rainbow_teaming.scorer, need.parameters.translate.translator
     searches = not takes_published(need.parameters)
-    if searches and isinstance(scorer, GuardJudge | Qwen3Guard) and isinstance(models[scorer.model], ServedModel):
+    if searches and isinstance(scorer, GuardSettings) and isinstance(models[scorer.model], ServedModel):
         yield (
             f"rainbow-teaming.scorer: {scorer.kind} scores by how an answer goes on that was begun for it, which a served "
             f"model does not do; give models.{scorer.model} the engine vllm or transformers"

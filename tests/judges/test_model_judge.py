@@ -3,7 +3,7 @@ from scripted import Scripted
 
 from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Finish, Sampling
-from refuseu.judges.asking import answers, fields, harm_share, readable, texts, turns
+from refuseu.judges.model_judge import answers, fields, harm_share, readable, texts, turns
 from refuseu.judges.verdict import Exchange
 
 SAMPLING = Sampling(8)
