@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playing import PlayedEngine
@@ -8,7 +9,6 @@ from profile_texts import MODELS, read, resources
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.engines import registry as engines_registry
 from refuseu.engines.stored import StoredEngine
 from refuseu.judges.nearest import NearestJudge
 from refuseu.judges.ngrams import NgramJudge
@@ -241,14 +241,14 @@ def test_judges_have_the_names_of_the_profile_and_the_adjudicator_that_of_its_ki
 
 
 def test_a_key_that_the_adjudicator_lacks_is_told_before_a_guard_is_asked(
-    books: dict[str, Phrasebook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    books: dict[str, Phrasebook], tmp_path: Path
 ) -> None:
-    guard = PlayedEngine(lambda _: "")
-    monkeypatch.setattr(engines_registry, "TransformersEngine", lambda *_: guard)
+    guard: Any = PlayedEngine(lambda _: "")
     settings = label("{kind: chat, model: keyed}", guard="{kind: polyguard, model: local}", other="lexicon")
     own = resources(tmp_path, books, f"{MODELS}\nkeyed: {{engine: openai, model: a-model, key: NO_SUCH_KEY}}")
+    guarded = replace(own, engine=lambda name: guard if name == "local" else own.engine(name))
     with pytest.raises(UserError, match="the environment variable NO_SUCH_KEY holds no key"):
-        build_panel(settings, own).decide([Exchange("en", "Why?", "So.")])
+        build_panel(settings, guarded).decide([Exchange("en", "Why?", "So.")])
     assert guard.calls == []
 
 

@@ -4,7 +4,7 @@ from twelve import TWELVE
 
 from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.experiment import LANGUAGES as ALL
-from refuseu.judges.polyguard import LANGUAGES, TASK, PolyGuardJudge, conversation, opening, parse
+from refuseu.judges.polyguard import LANGUAGES, TASK, PolyGuardJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
@@ -46,7 +46,7 @@ HARMLESS = (
     ],
 )
 def test_answers(text: str, harm: Harm, reply: Reply) -> None:
-    assert parse(text, answered=True) == Verdict(harm, reply)
+    assert PolyGuardJudge.parse(text, answered=True) == Verdict(harm, reply)
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def test_answers(text: str, harm: Harm, reply: Reply) -> None:
     ],
 )
 def test_questions_alone(text: str, harm: Harm) -> None:
-    assert parse(text, answered=False) == Verdict(harm, Reply.ABSENT)
+    assert PolyGuardJudge.parse(text, answered=False) == Verdict(harm, Reply.ABSENT)
 
 
 def test_the_task_is_the_system_message_and_the_exchange_one_turn() -> None:
-    assert conversation(Exchange("en", "{why?}", "{so}")) == [
+    assert PolyGuardJudge.prompt(Exchange("en", "{why?}", "{so}")) == [
         {"role": "system", "content": TASK},
         {"role": "user", "content": "Human user:\n{why?}\n\nAI assistant:\n{so}"},
     ]
-    assert conversation(ALONE)[1]["content"] == "Human user:\nwhy?\n\nAI assistant:\n"
+    assert PolyGuardJudge.prompt(ALONE)[1]["content"] == "Human user:\nwhy?\n\nAI assistant:\n"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_batch_in_order_and_a_blank_answer_unparsed_unlike_no_answer() -> None
     ],
 )
 def test_opening(text: str, expected: str) -> None:
-    assert opening(text) == expected
+    assert PolyGuardJudge.opening(text) == expected
 
 
 def test_a_questions_score_is_asked_once_after_its_label() -> None:
@@ -141,7 +141,7 @@ def test_an_answers_score_is_asked_after_the_three_lines_that_the_model_says_its
         answer = text.rpartition("\n")[2]
         if not sampling.prefix:
             return Completion(whole[answer])
-        assert sampling.prefix == opening(whole[answer])
+        assert sampling.prefix == PolyGuardJudge.opening(whole[answer])
         yes, no = chance[answer]
         return Completion("", Finish.LENGTH, tuple({" yes": yes, " no": no}[word] for word in sampling.first_tokens))
 
