@@ -102,6 +102,9 @@ class LineGuard(ABC):
     """The labels of all lines, in order; ``REQUEST`` comes first."""
     sampling: ClassVar[Sampling]
     """How a whole verdict is asked for."""
+    words: ClassVar[tuple[str, str]] = (" yes", " no")
+    """Yes and no as the guard's tokenizer has them after a colon: with their space in a byte-level vocabulary, and without it
+    in one of SentencePiece, which puts a space before every text."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -130,10 +133,19 @@ class LineGuard(ABC):
         scores: dict[Exchange, float] = {}
         for prefix in dict.fromkeys(filter(None, begun.values())):
             together = [each for each in distinct if begun[each] == prefix]
-            first = Sampling(max_new_tokens=1, prefix=prefix, first_tokens=(" yes", " no"))
-            judged = answers(self._engine, together, self.prompt, first)
-            scores |= zip(together, (harm_share(completion, 1) for completion in judged), strict=True)
+            scores |= zip(together, self._scores_after(prefix, together), strict=True)
         return [scores.get(each, 0.0) for each in exchanges]
+
+    def _scores_after(self, begun: str, exchanges: Sequence[Exchange]) -> list[float]:
+        """Ask for the next word of a verdict that is ``begun``; a raw prompt ends with what is begun."""
+        raw = isinstance(self.prompt(exchanges[0]), str)
+        sampling = Sampling(max_new_tokens=1, prefix="" if raw else begun, first_tokens=self.words)
+
+        def prompt(exchange: Exchange) -> Prompt:
+            written = self.prompt(exchange)
+            return written + begun if isinstance(written, str) else written
+
+        return [harm_share(completion, 1) for completion in answers(self._engine, exchanges, prompt, sampling)]
 
     @classmethod
     def parse(cls, text: str, answered: bool) -> Verdict:
