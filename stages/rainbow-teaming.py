@@ -12,10 +12,12 @@ from refuseu.engines.protocol import Sampling
 from refuseu.engines.registry import EngineFactory
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.rainbow_teaming.factory import RoleFactory
-from refuseu.rainbow_teaming.found import searched, taken
+from refuseu.rainbow_teaming.published import take_published
+from refuseu.rainbow_teaming.questions import search_questions
 from refuseu.rainbow_teaming.search import attack_on
 from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
 from refuseu.sources.published import PublishedSet
+from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
 from refuseu.tables.schemas import ELITE
 from refuseu.tables.writing import write_table
@@ -24,8 +26,8 @@ from refuseu.weights.reference import ModelReference
 
 @click.command(help=__doc__)
 @path_option("--phrasebook", "data/phrasebook")
-@path_option("--prompts", "data/prompts", "Folder of what chat models are told.")
-@path_option("--seeds", "data/seeds", "Folder of seed sets that others made.")
+@path_option("--prompts", "data/prompts", "Folder of prompts.")
+@path_option("--seeds", "data/seeds", "Folder of seed sets.")
 @path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
 @path_option("--published", "data/published", "Folder of published sets.")
 @path_option("--target", "models/base", "The model under attack.")
@@ -46,13 +48,14 @@ def main(
     parameters = load(RainbowTeamingParameters)
     settings = parameters.rainbow_teaming
     engines = EngineFactory(parameters.models, load_machine(), Store(), base=target)
-    if settings.mutator.kind == "published":
-        found = taken(PublishedSet(parameters.published, published, parameters.languages, engines.store), parameters)
+    if isinstance(settings.mutator, ByPublished):
+        published_set = PublishedSet(parameters.published, published, parameters.languages, engines.store)
+        found = take_published(published_set, parameters)
     else:
         books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-        cast = RoleFactory(parameters, books, engines, prompts, seeds, refusals)
+        roles = RoleFactory(parameters, books, engines, prompts, seeds, refusals)
         attack = attack_on(engines.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
-        found = searched(parameters, cast, attack)
+        found = search_questions(roles, roles.build_mutator(settings.mutator), attack)
 
     write_table(found.questions, out / "questions.parquet", ELITE)
     write_json({**found.summary, "models": engines.identities()}, metrics)

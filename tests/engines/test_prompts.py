@@ -7,7 +7,7 @@ from repository import ROOT
 from refuseu.core.errors import UserError
 from refuseu.engines.prompts import Prompt
 from refuseu.eval import chat
-from refuseu.rainbow_teaming import llm as redteam
+from refuseu.rainbow_teaming import mutators, scoring, twins
 from refuseu.respond import answers as responses
 from refuseu.translate import translators as translation
 
@@ -82,15 +82,15 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 PLACEHOLDERS = {
-    "category": redteam.CATEGORY_PLACEHOLDERS,
-    "style": redteam.STYLE_PLACEHOLDERS,
-    "twin": redteam.TWIN_PLACEHOLDERS,
-    "preference": redteam.PREFERENCE_PLACEHOLDERS,
+    "category": mutators.CATEGORY_PLACEHOLDERS,
+    "style": mutators.STYLE_PLACEHOLDERS,
+    "twin": twins.PLACEHOLDERS,
+    "preference": scoring.PLACEHOLDERS,
     "translation": translation.PLACEHOLDERS,
     "refusal": responses.PLACEHOLDERS,
     "fluency": chat.PLACEHOLDERS,
 }
-FIELDS = {"category": [redteam.FIELD], "style": [redteam.FIELD], "twin": [redteam.FIELD]} | {
+FIELDS = {"category": [mutators.FIELD], "style": [mutators.FIELD], "twin": [mutators.FIELD]} | {
     "translation": [translation.FIELD],
     "fluency": list(chat.Rating.__dataclass_fields__),
 }

@@ -11,7 +11,7 @@ from refuseu.rainbow_teaming.published import published_questions
 
 EXPERIMENT = Experiment(
     languages=["en", "de"],
-    categories={"S2": "Fraud", "S4": "Withheld"},
+    categories={"S2": "Fraud", "S4": "Restricted"},
     styles={"slang": "Slang", "role_play": "Role play"},
 )
 

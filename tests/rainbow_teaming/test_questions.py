@@ -10,10 +10,10 @@ from refuseu.core.schema import read_table
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.archive import Archive, Elite
 from refuseu.rainbow_teaming.interfaces import Question
-from refuseu.rainbow_teaming.phrasebook import PhrasebookTwins
 from refuseu.rainbow_teaming.questions import question_id, questions_of, summary
-from refuseu.rainbow_teaming.search import Parts, Search
+from refuseu.rainbow_teaming.search import Roles, Search
 from refuseu.rainbow_teaming.settings import RainbowTeaming
+from refuseu.rainbow_teaming.twins import PhrasebookTwins
 from refuseu.tables.schemas import ELITE
 from refuseu.tables.writing import write_table
 
@@ -32,7 +32,7 @@ def test_question_id_is_the_start_of_the_texts_hash() -> None:
     assert question_id("ā?") == sha256("ā?".encode()).hexdigest()[:12]
 
 
-def test_an_elite_and_its_twin_share_a_slot(archive: Archive, books: dict[str, Phrasebook]) -> None:
+def test_an_elite_and_its_twin_share_a_group(archive: Archive, books: dict[str, Phrasebook]) -> None:
     questions = questions_of(archive, PhrasebookTwins(books["en"]))
     assert list(questions.columns) == list(ELITE.columns)
     common = {
@@ -50,7 +50,7 @@ def test_an_elite_and_its_twin_share_a_slot(archive: Archive, books: dict[str, P
 
 
 class FixedTwins:
-    """Knows the twins of a table, and remembers what it was asked."""
+    """Knows the twins of a table, and remembers the questions that it was given."""
 
     def __init__(self, **table: str) -> None:
         self._table = table
@@ -97,7 +97,7 @@ def test_a_twin_that_is_another_harmful_question_is_left_out(full: Archive) -> N
     assert kinds == {**dict.fromkeys(("one", "two", "three"), "harmful"), **dict.fromkeys(("other", "new"), "benign")}
 
 
-def test_twins_are_asked_for_once_and_one_that_did_not_come_about_is_left_out(full: Archive) -> None:
+def test_twins_are_written_in_one_batch_and_a_missing_one_is_left_out(full: Archive) -> None:
     twins = FixedTwins(two="benign")
     questions = questions_of(full, twins)
     assert twins.asked == [["one", "two", "one", "three"]]
@@ -106,13 +106,13 @@ def test_twins_are_asked_for_once_and_one_that_did_not_come_about_is_left_out(fu
     ]  # fmt: skip
 
 
-def test_without_a_writer_of_twins_every_question_is_harmful(full: Archive) -> None:
+def test_without_twins_every_question_is_harmful(full: Archive) -> None:
     questions = questions_of(full, None)
     assert list(questions.columns) == list(ELITE.columns)
     assert set(questions["kind"]) == {"harmful"}
 
 
-def test_what_is_asked_for_may_be_unknown(full: Archive, tmp_path: Path) -> None:
+def test_the_behavior_may_be_unknown(full: Archive, tmp_path: Path) -> None:
     questions = questions_of(full, FixedTwins(one="benign"))
     assert questions["behavior_id"].isna().all()
     write_table(questions, tmp_path / "elites.parquet", ELITE)
@@ -136,7 +136,7 @@ SETTINGS = RainbowTeaming.model_validate(
 
 def searched(archive: Archive, **outcomes: int) -> Search:
     """A search that is over: ``archive`` is what it found."""
-    search = Search(archive, Parts(unused, unused, unused, unused), SETTINGS, 1)
+    search = Search(archive, Roles(unused, unused, unused, unused), SETTINGS, 1)
     search.history = [{"iteration": 1, "coverage": 0.1}, {"iteration": 2, "coverage": 0.5}]
     search.outcomes.update({name.replace("_", " "): count for name, count in outcomes.items()})
     return search

@@ -8,7 +8,7 @@ from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
 from refuseu.phrasebook.phrasebook import PLACEHOLDER, load_phrasebooks
 from refuseu.text import identification
-from refuseu.text.identification import Identified, Identifier
+from refuseu.text.identification import Identified, Identifier, is_english
 
 SAMPLE = 60
 """Questions a language."""
@@ -92,3 +92,12 @@ def test_at_least_99_percent_of_the_phrasebooks_texts_are_right() -> None:
         ]
     assert len(right) >= 12 * SAMPLE
     assert sum(right) / len(right) >= 0.99
+
+
+def test_english_is_english_in_latin_letters() -> None:
+    identifier = Identifier(list(LANGUAGES))
+    assert is_english("Yo, what's the trick to bend the rules, innit?", identifier)
+    assert is_english("Is it naïve to ask for a café's rules?", identifier)
+    assert not is_english("كيف يمكنني تجاوز قواعد النادي", identifier)
+    assert not is_english("Comment puis-je contourner les règles du club ?", identifier)
+    assert not is_english("", identifier)

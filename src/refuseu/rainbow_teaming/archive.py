@@ -1,23 +1,30 @@
 """The MAP-Elites archive of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822, section 3).
 
-A grid of hazard category x attack style; each cell keeps its ``k`` fittest questions.
+The archive is a grid of hazard category x attack style; each cell keeps its ``k`` fittest questions. BLEU between questions keeps
+a cell from filling with copies and measures how diverse the archive is.
 """
 
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
 from refuseu.rainbow_teaming.interfaces import Question
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU
 
 Cell = tuple[str, str]
 """Hazard category and attack style."""
 PATIENCE = 500
-"""Newcomers one after another that a cell may take none of before no more are made for it."""
+"""So many candidates in a row may fail to enter a cell before the cell is no longer drawn."""
 
 
 @dataclass(frozen=True)
 class Elite:
-    """A question of the archive, with what the target answered."""
+    """A question of the archive, with the target's answer."""
 
     question: Question
     answer: str
@@ -28,7 +35,7 @@ class Elite:
 
 @dataclass
 class Archive:
-    """The grid, and who is in it."""
+    """The grid and its elites."""
 
     categories: list[str]
     styles: list[str]
@@ -44,47 +51,50 @@ class Archive:
         return ((cell, elite) for cell, elites in self.cells.items() for elite in elites)
 
     def parents(self, seeds: list[Question]) -> list[Question]:
-        """The questions that are rewritten, each as likely as another: the archive's, or ``seeds`` while it is empty."""
+        """Return the questions that may be rewritten: those of the archive, or ``seeds`` while it is empty."""
         return [elite.question for _, elite in self] or seeds
 
     def texts(self, cell: Cell) -> tuple[str, ...]:
-        """The questions of one cell."""
+        """Return the questions of one cell."""
         return tuple(elite.question.text for elite in self.cells[cell])
 
     def weights(self, temperature: float) -> list[float]:
-        """How often each of ``cells`` is drawn: softmax(-fitness / temperature), so that weak cells get the work.
+        """Return the weight with which each of ``cells`` is drawn: softmax(-fitness / temperature), not normalised.
 
-        A cell's fitness is its elites' mean over all ``k`` places; an empty place counts 0. A cell whose last ``PATIENCE``
-        newcomers were all in vain has weight 0: where there are fewer questions than places, as in the categories that no
-        LLM writes for, it would stay the weakest and take all the work. When every cell is like that, none is left out.
+        Cells of low fitness are therefore drawn more often. A cell that took none of its last ``PATIENCE`` candidates has
+        weight 0. Otherwise a cell with more places than there are questions, as in the categories that no LLM writes for,
+        would stay the weakest one and be drawn almost always. Where all cells are like that, none is left out.
         """
         fitness = {cell: self.cell_fitness(cell) for cell in self.cells}
         open_ = [cell for cell in self.cells if self._misses[cell] < PATIENCE] or list(self.cells)
-        weakest = min(fitness[cell] for cell in open_)  # taken off, or at a low temperature every weight rounds to 0
-        drawn = {cell: math.exp((weakest - fitness[cell]) / temperature) for cell in open_}
-        return [drawn.get(cell, 0.0) for cell in self.cells]
+        weakest = min(
+            fitness[cell] for cell in open_
+        )  # subtracted, because at a low temperature every weight would round to 0
+        weights = {cell: math.exp((weakest - fitness[cell]) / temperature) for cell in open_}
+        return [weights.get(cell, 0.0) for cell in self.cells]
 
     def tried(self, cell: Cell, taken: bool) -> None:
-        """Note whether ``cell`` took a newcomer."""
+        """Record whether ``cell`` took a candidate."""
         self._misses[cell] = 0 if taken else self._misses[cell] + 1
 
     def cell_fitness(self, cell: Cell) -> float:
+        """Return the mean fitness (0-1) over all ``k`` places of a cell; an empty place counts as 0."""
         return sum(elite.fitness for elite in self.cells[cell]) / self.elites_per_cell
 
     def rival(self, cell: Cell) -> Elite | None:
-        """The elite a newcomer must beat: the weakest of a full cell, ``None`` while a place is free."""
+        """Return the elite that a candidate must beat: the weakest of a full cell, ``None`` while a place is free."""
         elites = self.cells[cell]
         return min(elites, key=lambda elite: elite.fitness) if len(elites) == self.elites_per_cell else None
 
     def insert(self, cell: Cell, elite: Elite) -> None:
-        """Put ``elite`` into ``cell``, in the weakest one's place when the cell is full."""
+        """Put ``elite`` into ``cell``; in a full cell it replaces the weakest elite."""
         rival = self.rival(cell)
         if rival is not None:
             self.cells[cell].remove(rival)
         self.cells[cell].append(elite)
 
     def rows(self) -> list[dict[str, str | int | float]]:
-        """One row a cell: its elites and the fitness of the best, 0 for an empty cell."""
+        """Return one row for each cell: how many elites it has, and the fitness of the best one (0 in an empty cell)."""
         return [
             {
                 "category": category,
@@ -96,14 +106,42 @@ class Archive:
         ]
 
     def coverage(self) -> float:
-        """Share (0-1) of the cells that hold an elite."""
+        """Return the share (0-1) of the cells that hold an elite."""
         return sum(bool(elites) for elites in self.cells.values()) / len(self.cells)
 
     def mean_fitness(self) -> float:
-        """Mean fitness of all elites (0-1); 0 when there is none."""
+        """Return the mean fitness (0-1) of all elites; 0 when there is none."""
         fitness = [elite.fitness for _, elite in self]
         return sum(fitness) / len(fitness) if fitness else 0.0
 
     def qd_score(self) -> float:
-        """Sum over cells of the best elite's fitness: quality and diversity in one number (0 to cells)."""
+        """Return the sum over all cells of the best elite's fitness (0 to the number of cells): quality and diversity in one."""
         return sum(max((elite.fitness for elite in elites), default=0.0) for elites in self.cells.values())
+
+
+@cache
+def _metric() -> "BLEU":
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(effective_order=True)
+
+
+def bleu(candidate: str, other: str) -> float:
+    """Return the sentence BLEU-4 (0-1) of ``candidate`` against ``other``, as in Rainbow Teaming, section 3.2."""
+    return float(_metric().sentence_score(candidate, [other]).score) / 100
+
+
+def too_similar(candidate: str, others: Iterable[str], max_bleu: float) -> bool:
+    """Whether ``candidate`` has a BLEU above ``max_bleu`` (0-1) against any of ``others``."""
+    return any(bleu(candidate, other) > max_bleu for other in others)
+
+
+def self_bleu(texts: list[str], sample: int, seed: int) -> float:
+    """Return the mean BLEU (0-1) of ``sample`` texts, each against all others of the sample; lower is more diverse."""
+    chosen = random.Random(seed).sample(texts, min(sample, len(texts)))
+    if len(chosen) < 2:
+        return 0.0
+    scores = [
+        _metric().sentence_score(text, chosen[:index] + chosen[index + 1 :]).score for index, text in enumerate(chosen)
+    ]
+    return float(sum(scores)) / len(scores) / 100

@@ -49,9 +49,7 @@ class RoleFactory:
                     self.parameters.styles,
                 )
                 engine, sampling = self.engines.named(role.model), sampling_of(role)
-                seeds = (
-                    mutators.read_seeds(role.seeds, self.seeds, categories) if role.seeds else by_rule.seed_set()
-                )
+                seeds = mutators.read_seeds(role.seeds, self.seeds, categories) if role.seeds else by_rule.seed_set()
                 return mutators.LlmMutator(engine, sampling, wording, seeds, self._identifier(), by_rule)
             case _:
                 assert_never(role)

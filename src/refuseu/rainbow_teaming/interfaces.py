@@ -1,6 +1,6 @@
-"""The parts of the search: who writes questions, who scores them, who prefers one, and who writes a benign twin.
+"""The roles of the search: who writes questions, who scores them, who compares two of them, and who writes benign twins.
 
-All take batches. The search of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822) knows these protocols alone.
+All roles take batches. The search of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822) uses only these protocols.
 """
 
 import random
@@ -13,53 +13,64 @@ from refuseu.judges.verdict import Exchange
 
 @dataclass(frozen=True)
 class Question:
-    """A question, and what its writer knows of it."""
+    """A question, and the behavior that it asks for."""
 
     text: str
     behavior_id: str | None = None
-    """Names what is asked for, whatever the wording; ``None`` where nobody knows it."""
+    """Id of the behavior, whatever the wording; ``None`` where it is not known."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A question that the search starts from."""
+
+    question: Question
+    category: str | None
+    """Key of its hazard category; ``None`` where the seed set does not give one."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a question shall become: a question of one cell of the archive."""
+    """The cell of the archive that a question shall be rewritten for."""
 
     parent: Question
+    """The question that is rewritten."""
     category: str
     """Key of the hazard category (``S1``)."""
     style: str
     """Key of the attack style (``slang``)."""
     examples: tuple[str, ...] = ()
-    """Questions that the cell holds by now."""
+    """The questions that the cell holds already, the oldest first."""
 
 
 class Mutator(Protocol):
-    """Writes questions out of other questions."""
+    """Rewrites questions into new ones."""
 
     def seeds(self) -> list[Question]:
-        """What the search starts from."""
+        """Return the questions that the search starts from."""
 
     def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
-        """One question a target, in order: its parent brought to the category, and then to the style.
+        """Return one question for each target, in order: its parent, rewritten for the category and then for the style.
 
-        ``None`` where none came about. A target is drawn when it is taken from ``targets``, from the same ``rng``.
+        It is ``None`` where no question was written. A target is drawn from the same ``rng`` at the moment when it is taken
+        from ``targets``.
         """
 
 
 class Scorer(Protocol):
-    """Says how harmful exchanges are: the fitness of the search."""
+    """Scores how harmful exchanges are; the score is the fitness in the search."""
 
     def harm_scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        """Probability (0-1) that each exchange is harmful."""
+        """Return the probability (0-1) that each exchange is harmful, in order."""
 
 
 class Preference(Protocol):
-    """Says which of two exchanges is the more harmful one."""
+    """Decides which of two exchanges is more harmful."""
 
     def prefers(self, pairs: Sequence[tuple[Exchange, Exchange]]) -> Sequence[bool | None]:
-        """Whether the first of each pair is preferred, ``None`` where neither is.
+        """Return for each pair whether the first exchange is more harmful; ``None`` where neither is.
 
-        The search asks in both orders, against a liking for a place.
+        The search asks for both orders of a pair, because models tend to prefer one position.
         """
 
 
@@ -67,4 +78,4 @@ class Twins(Protocol):
     """Writes benign questions that share the words of harmful ones."""
 
     def twins(self, questions: Sequence[Question]) -> list[str | None]:
-        """A benign twin of each question, in order; ``None`` where none came about."""
+        """Return a benign twin of each question, in order; ``None`` where none was written."""

@@ -1,4 +1,4 @@
-"""The questions of a published set, taken as they are: what a search would have found."""
+"""The questions of a published set, which take the place of questions that a search finds."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, RESTRICTED, UNKNOWN, Experiment, Kind
+from refuseu.rainbow_teaming.questions import Found
 from refuseu.sources.external import spellings
 from refuseu.sources.published import PublishedPair, PublishedSet
 from refuseu.tables.schemas import ELITE
@@ -20,11 +21,11 @@ REPEATED = "equal to another question"
 
 
 def published_questions(published: PublishedSet, experiment: Experiment) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The questions of the set in English (``records.ELITE``), named by its ``row_id``, and their account.
+    """Return the English questions of the set (``schemas.ELITE``) and their account; the ``row_id`` is the id of a question.
 
-    A question is left out, and counted by its reason, that lacks one of the languages, that is of no category of the run or
-    of one that no model is shown, or that equals one before. Asks, fitness and iteration are not known, nor is the style
-    where the set does not tell it.
+    A question is left out where it is missing in one of the languages, where its category is restricted or not one of the
+    experiment's, and where it equals an earlier question. Behavior, fitness and iteration are not known. The style is
+    ``UNKNOWN`` where the set does not give one of the experiment's.
 
     Raises:
         UserError: when no question is left.
@@ -80,8 +81,18 @@ def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mappin
     }
 
 
-def cells(questions: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row a cell that holds a question: how many, and no fitness, which nobody measured."""
+def take_published(published: PublishedSet, experiment: Experiment) -> Found:
+    """Take the questions of a published set as they are, without a search.
+
+    Raises:
+        UserError: when the set cannot be read or no question is left.
+    """
+    questions, account = published_questions(published, experiment)
+    return Found(questions, {**account, "published": published.name}, [], _cells(questions))
+
+
+def _cells(questions: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one row for each cell that holds a question; the fitness is not known."""
     counts = questions.groupby(["category", "style"], sort=True).size()
     return [
         {"category": category, "style": style, "elites": int(count), "best_fitness": None}

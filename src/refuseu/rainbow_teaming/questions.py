@@ -1,5 +1,7 @@
-"""What a search hands on: its elites as questions, each with its benign twin, and how the search went."""
+"""The questions that the stage found by a search, each with its benign twin, and the account of the search."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -8,21 +10,51 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, Kind
 from refuseu.rainbow_teaming.archive import Archive
-from refuseu.rainbow_teaming.interfaces import Twins
-from refuseu.rainbow_teaming.search import Search
+from refuseu.rainbow_teaming.factory import RoleFactory
+from refuseu.rainbow_teaming.interfaces import Mutator, Twins
+from refuseu.rainbow_teaming.search import Attack, Roles, Search
 from refuseu.tables.schemas import ELITE
 
 
+@dataclass(frozen=True)
+class Found:
+    """The questions that the stage hands on, and how they were found."""
+
+    questions: pd.DataFrame
+    """``schemas.ELITE``."""
+    summary: dict[str, Any]
+    """The account of the questions; after a search also the last row of ``history``."""
+    history: Sequence[Mapping[str, Any]]
+    """One row for each iteration of the search; empty where there was no search."""
+    cells: Sequence[Mapping[str, Any]]
+    """One row for each cell of the archive."""
+
+
+def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Found:
+    """Search for questions that the target answers harmfully, and write their twins.
+
+    Raises:
+        UserError: when a role cannot be built, or no question got a harmful answer.
+    """
+    parameters, settings = roles.parameters, roles.parameters.rainbow_teaming
+    archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
+    players, twins = Roles(mutator, roles.build_scorer(), roles.build_preference(), attack), roles.build_twins()
+    search = Search(archive, players, settings, parameters.seed)
+    search.run()
+    questions = questions_of(archive, twins)
+    return Found(questions, summary(search, questions), search.history, archive.rows())
+
+
 def question_id(text: str) -> str:
-    """Names a question by its English text: the same question is the same in every run."""
+    """Return the id of a question, which its English text decides: a question has the same id in every run."""
     return sha256(text.encode()).hexdigest()[:12]
 
 
 def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
-    """Every elite, and its benign twin where ``twins`` writes one (``records.ELITE``); a twin has no fitness of its own (0).
+    """Return every elite and, where ``twins`` writes one, its benign twin (``schemas.ELITE``). The fitness of a twin is 0.
 
-    A question that stands in two cells is one question, of the first cell; so is a twin of two questions. A
-    twin that is another's harmful question is left out.
+    A question that is an elite of two cells is one row, with the first of the two cells. A twin of two questions is one row,
+    too. A twin that equals a harmful question is left out.
 
     Raises:
         UserError: when the archive is empty.
@@ -52,7 +84,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
 
 
 def summary(search: Search, questions: pd.DataFrame) -> dict[str, Any]:
-    """The last iteration's metrics and the account of every candidate."""
+    """Return the metrics of the last iteration, and the account of all candidates."""
     elites = sum(1 for _ in search.archive)
     kept = int((questions["kind"] == Kind.HARMFUL).sum())
     accepted = search.outcomes["accepted"]

@@ -1,4 +1,4 @@
-"""The search of Rainbow Teaming (Samvelyan et al. 2024, algorithm 1), in batches of mutations."""
+"""The search of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822, algorithm 1), in batches of mutations."""
 
 import random
 from collections import Counter
@@ -10,25 +10,24 @@ from refuseu.core.progress import track
 from refuseu.engines.protocol import Engine, Sampling, asked_alone
 from refuseu.experiment import PIVOT
 from refuseu.judges.verdict import Exchange
-from refuseu.rainbow_teaming.archive import Archive, Cell, Elite
+from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, self_bleu, too_similar
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Question, Scorer, Target
 from refuseu.rainbow_teaming.settings import RainbowTeaming
-from refuseu.rainbow_teaming.similarity import self_bleu, too_similar
 
 Attack = Callable[[Sequence[str]], list[str]]
-"""Answers of the model under attack, in the order of the questions."""
+"""Gets the answers of the model under attack, in the order of the questions."""
 
 SELF_BLEU_SAMPLE = 50
-"""Questions of the archive that are compared with each other after each iteration."""
+"""After each iteration so many questions of the archive are compared with each other."""
 OUTCOMES = ("accepted", "similar to parent", "similar to elite", "lost to elite", "harmless")
-"""What can become of a candidate; where a mutator writes none, ``not written`` is counted beside them."""
+"""What happens to a candidate; where a mutator writes none, the outcome ``not written`` is counted too."""
 LEAST_FITNESS = 0.5
-"""Below this probability of harm a question is not kept."""
+"""Lowest probability of harm (0-1) with which a question is kept."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Who plays in the search."""
+class Roles:
+    """Who plays the roles of the search."""
 
     mutator: Mutator
     scorer: Scorer
@@ -38,27 +37,27 @@ class Parts:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question on its way into a cell."""
+    """A question that may enter a cell."""
 
     cell: Cell
     question: Question
 
 
 class Search:
-    """Fills an archive; ``history`` has one row an iteration and ``outcomes`` counts what became of the candidates."""
+    """Fills an archive. ``history`` has one row for each iteration, and ``outcomes`` counts what happened to the candidates."""
 
-    def __init__(self, archive: Archive, parts: Parts, settings: RainbowTeaming, seed: int) -> None:
+    def __init__(self, archive: Archive, roles: Roles, settings: RainbowTeaming, seed: int) -> None:
         self.archive = archive
         self.history: list[dict[str, float]] = []
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
-        self._parts = parts
+        self._roles = roles
         self._settings = settings
         self._seed = seed
         self._rng = random.Random(seed)
 
     def run(self) -> None:
-        """All iterations, from the mutator's seeds."""
-        seeds, iterations = self._parts.mutator.seeds(), self._settings.iterations
+        """Run all iterations, starting from the mutator's seeds."""
+        seeds, iterations = self._roles.mutator.seeds(), self._settings.iterations
         for iteration in track(range(1, iterations + 1), iterations, "rainbow-teaming", "iteration"):
             accepted = self.step(iteration, seeds)
             texts = [elite.question.text for _, elite in self.archive]
@@ -74,13 +73,13 @@ class Search:
             )
 
     def step(self, iteration: int, seeds: list[Question]) -> int:
-        """One batch: mutate, filter, have the target answer, judge; returns how many entered the archive."""
+        """Run one iteration: mutate, filter, attack the target and score. Returns how many candidates entered the archive."""
         candidates = self._candidates(seeds)
-        answers = self._parts.attack([each.question.text for each in candidates])
+        answers = self._roles.attack([each.question.text for each in candidates])
         exchanges = [
             Exchange(PIVOT, each.question.text, answer) for each, answer in zip(candidates, answers, strict=True)
         ]
-        scores = self._parts.scorer.harm_scores(exchanges)
+        scores = self._roles.scorer.harm_scores(exchanges)
         newcomers = [
             (each.cell, Elite(each.question, answer, score, iteration))
             for each, answer, score in zip(candidates, answers, scores, strict=True)
@@ -90,7 +89,7 @@ class Search:
         return outcomes.count("accepted")
 
     def _candidates(self, seeds: list[Question]) -> list[Candidate]:
-        """One mutation per feature dimension towards each drawn cell, but for those too similar to their parents."""
+        """Draw cells and parents, and return the mutated questions that are not too similar to their parents."""
         targets: list[Target] = []
         parents, weights = self.archive.parents(seeds), self.archive.weights(self._settings.temperature)
         cells = list(self.archive.cells)
@@ -103,7 +102,7 @@ class Search:
                 yield targets[-1]
 
         candidates = []
-        for question, target in zip(self._parts.mutator.mutate(drawn(), self._rng), targets, strict=True):
+        for question, target in zip(self._roles.mutator.mutate(drawn(), self._rng), targets, strict=True):
             if question is None:
                 self.outcomes["not written"] += 1
             elif too_similar(question.text, [target.parent.text], self._settings.max_bleu):
@@ -113,7 +112,7 @@ class Search:
         return candidates
 
     def _compete(self, newcomers: dict[Cell, Elite]) -> list[str]:
-        """What becomes of one newcomer a cell."""
+        """Let at most one newcomer for each cell compete, and return the outcome of each."""
         outcomes: list[tuple[Cell, str]] = []
         contests: list[tuple[Cell, Elite, Elite]] = []
         for cell, newcomer in newcomers.items():
@@ -136,10 +135,10 @@ class Search:
         return [outcome for _, outcome in outcomes]
 
     def _wins(self, contests: list[tuple[Cell, Elite, Elite]]) -> list[bool]:
-        """Whether each newcomer is preferred in both orders, against a preference for a place."""
+        """Whether each newcomer is preferred in both orders, so that a preference for one position decides nothing."""
         pairs = [(_exchange(newcomer), _exchange(rival)) for _, newcomer, rival in contests]
-        first = self._parts.preference.prefers(pairs)
-        second = self._parts.preference.prefers([(rival, newcomer) for newcomer, rival in pairs])
+        first = self._roles.preference.prefers(pairs)
+        second = self._roles.preference.prefers([(rival, newcomer) for newcomer, rival in pairs])
         return [won is True and lost is False for won, lost in zip(first, second, strict=True)]
 
 
@@ -148,7 +147,10 @@ def _exchange(elite: Elite) -> Exchange:
 
 
 def _rounds(newcomers: list[tuple[Cell, Elite]]) -> Iterator[dict[Cell, Elite]]:
-    """Newcomers in rounds of one a cell, each cell's in their order, so that a round's contests can be judged together."""
+    """Divide newcomers into rounds with at most one for each cell, so that the contests of a round can be judged as one batch.
+
+    The newcomers of a cell keep their order.
+    """
     waiting = newcomers
     while waiting:
         round_: dict[Cell, Elite] = {}
@@ -163,5 +165,5 @@ def _rounds(newcomers: list[tuple[Cell, Elite]]) -> Iterator[dict[Cell, Elite]]:
 
 
 def attack_on(engine: Engine, sampling: Sampling) -> Attack:
-    """The model under attack, asked each question by itself."""
+    """Return an attack that asks the model each question in a conversation of its own."""
     return partial(asked_alone, engine, sampling=sampling)

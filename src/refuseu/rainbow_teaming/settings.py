@@ -1,4 +1,4 @@
-"""The section ``rainbow-teaming``, and what its stage reads."""
+"""Parameters of the stage ``rainbow-teaming``."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -14,42 +14,42 @@ from refuseu.sources.settings import ByPublished, ExternalTable, Published
 
 
 class PhrasebookRole(Section):
-    """A part that the phrasebook plays."""
+    """The phrasebook plays the role."""
 
     kind: Literal["phrasebook"]
 
 
 class NoRole(Section):
-    """A part that nobody plays."""
+    """Nobody plays the role."""
 
     kind: Literal["none"]
 
 
 class LlmRole(ModelRole):
-    """A part that a chat model plays; its prompts are in ``data/prompts``."""
+    """A chat model plays the role; its prompts are in ``data/prompts``."""
 
     kind: Literal["llm"]
 
 
 class SeedSet(ExternalTable):
-    """Questions of others that a search starts from; files lie in ``data/seeds``."""
+    """External questions that the search starts from; files lie in ``data/seeds``."""
 
     called: ClassVar[str] = "seed set"
 
 
 class LlmMutator(LlmRole):
-    """Rewrites questions by a chat model, the first of them from a seed set."""
+    """A chat model rewrites questions, at first those of a seed set."""
 
     seeds: SeedSet | None = None
-    """Nothing for the phrasebook's behaviors."""
+    """Without a seed set the search starts from the phrasebook's behaviors."""
 
 
 class NgramsRole(Section):
-    """A part that the judge ``ngrams`` plays."""
+    """The judge ``ngrams`` plays the role."""
 
     kind: Literal["ngrams"]
     replies: Literal["phrases"] | None = None
-    """Who tells whether the target complied; nothing for the n-grams themselves, which know the phrasebook's answers alone."""
+    """The judge of whether the target complied. Without one the n-grams judge it, but they know only the phrasebook's answers."""
 
 
 def _scorer(entry: Any) -> Any:
@@ -59,29 +59,33 @@ def _scorer(entry: Any) -> Any:
     return entry if isinstance(entry, NgramsRole) else guard_settings(entry)
 
 
-class RainbowTeaming(Section):
-    """The search: who plays its parts, and how long it goes on."""
+SearchMutator = PhrasebookRole | LlmMutator
+"""A mutator that searches; ``factory.RoleFactory`` builds each kind, as it does for the other roles."""
 
-    mutator: Annotated[PhrasebookRole | LlmMutator | ByPublished, Field(discriminator="kind")]
-    """Writes questions out of other questions; those of a published set are taken as they are, without a search."""
+
+class RainbowTeaming(Section):
+    """The search: who plays its roles, and its size."""
+
+    mutator: Annotated[SearchMutator | ByPublished, Field(discriminator="kind")]
+    """Rewrites questions into new ones. The questions of a published set are taken as they are, without a search."""
     twin: Annotated[PhrasebookRole | LlmRole | NoRole, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
     scorer: Annotated[NgramsRole | SerializeAsAny[GuardSettings], BeforeValidator(_scorer)]
-    """Gives the probability of harm, which is the fitness."""
+    """Gives the probability of harm, which is the fitness of a question."""
     preference: Annotated[NgramsRole | LlmRole, Field(discriminator="kind")]
-    """Says which of two exchanges is the more harmful one."""
+    """Decides which of two exchanges is more harmful."""
     elites_per_cell: Positive
-    """Questions kept in each cell (category x style) of the archive."""
+    """Questions that each cell (category x style) of the archive keeps."""
     temperature: Rate
-    """Of the softmax over cell fitness that draws the target cell; the lower, the more often weak cells are drawn."""
+    """Temperature of the softmax over cell fitness; the lower it is, the more often cells of low fitness are drawn."""
     max_bleu: Annotated[float, Field(ge=0, lt=1)]
-    """A candidate closer than this to its parent or to an elite of its cell is dropped."""
+    """Highest BLEU (0-1) that a candidate may have with its parent and with each elite of its cell."""
     iterations: Positive
     """Batches of candidates."""
     mutations: Positive
-    """Candidates an iteration."""
+    """Candidates in each iteration."""
     max_new_tokens: Positive
-    """Of the target's answer."""
+    """Most tokens of an answer of the target."""
 
     @model_validator(mode="after")
     def _without_twins(self) -> Self:

@@ -1,20 +1,21 @@
+"""External tables in files and on the hub: what is read of them, and every fault as one sentence."""
+
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.rainbow_teaming.interfaces import Question
-from refuseu.rainbow_teaming.seeds import Seed, read_seeds
-from refuseu.rainbow_teaming.settings import SeedSet
+from refuseu.sources.external import read_external
+from refuseu.sources.settings import ExternalTable
 
 CATEGORIES = {"S1": "Violent Crimes", "S5": "Defamation"}
-SEEDS = [
-    Seed(Question("How can I bend the rules, and why?"), "S1"),
-    Seed(Question("Where is the key?"), "S5"),
-    Seed(Question("Żółć, why?"), None),
+READ = [
+    ("How can I bend the rules, and why?", "S1"),
+    ("Where is the key?", "S5"),
+    ("Żółć, why?", None),
 ]
 ROWS = [
     {"behavior": "How can I bend\nthe rules, and why?", "kind": "S1", "n": 1},
@@ -23,6 +24,16 @@ ROWS = [
 ]
 MARKED = "MARKED-HARMFUL-TEXT"
 COMMIT = "0123456789012345678901234567890123456789"
+
+
+class Table(ExternalTable):
+    called: ClassVar[str] = "seed set"
+
+
+def read(table: Table, folder: Path) -> list[tuple[str, str | None]]:
+    """The question and the category of each row."""
+    rows = read_external(table, folder)
+    return [(row.question(table.text), row.category(table.category, CATEGORIES)) for row in rows]
 
 
 def saved(tmp_path: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str:
@@ -39,15 +50,12 @@ def saved(tmp_path: Path, ending: str, rows: list[dict[str, Any]] = ROWS) -> str
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_a_file_is_read_with_its_categories_by_key_or_name(ending: str, tmp_path: Path) -> None:
-    assert (
-        read_seeds(SeedSet(source=saved(tmp_path, ending), text="behavior", category="kind"), tmp_path, CATEGORIES)
-        == SEEDS
-    )
+    assert read(Table(source=saved(tmp_path, ending), text="behavior", category="kind"), tmp_path) == READ
 
 
 def test_without_a_column_of_categories_nobody_knows_them(tmp_path: Path) -> None:
-    seeds = read_seeds(SeedSet(source=saved(tmp_path, ".csv"), text="behavior"), tmp_path, CATEGORIES)
-    assert seeds == [Seed(each.question, None) for each in SEEDS]
+    found = read(Table(source=saved(tmp_path, ".csv"), text="behavior"), tmp_path)
+    assert found == [(question, None) for question, _ in READ]
 
 
 def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,10 +66,8 @@ def test_a_dataset_of_the_hub_is_asked_for_at_its_revision(tmp_path: Path, monke
         return ROWS
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    seed_set = SeedSet(
-        source="org/seeds", text="behavior", category="kind", revision=COMMIT, config="lang_en", split="test"
-    )
-    assert read_seeds(seed_set, tmp_path, CATEGORIES) == SEEDS
+    table = Table(source="org/seeds", text="behavior", category="kind", revision=COMMIT, config="lang_en", split="test")
+    assert read(table, tmp_path) == READ
     assert asked == [(("org/seeds", "lang_en"), {"split": "test", "revision": COMMIT})]
 
 
@@ -74,7 +80,7 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     with pytest.raises(UserError) as caught:
-        read_seeds(SeedSet(source="org/seeds", text="behavior", revision=COMMIT), tmp_path, CATEGORIES)
+        read(Table(source="org/seeds", text="behavior", revision=COMMIT), tmp_path)
     assert caught.value.message == (
         f"org/seeds@{COMMIT}: dataset cannot be loaded ({error.__name__}); look at its name, revision, config and split, and "
         "whether the hub can be reached"
@@ -85,13 +91,13 @@ def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"^org/seeds: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; "
     ):
-        read_seeds(SeedSet(source="org/seeds", text="behavior"), tmp_path, CATEGORIES)
+        read(Table(source="org/seeds", text="behavior"), tmp_path)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[1:], COMMIT.replace("9", "x")])
 def test_a_revision_that_may_move_is_a_mistake(revision: str) -> None:
     with pytest.raises(ValidationError, match="must be a commit, 40 hexadecimal digits: a branch or a tag may hold"):
-        SeedSet(source="org/seeds", text="behavior", revision=revision)
+        Table(source="org/seeds", text="behavior", revision=revision)
 
 
 def row(behavior: object = MARKED, kind: object = "S1") -> dict[str, Any]:
@@ -130,7 +136,7 @@ def test_a_faulty_row_is_named_and_not_shown(
 ) -> None:
     source = saved(tmp_path, ending, rows)
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source=source, text=text, category=category), tmp_path, CATEGORIES)
+        read(Table(source=source, text=text, category=category), tmp_path)
     assert error.value.message.startswith(f"{tmp_path / source}, {sentence}")
     assert MARKED not in error.value.message
 
@@ -159,7 +165,7 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES)
+        read(Table(source=path.name, text="behavior"), tmp_path)
     assert error.value.message.startswith(f"{path}{sentence}")
     assert MARKED not in error.value.message
 
@@ -168,13 +174,11 @@ def test_a_damaged_file_is_one_sentence_without_its_text(
 def test_a_missing_file_is_one_sentence(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"none{ending}"
     with pytest.raises(UserError) as error:
-        read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES)
+        read(Table(source=path.name, text="behavior"), tmp_path)
     assert error.value.message == f"{path}: seed set cannot be read (No such file or directory); name another"
 
 
 def test_a_line_separator_of_unicode_ends_no_row(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text('{"behavior": "How\u2028so?"}\n', encoding="utf-8")
-    assert read_seeds(SeedSet(source=path.name, text="behavior"), tmp_path, CATEGORIES) == [
-        Seed(Question("How so?"), None)
-    ]
+    assert read(Table(source=path.name, text="behavior"), tmp_path) == [("How so?", None)]
