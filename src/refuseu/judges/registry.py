@@ -14,6 +14,7 @@ KINDS = {
     "phrases": "refuseu.judges.phrases:Settings",
     "llama-guard-3": "refuseu.judges.llama_guard:Settings",
     "polyguard": "refuseu.judges.polyguard:Settings",
+    "granite-guardian": "refuseu.judges.granite_guardian:Settings",
     "wildguard": "refuseu.judges.wildguard:Settings",
     "qwen3guard": "refuseu.judges.qwen3guard:Settings",
     "chat": "refuseu.judges.chat:Settings",
