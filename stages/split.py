@@ -10,8 +10,9 @@ from refuseu.core.sections import load
 from refuseu.dpo.mix import MIX
 from refuseu.experiment import Kind
 from refuseu.sources.published import PublishedSet
+from refuseu.split.assignment import WRITTEN
 from refuseu.split.settings import SplitParameters
-from refuseu.split.splitting import WRITTEN, mixes, split_up
+from refuseu.split.splitting import mixes, split_up
 from refuseu.store.rows import Store
 from refuseu.tables.reading import Batches, read_known
 from refuseu.tables.schemas import PAIR, PART

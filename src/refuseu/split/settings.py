@@ -1,4 +1,4 @@
-"""The section ``split``, and what its stage reads."""
+"""Parameters of the stage ``split``."""
 
 from typing import Annotated, Literal
 
@@ -13,20 +13,20 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Split(Section):
-    """How the parts are filled, and what a near-duplicate is."""
+    """Sizes of the parts, and the similarity of near-duplicates."""
 
     assignment: Literal["stratified", "published"] = "stratified"
-    """Who says what is train and what is test: a draw, or the published set; of the sizes below it knows dev's alone."""
+    """How train and test are told apart: by a stratified draw, or by the published set, which uses only dev's size below."""
     test_per_cell: Positive
-    """Test groups drawn from each cell (category x style)."""
+    """Question groups that test takes from each cell (category x style)."""
     dev_per_category: Count
-    """Dev groups drawn from each category, for choosing hyper-parameters."""
+    """Question groups that dev takes from each category, for choosing hyper-parameters."""
     held_out_test_behaviors: Count
-    """Asks of each category that only the test part may hold, in whatever wording."""
+    """Behaviors of each category that only test may hold, in whatever wording."""
     held_out_dev_behaviors: Count
-    """Asks of each category that only the dev part may hold."""
+    """Behaviors of each category that only dev may hold."""
     near_duplicate: Annotated[float, Field(gt=0, lt=1)]
-    """Jaccard similarity of character 5-grams from which two questions are near-duplicates."""
+    """Jaccard similarity (0-1) of character 5-grams at which two questions count as near-duplicates."""
 
 
 class SplitParameters(Section):

@@ -1,15 +1,8 @@
-"""Train, dev and test without contamination, and the DPO mix of every config.
-
-A group is a harmful question with its benign twin in all languages; near-duplicate groups are glued together. A whole group
-goes to one side. The test part is stratified by cell (category x style); some behaviors are kept out of training altogether,
-so that seen and held-out behaviors can be told apart. Groups of a published set may stay on the assignment that it has them on.
-"""
+"""Splits the labelled pairs into train, dev and test without contamination, and mixes the training pairs of every config."""
 
 import random
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -17,30 +10,18 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, Kind
 from refuseu.mixes import Train
+from refuseu.split.assignment import (
+    PARTS,
+    WRITTEN,
+    QuestionGroup,
+    assign_published,
+    assign_stratified,
+    complete_groups,
+    merge_near_duplicates,
+)
 from refuseu.split.settings import Split
-from refuseu.text.near_duplicates import Comparison, clusters
+from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
-
-WRITTEN = ("train", "dev", "test")
-"""The parts that are handed on."""
-PARTS = (*WRITTEN, "spare")
-"""``spare`` rows belong to asks that are kept out of training and were not needed for dev or test."""
-
-
-@dataclass(frozen=True)
-class QuestionGroup:
-    """Glued questions: what must stay on one side."""
-
-    group_ids: tuple[str, ...]
-    cells: tuple[tuple[str, str], ...]
-    """Category and style of each; the first is the cell that the group counts for."""
-    behavior_ids: tuple[str | None, ...]
-    """What each asks for, where that is known."""
-
-    @cached_property
-    def behaviors(self) -> frozenset[str]:
-        """What is asked for, as far as it is known."""
-        return frozenset(behavior for behavior in self.behavior_ids if behavior is not None)
 
 
 def split_up(
@@ -50,21 +31,30 @@ def split_up(
     seed: int,
     assignment: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """The rows of each part, and the account of the split; ``mixes`` is left empty there.
+    """Split the pairs of all complete question groups.
 
-    Groups are drawn for each part, or stay on their ``assignment`` (group id to train or test). Then near-duplicates across these
-    are told in the account and stay.
+    Args:
+        labelled: the pairs that the stage ``label`` kept (``schemas.PAIR``; the answers are not needed).
+        languages: codes of the languages that a complete group has.
+        settings: sizes of the parts, and the similarity of near-duplicates.
+        seed: decides every draw.
+        assignment: part of each group id (train or test) where a published set gives it. Near-duplicates across its parts are
+            then reported in the account and stay. Without it, the parts are drawn.
+
+    Returns:
+        The rows of each part, and the account of the split, in which ``mixes`` is still empty.
 
     Raises:
-        UserError: when a part that is needed holds nothing, one that is drawn shares a question with train, or a group has no
-            side.
+        UserError: when train or test is empty, a drawn part shares a question with train, or a group is missing in
+            ``assignment``.
     """
     whole = complete_groups(labelled, languages)
-    groups = glue(whole, settings.near_duplicate)
-    assigned = (
-        assign(groups, settings, seed) if assignment is None else as_published(groups, assignment, settings, seed)
-    )
-    parts = parts_of(whole, assigned)
+    groups = merge_near_duplicates(whole, settings.near_duplicate)
+    if assignment is None:
+        part_by_group = assign_stratified(groups, settings, seed)
+    else:
+        part_by_group = assign_published(groups, assignment, settings, seed)
+    parts = parts_of(whole, part_by_group)
     assert_filled(parts)
     account = summary(labelled, whole, parts, groups, settings.near_duplicate)
     shared = account["contamination"]
@@ -72,168 +62,11 @@ def split_up(
     return parts, account
 
 
-def complete_groups(pairs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
-    """The rows of groups that are there in every language, for every kind that they have; the harmful question among them."""
-    groups = pairs.groupby("group_id").agg(rows=("lang", "size"), kinds=("kind", "nunique"))
-    whole = groups.index[groups["rows"] == groups["kinds"] * len(languages)]
-    asked = pairs.loc[pairs["kind"] == Kind.HARMFUL, "group_id"]
-    return pairs[pairs["group_id"].isin(whole) & pairs["group_id"].isin(asked)]
-
-
-def glue(pairs: pd.DataFrame, threshold: float) -> list[QuestionGroup]:
-    """Groups in the order of their ids; groups with a near-duplicate question in common, in any language, are merged into one."""
-    harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, ["group_id", "category", "style", "behavior_id"]]
-    heads = harmful.drop_duplicates("group_id").sort_values("group_id")
-    groups: dict[int, list[Any]] = {}
-    for first, head in zip(_glued(pairs, list(heads["group_id"]), threshold), heads.itertuples(), strict=True):
-        groups.setdefault(first, []).append(head)
-    return [
-        QuestionGroup(
-            tuple(head.group_id for head in group),
-            tuple((head.category, head.style) for head in group),
-            tuple(None if pd.isna(head.behavior_id) else head.behavior_id for head in group),
-        )
-        for group in groups.values()
-    ]
-
-
-def _glued(pairs: pd.DataFrame, group_ids: list[str], threshold: float) -> list[int]:
-    """Of each group, the position of the first one that it is glued to."""
-    owners = pairs["group_id"].map({group_id: position for position, group_id in enumerate(group_ids)})
-
-    def edges() -> Iterator[tuple[int, int]]:
-        for _, rows in pairs[["lang", "text"]].assign(owner=owners).groupby("lang"):
-            texts, owner = list(rows["text"]), rows["owner"].to_numpy()
-            for near in Comparison(texts, texts).near(threshold):
-                yield from zip(owner[near.ours].tolist(), owner[near.theirs].tolist(), strict=True)
-
-    return clusters(len(group_ids), edges())
-
-
-class _Assignment:
-    """The part each group is in; train at first."""
-
-    def __init__(self, order: list[QuestionGroup]) -> None:
-        self.part: dict[QuestionGroup, str] = dict.fromkeys(order, "train")
-        self._in_train = Counter(behavior for group in order for behavior in group.behaviors)
-
-    def move(self, group: QuestionGroup, part: str) -> None:
-        if self.part[group] == "train":
-            self._in_train.subtract(group.behaviors)
-        self.part[group] = part
-
-    def can_spare(self, group: QuestionGroup) -> bool:
-        """Whether the group may leave train and its behaviors still be seen there; no behavior gets held out by accident."""
-        return self.part[group] == "train" and all(self._in_train[behavior] > 1 for behavior in group.behaviors)
-
-
-def assign(groups: list[QuestionGroup], settings: Split, seed: int) -> dict[str, str]:
-    """Group id to part, one of ``PARTS``.
-
-    Test takes ``test_per_cell`` groups of each cell, those of its own held-out behaviors first; dev ``dev_per_category``
-    groups of each category, half of them of its own held-out behaviors. What train keeps is the rest.
-    """
-    rng = random.Random(seed)
-    order = rng.sample(groups, len(groups))
-    held_out_test, held_out_dev = _held_out(order, settings, rng)
-    assignment = _Assignment(order)
-    for group in order:
-        if (held_out_test | held_out_dev).intersection(group.behaviors):
-            assignment.move(group, "spare")
-    per_cell, per_category = settings.test_per_cell, settings.dev_per_category
-    _fill(assignment, "test", held_out_test, (per_cell, per_cell), lambda group: group.cells[0])
-    _fill(assignment, "dev", held_out_dev, (per_category // 2, per_category), lambda group: group.cells[0][0])
-    return {group_id: assignment.part[group] for group in groups for group_id in group.group_ids}
-
-
-def as_published(
-    groups: list[QuestionGroup], assignment: Mapping[str, str], settings: Split, seed: int
-) -> dict[str, str]:
-    """Group id to part: its own side, but for ``dev_per_category`` groups of each category that dev takes from train.
-
-    Raises:
-        UserError: for a group without a side.
-    """
-    strangers = [group_id for group in groups for group_id in group.group_ids if group_id not in assignment]
-    if strangers:
-        raise UserError(
-            f"split: question {strangers[0]} is not of the published set; "
-            "let split.assignment be stratified, or take all questions from it"
-        )
-    order = random.Random(seed).sample(groups, len(groups))
-    train = _Assignment(
-        [group for group in order if all(assignment[group_id] == "train" for group_id in group.group_ids)]
-    )
-    _fill(train, "dev", frozenset(), (0, settings.dev_per_category), lambda group: group.cells[0][0])
-    return {group_id: train.part.get(group, assignment[group_id]) for group in groups for group_id in group.group_ids}
-
-
-def _held_out(order: list[QuestionGroup], settings: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:
-    """The behaviors of each category that training never sees: for test, and others for dev."""
-    test: set[str] = set()
-    dev: set[str] = set()
-    by_category: dict[str, set[str]] = {}
-    for group in order:
-        for (category, _), behavior in zip(group.cells, group.behavior_ids, strict=True):
-            if behavior is not None:
-                by_category.setdefault(category, set()).add(behavior)
-    for category in sorted(by_category):
-        behaviors = rng.sample(sorted(by_category[category]), len(by_category[category]))
-        held = behaviors[: min(settings.held_out_test_behaviors + settings.held_out_dev_behaviors, len(behaviors) - 1)]
-        test.update(held[: settings.held_out_test_behaviors])
-        dev.update(held[settings.held_out_test_behaviors :])
-    return frozenset(test), frozenset(dev)
-
-
-def _fill(
-    assignment: _Assignment,
-    part: str,
-    held_out: frozenset[str],
-    limits: tuple[int, int],
-    stratum: Callable[[QuestionGroup], Hashable],
-) -> None:
-    """Move groups to ``part``, as far as there are any: of ``held_out`` behaviors up to the first limit a stratum, then of
-    others up to the second.
-    """
-    rounds: list[tuple[int, Callable[[QuestionGroup], bool]]] = [
-        (limits[0], lambda group: bool(group.behaviors) and held_out.issuperset(group.behaviors)),
-        (limits[1], assignment.can_spare),
-    ]
-    filled: Counter[Hashable] = Counter()
-    for limit, suits in rounds:
-        for group in assignment.part:
-            if filled[stratum(group)] < limit and suits(group):
-                assignment.move(group, part)
-                filled[stratum(group)] += 1
-
-
-def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
-    """The DPO pairs of a config: the same rows in each of its languages, ``benign_share`` of them benign.
-
-    All harmful pairs are used; benign twins are drawn so that they make up the share. Where the search wrote no twins, there is
-    none to draw, whatever the share.
-    """
-    harmful = train["kind"] == Kind.HARMFUL
-    twins = sorted(train.loc[~harmful, "group_id"].unique())
-    wanted = round(train.loc[harmful, "group_id"].nunique() * benign_share / (1 - benign_share)) if twins else 0
-    if wanted > len(twins):
-        raise UserError(
-            f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
-            f"{len(twins)}; lower it"
-        )
-    drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
-    chosen = train["lang"].isin(languages) & (harmful | train["group_id"].isin(drawn))
-    return train[chosen].rename(columns={"text": "prompt"})
-
-
-def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every config's name and mix."""
-    for name in config.configs:
-        yield name, mix(train, config.languages_of(name, languages), config.benign_share_of(name), seed)
-
-
 def parts_of(pairs: pd.DataFrame, part_by_group: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """The rows of each part; ``held_out`` marks questions whose behavior stands nowhere in train, null where it is not known."""
+    """Return the rows of each part, with the column ``held_out``.
+
+    It is true where no question of train asks for the behavior, and null where the behavior is not known.
+    """
     part = pairs["group_id"].map(part_by_group)
     seen = set(pairs.loc[part == "train", "behavior_id"].dropna())
     held_out = (~pairs["behavior_id"].isin(seen)).astype(object).where(pairs["behavior_id"].notna(), None)
@@ -243,16 +76,18 @@ def parts_of(pairs: pd.DataFrame, part_by_group: dict[str, str]) -> dict[str, pd
 
 @dataclass(frozen=True)
 class Contamination:
+    """What two parts share in one language."""
+
     exact: int
-    """Questions of the later part that stand in the earlier one, case and white space apart."""
+    """Questions of the one part that the other part holds too, whatever their case and white space."""
     near: int
-    """Pairs of questions across the two parts whose similarity reaches the threshold."""
+    """Pairs of questions, one of each part, whose similarity reaches the threshold."""
     highest: float
-    """Greatest Jaccard similarity across the two parts, 0-1."""
+    """Highest Jaccard similarity (0-1) of such a pair."""
 
 
 def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> dict[str, Contamination]:
-    """What ``test`` shares with ``train``, by language."""
+    """Return what ``test`` shares with ``train``, by language; ``threshold`` (0-1) is the similarity of near-duplicates."""
     result = {}
     for lang in sorted(test["lang"].unique()):
         ours, theirs = (list(part.loc[part["lang"] == lang, "text"]) for part in (train, test))
@@ -266,10 +101,10 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
 
 
 def assert_filled(parts: dict[str, pd.DataFrame]) -> None:
-    """Fail when train or test holds nothing.
+    """Check that train and test hold rows.
 
     Raises:
-        UserError: naming the part.
+        UserError: for a part that is empty.
     """
     for name in ("train", "test"):
         if parts[name].empty:
@@ -280,17 +115,17 @@ def assert_filled(parts: dict[str, pd.DataFrame]) -> None:
 
 
 def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Fail when a part shares a question with train.
+    """Check that no part shares a question with train.
 
     Raises:
-        UserError: naming the part and the language.
+        UserError: for a part that does, with the language.
     """
     for name, by_language in shared.items():
         for lang, found in by_language.items():
             if found["exact"] or found["near"]:
                 raise UserError(
                     f"split: {name} shares {found['exact']:.0f} equal and {found['near']:.0f} near-duplicate questions "
-                    f"with train in {lang}, though such groups should stand on one side: a fault of the split, please report it"
+                    f"with train in {lang}, although such groups belong to one part: a fault of the split, please report it"
                 )
 
 
@@ -301,7 +136,7 @@ def summary(
     groups: list[QuestionGroup],
     threshold: float,
 ) -> dict[str, Any]:
-    """The account of the split, near-duplicates by ``threshold``; ``mixes`` is left empty for the caller to fill."""
+    """Return the account of the split; the caller fills ``mixes``."""
     return {
         "rows_in": len(labelled),
         "rows_out": sum(len(parts[name]) for name in WRITTEN),
@@ -330,3 +165,31 @@ def _part_summary(part: pd.DataFrame) -> dict[str, Any]:
         "by_category": harmful["category"].value_counts().sort_index().to_dict(),
         "by_style": harmful["style"].value_counts().sort_index().to_dict(),
     }
+
+
+def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
+    """Return the DPO pairs of a config: the same question groups in each of its languages.
+
+    All harmful pairs are used. Benign twins are drawn so that they are ``benign_share`` (0-1) of the pairs. Where the search
+    wrote no twins, the mix has none, whatever the share.
+
+    Raises:
+        UserError: when train holds fewer twins than the share needs.
+    """
+    harmful = train["kind"] == Kind.HARMFUL
+    twins = sorted(train.loc[~harmful, "group_id"].unique())
+    wanted = round(train.loc[harmful, "group_id"].nunique() * benign_share / (1 - benign_share)) if twins else 0
+    if wanted > len(twins):
+        raise UserError(
+            f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
+            f"{len(twins)}; lower it"
+        )
+    drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
+    chosen = train["lang"].isin(languages) & (harmful | train["group_id"].isin(drawn))
+    return train[chosen].rename(columns={"text": "prompt"})
+
+
+def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the name and the mix of every config."""
+    for name in config.configs:
+        yield name, mix(train, config.languages_of(name, languages), config.benign_share_of(name), seed)

@@ -7,7 +7,7 @@ from refuseu.commands.parameters import Parameters
 from refuseu.commands.plan.published import SetSizes
 from refuseu.experiment import RESTRICTED
 from refuseu.rainbow_teaming.settings import PhrasebookRole
-from refuseu.split.splitting import QuestionGroup, assign
+from refuseu.split.assignment import QuestionGroup, assign_stratified
 
 ASKS = 10
 """Asks of each category in the phrasebook."""
@@ -30,7 +30,7 @@ def drawn_sides(parameters: Parameters, questions: int) -> Counter[str]:
                 (str(number),), ((category, chance.choice(styles)),), (f"{category}-{ask}" if by_book else None,)
             )
         )
-    return Counter(assign(slots, parameters.split, parameters.seed).values())
+    return Counter(assign_stratified(slots, parameters.split, parameters.seed).values())
 
 
 def published_sides(parameters: Parameters, sizes: SetSizes, complete: float) -> Counter[str]:
