@@ -7,9 +7,8 @@ import yaml
 from pydantic import TypeAdapter
 from repository import ROOT
 
-from refuseu.engines.machine import Machine
-from refuseu.engines.registry import EngineFactory
-from refuseu.engines.registry import Models
+from refuseu.engines.machine import EngineMachine, Machine
+from refuseu.engines.registry import EngineFactory, Models
 from refuseu.judges.settings import Resources
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
@@ -30,6 +29,11 @@ base: {engine: transformers, dtype: float64}
 local: {engine: transformers, dtype: float32, repo: org/name, revision: 0123456789012345678901234567890123456789}
 served: {engine: openai, model: a-model}
 """
+
+
+def with_sections(machine: Machine = MACHINE, **sections: EngineMachine) -> Machine:
+    """The machine with other sections of engines."""
+    return machine.model_copy(update={"engines": {**machine.engines, **sections}})
 
 
 def read(text: str) -> Any:

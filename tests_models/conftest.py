@@ -9,7 +9,7 @@ from reference import LENGTH, Reference
 from refuseu.base.gguf import convert, smollm2
 from refuseu.engines.protocol import Conversation, user
 from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_model import VllmSettings
+from refuseu.engines.vllm_worker import VllmSettings
 
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 QUESTIONS = (

@@ -11,7 +11,7 @@ from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_model import VllmSettings
+from refuseu.engines.vllm_worker import VllmSettings
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from reference import LENGTH, SCHEMA, Reference
 from refuseu.core.errors import UserError
 from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, user
 from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_model import VllmSettings
+from refuseu.engines.vllm_worker import VllmSettings
 
 
 def asked(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:

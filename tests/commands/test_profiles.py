@@ -4,7 +4,9 @@ import pytest
 from repository import ROOT
 
 from refuseu.commands.parameters import Parameters, load_all
-from refuseu.engines.settings import BASE, ServedModel, VllmModel
+from refuseu.engines.openai import OpenaiModel
+from refuseu.engines.settings import BASE
+from refuseu.engines.vllm import VllmModel
 from refuseu.judges.settings import GuardSettings, ModelJudgeSettings
 from refuseu.rainbow_teaming.settings import LlmMutator, NoRole
 
@@ -44,7 +46,7 @@ def test_the_papers_models_play_the_papers_parts(profile: str) -> None:
     }
     assert isinstance(label.adjudicator, ModelJudgeSettings) and label.adjudicator.kind == "chat"
     adjudicator = parameters.models[label.adjudicator.model]
-    assert isinstance(adjudicator, ServedModel) and adjudicator.model == "gpt-4o-mini-2024-07-18"
+    assert isinstance(adjudicator, OpenaiModel) and adjudicator.model == "gpt-4o-mini-2024-07-18"
     assert (label.question, label.chosen, label.rejected) == ("all", "all", "any")
 
 

@@ -10,7 +10,7 @@ from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Section, load
 from refuseu.dpo.settings import DpoParameters
-from refuseu.engines.settings import TransformersModel
+from refuseu.engines.settings import Weights
 from refuseu.eval.settings import EvalParameters
 from refuseu.label.settings import LabelParameters
 from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
@@ -73,7 +73,7 @@ def test_every_stage_refuses_a_section_of_its_own_that_is_wrong(
 
 def test_of_the_models_the_base_reads_its_own_alone(tmp_path: Path) -> None:
     root = write(tmp_path, lambda _, profile: profile["models"].update(guard={"engine": "guess"}))
-    assert load(BaseParameters, root).model == TransformersModel(engine="transformers", dtype="float64")
+    assert load(BaseParameters, root).model == Weights()
 
 
 @pytest.mark.parametrize("models", [{"guard": {"engine": "guess"}}, {}])

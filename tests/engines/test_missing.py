@@ -7,8 +7,9 @@ import pytest
 
 from refuseu.base import gguf
 from refuseu.core.errors import UserError
-from refuseu.engines import ray, vllm
-from refuseu.engines.vllm_model import VllmSettings
+from refuseu.engines import machine, ray, vllm
+from refuseu.engines.machine import RayMachine
+from refuseu.engines.vllm_worker import VllmSettings
 
 MODEL = Path("models/base")
 
@@ -18,19 +19,20 @@ def open_vllm() -> None:
 
 
 def open_ray() -> None:
-    ray.RayEngine(lambda: pytest.fail("loaded"), "x", workers=2, batch_size=8)
+    settings = RayMachine(workers=2, batch_size=8, cpus_per_worker=1, gpus_per_worker=0)
+    ray.RayEngine(lambda: pytest.fail("loaded"), "x", settings)
 
 
 @pytest.mark.parametrize(
     ("module", "name", "use", "sentence"),
     [
         (
-            vllm,
+            machine,
             "vllm",
             open_vllm,
             "^models/base: the engine vllm takes the package vllm, .*requirements-gpu.lock' brings it$",
         ),
-        (ray, "ray", open_ray, "^the engine ray takes the package ray, .* brings it$"),
+        (machine, "ray", open_ray, "^the engine ray takes the package ray, .* brings it$"),
         (
             gguf,
             "gguf",

@@ -3,9 +3,7 @@ import math
 import os
 import signal
 import socket
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,12 @@ import pytest
 from engines.misbehaving import Reply, Server, fault, said, serving, wrote
 
 from refuseu.core.errors import UserError
-from refuseu.engines.openai import PATIENCE, OpenaiEngine, served_identity
-from refuseu.engines.protocol import Completion, Engine, Finish, Sampling, row_seed, user
+from refuseu.engines import machine
+from refuseu.engines.machine import Machine
+from refuseu.engines.openai import PATIENCE, OpenaiEngine, OpenaiMachine, OpenaiModel
+from refuseu.engines.protocol import Completion, Finish, Sampling, completed, row_seed, user
 from refuseu.engines.stored import StoredEngine
-from refuseu.store.rows import Store, row_key
+from refuseu.store.rows import Store
 
 KEY = "planted-key-0123456789"
 TEXT = "planted-text-of-a-row"
@@ -31,11 +31,21 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_KEY", KEY)
 
 
-def engine(server: Server, **settings: Any) -> OpenaiEngine:
-    return OpenaiEngine("model", server.url, **{"retries": 1, "timeout": 30, **settings})
+def named(model: str = "model", key: str | None = None) -> OpenaiModel:
+    return OpenaiModel(engine="openai", model=model, key=key)
 
 
-def ask(asked: Engine, rows: list[str], sampling: Sampling = GREEDY) -> tuple[list[tuple[int, Completion]], str]:
+SECTION = OpenaiMachine(base_url="http://me:secret@here:1/v1", concurrency=1, retries=0, timeout=1.0)
+HERE = Machine(workers=1, loaded=1, engines={"openai": SECTION})
+
+
+def engine(server: Server, key: str | None = None, **settings: Any) -> OpenaiEngine:
+    return OpenaiEngine(named(key=key), server.url, **{"retries": 1, "timeout": 30, **settings})
+
+
+def ask(
+    asked: OpenaiEngine | StoredEngine, rows: list[str], sampling: Sampling = GREEDY
+) -> tuple[list[tuple[int, Completion]], str]:
     """What was yielded, and the error at the end."""
     yielded: list[tuple[int, Completion]] = []
     try:
@@ -45,25 +55,25 @@ def ask(asked: Engine, rows: list[str], sampling: Sampling = GREEDY) -> tuple[li
     return yielded, ""
 
 
-def outcome(reply: Reply) -> tuple[Completion | None, str]:
+def outcome(reply: Reply) -> Completion:
     """Of the one row that gets ``reply``, though two others get theirs."""
     with serving({"bad": [reply]}) as server:
         yielded, error = ask(engine(server, retries=0), ["first", "bad", "last"])
         assert server.requests == {"first": 1, "bad": 1, "last": 1}
     done = dict(yielded)
-    assert len(yielded) == len(done)
-    assert done.keys() >= {0, 2}
-    return done.get(1), error
+    assert (error, len(yielded), sorted(done)) == ("", 3, [0, 1, 2])
+    assert (done[0], done[2]) == (Completion("echo first"), Completion("echo last"))
+    return done[1]
+
+
+def failed(reason: str) -> Completion:
+    return Completion("", Finish.FAILED, reason=reason)
 
 
 def stored(asked: OpenaiEngine, rows: list[str], store: Store) -> list[str]:
-    keys = [row_key(model=asked.identity, row=row) for row in rows]
-
-    def work(missing: list[int]) -> Iterator[tuple[int, str]]:
-        for position, completion in asked.complete([user(rows[index]) for index in missing], GREEDY):
-            yield missing[position], completion.text
-
-    return store.complete(keys, work)
+    return [
+        completion.text for completion in completed(StoredEngine("x", lambda: asked, store), [*map(user, rows)], GREEDY)
+    ]
 
 
 def test_each_row_gets_its_own_answer_once() -> None:
@@ -127,8 +137,8 @@ def test_first_tokens_after_a_raw_prompt_get_their_probability() -> None:
     ) as server:
         asked = engine(server)
         [(_, completion)] = asked.complete(["raw"], Sampling(1, first_tokens=("yes", "no")))
-        with pytest.raises(UserError, match="the answer has no probabilities of tokens"):
-            list(asked.complete(["none"], Sampling(1, first_tokens=("yes",))))
+        [(_, without)] = asked.complete(["none"], Sampling(1, first_tokens=("yes",)))
+    assert without == failed("the answer has no probabilities of tokens")
     assert completion.probabilities == pytest.approx((0.6, 0.3))
     assert server.bodies[0]["logprobs"] == 20
 
@@ -141,7 +151,7 @@ def test_variables_of_the_chat_template_are_sent_as_vllm_takes_them() -> None:
 
 
 def test_what_openai_itself_does_not_take_is_one_sentence() -> None:
-    asked = OpenaiEngine("gpt", key="SERVICE_KEY")
+    asked = OpenaiEngine(named("gpt", "SERVICE_KEY"))
     with pytest.raises(UserError, match=r"^gpt: OpenAI's own service takes no raw prompts; give the model the engine"):
         list(asked.complete(["raw"], GREEDY))
     error = ask(asked, ["row"], Sampling(8, chat_template_kwargs="{}"))[1]
@@ -182,9 +192,8 @@ def test_first_tokens_get_their_probability_and_0_when_they_are_not_among_the_li
 def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> None:
     script = {"row": [said("safe", logprobs=logprobs)]}
     with serving(script) as server:
-        yielded, error = ask(engine(server), ["row"], Sampling(1, first_tokens=("safe",)))
-    assert yielded == []
-    assert "the answer has no probabilities of tokens: position 0" in error
+        done = ask(engine(server), ["row"], Sampling(1, first_tokens=("safe",)))
+    assert done == ([(0, failed("the answer has no probabilities of tokens"))], "")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> N
     ],
 )
 def test_the_service_s_own_endings_are_outcomes_of_their_row(reply: Reply, expected: Completion) -> None:
-    assert outcome(reply) == (expected, "")
+    assert outcome(reply) == expected
 
 
 NOT_A_COMPLETION = "the answer is no completion"
@@ -225,11 +234,8 @@ NOT_A_COMPLETION = "the answer is no completion"
         (Reply(b"<html>", 503), "the server answers 503"),
     ],
 )
-def test_a_row_that_fails_is_named_with_the_reason_after_all_others(reply: Reply, reason: str) -> None:
-    completion, error = outcome(reply)
-    assert completion is None
-    assert f"1 of 3 conversations have no completion; {reason}: position 1; the others are done" in error
-    assert TEXT not in error
+def test_a_row_that_fails_is_an_outcome_with_its_reason(reply: Reply, reason: str) -> None:
+    assert outcome(reply) == failed(reason)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +262,7 @@ def test_a_server_that_takes_too_long_is_not_waited_for() -> None:
     with serving({"slow": [Reply(said("late").body, before=lambda: over.wait(30))]}) as server:
         yielded, error = ask(engine(server, retries=0, timeout=0.5), ["first", "slow", "last"])
         over.set()
-    assert sorted(position for position, _ in yielded) == [0, 2]
-    assert "no answer in time: position 1;" in error
+    assert (dict(yielded)[1], len(yielded), error) == (failed("no answer in time"), 3, "")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +296,7 @@ def test_what_no_row_can_help_is_one_sentence_after_the_first_row(reply: Reply, 
 def test_a_server_that_is_not_there_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
-    asked = OpenaiEngine("model", url.replace("//", "//me:secret@"), retries=0)
+    asked = OpenaiEngine(named(), url.replace("//", "//me:secret@"), retries=0)
     yielded, error = ask(asked, ["one", "two"])
     assert yielded == []
     assert error == (
@@ -305,24 +310,30 @@ def test_when_the_key_is_refused_half_way_the_rows_under_way_are_kept_and_the_ot
     with serving({"row 4": [fault(401)]}) as server:
         yielded, error = ask(engine(server, key="SERVICE_KEY", concurrency=1), rows)
     assert [position for position, _ in yielded] == [0, 1, 2, 3]
-    assert "5 of 9 conversations have no completion; the key of SERVICE_KEY is refused" in error
-    assert "position 4; 4 more were not asked after that" in error
+    assert error == (
+        f"model at {server.url}: the key of SERVICE_KEY is refused (401); export the right one; 4 of 9 rows were completed, and "
+        "are kept"
+    )
 
 
 def test_a_server_that_fails_row_after_row_is_given_up() -> None:
     rows = [f"row {number}" for number in range(PATIENCE + 5)]
     with serving({row: [fault(500)] for row in rows[1:]}) as server:
         yielded, error = ask(engine(server, retries=0, concurrency=1), rows)
-    assert len(yielded) == 1
+    busy = [(position, failed("the server answers 500")) for position in range(1, PATIENCE)]
+    assert yielded == [(0, Completion("echo row 0")), *busy]
     assert sum(server.requests.values()) == PATIENCE + 1
-    assert "positions 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 10 more; 4 more were not asked" in error
+    assert error == (
+        f"model at {server.url}: {PATIENCE} rows failed one after the other, and the server answers 500; 1 of 25 rows were "
+        "completed, and are kept"
+    )
 
 
 def test_rows_that_fail_by_themselves_do_not_stop_the_others() -> None:
     rows = [f"row {number}" for number in range(PATIENCE + 5)]
     with serving({row: [fault(400)] for row in rows[:-1]}) as server:
-        yielded, _ = ask(engine(server, concurrency=1), rows)
-    assert [position for position, _ in yielded] == [PATIENCE + 4]
+        yielded, error = ask(engine(server, concurrency=1), rows)
+    assert (yielded[-1], len(yielded), error) == ((PATIENCE + 4, Completion(f"echo {rows[-1]}")), len(rows), "")
 
 
 def test_after_a_failure_only_the_failed_rows_are_asked_again(tmp_path: Path) -> None:
@@ -330,7 +341,9 @@ def test_after_a_failure_only_the_failed_rows_are_asked_again(tmp_path: Path) ->
     script = {"row 3": [fault(500), said("echo row 3")], "row 7": [Reply(b"{"), said("echo row 7")]}
     with serving(script) as server:
         asked = engine(server, retries=0, concurrency=4)
-        with pytest.raises(UserError, match="2 of 12 conversations"):
+        with pytest.raises(
+            UserError, match=r"2 of 12 rows failed .*the answer is no completion: 7; the server answers 500: 3;"
+        ):
             stored(asked, rows, Store(tmp_path / "rows.sqlite"))
         assert server.requests == dict.fromkeys(rows, 1)
         assert stored(asked, rows, Store(tmp_path / "rows.sqlite")) == [f"echo {row}" for row in rows]
@@ -408,27 +421,29 @@ def test_a_missing_key_is_one_sentence(value: str | None, monkeypatch: pytest.Mo
     if value is not None:
         monkeypatch.setenv("SERVICE_KEY", value)
     with pytest.raises(UserError, match="the environment variable SERVICE_KEY holds no key; export SERVICE_KEY="):
-        OpenaiEngine("model", key="SERVICE_KEY")
+        OpenaiEngine(named(key="SERVICE_KEY"))
 
 
 @pytest.mark.parametrize("value", [f"{KEY}\nX: y", f"{KEY}ž", f"Bearer {KEY}"])
 def test_a_key_that_no_header_can_carry_is_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_KEY", value)
     with pytest.raises(UserError, match="SERVICE_KEY holds something that is no key") as raised:
-        OpenaiEngine("model", key="SERVICE_KEY")
+        OpenaiEngine(named(key="SERVICE_KEY"))
     assert KEY not in raised.value.message
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "http://", "http://[::1/v1", "http://host:port/v1"])
 def test_an_address_that_is_none_is_one_sentence(url: str) -> None:
     with pytest.raises(UserError, match="the base URL of a server reads http://host:8000/v1"):
-        OpenaiEngine("model", url)
+        OpenaiEngine(named(), url)
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(UserError, match=r"pip install 'refuseu\[openai\]'"):
-        OpenaiEngine("model")
+    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    with pytest.raises(
+        UserError, match=r"^served: the engine openai takes the package openai, .* openai -c requirements.lock'"
+    ):
+        named().open("served", HERE)
 
 
 def test_what_a_server_cannot_do_is_one_sentence() -> None:
@@ -441,6 +456,21 @@ def test_what_a_server_cannot_do_is_one_sentence() -> None:
 
 
 def test_the_identity_follows_from_the_name_alone() -> None:
-    engines = [OpenaiEngine("a"), OpenaiEngine("a", "http://other/v1", key="SERVICE_KEY"), OpenaiEngine("b")]
-    assert [each.identity for each in engines] == [served_identity("a"), served_identity("a"), served_identity("b")]
-    assert served_identity("a") != served_identity("b")
+    engines = [OpenaiEngine(named("a")), OpenaiEngine(named("a", "SERVICE_KEY"), "http://other/v1")]
+    assert [each.identity for each in engines] == ["openai:a", "openai:a"]
+    assert named("b").identity == "openai:b"
+
+
+def test_all_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVICE_KEY")
+    odd = Machine(workers=1, loaded=1, engines={"openai": SECTION.model_copy(update={"base_url": "here"})})
+    assert named("gpt", "SERVICE_KEY").missing("mine", odd) == [
+        "the base URL of a server reads http://host:8000/v1 or https://host/v1; correct it in machines/",
+        "the environment variable SERVICE_KEY holds no key; export SERVICE_KEY=… before the stage is run",
+    ]
+    assert named().missing("mine", Machine(workers=1, loaded=1)) == [
+        "mine: the engine openai needs a section openai in machines/; name a machine that has one by REFUSEU_MACHINE (make: "
+        "MACHINE=h100)"
+    ]
+    assert named().missing("mine", HERE) == []
+    assert named().address("mine", HERE) == "http://here:1/v1"

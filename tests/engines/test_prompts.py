@@ -6,7 +6,7 @@ from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.engines.prompts import Prompt
-from refuseu.eval import chat
+from refuseu.eval import rating
 from refuseu.rainbow_teaming import mutators, scoring, twins
 from refuseu.respond import answers as responses
 from refuseu.translate import translators as translation
@@ -88,11 +88,11 @@ PLACEHOLDERS = {
     "preference": scoring.PLACEHOLDERS,
     "translation": translation.PLACEHOLDERS,
     "refusal": responses.PLACEHOLDERS,
-    "fluency": chat.PLACEHOLDERS,
+    "fluency": rating.PLACEHOLDERS,
 }
 FIELDS = {"category": [mutators.FIELD], "style": [mutators.FIELD], "twin": [mutators.FIELD]} | {
     "translation": [translation.FIELD],
-    "fluency": list(chat.Rating.__dataclass_fields__),
+    "fluency": list(rating.Rating.__dataclass_fields__),
 }
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import assert_asked
-from refuseu.engines.protocol import Completion, Conversation, Sampling, user
+from refuseu.engines.machine import RayMachine
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, user
 from refuseu.engines.ray import RayEngine, Worker
 
 
@@ -48,15 +49,19 @@ class PlayedRay(ModuleType):
         def actor(load: Any) -> Any:
             return SimpleNamespace(
                 fault=SimpleNamespace(remote=lambda: ""),
-                complete=SimpleNamespace(remote=lambda *asked: Worker(load).complete(*asked)),
+                complete=SimpleNamespace(remote=lambda *asked: partial(Worker(load).complete, *asked)),
+                log_likelihoods=SimpleNamespace(remote=lambda *asked: partial(Worker(load).log_likelihoods, *asked)),
             )
 
         return lambda kind: SimpleNamespace(remote=actor)
 
-    def get(self, answers: list[str]) -> list[str]:
+    def wait(self, answers: list[Any]) -> tuple[list[Any], list[Any]]:
+        return answers[:1], answers[1:]
+
+    def get(self, answer: Any) -> Any:
         if self.loses:
             raise LostError("ActorDiedError: a worker died unexpectedly")
-        return answers
+        return answer() if callable(answer) else answer
 
     def kill(self, worker: Any) -> None:
         self.killed.append(worker)
@@ -71,18 +76,38 @@ def played(monkeypatch: pytest.MonkeyPatch, initialized: bool) -> PlayedRay:
 
 
 class Choosy:
-    """Cannot be asked what holds "no", and breaks off where it is told to."""
+    """Fails at "no", breaks off where it is told to, and takes its worker along at "lose"."""
 
-    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        texts = [conversation[0]["content"] for conversation in conversations]
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        texts = [prompt[0]["content"] for prompt in prompts if not isinstance(prompt, str)]
+        if "lose" in texts:
+            raise LostError
         if "break off" in texts:
             raise UserError("not enough memory")
-        yield from ((position, Completion(text)) for position, text in enumerate(texts) if text != "no")
-        assert_asked("a model", [position for position, text in enumerate(texts) if text == "no"], "why")
+        for position, text in enumerate(texts):
+            yield position, Completion("", Finish.FAILED, reason="why") if text == "no" else Completion(text)
 
 
-def engine() -> RayEngine:
-    return RayEngine(lambda: pytest.fail("the worker is played"), "a model", workers=1, batch_size=2)
+SETTINGS = RayMachine(workers=1, batch_size=2, cpus_per_worker=1, gpus_per_worker=0)
+LOST = Completion(
+    "",
+    Finish.FAILED,
+    reason="the worker that computed it was lost 4 times, most likely for want of memory",
+)
+
+
+def engine(load: Any = lambda: pytest.fail("the worker is played")) -> RayEngine:
+    return RayEngine(load, "a model", SETTINGS)
+
+
+def asked(texts: list[str]) -> tuple[dict[int, Completion], str]:
+    """What is yielded, and the error at the end."""
+    done: dict[int, Completion] = {}
+    try:
+        done.update(engine(Choosy).complete([*map(user, texts)], Sampling(6)))
+    except UserError as error:
+        return done, error.message
+    return done, ""
 
 
 def test_the_cluster_is_left_with_the_last_engine_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,21 +127,35 @@ def test_a_cluster_that_others_joined_is_left_to_them(monkeypatch: pytest.Monkey
     assert (len(ray.killed), ray.initialized) == (1, True)
 
 
-def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_fail_by_themselves_and_an_engine_that_breaks_off_is_told_after_all_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     played(monkeypatch, initialized=True)
-    pool = SimpleNamespace(map_unordered=lambda ask, batches: [ask(engine._workers[0], batch) for batch in batches])
-    monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=lambda workers: pool))
-    texts = ["a", "no", "b", "no", "break off", "x", "break off", "x", "c"]
-    engine = RayEngine(Choosy, "a model", workers=1, batch_size=2)
-    done: list[tuple[int, str]] = []
-    with pytest.raises(UserError) as error:
-        for position, completion in engine.complete([*map(user, texts)], Sampling(6)):
-            done.append((position, completion.text))
-    assert done == [(0, "a"), (2, "b"), (8, "c")]
-    assert error.value.message == (
-        "a model: conversations 1 (from 0) cannot be asked: why; a model: conversations 3 (from 0) cannot be asked: why; "
-        "not enough memory"
+    done, error = asked(["a", "no", "b", "no", "break off", "x", "break off", "x", "c"])
+    failed = Completion("", Finish.FAILED, reason="why")
+    assert done == {0: Completion("a"), 1: failed, 2: Completion("b"), 3: failed, 8: Completion("c")}
+    assert error == "not enough memory"
+
+
+def test_a_batch_that_is_lost_with_its_worker_fails_and_two_in_a_row_stop_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    played(monkeypatch, initialized=True)
+    done, error = asked(["a", "lose", "b", "c", "d", "lose", "e"])
+    assert done == {0: LOST, 1: LOST, 2: Completion("b"), 3: Completion("c"), 4: LOST, 5: LOST, 6: Completion("e")}
+    assert error == ""
+    done, error = asked(["a", "b", "lose", "c", "lose", "d", "e"])
+    assert done == {0: Completion("a"), 1: Completion("b"), **dict.fromkeys(range(2, 6), LOST)}
+    assert error == (
+        "Ray: a worker was lost 4 times with the same batch, most likely for want of memory; lower the batch size in machines/"
     )
+
+
+def test_scores_of_a_lost_batch_fail_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loses(Choosy):
+        def log_likelihoods(self, pairs: Sequence[Any]) -> Iterator[tuple[int, float]]:
+            raise LostError
+
+    played(monkeypatch, initialized=True)
+    assert dict(engine(Loses).log_likelihoods([(user("a"), "b")])) == {0: Failed(LOST.reason)}
 
 
 def test_a_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +189,7 @@ def test_a_worker_loads_once_and_with_its_first_call() -> None:
     worker = Worker(load)
     assert loads == []
     assert worker.fault() == ""
-    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], ())
+    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], "")
     assert len(loads) == 1
 
 
@@ -158,7 +197,7 @@ def test_a_worker_that_cannot_load_again_tells_it_with_its_batch() -> None:
     def load() -> Any:
         raise UserError("models/base: gone")
 
-    worker, expected = Worker(load), ([], ("models/base: gone",))
+    worker, expected = Worker(load), ([], "models/base: gone")
     assert worker.fault() == "models/base: gone"
     assert worker.complete(None, [(7, user("one"))], Sampling(2)) == expected
     assert worker.log_likelihoods(None, [(7, (user("one"), "two"))]) == expected

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import pytest
 from profile_texts import engines
 
-from refuseu.engines import registry as opening
+from refuseu.engines import transformers
 from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling, asked_alone
 from refuseu.engines.registry import LoadedModels, shared
-from refuseu.engines.settings import TransformersModel, VllmModel
+from refuseu.engines.transformers import TransformersModel
+from refuseu.engines.vllm import VllmModel
 from refuseu.weights.reference import ModelReference
 
 FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
@@ -62,7 +63,7 @@ class Adapted:
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
-    monkeypatch.setattr(opening, "TransformersEngine", FakeEngine)
+    monkeypatch.setattr(transformers, "TransformersEngine", FakeEngine)
     monkeypatch.setattr(FakeEngine, "loads", [])
     monkeypatch.setattr(FakeEngine, "closes", [])
     return FakeEngine

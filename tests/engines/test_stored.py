@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import assert_asked
-from refuseu.engines.protocol import Completion, Engine, Finish, Prompt, Sampling, completed, user
+from refuseu.engines.protocol import Completion, Engine, Failed, Finish, Prompt, Sampling, completed, user
 from refuseu.engines.stored import StoredEngine
 from refuseu.store.rows import Store, row_key
 
@@ -45,12 +44,16 @@ class Echo:
 
 
 class Choosy(Echo):
-    """Cannot be asked what holds "no"."""
+    """Fails at what holds "no"."""
 
-    def _taken(self, rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        left = [position for position, row in enumerate(rows) if "no" in str(row)]
-        yield from ((position, row) for position, row in super()._taken(rows) if position not in left)
-        assert_asked("choosy", left, "why")
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        for position, done in super().complete(prompts, sampling):
+            failed = Completion("", Finish.FAILED, reason="the server is busy")
+            yield position, failed if "no" in str(prompts[position]) else done
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float | Failed]]:
+        for position, score in super().log_likelihoods(pairs):
+            yield position, Failed("the server is busy") if "no" in str(pairs[position]) else score
 
 
 @pytest.fixture
@@ -190,17 +193,41 @@ def test_a_raw_prompt_and_a_variable_of_the_template_are_rows_of_their_own(store
     assert completed(StoredEngine("echo", unloadable, store), asked[:1], DRAWN)[0].text == "one, ā"
 
 
-def test_rows_that_cannot_be_asked_are_named_by_where_they_stand_among_all(store: Store) -> None:
+FAILED = (
+    "choosy: 2 of 4 rows failed (their positions count from 0): the server is busy: 2, 4; the others are kept, and the stage run "
+    "again asks for these alone"
+)
+
+
+def test_rows_that_fail_are_summed_up_at_the_end_and_asked_again_by_the_next_run(store: Store) -> None:
     questions = [user(text) for text in ("a", "b", "no", "c", "no!", "d", "no")]
-    completed(stored(Echo(), store), [questions[0], questions[3]], DRAWN)
     pairs = [(question, "yes") for question in questions]
-    dict(stored(Echo(), store).log_likelihoods(pairs[:2]))
+    completed(stored(Echo(), store), [questions[0], questions[3]], DRAWN)
+    dict(stored(Echo(), store).log_likelihoods([pairs[0], pairs[3]]))
     for ask in (
         lambda engine: completed(engine, questions, DRAWN),
-        lambda engine: dict(engine.log_likelihoods(pairs)),
+        lambda engine: list(engine.log_likelihoods(pairs)),
     ):
-        with pytest.raises(UserError, match=r"^choosy: conversations 2, 4 \(from 0\) cannot be asked: why$"):
-            ask(stored(Choosy(), store))
+        with pytest.raises(UserError) as error:
+            ask(StoredEngine("echo", Choosy, store, name="choosy"))
+        assert error.value.message == FAILED
+        echo = Echo()
+        assert len(ask(stored(echo, store))) == len(questions)
+        assert [len(echo.asked), *("no" in str(row) for row in echo.asked)] == [2, True, True]
+
+
+def test_a_failure_of_many_rows_names_ten_and_each_reason_its_own(store: Store) -> None:
+    class Fails(Echo):
+        def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+            for position in range(len(prompts)):
+                yield position, Completion("", Finish.FAILED, reason="busy" if position else "refused")
+
+    with pytest.raises(UserError) as error:
+        completed(StoredEngine("fails", Fails, store), [user(str(number)) for number in range(1000)], DRAWN)
+    assert error.value.message == (
+        "fails: 1000 of 1000 rows failed (their positions count from 0): busy: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 989 more; "
+        "refused: 0; the others are kept, and the stage run again asks for these alone"
+    )
 
 
 def test_finished_answers_are_kept_when_the_engine_breaks_off(store: Store) -> None:

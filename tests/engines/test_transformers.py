@@ -1,3 +1,5 @@
+import json
+import shutil
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,8 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from refuseu.base.miniature import build_model, build_tokenizer, train_base
 from refuseu.core.errors import UserError
 from refuseu.engines import transformers
-from refuseu.engines.prompting import prompt_tokens, text_tokens
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
+from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
+from refuseu.engines.tokens import prompt_tokens, text_tokens
 from refuseu.engines.transformers import TransformersEngine, _drawing
 from refuseu.weights.reference import ModelReference
 
@@ -158,32 +160,23 @@ def test_conversations_with_room_enough_share_their_batches(
     assert rows == [2, 2]
 
 
-def test_a_conversation_that_the_template_refuses_is_named_after_the_others_were_asked(
+def test_a_conversation_that_the_template_refuses_fails_and_the_others_are_asked(
     trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}"
     monkeypatch.setattr(trained._tokenizer, "chat_template", refusing + trained._tokenizer.chat_template)
     told = [{"role": "system", "content": "Sing."}, *user("How can I sing?")]
     asked: list[Conversation] = [told, user("How can I sing?")]
-    found: list[int] = []
-    with pytest.raises(UserError, match=r"conversations 0 \(from 0\) cannot be asked: the chat template refuses them$"):
-        for position, _ in trained.complete(asked, GREEDY):
-            found.append(position)
-    assert found == [1]
-    with pytest.raises(
-        UserError, match=r"conversations 0 \(from 0\) cannot be asked: the chat template refuses them, or"
-    ):
-        dict(trained.log_likelihoods([(each, "Gladly.") for each in asked]))
+    reason = "the chat template refuses the conversation"
+    assert completed(trained, asked, GREEDY) == [Completion("", Finish.FAILED, reason=reason), Completion("Gladly.")]
+    scores = dict(trained.log_likelihoods([(each, "Gladly.") for each in asked]))
+    assert scores == {0: Failed(reason), 1: dict(trained.log_likelihoods([PAIR]))[0]}
 
 
 def test_an_answer_that_does_not_fit_is_not_scored_and_the_others_are(trained: TransformersEngine) -> None:
     expected = dict(trained.log_likelihoods([PAIR]))[0]
-    scored: list[int] = []
-    with pytest.raises(UserError, match=r"conversations 1 \(from 0\) cannot be asked: .+ too long with their answers$"):
-        for position, score in trained.log_likelihoods([PAIR, (user("How can I sing?"), TOO_MANY)]):
-            scored.append(position)
-            assert score == pytest.approx(expected)
-    assert scored == [0]
+    scores = dict(trained.log_likelihoods([PAIR, (user("How can I sing?"), TOO_MANY)]))
+    assert scores == {0: pytest.approx(expected), 1: Failed("the conversation is too long with its answer")}
 
 
 def test_an_answer_goes_on_from_its_prefix_which_is_no_part_of_it(trained: TransformersEngine) -> None:
@@ -381,11 +374,31 @@ def saved(out: Path, **lacks: Any) -> Path:
     return out
 
 
-def test_a_tokenizer_that_cannot_pad_is_one_sentence_naming_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=rf"{tmp_path}: the tokenizer has no padding token \(tokenizer_config.json\); add it, or 'dvc"
-    ):
-        engine_of(saved(tmp_path, pad_token=None), 1)
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end_token_which_is_masked(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    without = engine_of(tmp_path, 5)
+    assert without._tokenizer.pad_token == without._tokenizer.eos_token
+    assert answers(without, QUESTIONS) == answers(engine_of(folder, 1), QUESTIONS)
+    assert dict(without.log_likelihoods([PAIR, (user("I"), "Gladly.")]))[0] == pytest.approx(
+        dict(engine_of(folder, 1).log_likelihoods([PAIR]))[0], abs=1e-12
+    )
+
+
+def test_a_tokenizer_without_an_end_is_one_sentence_naming_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{tmp_path}: the tokenizer has no end token, eos_token \(tokenizer_config"):
+        engine_of(saved(tmp_path, eos_token=None), 1)
+
+
+def test_the_models_own_preferences_stay_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    preferences = {"repetition_penalty": 100.0, "no_repeat_ngram_size": 1, "min_new_tokens": 5, "do_sample": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(preferences), encoding="utf-8")
+    assert answers(engine_of(tmp_path, 2), QUESTIONS) == answers(engine_of(folder, 2), QUESTIONS)
 
 
 def test_a_model_without_a_chat_template_is_asked_raw_prompts_alone(

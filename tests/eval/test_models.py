@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 from evaluated import EVAL
-from profile_texts import MACHINE, engines
+from profile_texts import engines, with_sections
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.engines import vllm
-from refuseu.engines.machine import VllmMachine
-from refuseu.engines.settings import TransformersModel, VllmModel
+from refuseu.engines import machine
+from refuseu.engines.transformers import TransformersModel
+from refuseu.engines.vllm import VllmMachine, VllmModel
 from refuseu.eval.models import Served, evaluated_models, model_folders
 from refuseu.eval.settings import EvalParameters, ExternalModel
 from refuseu.weights.reference import ModelReference
@@ -90,7 +90,7 @@ def found(tmp_path: Path, models: dict[str, Any]) -> Any:
     if not (tmp_path / "base").is_dir():
         model_in(tmp_path / "base")
         model_in(tmp_path / "dpo/balanced")
-    own = engines(tmp_path, machine=MACHINE.model_copy(update={"vllm": VLLM}))
+    own = engines(tmp_path, machine=with_sections(vllm=VLLM))
     all_models = evaluated_models(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
     assert list(all_models) == ["base", "balanced", *models]
     assert all_models["base"] == (ModelReference(tmp_path / "base"), FLOAT64)
@@ -103,7 +103,7 @@ FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
 
 
 def test_a_repository_is_asked_with_the_engine_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm, "find_spec", lambda name: name)
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
     one, other = found(
         tmp_path,
         {
@@ -158,7 +158,7 @@ def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> N
 def test_a_model_that_cannot_be_asked_is_one_sentence(
     model: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm, "find_spec", lambda _: None)
+    monkeypatch.setattr(machine, "find_spec", lambda package: package != "vllm")
     monkeypatch.setitem(MODELS, "keyed", {"engine": "openai", "model": "a-model", "key": "NO_SUCH_KEY"})
     with pytest.raises(UserError) as error:
         found(tmp_path, {"mine": model})

@@ -15,7 +15,7 @@ from repository import ROOT
 from refuseu.base.settings import GgufBase, HubBase
 from refuseu.core.sections import load
 from refuseu.dpo.settings import Lora
-from refuseu.engines.settings import TransformersModel
+from refuseu.engines.settings import Weights
 from refuseu.release.cards import dataset_card, model_card
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import Tables, tables, write_croissant, write_tables
@@ -205,9 +205,7 @@ def test_a_card_of_a_model_that_the_project_trained_whole_names_its_base(config:
 def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
     licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
-    base = TransformersModel(
-        engine="transformers", dtype="bfloat16", repo="org/name", revision="c0ffee", license=licence
-    )
+    base = Weights(repo="org/name", revision="c0ffee", license=licence)
     dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
     published = config.model_copy(update={"models": {"base": base}, "base": HUB, "dpo": dpo})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
@@ -222,7 +220,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
-    base = TransformersModel(engine="transformers", dtype="bfloat16", repo="/home/me/model", license="apache-2.0")
+    base = Weights(repo="/home/me/model", license="apache-2.0")
     published = config.model_copy(update={"models": {"base": base}, "base": HUB})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     assert "/home/me" not in card
@@ -250,7 +248,7 @@ def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParam
 def test_a_card_of_a_model_whose_base_is_a_gguf_file_says_so(
     file: str | None, licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
-    base = TransformersModel(engine="transformers", dtype="float32", license=licence)
+    base = Weights(license=licence)
     published = config.model_copy(update={"models": {"base": base}, "base": GgufBase(kind="gguf", file=file)})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])

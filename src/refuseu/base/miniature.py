@@ -1,4 +1,4 @@
-"""Trains the miniature's base: a BPE tokenizer with a chat template and a tiny Llama, from scratch."""
+"""Trains the miniature's base from scratch: a BPE tokenizer with a chat template, and a tiny Llama."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 SPECIAL = {"pad": "<|pad|>", "end": "<|end|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 MASKED = -100
-"""Label of a token that is not learnt (PyTorch's ignore_index)."""
+"""The label of a token that is not learnt (PyTorch's ignore_index)."""
 MICRO_BATCHES = 4
-"""Parts of a batch that are padded apart; their gradients add up to the batch's."""
+"""A batch is divided into this many parts, which are padded separately. Their gradients are summed."""
 INITIALIZER_RANGE, ADAM_BETA2 = 0.05, 0.95
 EMBEDDING_RATE = 10
-"""Twins share their words, and which of the two a behavior is was learnt in half the steps that Llama's usual 0.02 and
-Adam's usual 0.999 took."""
+"""Twins share their words. With these values the model learnt to tell them apart in half the steps that it took with Llama's
+usual 0.02 and Adam's usual 0.999."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -28,13 +28,13 @@ CHAT_TEMPLATE = (
 
 
 def train_base(examples: list[Example], settings: TrainedBase, seed: int, out: Path) -> dict[str, float]:
-    """Train on ``examples`` and save a Hugging Face folder below ``out``.
+    """Train on ``examples`` and save the model and its tokenizer in the folder ``out``.
 
     Returns:
-        The number of parameters and examples, and the loss (nats a token) at the first and the last point of its curve.
+        The number of parameters and examples, and the loss (nats for each token) at the first and the last point of its curve.
 
     Raises:
-        UserError: when the training leaves the finite numbers; nothing is saved then.
+        UserError: when a loss, gradient or weight is not finite. Nothing is saved then.
     """
     import torch
     from transformers import set_seed
@@ -55,7 +55,7 @@ def train_base(examples: list[Example], settings: TrainedBase, seed: int, out: P
 
 
 def build_tokenizer(examples: list[Example], settings: TrainedBase) -> "PreTrainedTokenizerFast":
-    """Byte-level BPE of ``settings.vocabulary`` tokens over the examples' texts."""
+    """A byte-level BPE tokenizer with ``settings.vocabulary`` tokens, trained on the texts of the examples."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -76,7 +76,7 @@ def build_tokenizer(examples: list[Example], settings: TrainedBase) -> "PreTrain
 
 
 def build_model(tokenizer: "PreTrainedTokenizerFast", settings: TrainedBase) -> "LlamaForCausalLM":
-    """A Llama of ``settings``'s size, randomly initialised; input and output embeddings are apart (untied)."""
+    """A Llama of the size in ``settings``, randomly initialised. Input and output embeddings are not tied."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
@@ -105,7 +105,7 @@ def _fit(
     seed: int,
     out: Path,
 ) -> list[float]:
-    """Supervised training on the answers alone; returns the losses along its curve."""
+    """Supervised training on the answers only. Returns the losses (nats for each token) along its curve."""
     from transformers import Trainer
 
     encoded = [encode(tokenizer, example, settings.max_length) for example in examples]
@@ -122,6 +122,7 @@ def _fit(
 
 
 def training_arguments(settings: TrainedBase, seed: int, out: Path) -> "TrainingArguments":
+    """The arguments of transformers' trainer: a cosine schedule, and batches in the order in which they are given."""
     from transformers import TrainingArguments
 
     return TrainingArguments(
@@ -140,7 +141,7 @@ def training_arguments(settings: TrainedBase, seed: int, out: Path) -> "Training
 
 
 def build_optimizer(model: "LlamaForCausalLM", learning_rate: float) -> "AdamW":
-    """AdamW with a faster rate for the input embeddings."""
+    """AdamW with a higher learning rate for the input embeddings."""
     from torch.optim import AdamW
 
     embeddings = list(model.get_input_embeddings().parameters())
@@ -151,9 +152,9 @@ def build_optimizer(model: "LlamaForCausalLM", learning_rate: float) -> "AdamW":
 
 @dataclass(frozen=True)
 class AnswerCollator:
-    """Pads on the left, so that all answers end together and logits are computed for them alone.
+    """Pads on the left, so that all answers end together and logits are computed only for them.
 
-    A tiny model spends half its time on logits over the vocabulary, and most positions are prompt.
+    A tiny model spends half of its time on logits over the vocabulary, and most positions belong to prompts.
     """
 
     pad_token_id: int
@@ -177,9 +178,9 @@ class AnswerCollator:
 
 
 def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dict[str, list[int]]]:
-    """Rows in the same batches, but each batch sorted by length, so that its micro-batches pad little.
+    """The same batches, in each of which the rows are sorted by length, so that its parts need little padding.
 
-    By the answer first: a logit over the vocabulary costs more than all else at its position.
+    The length of the answer comes first, since a logit over the vocabulary costs more than all else at its position.
     """
 
     def cost(row: dict[str, list[int]]) -> tuple[int, int]:
@@ -190,7 +191,7 @@ def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dic
 
 
 def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: int) -> dict[str, list[int]]:
-    """Token ids of prompt and answer; the labels mask the prompt."""
+    """The token ids of prompt and answer, and labels in which the prompt is masked."""
     messages = [{"role": "user", "content": example.prompt}]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]

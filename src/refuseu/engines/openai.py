@@ -2,17 +2,21 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, final
 from urllib.parse import urlsplit
 
+from pydantic import Field, field_validator
+
 from refuseu.core.errors import UserError
-from refuseu.engines.chat_completions import MalformedError, endpoint, read_completion, request_body
-from refuseu.engines.failures import Blame, Failure, outcome_of, report
-from refuseu.engines.protocol import Completion, Prompt, Sampling
-from refuseu.engines.unasked import UnaskedError
+from refuseu.core.sections import Positive, Rate
+from refuseu.engines.machine import EngineMachine, Machine, needed
+from refuseu.engines.model import ServedModel
+from refuseu.engines.openai_faults import Blame, Failure, outcome_of
+from refuseu.engines.openai_format import MalformedError, endpoint, read_completion, request_body
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -23,17 +27,75 @@ PATIENCE = 20
 WITH_WEIGHTS = "give the model the engine vllm or transformers in profiles/"
 KEYLESS = "none"
 """Sent where no key is named: the client insists on one, and would take ``OPENAI_API_KEY`` to whatever server it asks."""
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""How an environment variable is named, and a key is not."""
 
 Outcome = tuple[int, Completion | Failure]
 
 
-def served_identity(model: str) -> str:
-    """What the rows of a served model are kept under: its name alone, the one thing that is known of it and stays.
+class OpenaiMachine(EngineMachine):
+    """Where the engine ``openai`` finds its models, and how it asks them."""
 
-    The address is left out, so that a model may move to another machine. What a server calls its ``system_fingerprint``
-    is left out too: OpenAI's changes from one answer to the next, vLLM's with the number of GPUs.
-    """
-    return f"openai:{model}"
+    base_url: str | None = None
+    """Of the endpoint, as ``http://127.0.0.1:8000/v1``; nothing for OpenAI's own."""
+    base_urls: dict[str, str | None] = Field(default_factory=dict)
+    """Of those models that lie elsewhere, by their name in the profile; nothing again for OpenAI's own."""
+    concurrency: Positive
+    """Requests that are under way at once."""
+    retries: Annotated[int, Field(ge=0)]
+    """How often a request is sent again that the endpoint was too busy for."""
+    timeout: Rate
+    """Seconds that an answer may take."""
+
+    def url_of(self, name: str) -> str:
+        """Where one of the profile's models is."""
+        return self.base_urls.get(name, self.base_url) or HOSTED
+
+
+@final
+class OpenaiModel(ServedModel):
+    """A model behind an OpenAI-compatible endpoint; where that is, the machine says."""
+
+    section: ClassVar = OpenaiMachine
+    package: ClassVar = "openai"
+    install: ClassVar = "openai -c requirements.lock"
+
+    engine: Literal["openai"]
+    model: str
+    """What the endpoint calls it."""
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _names_a_variable(cls, key: Any) -> Any:
+        """Before anything else, whose words could show a key that stands here."""
+        if key is None or (isinstance(key, str) and VARIABLE.fullmatch(key)):
+            return key
+        raise ValueError(
+            "must be the name of an environment variable (capital letters, digits and _) such as OPENAI_API_KEY; export the "
+            "key in that variable, and write it into no file"
+        )
+
+    def missing(self, name: str, machine: Machine) -> list[str]:
+        own = machine.section(OpenaiMachine)
+        url = url_fault(own.url_of(name)) if own else []
+        return [*super().missing(name, machine), *url, *(key_fault(self.key) if self.key else [])]
+
+    @property
+    def identity(self) -> str:
+        """Its name alone, the one thing that is known of it and stays.
+
+        The address is left out, so that a model may move to another machine. What a server calls its ``system_fingerprint``
+        is left out too: OpenAI's changes from one answer to the next, vLLM's with the number of GPUs.
+        """
+        return f"openai:{self.model}"
+
+    def address(self, name: str, machine: Machine) -> str:
+        return shown(needed(machine, OpenaiMachine, name, self.engine).url_of(name))
+
+    def open(self, name: str, machine: Machine) -> "OpenaiEngine":
+        self.assert_ready(name, machine)
+        own = needed(machine, OpenaiMachine, name, self.engine)
+        return OpenaiEngine(self, own.url_of(name), own.concurrency, own.retries, own.timeout)
 
 
 class OpenaiEngine:
@@ -49,35 +111,29 @@ class OpenaiEngine:
     """
 
     def __init__(
-        self,
-        model: str,
-        base_url: str | None = None,
-        key: str | None = None,
-        concurrency: int = 16,
-        retries: int = 6,
-        timeout: float = 600,
+        self, model: OpenaiModel, base_url: str = HOSTED, concurrency: int = 16, retries: int = 6, timeout: float = 600
     ) -> None:
-        """Nothing is sent yet; the first conversation is then asked alone, and shows what is wrong with server, key or model.
+        """Nothing is sent yet; the first row is then asked alone, and shows what is wrong with server, key or model.
 
         Args:
-            model: the name that the server knows it by.
+            model: what the server calls the model, and the NAME of the environment variable that holds the key.
             base_url: of the server, ``http://localhost:8000/v1``; OpenAI's by default, whatever ``OPENAI_BASE_URL`` says.
-            key: NAME of the environment variable that holds the key; ``None`` for a server that wants none.
-            concurrency: conversations under way at the same time, at least 1.
+            concurrency: rows under way at the same time, at least 1.
             retries: how often a row is tried again after 408, 409, 429, 5xx, a broken connection or a timeout. The client
                 waits as long as ``Retry-After`` says up to 120 seconds, and without it 0.5 seconds, doubled up to 8. A row
                 that shall wait longer than 120 seconds fails.
             timeout: seconds without a sign of the server after which a try is given up.
 
         Raises:
-            UserError: for a missing package or key, and for a base URL that is none.
+            UserError: for a missing key, and for a base URL that is none.
         """
-        _assert_installed()
-        self.identity = served_identity(model)
-        self._model = model
-        self._base_url = _checked_url(base_url or HOSTED)
-        self._key_name = key
-        self._key = read_key(key) if key else KEYLESS
+        for sentence in [*url_fault(base_url), *(key_fault(model.key) if model.key else [])]:
+            raise UserError(sentence)
+        self.identity = model.identity
+        self._model = model.model
+        self._base_url = base_url
+        self._key_name = model.key
+        self._key = _key(model.key) if model.key else KEYLESS
         self._concurrency = concurrency
         self._retries = retries
         self._timeout = timeout
@@ -89,24 +145,25 @@ class OpenaiEngine:
         that was declined or did not fit has none.
 
         Raises:
-            UserError: at the end, naming the positions of the conversations without a completion, by reason. When no
-                further conversation can be asked either (a refused key, a server that is gone), those under way are still
-                yielded. Before anything is sent, for a prefix, and for what OpenAI's own service does not take.
+            UserError: when no further row can be asked either (a refused key, a server that is gone), after those under way
+                were yielded. Before anything is sent, for a prefix, and for what OpenAI's own service does not take.
         """
         self._assert_taken(prompts, sampling)
-        failures: dict[int, Failure] = {}
-        done = 0
+        stopped, done = "", 0
         for position, outcome in driven(self._outcomes(prompts, sampling)):
-            if isinstance(outcome, Failure):
-                failures[position] = outcome
-            else:
-                done += 1
-                yield position, outcome
-        if failures:
-            told = report(failures, done, len(prompts))
-            raise UnaskedError(f"{self._model} at {address(self._base_url)}: ", *told)
+            match outcome:
+                case Completion():
+                    done += 1
+                    yield position, outcome
+                case Failure(reason=reason, blame=Blame.SERVER):
+                    stopped = stopped or reason
+                case Failure(reason=reason):
+                    yield position, Completion("", Finish.FAILED, reason=reason)
+        if stopped:
+            kept = f"{done} of {len(prompts)} rows were completed, and are kept" if done else "nothing was completed"
+            raise UserError(f"{self._model} at {shown(self._base_url)}: {stopped}; {kept}")
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
         """Not to be had.
 
         Raises:
@@ -141,9 +198,12 @@ class OpenaiEngine:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     position, outcome = task.result()
-                    blame = outcome.blame if isinstance(outcome, Failure) else None
-                    failed = failed + 1 if blame is Blame.MOMENT else 0
-                    if blame is Blame.SERVER or failed == PATIENCE:
+                    failed = failed + 1 if isinstance(outcome, Failure) and outcome.blame is Blame.MOMENT else 0
+                    if failed >= PATIENCE and isinstance(outcome, Failure):
+                        outcome = Failure(
+                            f"{failed} rows failed one after the other, and {outcome.reason}", Blame.SERVER
+                        )
+                    if isinstance(outcome, Failure) and outcome.blame is Blame.SERVER:
                         waiting = iter(())
                     yield position, outcome
                 width = self._concurrency
@@ -169,44 +229,39 @@ class OpenaiEngine:
         return AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=self._retries, timeout=self._timeout)
 
 
-def address(url: str) -> str:
-    """Of a server, without a user and password that its URL may hold."""
+def shown(url: str) -> str:
+    """The URL of a server without a user and password that it may hold."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _assert_installed() -> None:
-    if find_spec("openai") is None:
-        raise UserError("the engine openai needs a package that is not installed: pip install 'refuseu[openai]'")
-
-
-def _checked_url(url: str) -> str:
+def url_fault(url: str) -> list[str]:
+    """What is wrong with the base URL of a server, as one sentence or none."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is no number
         usable = False
-    if not usable:
-        raise UserError(
-            "the base URL of a server reads http://host:8000/v1 or https://host/v1; correct it in machines/"
-        )
-    return url
+    if usable:
+        return []
+    return ["the base URL of a server reads http://host:8000/v1 or https://host/v1; correct it in machines/"]
 
 
-def read_key(name: str) -> str:
-    """The key in an environment variable.
+def key_fault(name: str) -> list[str]:
+    """What is wrong with the key in an environment variable, as one sentence or none.
 
-    It is only of characters that a header can carry, since the client shows a header that it cannot send.
-
-    Raises:
-        UserError: when the variable holds none.
+    A key is only of characters that a header can carry, since the client shows a header that it cannot send.
     """
-    key = os.environ.get(name, "").strip()
+    key = _key(name)
     if not key:
-        raise UserError(f"the environment variable {name} holds no key; export {name}=… before the stage is run")
+        return [f"the environment variable {name} holds no key; export {name}=… before the stage is run"]
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UserError(f"the environment variable {name} holds something that is no key; export the key alone")
-    return key
+        return [f"the environment variable {name} holds something that is no key; export the key alone"]
+    return []
+
+
+def _key(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
 
 T = TypeVar("T")

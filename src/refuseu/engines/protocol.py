@@ -29,6 +29,8 @@ class Finish(StrEnum):
     """The prompt does not fit into the model, so nothing was generated."""
     DECLINED = "declined"
     """The service in front of the model gave no answer: a filter, or a refusal of its own kind."""
+    FAILED = "failed"
+    """The row could not be asked; it is not kept, and asked again by the next run."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,62 @@ class Completion:
     finish: Finish = Finish.STOP
     probabilities: tuple[float, ...] = ()
     """Of each of ``Sampling.first_tokens`` as the first token, 0-1 over the whole vocabulary."""
+    reason: str = ""
+    """Why it failed, as a clause that holds nothing of what was asked or answered."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """In place of a log-likelihood that could not be computed."""
+
+    reason: str
+    """As ``Completion.reason``."""
 
 
 class Engine(Protocol):
-    """A model that can be asked."""
+    """A model as the stages ask it: a row is done, or an error tells at the end that it failed."""
 
     @property
     def identity(self) -> str:
         """All that decides what the model says, in one text; known before the model is loaded."""
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
-        """Yield (position, completion) as they get done, in any order.
+        """Yield (position, completion) as they get done, in any order; none of them has failed.
 
         Raises:
-            UserError: at the end, after all others were yielded, naming the prompts that could not be asked.
+            UserError: at the end, with the rows that failed, and before it for what stops all rows.
         """
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
         """Yield (position, natural-log likelihood of the continuation as the answer, summed over its tokens)."""
 
 
-class LoadedEngine(Engine, Protocol):
+class RowEngine(Protocol):
+    """What runs or reaches a model. A row that fails is an outcome like others; an error is what stops all rows."""
+
+    @property
+    def identity(self) -> str:
+        """As ``Engine.identity``."""
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+        """Yield (position, completion) for every prompt as it gets done, in any order.
+
+        Raises:
+            UserError: when no further row can be asked, after those under way were yielded.
+        """
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
+        """Yield (position, natural-log likelihood of the continuation as the answer, summed over its tokens).
+
+        Raises:
+            UserError: as ``complete``.
+        """
+
+
+class LoadedEngine(RowEngine, Protocol):
     """A model that takes memory."""
 
-    def adapted(self, folder: Path, identity: str) -> Engine:
+    def adapted(self, folder: Path, identity: str) -> RowEngine:
         """The same loaded model with the LoRA adapter in ``folder``, in peft's format; the model itself stays as it is."""
 
     def close(self) -> None:

@@ -2,27 +2,29 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
-from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Engine, LoadedEngine, Prompt, Sampling
-from refuseu.engines.unasked import Piece, UnaskedError
+from refuseu.engines.machine import RayMachine, missing_ray
+from refuseu.engines.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, RowEngine, Sampling
 
 Item = TypeVar("Item")
-Row = tuple[int, Any]
-"""A position, and what was made of the row there."""
+Outcome = TypeVar("Outcome")
+Batch = list[tuple[int, Item]]
+"""Rows with their positions."""
 Adapter = tuple[Path, str]
 """Its folder, and the identity of the model with it."""
-Sentence = tuple[Piece, ...]
-"""Of an error; empty for none."""
 
 RETRIES = 3
 """Times that a batch is asked again after its worker was lost."""
+LOST = f"the worker that computed it was lost {RETRIES + 1} times, most likely for want of memory"
+"""Why the rows of a batch fail."""
+PATIENCE = 2
+"""Batches in a row that are lost with their workers before the cluster is given up: it has other troubles than a row."""
 
 
 class RayEngine:
@@ -31,34 +33,25 @@ class RayEngine:
     Answers are those of one engine: each row carries its position, and its draw follows from the row itself.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], LoadedEngine],
-        identity: str,
-        workers: int,
-        batch_size: int,
-        gpus_per_worker: int = 0,
-        cpus_per_worker: int = 1,
-        address: str | None = None,
-    ) -> None:
+    def __init__(self, load: Callable[[], LoadedEngine], identity: str, settings: RayMachine) -> None:
         """``load`` opens the engine of one worker; it is pickled, and what it reads must lie at the same place on all machines.
 
-        Without an ``address`` a cluster is started on this machine, and ended by ``close``.
+        Where the settings have no address, a cluster is started on this machine, and ended by ``close``.
 
         Raises:
-            UserError: when Ray is not installed, nothing answers at ``address``, the cluster is too small, or ``load`` cannot.
+            UserError: when Ray is not installed, nothing answers at the address, the cluster is too small, or ``load`` cannot.
         """
-        assert_installed()
+        for sentence in missing_ray():
+            raise UserError(sentence)
         self.identity = identity
         self._adapter: Adapter | None = None
-        self._batch_size = batch_size
+        self._batch_size = settings.batch_size
         self._workers: list[Any] = []
-        self._joined = _join(address)
+        self._joined = _join(settings.address)
         if self._joined:
             _guests.add(id(self))
         try:
-            _assert_room(workers, {"CPU": cpus_per_worker, "GPU": gpus_per_worker})
-            self._start(load, workers, num_cpus=cpus_per_worker, num_gpus=gpus_per_worker)
+            self._start(load, settings)
         except UserError:
             self.close()
             raise
@@ -70,12 +63,16 @@ class RayEngine:
         return view
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        adapter = self._adapter
-        return self._asked(prompts, lambda worker, batch: worker.complete.remote(adapter, batch, sampling))
+        def ask(worker: Any, batch: Batch[Prompt]) -> Any:
+            return worker.complete.remote(self._adapter, batch, sampling)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
-        adapter = self._adapter
-        return self._asked(pairs, lambda worker, batch: worker.log_likelihoods.remote(adapter, batch))
+        return self._asked(prompts, ask, Completion("", Finish.FAILED, reason=LOST))
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float | Failed]]:
+        def ask(worker: Any, batch: Batch[tuple[Prompt, str]]) -> Any:
+            return worker.log_likelihoods.remote(self._adapter, batch)
+
+        return self._asked(pairs, ask, Failed(LOST))
 
     def close(self) -> None:
         """Ends the workers; the last of this process's engines leaves the cluster that the first of them joined."""
@@ -87,29 +84,50 @@ class RayEngine:
         if self._joined and not _guests:
             ray.shutdown()
 
-    def _start(self, load: Callable[[], LoadedEngine], workers: int, **resources: int) -> None:
+    def _start(self, load: Callable[[], LoadedEngine], settings: RayMachine) -> None:
         import ray
 
-        start = ray.remote(max_restarts=-1, max_task_retries=RETRIES, **resources)(Worker).remote
-        self._workers = [start(load) for _ in range(workers)]
-        with _told("while it loaded the model", "take fewer workers"):
+        cpus, gpus = settings.cpus_per_worker, settings.gpus_per_worker
+        _assert_room(settings.workers, {"CPU": cpus, "GPU": gpus})
+        start = ray.remote(max_restarts=-1, max_task_retries=RETRIES, num_cpus=cpus, num_gpus=gpus)(Worker).remote
+        self._workers = [start(load) for _ in range(settings.workers)]
+        try:
             faults = [fault for fault in ray.get([worker.fault.remote() for worker in self._workers]) if fault]
+        except _losses():
+            raise _given_up("while it loaded the model", "take fewer workers") from None
         if faults:
             raise UserError(faults[0])
 
-    def _asked(self, rows: Sequence[Item], ask: Callable[[Any, list[tuple[int, Item]]], Any]) -> Iterator[Row]:
-        from ray.util import ActorPool
+    def _asked(
+        self, rows: Sequence[Item], ask: Callable[[Any, Batch[Item]], Any], lost: Outcome
+    ) -> Iterator[tuple[int, Outcome]]:
+        """The outcomes of all rows; those of a batch whose worker was lost again and again are ``lost``.
+
+        Raises:
+            UserError: after all batches, with what one of them broke off with; for ``PATIENCE`` lost ones in a row at once.
+        """
+        import ray
 
         numbered = list(enumerate(rows))
-        batches = [numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
-        errors: list[Sentence] = []
-        with _told("with the same batch", "lower the batch size"):
-            for done, error in ActorPool(self._workers).map_unordered(ask, batches):
-                yield from done
-                errors += [error] if error else []
+        batches = iter([numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)])
+        running = {ask(worker, batch): (worker, batch) for worker, batch in zip(self._workers, batches, strict=False)}
+        errors, losses = set(), 0
+        while running:
+            (answer, *_), _ = ray.wait(list(running))
+            worker, batch = running.pop(answer)
+            try:
+                done, error = ray.get(answer)
+            except _losses():
+                done, error, losses = [(position, lost) for position, _ in batch], "", losses + 1
+            else:
+                losses = 0
+            yield from done
+            errors |= {error} if error else set()
+            if losses == PATIENCE:
+                raise _given_up("with the same batch", "lower the batch size")
+            running |= {ask(worker, following): (worker, following) for following in [*islice(batches, 1)]}
         if errors:
-            first, *others = sorted(set(errors), key=str)
-            raise UnaskedError(*first, *(piece for other in others for piece in ("; ", *other)))
+            raise UserError("; ".join(sorted(errors)))
 
 
 class Worker:
@@ -127,14 +145,14 @@ class Worker:
         return ""
 
     def complete(
-        self, adapter: Adapter | None, rows: list[tuple[int, Prompt]], sampling: Sampling
-    ) -> tuple[list[Row], Sentence]:
+        self, adapter: Adapter | None, rows: Batch[Prompt], sampling: Sampling
+    ) -> tuple[list[tuple[int, Completion]], str]:
         """What is done, and the sentence of the user error it ended in, if any."""
         return _collected(rows, lambda asked: self._adapted(adapter).complete(asked, sampling))
 
     def log_likelihoods(
-        self, adapter: Adapter | None, rows: list[tuple[int, tuple[Prompt, str]]]
-    ) -> tuple[list[Row], Sentence]:
+        self, adapter: Adapter | None, rows: Batch[tuple[Prompt, str]]
+    ) -> tuple[list[tuple[int, float | Failed]], str]:
         return _collected(rows, lambda asked: self._adapted(adapter).log_likelihoods(asked))
 
     @cached_property
@@ -142,45 +160,33 @@ class Worker:
         """Loaded by a call, whose retries are counted: a constructor runs again with every restart, without end."""
         return self._load()
 
-    def _adapted(self, adapter: Adapter | None) -> Engine:
+    def _adapted(self, adapter: Adapter | None) -> RowEngine:
         return self._engine.adapted(*adapter) if adapter else self._engine
 
 
-def assert_installed() -> None:
-    """
-    Raises:
-        UserError: when Ray is not installed.
-    """
-    if find_spec("ray") is None:
-        raise UserError(
-            "the engine ray takes the package ray, which is not installed; "
-            "'.venv/bin/uv pip install ray -c requirements-gpu.lock' brings it"
-        )
-
-
-def _collected(rows: list[tuple[int, Item]], ask: Callable[[list[Item]], Iterable[Row]]) -> tuple[list[Row], Sentence]:
-    done: list[Row] = []
+def _collected(
+    rows: Batch[Item], ask: Callable[[list[Item]], Iterable[tuple[int, Outcome]]]
+) -> tuple[list[tuple[int, Outcome]], str]:
+    done: list[tuple[int, Outcome]] = []
     try:
-        for index, answer in ask([row for _, row in rows]):
-            done.append((rows[index][0], answer))
-    except UnaskedError as error:
-        return done, error.at([position for position, _ in rows]).pieces
+        for index, outcome in ask([row for _, row in rows]):
+            done.append((rows[index][0], outcome))
     except UserError as error:
-        return done, (error.message,)
-    return done, ()
+        return done, error.message
+    return done, ""
 
 
-@contextmanager
-def _told(when: str, way_out: str) -> Iterator[None]:
-    """Turns the loss of a worker that no retry helped into a sentence."""
+def _losses() -> tuple[type[Exception], ...]:
+    """What Ray raises for a worker that no retry helped."""
     from ray.exceptions import OutOfMemoryError, RayActorError
 
-    try:
-        yield
-    except (OutOfMemoryError, RayActorError):
-        raise UserError(
-            f"Ray: a worker was lost {RETRIES + 1} times {when}, most likely for want of memory; {way_out} in machines/"
-        ) from None
+    return OutOfMemoryError, RayActorError
+
+
+def _given_up(when: str, way_out: str) -> UserError:
+    return UserError(
+        f"Ray: a worker was lost {RETRIES + 1} times {when}, most likely for want of memory; {way_out} in machines/"
+    )
 
 
 _guests: set[int] = set()

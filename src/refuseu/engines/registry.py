@@ -1,35 +1,69 @@
-"""Opens the models of a profile: which engine runs a model on this machine."""
+"""The engines by their names, and the models of a profile that they run. A new engine is a file and a line of ``ENGINES``."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
 
 from refuseu.core.errors import UserError
-from refuseu.engines import ray, vllm
-from refuseu.engines.machine import NO_VLLM, Machine, VllmMachine
-from refuseu.engines.openai import OpenaiEngine, served_identity
-from refuseu.engines.protocol import Engine, LoadedEngine, Sampling
+from refuseu.engines.machine import Machine
+from refuseu.engines.model import LocalModel, Model, ServedModel
+from refuseu.engines.protocol import Engine, LoadedEngine, RowEngine, Sampling
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.settings import (
-    BASE,
-    LocalModel,
-    Model,
-    ModelRole,
-    Models,
-    ServedModel,
-    TransformersModel,
-    VllmModel,
-)
+from refuseu.engines.settings import BASE, ModelRole
 from refuseu.engines.stored import StoredEngine
-from refuseu.engines.transformers import TransformersEngine
-from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_model import VllmSettings
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store
-from refuseu.weights.hub import fetched
 from refuseu.weights.identity import identity
 from refuseu.weights.reference import ModelReference
+
+ENGINES = {
+    "transformers": "refuseu.engines.transformers:TransformersModel",
+    "vllm": "refuseu.engines.vllm:VllmModel",
+    "openai": "refuseu.engines.openai:OpenaiModel",
+}
+"""The class of the models of each engine. It is loaded when the engine is named."""
+
+
+def engine_class(name: str) -> type[Model]:
+    """The class of the models of an engine that is in ``ENGINES``."""
+    found: type[Model] = resolve_name(ENGINES[name])
+    return found
+
+
+def model_settings(entry: Any) -> Any:
+    """Validate a model as a profile writes it, by the class of its engine.
+
+    Raises:
+        ValueError: for an engine that is missing or unknown, and for settings that the engine does not take.
+    """
+    if not isinstance(entry, dict):
+        return entry  # settings already, or what pydantic then says cannot be settings
+    engine = entry.get("engine")
+    if engine is None:
+        raise ValueError("engine is missing")
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
+    return engine_class(engine).model_validate(entry)
+
+
+def _loads_weights(name: str) -> str:
+    local = [each for each in ENGINES if issubclass(engine_class(each), LocalModel)]
+    if name not in local:
+        raise ValueError(f"{name!r} is none of {', '.join(local)}")
+    return name
+
+
+AnyModel = Annotated[SerializeAsAny[Model], BeforeValidator(model_settings)]
+Models = dict[str, AnyModel]
+"""The section ``models`` of a profile: the models that play roles, by the names that the roles call them."""
+AnyLocalModel = Annotated[SerializeAsAny[LocalModel], BeforeValidator(model_settings)]
+LocalEngine = Annotated[str, AfterValidator(_loads_weights)]
+"""The name of an engine that loads weights here."""
 
 Weights = tuple[ModelReference, LocalModel]
 """Where weights are, and what computes with them."""
@@ -63,7 +97,7 @@ class EngineFactory:
         self._loaded = LoadedModels(machine.loaded)
         self._named: dict[str, Engine] = {}
         self.loaded_elsewhere: dict[str, str] = {}
-        """What those of the profile's models are that somebody else loads, by name."""
+        """The identities of models of the profile that are loaded without an engine, by name."""
 
     def named(self, name: str) -> Engine:
         """One of the profile's models.
@@ -72,7 +106,11 @@ class EngineFactory:
             UserError: when the profile has no such model, or it cannot be had on this machine.
         """
         if name not in self._named:
-            self._named[name] = self._open(name)
+            model = self._models.get(name)
+            opened = (
+                self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
+            )
+            self._named[name] = opened
         return self._named[name]
 
     def identities(self) -> dict[str, str]:
@@ -87,7 +125,7 @@ class EngineFactory:
             UserError: when the profile has no such model, or none with a repository.
         """
         match self._models.get(name):
-            case TransformersModel(repo=str(repo)) | VllmModel(repo=str(repo)) as model:
+            case LocalModel(repo=str(repo)) as model:
                 if name == BASE and self._base:
                     return ModelReference.read(self._base), model
                 return hub_model(repo, model.revision, self.store), model
@@ -116,7 +154,7 @@ class EngineFactory:
 
     def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
         """Models by the same names; adapters share the weights of their base."""
-        # A dict, not a list: two names may mean one adapter, of which vLLM would hold a second one.
+        # A dict, not a list: two names may mean one adapter, of which an engine would hold a second one.
         adapters: dict[Hashable, dict[Path, None]] = {}
         for reference, model in models.values():
             if reference.base:
@@ -130,75 +168,36 @@ class EngineFactory:
         """All models that were loaded give their memory back."""
         self._loaded.close()
 
-    def _open(self, name: str) -> Engine:
-        model = self._models.get(name)
-        return self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
-
     def _local(self, reference: ModelReference, model: LocalModel, adapters: tuple[Path, ...]) -> Engine:
-        assert_ready(model, str(reference.source), self.machine)
+        model.assert_ready(str(reference.source), self.machine)
         whole = reference.base or reference
         name, of_whole = described(reference, model), described(whole, model)
         load = partial(_load, whole, model, of_whole, self.machine, adapters)
 
-        def engine() -> Engine:
+        def engine() -> RowEngine:
             loaded = self._loaded.get(of_whole, load)
             return loaded.adapted(Path(reference.source), name) if reference.base else loaded
 
-        return StoredEngine(name, engine, self.store, self._progress)
+        return StoredEngine(name, engine, self.store, self._progress, str(reference.source))
 
-    def _served(self, name: str, model: ServedModel) -> StoredEngine:
-        engine = _at_server(model, name, self.machine)
-        return StoredEngine(served_identity(model.model), lambda: engine, self.store, self._progress)
-
-
-def assert_ready(model: Model, name: str, machine: Machine) -> None:
-    """Look for all that a model takes of a machine and that is told without loading or asking it; nothing is opened.
-
-    ``name`` is a served model's in the profile, and of another what it is called in error texts.
-
-    Raises:
-        UserError: without the package, the key or the machine's section that it takes.
-    """
-    match model:
-        case ServedModel():
-            _at_server(model, name, machine)
-            return
-        case VllmModel():
-            _vllm_of(machine, name)
-            vllm.assert_installed(name)
-    if machine.ray:
-        ray.assert_installed()
+    def _served(self, name: str, model: ServedModel) -> Engine:
+        engine = model.open(name, self.machine)
+        return StoredEngine(model.identity, lambda: engine, self.store, self._progress, f"models.{name}")
 
 
-def sampling_of(part: ModelRole) -> Sampling:
-    """How the words of a part that a model plays are drawn."""
-    return Sampling(part.max_new_tokens, part.temperature, part.top_p)
+def sampling_of(role: ModelRole) -> Sampling:
+    """How the words of a role that a model plays are drawn."""
+    return Sampling(role.max_new_tokens, role.temperature, role.top_p)
 
 
 def described(reference: ModelReference, model: LocalModel) -> str:
     """All that decides what a model says: its weights, what computes with them, and in which numbers."""
-    return f"{identity(reference)} {_numbers(model)}"
+    return f"{identity(reference)} {model.numbers}"
 
 
 def shared(reference: ModelReference, model: LocalModel) -> Hashable:
     """What models have in common whose weights lie in memory once: adapters and their base."""
-    return reference.base or reference, _numbers(model)
-
-
-def _numbers(model: LocalModel) -> str:
-    length = f" {model.max_model_len}" if isinstance(model, VllmModel) and model.max_model_len else ""
-    return f"{model.engine} {model.dtype}{length}"
-
-
-def _at_server(model: ServedModel, name: str, machine: Machine) -> OpenaiEngine:
-    own = machine.openai
-    return OpenaiEngine(model.model, own.url_of(name), model.key, own.concurrency, own.retries, own.timeout)
-
-
-def _vllm_of(machine: Machine, name: str) -> VllmMachine:
-    if machine.vllm is None:
-        raise UserError(f"{name}: {NO_VLLM}")
-    return machine.vllm
+    return reference.base or reference, model.numbers
 
 
 def _load(
@@ -206,28 +205,11 @@ def _load(
 ) -> LoadedEngine:
     """The model on this machine, or on the workers of its Ray cluster."""
     if machine.ray is None:
-        return _load_here(reference, model, name, machine, adapters)
-    own = machine.ray
+        return model.load(reference, name, machine, adapters)
     # In full: the workers of a cluster that runs were started in another folder.
     whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
-    load = partial(_load_here, whole, model, name, machine, tuple(folder.absolute() for folder in adapters))
-    return RayEngine(load, name, own.workers, own.batch_size, own.gpus_per_worker, own.cpus_per_worker, own.address)
-
-
-def _load_here(
-    reference: ModelReference, model: LocalModel, name: str, machine: Machine, adapters: tuple[Path, ...]
-) -> LoadedEngine:
-    match model:
-        case TransformersModel(dtype=dtype):
-            here = machine.transformers
-            return TransformersEngine(fetched(reference), name, here.batch_size, dtype, here.device)
-        case VllmModel(dtype=dtype, max_model_len=length):
-            own = _vllm_of(machine, str(reference.source))
-            folder = Path(fetched(reference).source)
-            settings = VllmSettings(
-                folder, dtype, length, adapters, own.tensor_parallel, own.memory_fraction, own.eager
-            )
-            return VllmEngine(settings, name, own.chunk_size)
+    load = partial(model.load, whole, name, machine, tuple(folder.absolute() for folder in adapters))
+    return RayEngine(load, name, machine.ray)
 
 
 class LoadedModels:

@@ -1,13 +1,13 @@
-"""An engine whose rows are kept in the row store; it speaks the engines' protocol itself."""
+"""The engine that stages ask: it keeps what an engine has done in the row store, and sums up what failed."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from refuseu.core.errors import UserError
 from refuseu.core.progress import track
-from refuseu.engines.protocol import Completion, Engine, Finish, Prompt, Sampling
-from refuseu.engines.unasked import UnaskedError
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
 from refuseu.store.rows import Store, row_key
 
 T = TypeVar("T")
@@ -16,50 +16,72 @@ DIGITS = 6
 """Decimals of a number that are kept: noise between batch shapes lies far below."""
 VERSION = 4
 """Of what the engines compute. It goes into every key: raised when the same question to the same model gets another value."""
+SHOWN = 10
+"""Positions at most that are named of rows that failed for one reason."""
 
 
 class StoredEngine:
-    """Asks its engine for the rows that the store does not hold, and for its engine when there are such rows."""
+    """Asks its engine for the rows that the store does not hold, and for its engine when there are such rows.
 
-    def __init__(self, identity: str, engine: Callable[[], Engine], store: Store, progress: str | None = None) -> None:
+    A row that failed is not kept, so the next run asks it again; all others are done first.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        engine: Callable[[], RowEngine],
+        store: Store,
+        progress: str | None = None,
+        name: str | None = None,
+    ) -> None:
         """``engine`` is called whenever rows are missing; it loads the model where that is not in memory.
 
-        ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown.
+        ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown. ``name`` is what the model
+        is called in error texts, by default its identity.
         """
         self.identity = identity
         self._engine = engine
         self._store = store
         self._progress = progress
+        self._name = name or identity
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         drawn = _deciding(sampling)
         keys = [self._key(prompt, sampling=drawn) for prompt in prompts]
 
-        def work(missing: list[int]) -> Iterable[tuple[int, str]]:
+        def work(missing: list[int]) -> Iterator[tuple[int, str]]:
             done = self._engine().complete([prompts[position] for position in missing], sampling)
-            for position, completion in self._placed(done, missing):
-                yield position, _written(completion)
+            return self._written(done, missing, _completion_written)
 
-        return enumerate(map(_read, self._store.complete(keys, work)))
+        return enumerate(map(_completion_read, self._store.complete(keys, work)))
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         keys = [self._key(prompt, continuation=text) for prompt, text in pairs]
 
-        def work(missing: list[int]) -> Iterable[tuple[int, str]]:
+        def work(missing: list[int]) -> Iterator[tuple[int, str]]:
             done = self._engine().log_likelihoods([pairs[position] for position in missing])
-            for position, score in self._placed(done, missing):
-                yield position, repr(round(score, DIGITS))
+            return self._written(done, missing, _score_written)
 
         return enumerate(map(float, self._store.complete(keys, work)))
 
-    def _placed(self, done: Iterable[tuple[int, T]], missing: Sequence[int]) -> Iterator[tuple[int, T]]:
-        """What the engine has done of the rows that are ``missing``, or could not do, by their positions among all rows."""
+    def _written(
+        self, done: Iterable[tuple[int, T]], missing: Sequence[int], write: Callable[[T], str | Failed]
+    ) -> Iterator[tuple[int, str]]:
+        """What the engine has done of the rows that are ``missing``, by their positions among all rows.
+
+        Raises:
+            UserError: at the end, for those that failed.
+        """
         shown = track(done, len(missing), self._progress, "row") if self._progress else done
-        try:
-            for position, result in shown:
-                yield missing[position], result
-        except UnaskedError as error:
-            raise error.at(missing) from None
+        failed: dict[str, list[int]] = {}
+        for position, outcome in shown:
+            match write(outcome):
+                case Failed(reason=reason):
+                    failed.setdefault(reason, []).append(missing[position])
+                case text:
+                    yield missing[position], text
+        if failed:
+            raise UserError(f"{self._name}: {_summary(failed, len(missing))}")
 
     def _key(self, prompt: Prompt, **asked: object) -> str:
         kind = "raw" if isinstance(prompt, str) else "messages"
@@ -74,11 +96,30 @@ def _deciding(sampling: Sampling) -> dict[str, Any]:
     return drawn
 
 
-def _written(completion: Completion) -> str:
+def _completion_written(completion: Completion) -> str | Failed:
+    if completion.finish is Finish.FAILED:
+        return Failed(completion.reason)
     probabilities = [round(each, DIGITS) for each in completion.probabilities]
     return json.dumps([completion.text, completion.finish, probabilities], ensure_ascii=False)
 
 
-def _read(value: str) -> Completion:
+def _completion_read(value: str) -> Completion:
     text, finish, probabilities = json.loads(value)
     return Completion(text, Finish(finish), tuple(probabilities))
+
+
+def _score_written(score: float | Failed) -> str | Failed:
+    return score if isinstance(score, Failed) else repr(round(score, DIGITS))
+
+
+def _summary(failed: dict[str, list[int]], asked: int) -> str:
+    """One sentence on all rows that failed: how many, and for each reason where they stand among the rows of the call."""
+    count = sum(map(len, failed.values()))
+    reasons = "; ".join(f"{reason}: {_positions(sorted(positions))}" for reason, positions in sorted(failed.items()))
+    kept = "the others are kept, and the stage run again asks for these alone"
+    return f"{count} of {asked} rows failed (their positions count from 0): {reasons}; {kept}"
+
+
+def _positions(positions: Sequence[int]) -> str:
+    more = f" and {len(positions) - SHOWN} more" if len(positions) > SHOWN else ""
+    return f"{', '.join(map(str, positions[:SHOWN]))}{more}"

@@ -5,19 +5,15 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import (
-    REFUSED,
-    REFUSED_OR_LONG,
-    WAY_OUT,
-    assert_asked,
-    first_tokens,
-    prompts_tokens,
-    text_tokens,
-)
-from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
+from refuseu.core.sections import Positive
+from refuseu.engines.machine import EngineMachine, Machine, needed
+from refuseu.engines.model import InProcess, LocalModel
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.engines.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score
+from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference, readable
 
 if TYPE_CHECKING:
@@ -25,6 +21,43 @@ if TYPE_CHECKING:
 
 NO_MEMORY = ("allocate", "out of memory")
 """How PyTorch says that memory ran out."""
+
+
+class TransformersMachine(EngineMachine):
+    """How the engine ``transformers`` runs."""
+
+    batch_size: Positive
+    """Rows a forward pass."""
+    device: Literal["cpu", "cuda"]
+
+
+@final
+class TransformersModel(LocalModel):
+    """A model that transformers runs."""
+
+    section: ClassVar = TransformersMachine
+    package: ClassVar = "transformers"
+    install: ClassVar = "-r requirements.lock"
+
+    engine: Literal["transformers"]
+    dtype: Literal["float64", "float32", "bfloat16", "float16"]
+
+    def load(
+        self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
+    ) -> "TransformersEngine":
+        own = self.in_process(machine)
+        return TransformersEngine(fetched(reference), identity, own.batch_size, own.dtype, own.device)
+
+    def gpus(self, machine: Machine) -> int:
+        here = not machine.ray or not machine.ray.address
+        return machine.copies if here and self.in_process(machine).device == "cuda" else 0
+
+    def is_alone(self, machine: Machine) -> bool:
+        return super().is_alone(machine) or self.in_process(machine).device != "cpu"
+
+    def in_process(self, machine: Machine) -> InProcess:
+        own = needed(machine, TransformersMachine, "transformers", self.engine)
+        return InProcess(self.dtype, own.device, own.batch_size)
 
 
 class TransformersEngine:
@@ -43,10 +76,10 @@ class TransformersEngine:
         dtype: str = "float64",
         device: str = "cpu",
     ) -> None:
-        """``reference`` is a model on this machine.
+        """``reference`` is a model on this machine. A tokenizer without a padding token pads with its end token, which is masked.
 
         Raises:
-            UserError: for a model that cannot be read, or whose tokenizer has no padding token.
+            UserError: for a model that cannot be read, or whose tokenizer has neither of the two tokens.
         """
         import torch
 
@@ -62,10 +95,12 @@ class TransformersEngine:
         ):
             self._tokenizer = _tokenizer(reference)
             self._model = _model(reference, getattr(torch, dtype), device)
-        if self._tokenizer.pad_token is None:
+        if self._tokenizer.eos_token is None:
             raise UserError(
-                f"{self._name}: the tokenizer has no padding token (tokenizer_config.json); add it, or {WAY_OUT}"
+                f"{self._name}: the tokenizer has no end token, eos_token (tokenizer_config.json); add it, or {WAY_OUT}"
             )
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
 
     def adapted(self, folder: Path, identity: str) -> Self:
         """
@@ -90,43 +125,34 @@ class TransformersEngine:
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         firsts = first_tokens(self._tokenizer, sampling.first_tokens)
-        ids, limit = prompts_tokens(self._tokenizer, self._name, prompts, sampling), self._limit
-        fitting = {place: row for place, row in enumerate(ids) if row and len(row) < limit}
-        for position, row in enumerate(ids):
-            if row is not None and position not in fitting:
-                yield position, Completion("", Finish.TOO_LONG)
-        lengths = {position: len(row) for position, row in fitting.items()}
+        limit = self._limit
+        rows, others = rows_to_ask(self._tokenizer, self._name, prompts, sampling, limit)
+        yield from others.items()
+        lengths = {position: len(row) for position, row in rows.items()}
         for most, alike in _by_room(lengths, limit, sampling.max_new_tokens).items():
             for positions in self._batches(alike):
                 seeds = [row_seed(prompts[position], sampling) for position in positions]
-                rows = [fitting[position] for position in positions]
-                done = self._generate(rows, seeds, replace(sampling, max_new_tokens=most), firsts)
+                batch = [rows[position] for position in positions]
+                done = self._generate(batch, seeds, replace(sampling, max_new_tokens=most), firsts)
                 yield from zip(positions, done, strict=True)
-        assert_asked(self._name, [place for place, row in enumerate(ids) if row is None], REFUSED)
 
-    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float]]:
+    def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
         import torch
 
-        prompts = prompts_tokens(self._tokenizer, self._name, [prompt for prompt, _ in pairs])
-        answers, limit = [text_tokens(self._tokenizer, text) for _, text in pairs], self._limit
-        rows = {
-            index: prompt + answer
-            for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
-            if prompt is not None and len(prompt) + len(answer) <= limit
-        }
+        rows, answers, failed = rows_to_score(self._tokenizer, self._name, pairs, self._limit)
+        yield from failed.items()
         for positions in self._batches({index: len(row) for index, row in rows.items()}):
             batch = self._padded([rows[index] for index in positions])
             # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
             places = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-            longest = max(len(answers[index]) for index in positions)
+            longest = max(answers[index] for index in positions)
             with self._inference(len(positions)):
                 logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
                 # In bfloat16 many of them would be equal.
                 wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
                 scores = wide.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
-                yield index, float(scores[row, longest - len(answers[index]) :].sum())
-        assert_asked(self._name, [index for index in range(len(pairs)) if index not in rows], REFUSED_OR_LONG)
+                yield index, float(scores[row, longest - answers[index] :].sum())
 
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]
@@ -203,13 +229,17 @@ def _by_room(lengths: dict[int, int], limit: int, wanted: int) -> dict[int, dict
 def _tokenizer(reference: ModelReference) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(reference.source, padding_side="left")
+    return AutoTokenizer.from_pretrained(reference.source, padding_side="left", trust_remote_code=False)
 
 
 def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    model = AutoModelForCausalLM.from_pretrained(reference.source, dtype=dtype, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        reference.source, dtype=dtype, use_safetensors=True, trust_remote_code=False
+    )
+    # The model's own preferences, such as a repetition penalty, stay out; its end tokens do not.
+    model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
     return model.to(device).eval()
 
 

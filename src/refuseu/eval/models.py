@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
-from refuseu.engines.registry import EngineFactory, Weights, assert_ready
-from refuseu.engines.settings import LocalModel, ServedModel
+from refuseu.engines.model import LocalModel
+from refuseu.engines.registry import AnyLocalModel, EngineFactory, Weights
+from refuseu.engines.settings import WeightsSettings
 from refuseu.eval.settings import EvalParameters, ExternalModel
 from refuseu.store.revisions import hub_model
 from refuseu.weights.identity import assert_configured
@@ -19,14 +19,14 @@ from refuseu.weights.reference import ModelReference
 
 @dataclass(frozen=True)
 class Served:
-    """A model behind an endpoint; it gives no log-likelihoods, so it sits no test of knowledge."""
+    """A model behind a server; it gives no log-likelihoods, so it takes no test of knowledge."""
 
     name: str
     """Among the profile's ``models``."""
 
 
 EvaluatedModel = Weights | Served
-COMPUTED: TypeAdapter[LocalModel] = TypeAdapter(Annotated[LocalModel, Field(discriminator="engine")])
+COMPUTED: TypeAdapter[LocalModel] = TypeAdapter(AnyLocalModel)
 
 
 def evaluated_models(
@@ -41,8 +41,9 @@ def evaluated_models(
     computed = engines.base_model()
     found: dict[str, EvaluatedModel] = {name: (reference, computed) for name, reference in own.items()}
     for name, asked in parameters.eval.models.items():
-        served = isinstance(parameters.models.get(asked.model or ""), ServedModel)
-        found[name] = Served(str(asked.model)) if served else _weights(name, asked, own["base"], engines)
+        named = parameters.models.get(asked.model or "")
+        elsewhere = named is not None and not isinstance(named, LocalModel)
+        found[name] = Served(str(asked.model)) if elsewhere else _weights(name, asked, own["base"], engines)
     for each in found.values():
         _assert_ready(each, parameters, engines)
     return found
@@ -51,10 +52,10 @@ def evaluated_models(
 def _assert_ready(each: EvaluatedModel, parameters: EvalParameters, engines: EngineFactory) -> None:
     """Before any of them is asked: that is done in other processes, one group after the other."""
     if isinstance(each, Served):
-        assert_ready(parameters.models[each.name], each.name, engines.machine)
+        parameters.models[each.name].assert_ready(each.name, engines.machine)
     else:
         reference, model = each
-        assert_ready(model, str(reference.source), engines.machine)
+        model.assert_ready(str(reference.source), engines.machine)
 
 
 def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:
@@ -100,5 +101,5 @@ def computed(name: str, asked: ExternalModel, base: LocalModel) -> LocalModel:
         UserError: for an engine that does not compute in these numbers.
     """
     own = {"engine": asked.engine or base.engine, "dtype": asked.dtype or base.dtype}
-    alike = base.model_dump(include={"max_model_len"}) if own["engine"] == base.engine else {}
+    alike = base.model_dump(exclude={*WeightsSettings.model_fields}) if own["engine"] == base.engine else {}
     return validated(COMPUTED, {**alike, **own}, f"eval.models.{name}")

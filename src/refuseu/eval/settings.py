@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from refuseu.core.sections import Positive, Section, Share
-from refuseu.engines.settings import BASE, ModelRole, Models
+from refuseu.engines.registry import LocalEngine, Models
+from refuseu.engines.settings import BASE, ModelRole
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment, Kind, LanguageCode
 from refuseu.label.settings import Label
@@ -55,7 +56,7 @@ class ExternalModel(Section):
     """One of the profile's ``models``."""
     revision: str | None = None
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
-    engine: Literal["transformers", "vllm"] | None = None
+    engine: LocalEngine | None = None
     """Nothing for the base's."""
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
     """The numbers that it computes in; nothing for the base's."""

@@ -3,14 +3,14 @@
 from refuseu.base.settings import Base
 from refuseu.core.sections import Seed
 from refuseu.dpo.settings import Dpo
-from refuseu.engines.settings import Models
+from refuseu.engines.settings import Weights
 from refuseu.experiment import Experiment
 from refuseu.mixes import Train
 
 
 class ReleaseParameters(Experiment):
     seed: Seed
-    models: Models
+    models: dict[str, Weights]
     base: Base
     train: Train
     dpo: Dpo

@@ -7,7 +7,6 @@ from typing import assert_never
 from refuseu.core.errors import UserError
 from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, described, sampling_of
-from refuseu.engines.settings import TransformersModel
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
@@ -57,14 +56,14 @@ def _seq2seq(role: settings.Seq2SeqTranslator, engines: EngineFactory) -> Transl
     from refuseu.weights.hub import fetched
 
     reference, model = engines.weights(role.model)
-    if not isinstance(model, TransformersModel):
+    own = model.in_process(engines.machine)
+    if own is None:
         raise UserError(
             f"models.{role.model}.engine: must be transformers, which alone runs models of the kind seq2seq"
         )
     engines.loaded_elsewhere[role.model] = described(reference, model)
-    own, dtype = engines.machine.transformers, model.dtype
 
     def load() -> seq2seq.Seq2SeqModel:
-        return seq2seq.Seq2SeqModel(fetched(reference), role.max_tokens, own.batch_size, dtype, own.device)
+        return seq2seq.Seq2SeqModel(fetched(reference), role.max_tokens, own.batch_size, own.dtype, own.device)
 
     return seq2seq.Seq2SeqTranslator(engines.loaded_elsewhere[role.model], role.max_tokens, load, engines.store)

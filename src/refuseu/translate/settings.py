@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refuseu.core.sections import Positive, Section
-from refuseu.engines.settings import ModelRole, Models
+from refuseu.engines.registry import Models
+from refuseu.engines.settings import ModelRole
 from refuseu.experiment import Experiment
 from refuseu.sources.settings import ByPublished, Published
 

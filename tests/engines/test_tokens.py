@@ -6,8 +6,8 @@ import pytest
 from jinja2 import TemplateError
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import assert_asked, first_tokens, prompt_tokens, prompts_tokens
-from refuseu.engines.protocol import Conversation, Sampling, user
+from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
+from refuseu.engines.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score
 
 
 class Pairs:
@@ -41,12 +41,12 @@ def test_a_prefix_is_not_merged_with_the_template() -> None:
 def test_a_raw_prompt_is_taken_as_it_stands_and_needs_no_template() -> None:
     bare = Pairs()
     bare.chat_template = None
-    (ids,) = prompts_tokens(bare, "a model", ["<s>abc"], Sampling(1, prefix="no"))
-    assert ids is not None and read(ids) == ["<s", ">a", "bc", "no"]
+    rows, _ = rows_to_ask(bare, "a model", ["<s>abc"], Sampling(1, prefix="no"), limit=9)
+    assert read(rows[0]) == ["<s", ">a", "bc", "no"]
     with pytest.raises(
         UserError, match=r"^a model: the tokenizer has no chat template \(chat_template.jinja\); add it"
     ):
-        prompts_tokens(bare, "a model", ["<s>abc", user("a")])
+        rows_to_ask(bare, "a model", ["<s>abc", user("a")], Sampling(1), limit=9)
 
 
 def test_the_template_is_given_the_variables_that_were_set() -> None:
@@ -61,7 +61,7 @@ def test_a_template_that_takes_not_even_a_short_question_is_one_sentence() -> No
             raise TemplateError("no users")
 
     with pytest.raises(UserError, match=r"^a model: the chat template cannot be used \(no users\); mend it, or"):
-        prompts_tokens(Broken(), "a model", [user("ab")])
+        rows_to_ask(Broken(), "a model", [user("ab")], Sampling(1), limit=9)
 
 
 def test_a_word_counts_by_its_first_token() -> None:
@@ -70,20 +70,32 @@ def test_a_word_counts_by_its_first_token() -> None:
         first_tokens(Pairs(), ["unsafe", "unclear"])
 
 
-def test_a_conversation_that_the_template_refuses_has_no_prompt() -> None:
-    class Refusing(Pairs):
-        def apply_chat_template(self, conversation: Conversation, **options: Any) -> str:
-            if len(conversation) > 1:
-                raise TemplateError("no system")
-            return super().apply_chat_template(conversation, **options)
+class Refusing(Pairs):
+    """Its template takes one turn alone."""
 
-    asked = [user("ab") * 2, user("ab")]
-    assert prompts_tokens(Refusing(), "a model", asked) == [None, prompt_tokens(Pairs(), user("ab"))]
+    def apply_chat_template(self, conversation: Conversation, **options: Any) -> str:
+        if len(conversation) > 1:
+            raise TemplateError("one turn alone")
+        return super().apply_chat_template(conversation, **options)
 
 
-def test_what_cannot_be_asked_is_named_as_far_as_a_sentence_goes() -> None:
-    assert_asked("a model", [], "why")
-    with pytest.raises(UserError, match=r"^a model: conversations 3, 5 \(from 0\) cannot be asked: why$"):
-        assert_asked("a model", [3, 5], "why")
-    with pytest.raises(UserError, match=r"conversations 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more \(from 0\)"):
-        assert_asked("a model", range(1000), "why")
+def test_rows_that_cannot_be_asked_are_outcomes_beside_those_that_can() -> None:
+    asked: list[Prompt] = [user("ab") * 2, user("ab"), "", "x" * 10, "x" * 8]
+    rows, others = rows_to_ask(Refusing(), "a model", asked, Sampling(1), limit=5)
+    assert rows == {1: prompt_tokens(Pairs(), user("ab")), 4: prompt_tokens(Pairs(), "x" * 8)}
+    assert others == {
+        0: Completion("", Finish.FAILED, reason="the chat template refuses the conversation"),
+        2: Completion("", Finish.FAILED, reason="the prompt has no tokens"),
+        3: Completion("", Finish.TOO_LONG),
+    }
+
+
+def test_answers_that_cannot_be_scored_are_outcomes_beside_those_that_can() -> None:
+    pairs: list[tuple[Prompt, str]] = [(user("ab") * 2, "x"), ("abcd", "xy"), ("abcd", "wxyz")]
+    rows, answers, failed = rows_to_score(Refusing(), "a model", pairs, limit=3)
+    assert [read(row) for row in rows.values()] == [["ab", "cd", "xy"]]
+    assert (list(rows), answers) == ([1], [1, 1, 2])
+    assert failed == {
+        0: Failed("the chat template refuses the conversation"),
+        2: Failed("the conversation is too long with its answer"),
+    }

@@ -4,30 +4,63 @@ import shutil
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from engines.misbehaving import serving
-from profile_texts import MACHINE, MODELS, engines, read
-from pydantic import TypeAdapter
+from profile_texts import MACHINE, MODELS, engines, read, with_sections
+from pydantic import TypeAdapter, ValidationError
 from scripted import Scripted
 from tiny import save_untrained
 
 from refuseu.core.errors import UserError
-from refuseu.engines import ray, vllm
-from refuseu.engines import registry as opening
-from refuseu.engines.machine import OpenaiMachine, RayMachine, VllmMachine
-from refuseu.engines.openai import OpenaiEngine
+from refuseu.core.faults import validated
+from refuseu.engines import machine, openai, registry, transformers, vllm
+from refuseu.engines.machine import EngineMachine, Machine, RayMachine
+from refuseu.engines.model import LocalModel, ServedModel
+from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.registry import EngineFactory
-from refuseu.engines.settings import Models
-from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_model import VllmSettings
+from refuseu.engines.registry import ENGINES, EngineFactory, LocalEngine, Models, engine_class
+from refuseu.engines.vllm import VllmEngine, VllmMachine
+from refuseu.engines.vllm_worker import VllmSettings
 from refuseu.store import revisions
 from refuseu.store.rows import Store
 from refuseu.weights.identity import weights_hash
 from refuseu.weights.reference import ModelReference
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_is_whole(name: str) -> None:
+    """It says what it takes, and every method that the pipeline calls is there."""
+    kind = engine_class(name)
+    assert issubclass(kind, LocalModel | ServedModel)
+    assert kind.__abstractmethods__ == frozenset()
+    assert issubclass(kind.section, EngineMachine)
+    assert kind.package and kind.install
+    assert get_args(kind.model_fields["engine"].annotation) == (name,)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("{engine: sglang}", "engine 'sglang' is none of transformers, vllm, openai"),
+        ("{engine: [vllm]}", "engine ['vllm'] is none of transformers, vllm, openai"),
+        ("{repo: org/name}", "engine is missing"),
+        ("{engine: transformers, dtype: float8}", "dtype: must be 'float64', 'float32', 'bfloat16' or 'float16'"),
+        ("{engine: transformers, dtype: float64, size: 8}", "size: unknown key"),
+    ],
+)
+def test_a_model_that_no_engine_takes_is_one_sentence(entry: str, problem: str) -> None:
+    with pytest.raises(UserError) as error:
+        validated(TypeAdapter(Models), {"mine": read(entry)}, "profile")
+    assert error.value.message.removeprefix("profile: mine").removeprefix(".").removeprefix(": ") == problem
+
+
+def test_only_engines_that_load_weights_are_named_for_an_evaluated_model() -> None:
+    assert TypeAdapter(LocalEngine).validate_python("vllm") == "vllm"
+    with pytest.raises(ValidationError, match="'openai' is none of transformers, vllm"):
+        TypeAdapter(LocalEngine).validate_python("openai")
 
 
 @pytest.fixture
@@ -45,7 +78,7 @@ def test_a_model_is_loaded_for_its_first_missing_row_and_not_again(
     assert first.identity == f"{weights_hash(folder)} transformers float64"
     said = completed(first, questions, Sampling(6))
     assert capfd.readouterr().err == "respond: 1 of 3 rows\nrespond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
-    monkeypatch.setattr(opening, "TransformersEngine", None)
+    monkeypatch.setattr(transformers, "TransformersEngine", None)
     again = engines(tmp_path, progress="respond").folder(ModelReference(folder))
     assert completed(again, questions, Sampling(6)) == said
     with pytest.raises(TypeError):
@@ -114,18 +147,21 @@ def test_a_base_needs_weights(models: str, folder: Path, tmp_path: Path) -> None
     assert error.value.message == "models.base: must be a model with weights, for it is trained further"
 
 
+def at(url: str, **others: str) -> OpenaiMachine:
+    return OpenaiMachine(base_url=url, base_urls=others, concurrency=2, retries=0, timeout=5.0)
+
+
 def test_a_served_model_is_asked_for_its_first_missing_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     models: Models = TypeAdapter(Models).validate_python(read(MODELS))
     with serving() as server:
-        at_server = MACHINE.openai.model_copy(update={"base_url": server.url})
-        machine, store = MACHINE.model_copy(update={"openai": at_server}), Store(tmp_path / "rows.sqlite")
-        engine = EngineFactory(models, machine, store).named("served")
+        here, store = with_sections(openai=at(server.url)), Store(tmp_path / "rows.sqlite")
+        engine = EngineFactory(models, here, store).named("served")
         assert (engine.identity, server.requests) == ("openai:a-model", {})
         assert completed(engine, [user("row")], Sampling(6)) == [Completion("echo row")]
         assert server.requests == {"row": 1}
     # The server is gone; what it said is kept.
-    assert completed(EngineFactory(models, machine, store).named("served"), [user("row")], Sampling(6)) == [
+    assert completed(EngineFactory(models, here, store).named("served"), [user("row")], Sampling(6)) == [
         Completion("echo row")
     ]
 
@@ -141,8 +177,7 @@ def test_models_that_lie_elsewhere_are_asked_there(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     models = "here: {engine: openai, model: a}\nthere: {engine: openai, model: b}"
     with serving() as near, serving() as far:
-        own = MACHINE.openai.model_copy(update={"base_url": near.url, "base_urls": {"there": far.url}})
-        opened = engines(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+        opened = engines(tmp_path, models, with_sections(openai=at(near.url, there=far.url)))
         for name in ("here", "there"):
             completed(opened.named(name), [user(name)], Sampling(6))
         assert (near.requests, far.requests) == ({"here": 1}, {"there": 1})
@@ -155,16 +190,21 @@ def test_one_model_may_lie_at_openai_itself(tmp_path: Path, monkeypatch: pytest.
         asked.append(signature(OpenaiEngine).bind(*arguments).arguments)
         return Scripted(lambda text, _: text)
 
-    monkeypatch.setattr(opening, "OpenaiEngine", engine)
+    monkeypatch.setattr(openai, "OpenaiEngine", engine)
+    monkeypatch.setenv("SERVICE_KEY", "a-key")
     own = OpenaiMachine(base_url="http://here/v1", base_urls={"judge": None}, concurrency=3, retries=4, timeout=5.0)
     models = "judge: {engine: openai, model: gpt, key: SERVICE_KEY}\nserved: {engine: openai, model: own}"
-    opened = engines(tmp_path, models, MACHINE.model_copy(update={"openai": own}))
+    opened = engines(tmp_path, models, with_sections(openai=own))
     for name in ("judge", "served"):
         completed(opened.named(name), [user("row")], Sampling(6))
     common = {"concurrency": 3, "retries": 4, "timeout": 5.0}
     assert asked == [
-        {"model": "gpt", "base_url": None, "key": "SERVICE_KEY", **common},
-        {"model": "own", "base_url": "http://here/v1", "key": None, **common},
+        {
+            "model": OpenaiModel(engine="openai", model="gpt", key="SERVICE_KEY"),
+            "base_url": "https://api.openai.com/v1",
+            **common,
+        },
+        {"model": OpenaiModel(engine="openai", model="own"), "base_url": "http://here/v1", **common},
     ]
 
 
@@ -180,8 +220,9 @@ def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Pa
     }
 
 
-VLLM = VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True)
+GPUS = with_sections(vllm=VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True))
 RAY = RayMachine(workers=3, batch_size=5, cpus_per_worker=4, gpus_per_worker=2, address="host:6379")
+CLUSTER = GPUS.model_copy(update={"ray": RAY})
 QUESTION = [user("one")]
 
 
@@ -205,21 +246,20 @@ class Fake(Scripted):
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What vLLM and Ray are started with, as their engines name it; both are installed."""
-    for module in (vllm, ray):
-        monkeypatch.setattr(module, "find_spec", lambda name: name)
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
     log: list[dict[str, Any]] = []
-    monkeypatch.setattr(opening, "VllmEngine", partial(Fake, VllmEngine, log))
-    monkeypatch.setattr(opening, "RayEngine", partial(Fake, RayEngine, log))
+    monkeypatch.setattr(vllm, "VllmEngine", partial(Fake, VllmEngine, log))
+    monkeypatch.setattr(registry, "RayEngine", partial(Fake, RayEngine, log))
     return log
 
 
-def on_vllm(folder: Path, **settings: object) -> EngineFactory:
+def on_vllm(folder: Path, here: Machine) -> EngineFactory:
     models = f"base: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 512}}"
-    return engines(folder.parent, models, MACHINE.model_copy(update={"vllm": VLLM, **settings}))
+    return engines(folder.parent, models, here)
 
 
 def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, Any]]) -> None:
-    opened = on_vllm(folder).named("base")
+    opened = on_vllm(folder, GPUS).named("base")
     name = f"{weights_hash(folder)} vllm bfloat16 512"
     assert (opened.identity, held) == (name, [])
     assert completed(opened, QUESTION, Sampling(6)) == [Completion(name)]
@@ -236,7 +276,7 @@ long: {{engine: vllm, dtype: bfloat16, repo: {folder}, max_model_len: 1024}}
 whole: {{engine: vllm, dtype: bfloat16, repo: {folder}}}
 other: {{engine: vllm, dtype: float16, repo: {folder}}}
 """
-    opened, own = engines(tmp_path, models, MACHINE.model_copy(update={"vllm": VLLM})), weights_hash(folder)
+    opened, own = engines(tmp_path, models, GPUS), weights_hash(folder)
     assert {name: opened.named(name).identity for name in ("short", "long", "whole", "other")} == {
         "short": f"{own} vllm bfloat16 512",
         "long": f"{own} vllm bfloat16 1024",
@@ -247,7 +287,7 @@ other: {{engine: vllm, dtype: float16, repo: {folder}}}
 
 def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held: list[dict[str, Any]]) -> None:
     with pytest.raises(UserError) as error:
-        on_vllm(folder, vllm=None).named("base")
+        on_vllm(folder, MACHINE).named("base")
     assert error.value.message == (
         f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE "
         "(make: MACHINE=h100)"
@@ -255,12 +295,12 @@ def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held:
     assert held == []
 
 
-@pytest.mark.parametrize(("module", "name"), [(vllm, "vllm"), (ray, "ray")])
+@pytest.mark.parametrize("name", ["vllm", "ray"])
 def test_a_package_is_wanted_before_any_row(
-    module: object, name: str, folder: Path, held: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    name: str, folder: Path, held: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
-    opened = on_vllm(folder, ray=RAY)
+    monkeypatch.setattr(machine, "find_spec", lambda package: package != name)
+    opened = on_vllm(folder, CLUSTER)
     for open_one in (partial(opened.named, "base"), partial(opened.folder, ModelReference(folder))):
         with pytest.raises(UserError, match=f"takes the package {name}, which is not installed"):
             open_one()
@@ -270,19 +310,10 @@ def test_a_package_is_wanted_before_any_row(
 def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machine_would(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:
-    opened = on_vllm(folder, ray=RAY).named("base")
+    opened = on_vllm(folder, CLUSTER).named("base")
     completed(opened, QUESTION, Sampling(6))
     load = held[0].pop("load")
-    assert held == [
-        {
-            "identity": opened.identity,
-            "workers": 3,
-            "batch_size": 5,
-            "gpus_per_worker": 2,
-            "cpus_per_worker": 4,
-            "address": "host:6379",
-        }
-    ]
+    assert held == [{"identity": opened.identity, "settings": RAY}]
     pickle.loads(pickle.dumps(load))  # it goes to other processes
     assert load().identity == opened.identity
     assert held[1]["settings"].source == folder
@@ -310,7 +341,7 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:
     references = adapters_and_wholes(folder)
-    engines = held_together(on_vllm(folder), references)
+    engines = held_together(on_vllm(folder, GPUS), references)
     assert list(engines) == ["base", "one", "two", "whole"]
     own = {name: weights_hash(Path(each.source)) for name, each in references.items()}
     numbers = "vllm bfloat16 512"
@@ -336,7 +367,7 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
 
 def test_an_adapter_of_two_names_is_held_once(folder: Path, held: list[dict[str, Any]]) -> None:
     references = adapters_and_wholes(folder)
-    engines = held_together(on_vllm(folder), {**references, "again": references["one"]})
+    engines = held_together(on_vllm(folder, GPUS), {**references, "again": references["one"]})
     said = [completed(engines[name], QUESTION, Sampling(6))[0].text for name in ("one", "again")]
     assert said[0] == said[1]
     assert held[0]["settings"].adapters == (folder.parent / "one", folder.parent / "two")
@@ -349,7 +380,7 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
     monkeypatch.chdir(folder.parent)
     base = ModelReference(Path(folder.name))
     one = ModelReference(Path("one"), base=base)
-    engines = held_together(on_vllm(folder, ray=RAY), {"base": base, "one": one})
+    engines = held_together(on_vllm(folder, CLUSTER), {"base": base, "one": one})
     completed(engines["base"], QUESTION, Sampling(6))
     monkeypatch.chdir("/")
     held[0]["load"]()
@@ -360,7 +391,7 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
 def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
     folder: Path, held: list[dict[str, Any]]
 ) -> None:
-    engines = held_together(on_vllm(folder, loaded=1), adapters_and_wholes(folder))
+    engines = held_together(on_vllm(folder, GPUS.model_copy(update={"loaded": 1})), adapters_and_wholes(folder))
     for name in ("one", "base", "whole", "two"):
         completed(engines[name], QUESTION, Sampling(6))
     assert [each["settings"].source.name for each in held] == ["model", "whole", "model"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.engines.child import Child
+from refuseu.engines.worker_process import WorkerProcess
 
 LONG = 600
 """Seconds that nobody waits for in these tests."""
@@ -32,7 +32,7 @@ class Counter:
 
 
 def test_the_object_keeps_what_it_was_told() -> None:
-    child = Child(partial(Counter, 5), "counter")
+    child = WorkerProcess(partial(Counter, 5), "counter")
     assert list(child.map(Counter.add, [1, 2])) == [6, 8]
     assert list(child.map(Counter.add, [10])) == [18]
     assert child.pid != os.getpid()
@@ -42,12 +42,12 @@ def test_the_object_keeps_what_it_was_told() -> None:
 
 def test_an_error_of_the_making_comes_through_and_leaves_no_process() -> None:
     with pytest.raises(UserError, match="start is below 0"):
-        Child(partial(Counter, -1), "counter")
+        WorkerProcess(partial(Counter, -1), "counter")
     assert not multiprocessing.active_children()
 
 
 def test_a_process_that_dies_is_a_sentence() -> None:
-    child = Child(partial(Counter, 5), "counter")
+    child = WorkerProcess(partial(Counter, 5), "counter")
     with pytest.raises(UserError, match=r"^counter: the process that held it died"):
         list(child.map(Counter.die, [1]))
     child.close()
@@ -56,9 +56,9 @@ def test_a_process_that_dies_is_a_sentence() -> None:
 PARENT = """
 import time
 from functools import partial
-from refuseu.engines.child import Child
+from refuseu.engines.worker_process import WorkerProcess
 if __name__ == "__main__":
-    child = Child(partial(list, [1]), "list")
+    child = WorkerProcess(partial(list, [1]), "list")
     print(child.pid, flush=True)
     {then}
 """

@@ -1,13 +1,11 @@
 """Why a server gave no completion, in words that hold nothing of what was asked, answered or used as a key."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from refuseu.engines.protocol import Completion, Finish
-from refuseu.engines.unasked import Piece
 
 if TYPE_CHECKING:
     from openai import APIError, APIStatusError
@@ -65,21 +63,6 @@ def outcome_of(error: "APIError", key: str | None) -> Completion | Failure:
     if isinstance(error, APIConnectionError):
         return _connection(error)
     return Failure(f"the client gave up ({type(error).__name__})", Blame.ROW)
-
-
-def report(failures: Mapping[int, Failure], done: int, total: int) -> list[Piece]:
-    """One sentence on all rows without a completion: positions by reason, and how many were not even asked."""
-    reasons: dict[str, list[int]] = {}
-    for position, failure in sorted(failures.items()):
-        reasons.setdefault(failure.reason, []).append(position)
-    if not done and [failure.blame for failure in failures.values()] == [Blame.SERVER]:
-        return [f"{next(iter(reasons))}; nothing was completed"]
-    pieces: list[Piece] = [f"{total - done} of {total} conversations have no completion; "]
-    for reason, positions in reasons.items():
-        pieces += [f"{reason}: position{'s' if len(positions) > 1 else ''} ", tuple(positions), "; "]
-    left = total - done - len(failures)
-    pieces += [f"{left} more were not asked after that; "] if left else []
-    return [*pieces, "the others are done, so run the stage again to ask for these alone"]
 
 
 def _connection(error: Exception) -> Failure:

@@ -20,7 +20,7 @@ GRACE = 5
 """Seconds that a process has to end by itself."""
 
 
-class Child(Generic[T]):
+class WorkerProcess(Generic[T]):
     """Makes the object in a new Python process that shares nothing with this one, and calls its methods there.
 
     The process ends with ``close``, and when this process ends, however it does.
@@ -86,7 +86,7 @@ def _apply(method: Callable[[Any, Item], Result], item: Item) -> Result:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed tells nobody, and its child would go on holding the memory."""
+    """A parent that is killed tells nobody, and the worker would go on holding the memory."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

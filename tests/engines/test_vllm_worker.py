@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from refuseu.core.errors import UserError
-from refuseu.engines import vllm_model
+from refuseu.engines import vllm_worker
 from refuseu.engines.protocol import Sampling, user
-from refuseu.engines.vllm_model import Scored, VllmModel, VllmRequest, VllmSettings
+from refuseu.engines.vllm_worker import Scored, VllmRequest, VllmSettings, VllmWorker
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 
@@ -57,15 +57,15 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(vllm_model, "ENVIRONMENT", {})
+    monkeypatch.setattr(vllm_worker, "ENVIRONMENT", {})
     return fails
 
 
-def ask(model: VllmModel) -> None:
+def ask(model: VllmWorker) -> None:
     model.complete(VllmRequest([user("Why is that so?")], Sampling(8), None))
 
 
-def score(model: VllmModel) -> None:
+def score(model: VllmWorker) -> None:
     model.score(Scored([(user("Why is that so?"), "So.")], None))
 
 
@@ -84,7 +84,7 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
     error: Exception, use: Any, played: dict[str, Exception]
 ) -> None:
     played["error"] = error
-    model = VllmModel(VllmSettings(Path("models/base"), "bfloat16"))
+    model = VllmWorker(VllmSettings(Path("models/base"), "bfloat16"))
     with pytest.raises(UserError) as raised:
         use(model)
     assert raised.value.message == (
@@ -95,7 +95,7 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
 
 def test_raw_prompts_pass_by_the_template_and_conversations_get_its_variables(played: dict[str, Exception]) -> None:
     played["error"] = RuntimeError("asked")
-    model = VllmModel(VllmSettings(Path("models/base"), "bfloat16"))
+    model = VllmWorker(VllmSettings(Path("models/base"), "bfloat16"))
     told = Sampling(8, chat_template_kwargs='{"risk": "harm"}')
     with pytest.raises(RuntimeError, match="asked"):
         model.complete(VllmRequest(["a raw prompt", user("a question")], told, None))
@@ -105,4 +105,4 @@ def test_raw_prompts_pass_by_the_template_and_conversations_get_its_variables(pl
 def test_another_fault_of_vllm_s_keeps_its_own_words(played: dict[str, Exception]) -> None:
     played["error"] = RuntimeError("a kernel is broken")
     with pytest.raises(RuntimeError, match="a kernel is broken"):
-        ask(VllmModel(VllmSettings(Path("models/base"), "bfloat16")))
+        ask(VllmWorker(VllmSettings(Path("models/base"), "bfloat16")))

@@ -1,4 +1,4 @@
-"""A model in vLLM, in the process that calls it; ``vllm`` puts it into a process of its own."""
+"""The model in vLLM, in the process that it has for itself; the engine is in ``vllm``."""
 
 import json
 import math
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompting import first_tokens, prompts_tokens, text_tokens
-from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.engines.tokens import first_tokens, rows_to_ask, rows_to_score
 from refuseu.engines.transformers import enough_memory
 
 ENVIRONMENT = {
@@ -67,8 +67,8 @@ class Scored:
     adapter: Path | None
 
 
-class VllmModel:
-    """Answers are None for a conversation that cannot be asked: the chat template refuses it."""
+class VllmWorker:
+    """Loads the model, and answers in calls of many rows."""
 
     def __init__(self, settings: VllmSettings) -> None:
         """
@@ -84,38 +84,30 @@ class VllmModel:
         self._limit: int = self._llm.model_config.max_model_len
         self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(settings.adapters, 1)}
 
-    def complete(self, asked: VllmRequest) -> list[Completion | None]:
+    def complete(self, asked: VllmRequest) -> list[Completion]:
         """One completion a prompt, in order."""
         sampling, firsts = asked.sampling, first_tokens(self._tokenizer, asked.sampling.first_tokens)
-        prompts = prompts_tokens(self._tokenizer, self._source, asked.prompts, sampling)
-        done = [None if prompt is None else Completion("", Finish.TOO_LONG) for prompt in prompts]
-        fitting = {position: prompt for position, prompt in enumerate(prompts) if prompt and len(prompt) < self._limit}
+        rows, done = rows_to_ask(self._tokenizer, self._source, asked.prompts, sampling, self._limit)
         parameters = [
-            _parameters(asked.prompts[position], sampling, firsts, self._limit - len(prompt))
-            for position, prompt in fitting.items()
+            _parameters(asked.prompts[position], sampling, firsts, self._limit - len(row))
+            for position, row in rows.items()
         ]
-        outputs = self._generate(list(fitting.values()), parameters, asked.adapter)
-        for position, output in zip(fitting, outputs, strict=True):
+        outputs = self._generate(list(rows.values()), parameters, asked.adapter)
+        for position, output in zip(rows, outputs, strict=True):
             done[position] = self._completion(output.outputs[0], firsts)
-        return done
+        return [done[position] for position in range(len(asked.prompts))]
 
-    def score(self, scored: Scored) -> list[float | None]:
-        """The natural-log likelihood of each answer, in order; None also where both together are too long."""
-        prompts = prompts_tokens(self._tokenizer, self._source, [prompt for prompt, _ in scored.pairs])
-        answers = [text_tokens(self._tokenizer, text) for _, text in scored.pairs]
-        done: list[float | None] = [None] * len(prompts)
-        rows = {
-            position: prompt + answer
-            for position, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
-            # vLLM writes at least one token more.
-            if prompt is not None and len(prompt) + len(answer) < self._limit
-        }
+    def score(self, scored: Scored) -> list[float | Failed]:
+        """The natural-log likelihood of each answer, in order."""
+        # vLLM writes at least one token more.
+        rows, answers, failed = rows_to_score(self._tokenizer, self._source, scored.pairs, self._limit - 1)
+        done: dict[int, float | Failed] = {**failed}
         outputs = self._generate(list(rows.values()), _scoring(), scored.adapter)
         for (position, row), output in zip(rows.items(), outputs, strict=True):
-            start = len(row) - len(answers[position])
+            start = len(row) - answers[position]
             steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
             done[position] = math.fsum(step[token].logprob for token, step in steps)
-        return done
+        return [done[position] for position in range(len(scored.pairs))]
 
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
         if not prompts:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Conversation, Prompt, Sampling, user
-from refuseu.engines.unasked import UnaskedError
+from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 
-REFUSED = "the chat template refuses them"
-REFUSED_OR_LONG = f"{REFUSED}, or they are too long with their answers"
-"""Why prompts cannot be asked, and why answers to them cannot be scored."""
+REFUSED = "the chat template refuses the conversation"
+TOO_LONG = "the conversation is too long with its answer"
+EMPTY = "the prompt has no tokens"
+"""Why a row fails, in the words of ``Completion.reason``."""
 WAY_OUT = "'dvc checkout' brings the last good one back"
 PLAIN = Sampling(max_new_tokens=0)
 """Nothing is put before the answer, and nothing is given to the template."""
@@ -29,14 +29,46 @@ def prompt_tokens(tokenizer: Any, prompt: Prompt, sampling: Sampling = PLAIN) ->
     return text_tokens(tokenizer, text) + text_tokens(tokenizer, sampling.prefix)
 
 
-def prompts_tokens(
-    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling = PLAIN
-) -> list[list[int] | None]:
-    """``prompt_tokens`` of each; ``None`` for a conversation that the template refuses.
+Rows = dict[int, list[int]]
+"""Token ids by the row's position."""
+
+
+def rows_to_ask(
+    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling, limit: int
+) -> tuple[Rows, dict[int, Completion]]:
+    """The prompts that leave room for an answer among ``limit`` tokens, and the outcomes of the others.
 
     Raises:
         UserError: when there are conversations, and the tokenizer of ``model`` has no chat template that can be used.
     """
+    ids = list(enumerate(_prompts_tokens(tokenizer, model, prompts, sampling)))
+    failed = {
+        place: Completion("", Finish.FAILED, reason=REFUSED if row is None else EMPTY) for place, row in ids if not row
+    }
+    too_long = {place: Completion("", Finish.TOO_LONG) for place, row in ids if row and len(row) >= limit}
+    return {place: row for place, row in ids if row and len(row) < limit}, failed | too_long
+
+
+def rows_to_score(
+    tokenizer: Any, model: object, pairs: Sequence[tuple[Prompt, str]], limit: int
+) -> tuple[Rows, list[int], dict[int, Failed]]:
+    """Prompts and their answers that have at most ``limit`` tokens, the tokens of each answer, and the outcomes of the others.
+
+    Raises:
+        UserError: as ``rows_to_ask``.
+    """
+    prompts = _prompts_tokens(tokenizer, model, [prompt for prompt, _ in pairs], PLAIN)
+    answers = [text_tokens(tokenizer, text) for _, text in pairs]
+    rows = {place: row + answers[place] for place, row in enumerate(prompts) if row is not None}
+    failed = {place: Failed(REFUSED) for place in range(len(pairs)) if place not in rows}
+    failed |= {place: Failed(TOO_LONG) for place, row in rows.items() if len(row) > limit}
+    return {place: row for place, row in rows.items() if place not in failed}, [*map(len, answers)], failed
+
+
+def _prompts_tokens(
+    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling
+) -> list[list[int] | None]:
+    """``prompt_tokens`` of each; ``None`` for a conversation that the template refuses."""
     from jinja2 import TemplateError
 
     def tokens(prompt: Prompt) -> list[int] | None:
@@ -67,16 +99,6 @@ def _assert_template(tokenizer: Any, model: object, sampling: Sampling) -> None:
         _templated(tokenizer, user("?"), sampling)
     except TemplateError as error:
         raise UserError(f"{model}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}") from None
-
-
-def assert_asked(model: object, left: Sequence[int], why: str) -> None:
-    """Fail where conversations were ``left``, at these positions.
-
-    Raises:
-        UnaskedError: naming the first of them.
-    """
-    if left:
-        raise UnaskedError(f"{model}: conversations ", tuple(left), f" (from 0) cannot be asked: {why}")
 
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:
