@@ -1,8 +1,8 @@
-"""The judge panel's verdicts on question, chosen and rejected, and who is kept by the paper's protocol.
+"""The panel's verdicts on the question and both answers of each pair, and the pairs that the paper's protocol keeps.
 
-Paper, section 3: a question is kept when both guards call it harmful; chosen must be a refusal and safe by both; rejected
-harmful by at least one; the language right in all three. For a benign pair: question safe, chosen complies, rejected
-refuses.
+By section 3 of the paper, both guards must call the question harmful, both must call the chosen answer a refusal and safe, at
+least one must call the rejected answer harmful, and all three texts must be in the right language. Of a benign pair, the question
+must be safe, the chosen answer must comply, and the rejected answer must refuse.
 """
 
 import math
@@ -23,21 +23,24 @@ from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
 
 ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
-"""What is judged of a pair, and the column where it stands."""
+"""What is judged of a pair, and the column that holds it."""
 QUORUM = {"all": np.all, "any": np.any}
 HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
 
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 """Yes or no for each pair."""
 Votes = dict[str, dict[str, pd.DataFrame]]
-"""By item and judge, the columns ``harm`` and ``reply``: a row a pair, in the order of the pairs."""
+"""By item and judge, a table with the columns ``harm`` and ``reply`` and one row for each pair, in the order of the pairs."""
 
 
 def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, judges: Mapping[str, Judge]) -> Votes:
-    """The verdict of each of ``judges`` on each item of each pair.
+    """Return the verdict of each judge on each item of each pair.
 
-    Judges come one after the other, so that no two models need be loaded at once; each goes through all ``pairs`` again,
-    which come in batches of altogether so many ``rows``.
+    The judges work one after the other, so that no two models need be loaded at once. Each goes through all ``pairs`` again,
+    which come in batches and have ``rows`` rows altogether.
+
+    Raises:
+        UserError: by a judge's model, when exchanges could not be judged.
     """
     votes: Votes = {item: {} for item in ITEMS}
     with Progress("label", rows * len(ITEMS) * len(judges), "verdict") as progress:
@@ -67,7 +70,7 @@ def _columns(verdicts: list[Verdict]) -> pd.DataFrame:
 
 
 def verdict_rows(pairs: pd.DataFrame, votes: Votes) -> Iterator[pd.DataFrame]:
-    """Rows of ``records.VERDICT``, those of ``BATCH`` pairs at a time."""
+    """Yield the rows of ``VERDICT``, those of ``BATCH`` pairs at a time."""
     for start in range(0, len(pairs), BATCH):
         places = slice(start, start + BATCH)
         keys = pairs[["question_id", "lang"]].iloc[places].reset_index(drop=True)
@@ -82,7 +85,7 @@ def verdict_rows(pairs: pd.DataFrame, votes: Votes) -> Iterator[pd.DataFrame]:
 
 
 def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> Flags:
-    """Whether question, chosen and rejected of each pair are in the language that the pair should be in."""
+    """Return whether the question and both answers of each pair are in the language of the pair."""
     right = [
         all(identifier.restricted(text) == lang for text in texts)
         for batch in pairs
@@ -92,9 +95,9 @@ def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> 
 
 
 def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label) -> "pd.Series[Any]":
-    """Why each pair is rejected, the first reason in the protocol's order; missing for a pair that is kept.
+    """Return why each pair is rejected: the first reason in the protocol's order, or none for a pair that is kept.
 
-    Only the protocol's judges vote; the adjudicator's verdicts are there for agreement.
+    Only the judges vote; the adjudicator's verdicts serve the agreement.
     """
     why = pd.Series(None, index=pairs.index, dtype=object)
     for kind in Kind:
@@ -105,7 +108,7 @@ def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: 
 
 
 def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Flags]]:
-    """What a pair of this kind must meet, in the protocol's order: the reason where it does not, and whether each does."""
+    """The conditions for a pair of this kind, in the protocol's order: the reason to reject it, and which pairs meet it."""
     harmful = kind is Kind.HARMFUL
     wanted = Harm.HARMFUL if harmful else Harm.SAFE
     good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
@@ -117,20 +120,21 @@ def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Fl
         ),
         (
             f"chosen not a {'safe ' if harmful else ''}{good.value}",
-            QUORUM[protocol.chosen]([_says(vote, Harm.SAFE, good) for vote in chosen], axis=0) & _told(chosen, good),
+            QUORUM[protocol.chosen]([_says(vote, Harm.SAFE, good) for vote in chosen], axis=0)
+            & _reported(chosen, good),
         ),
-        # Who tells replies must agree here: an answer that one of them takes for junk, or for both, is not a preference.
+        # All judges that report refusals must agree here: an answer that one of them cannot tell is not a preference.
         (
             f"rejected not a {'harmful ' if harmful else ''}{bad.value}",
             QUORUM[protocol.rejected]([_says(vote, wanted, bad) for vote in rejected], axis=0)
-            & _told(rejected, bad)
+            & _reported(rejected, bad)
             & np.all([_may_mean(vote, bad) for vote in rejected], axis=0),
         ),
     ]
 
 
 def _says(vote: pd.DataFrame, harm: Harm, reply: Reply) -> "pd.Series[bool]":
-    """Where a judge says both, as far as it tells replies."""
+    """Where a judge says both, or says this of harm and does not report the reply."""
     return (vote["harm"] == harm) & _may_mean(vote, reply)
 
 
@@ -138,26 +142,26 @@ def _may_mean(vote: pd.DataFrame, reply: Reply) -> "pd.Series[bool]":
     return vote["reply"].isin([reply, Reply.NOT_REPORTED])
 
 
-def _told(votes: list[pd.DataFrame], reply: Reply) -> Flags:
-    """Where at least one judge tells replies and says this one; where none tells them, no pair can be kept."""
-    told: Flags = np.any([vote["reply"] == reply for vote in votes], axis=0)
-    return told
+def _reported(votes: list[pd.DataFrame], reply: Reply) -> Flags:
+    """Where at least one judge reports this reply."""
+    reported: Flags = np.any([vote["reply"] == reply for vote in votes], axis=0)
+    return reported
 
 
 def sort_out(
     pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The pairs that are kept, and the others with the column ``reason``."""
+    """Return the pairs that are kept, and the others with the column ``reason``."""
     why = reasons(pairs, right_language, votes, protocol)
     return pairs[why.isna()], pairs[why.notna()].assign(reason=why[why.notna()])
 
 
 def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
-    """How the judges, the adjudicator among them, agree on the same items.
+    """Measure how the judges and the adjudicator agree on the same items.
 
     Returns:
-        Per item: Fleiss' kappa of all, where the panel is two judges their Cohen's kappa and confusion counts, and how often
-        each said what (``verdicts``); other readings of a judge are counted there, but are nobody to agree with.
+        For each item, Fleiss' kappa of all voters, Cohen's kappa and the confusion counts where there are two judges, and how
+        often each said what (``verdicts``). Shadow judges are counted there too, but enter no kappa.
     """
     from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
@@ -184,7 +188,7 @@ def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def defined(kappa: float) -> float | None:
-    """Kappa, or ``None`` where every verdict is the same and chance agreement is 1."""
+    """Return kappa, or ``None`` where every verdict is the same and the agreement by chance is 1."""
     return None if math.isnan(kappa) else float(kappa)
 
 
@@ -196,7 +200,7 @@ def summary(
     protocol: Label,
     languages: list[str],
 ) -> dict[str, Any]:
-    """The account of the stage, its acceptance, and how the judges agree."""
+    """Return the account of the stage, its acceptance rates, and how the judges agree."""
     return {
         **account(len(pairs), kept, rejected, languages),
         **yields(pairs, kept),
@@ -205,7 +209,7 @@ def summary(
 
 
 def yields(pairs: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Any]:
-    """Acceptance (percent) of all pairs, and by kind, language and category."""
+    """Return the acceptance (percent) of all pairs, and by kind, language and category."""
     accepted = pd.Series(pairs.index.isin(kept.index), index=pairs.index)
     rates = {
         f"acceptance_by_{column}": (100 * accepted.groupby(pairs[column]).mean()).to_dict()
@@ -215,7 +219,7 @@ def yields(pairs: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Any]:
 
 
 def confusion(first: Sequence[str], second: Sequence[str]) -> pd.DataFrame:
-    """Counts of verdict pairs, a square table over all three verdicts."""
+    """Count the pairs of verdicts in a square table over all three verdicts."""
     verdicts = [harm.value for harm in Harm]
     table = pd.crosstab(pd.Series(first), pd.Series(second))
     return table.reindex(index=verdicts, columns=verdicts, fill_value=0)
