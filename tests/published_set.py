@@ -32,8 +32,8 @@ def published_row(
 def write_set(folder: Path, train: list[Row], test: list[Row], ending: str = ".parquet") -> None:
     """The set as files of its config."""
     (folder / CONFIG).mkdir(parents=True)
-    for side, rows in (("train", train), ("test", test)):
-        path = folder / CONFIG / f"{side}{ending}"
+    for split, rows in (("train", train), ("test", test)):
+        path = folder / CONFIG / f"{split}{ending}"
         if ending == ".jsonl":
             path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
         else:

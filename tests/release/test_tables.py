@@ -171,7 +171,7 @@ def test_a_release_is_a_published_set(folder: Path, tmp_path: Path) -> None:
     found = PublishedSet(settings, folder.parent, LANGUAGES, Store(tmp_path / "rows.sqlite")).by_row
     assert len(found) == 10
     pair = found["test-1-harmful", "pl"]
-    assert (pair.side, pair.category, pair.style) == ("test", "S2", "slang")
+    assert (pair.split, pair.category, pair.style) == ("test", "S2", "slang")
     assert (pair.question, pair.chosen, pair.rejected) == ("test question 1 | in pl?", "No.", "Yes.")
 
 

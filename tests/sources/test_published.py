@@ -31,7 +31,7 @@ def test_a_pair_is_read_as_it_was_published(ending: str, tmp_path: Path) -> None
     assert first == PublishedPair(
         row_id="q1",
         lang="en",
-        side="train",
+        split="train",
         category="Privacy",
         style="",
         question="Where is\nthe key? ",
@@ -39,18 +39,18 @@ def test_a_pair_is_read_as_it_was_published(ending: str, tmp_path: Path) -> None
         rejected="Sure, here is how q1 works in en.",
         place=f"{tmp_path / 'mine' / CONFIG}/train{ending}, row 1",
     )
-    assert (second.row_id, second.side) == ("q2", "test")
+    assert (second.row_id, second.split) == ("q2", "test")
 
 
-def test_a_style_is_read_where_the_set_tells_it_and_numbers_name_rows(tmp_path: Path) -> None:
+def test_a_style_is_read_where_the_set_has_one_and_numbers_are_row_ids(tmp_path: Path) -> None:
     rows = [{**published_row("q", "en", question=f"Question {number}?"), "row_id": number} for number in (7, 8)]
     write_set(tmp_path / "mine", [{**rows[0], "style": "slang"}], [rows[1]])
     assert [(pair.row_id, pair.style) for pair in published(tmp_path, ("en",)).pairs] == [("7", "slang"), ("8", "")]
 
 
-def test_languages_that_the_run_lacks_are_left_out(tmp_path: Path) -> None:
-    sides = ([published_row(row_id, lang) for lang in ("en", "de", "pl")] for row_id in ("q1", "q2"))
-    write_set(tmp_path / "mine", *sides)
+def test_other_languages_are_left_out(tmp_path: Path) -> None:
+    splits = ([published_row(row_id, lang) for lang in ("en", "de", "pl")] for row_id in ("q1", "q2"))
+    write_set(tmp_path / "mine", *splits)
     found = published(tmp_path)
     assert list(found.by_row) == [("q1", "en"), ("q1", "pl"), ("q2", "en"), ("q2", "pl")]
     assert found.assignment == {"q1": "train", "q2": "test"}
@@ -115,11 +115,11 @@ def test_a_faulty_row_is_named_and_not_shown(row: dict[str, Any], sentence: str,
     assert MARKED not in error.value.message
 
 
-Sides = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+Splits = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize(
-    ("sides", "sentence"),
+    ("splits", "sentence"),
     [
         (
             lambda: (
@@ -130,18 +130,18 @@ Sides = tuple[list[dict[str, Any]], list[dict[str, Any]]]
         ),
         (
             lambda: ([published_row("q1", "en")], [published_row("q1", "en", question="Another?")]),
-            "/test.parquet, row 1: its row_id stands in train too ({train}, row 1); keep it on one side",
+            "/test.parquet, row 1: its row_id is in train too ({train}, row 1); keep it in one split",
         ),
         (
             lambda: ([published_row("q1", "en", question="Why?")], [published_row("q2", "en", question=" why? ")]),
-            "/test.parquet, row 1: its question stands in train too ({train}, row 1); keep it on one side",
+            "/test.parquet, row 1: its question is in train too ({train}, row 1); keep it in one split",
         ),
     ],
 )
-def test_a_row_that_stands_twice_or_on_both_sides_is_one_sentence(
-    sides: Callable[[], Sides], sentence: str, tmp_path: Path
+def test_a_row_that_stands_twice_or_in_both_splits_is_one_sentence(
+    splits: Callable[[], Splits], sentence: str, tmp_path: Path
 ) -> None:
-    write_set(tmp_path / "mine", *sides())
+    write_set(tmp_path / "mine", *splits())
     with pytest.raises(UserError) as error:
         _ = published(tmp_path, ("en",)).pairs
     config = tmp_path / "mine" / CONFIG

@@ -1,8 +1,8 @@
-"""Rows that others made: out of a file, or a dataset of the hub.
+"""External datasets: tables from outside this project, in a file or as a dataset of the hub.
 
-Files are CSV (RFC 4180, with a header, UTF-8), JSONL (a JSON object a line) and parquet, told by the end of their name. Rows
-count from 1, the header of a CSV file not among them. What stands in them may be harmful, so no error text shows it; a file
-without a header has questions as columns.
+A file is CSV (RFC 4180, with a header, in UTF-8), JSONL (one JSON object on each line) or parquet; the end of its name decides.
+Rows count from 1, without the header of a CSV file. Errors never show a text of the table, not even the name of a column that it
+has: texts may be harmful, and in a file without a header the first question takes the place of the column names.
 """
 
 import csv
@@ -20,15 +20,15 @@ Rows = Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ExternalRow:
-    """One row, and where it stands."""
+    """One row of an external dataset."""
 
     number: int
     place: str
-    """Source and number, for error texts."""
+    """Source and row number, for errors."""
     columns: Mapping[str, Any]
 
     def entry(self, column: str) -> str:
-        """The text in a column, its white space as single blanks; empty for an empty one and for what is no text.
+        """Return the text in a column, with single spaces for white space; empty where the column holds no text.
 
         Raises:
             UserError: when there is no such column.
@@ -39,10 +39,10 @@ class ExternalRow:
         return " ".join(value.split()) if isinstance(value, str) else ""
 
     def question(self, column: str) -> str:
-        """The question in a column.
+        """Return the question in a column.
 
         Raises:
-            UserError: when there is none.
+            UserError: when the column is missing or holds no text.
         """
         text = self.entry(column)
         if not text:
@@ -50,12 +50,12 @@ class ExternalRow:
         return text
 
     def category(self, column: str | None, categories: Mapping[str, str]) -> str | None:
-        """The key of the hazard category in a column, which holds keys or names; ``None`` where it or its entry is empty.
+        """Return the key of the hazard category in a column, which holds keys or names of ``categories`` (key to name).
 
-        ``categories`` is key to name.
+        It is ``None`` without a column, and where the column is empty.
 
         Raises:
-            UserError: for an entry that is neither.
+            UserError: when the column is missing, or its text is no key and no name.
         """
         given = self.entry(column).casefold() if column else ""
         if not given:
@@ -70,15 +70,15 @@ class ExternalRow:
 
 
 def spellings(named: Mapping[str, str]) -> dict[str, str]:
-    """Every spelling, a key or a name of ``named`` (key to name), case apart, to its key."""
+    """Return the key for every key and every name of ``named`` (key to name), both in lower case."""
     return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
 
 
 def read_external(source: Source, folder: Path) -> list[ExternalRow]:
-    """All rows in their order; files lie in ``folder``.
+    """Return all rows in their order; ``folder`` holds the files.
 
     Raises:
-        UserError: for a set that cannot be read or is empty.
+        UserError: for a dataset that cannot be read or is empty.
     """
     path = folder / source.source
     place, rows = (path, _file(source, path)) if _is_file(path) else (source.source, _hub(source))
@@ -89,7 +89,7 @@ def read_external(source: Source, folder: Path) -> list[ExternalRow]:
 
 
 def assert_readable(source: Source, folder: Path) -> None:
-    """Fail where ``read_external`` would, as far as can be told without the hub.
+    """Check, without a connection to the hub, that ``read_external`` can read the dataset.
 
     Raises:
         UserError: for a file that cannot be read or is empty, and for a dataset without a revision.

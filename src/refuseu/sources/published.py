@@ -1,9 +1,9 @@
-"""Preference pairs that others published: NASK-PIB/RefusEU, or any set in its schema.
+"""Published preference pairs: the dataset NASK-PIB/RefusEU, or any set in its schema.
 
-A set has the splits ``train`` and ``test`` with the columns ``chosen`` and ``rejected`` (lists of chat turns, each with its
-``role`` and ``content``: the user's question, then the assistant's answer), ``lang``, ``row_id``, which names a question in all
-its languages, and ``category``. A column ``style`` is read where there is one; others are passed over. The schema is the data
-card's of the published set; stage ``release`` writes it too.
+A set has the splits ``train`` and ``test`` with these columns: ``chosen`` and ``rejected`` are lists of two chat turns (the
+user's question and the assistant's answer, each with ``role`` and ``content``); ``lang`` is the language; ``row_id`` is the id of
+the question in all languages; ``category`` is the hazard category. A column ``style`` is read where there is one, and all other
+columns are ignored. The data card of the published set describes this schema; the stage ``release`` writes it too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,32 +20,32 @@ from refuseu.store.revisions import hub_commit
 from refuseu.store.rows import Store
 from refuseu.text.normal import plain
 
-SIDES = ("train", "test")
-"""The splits of a set."""
+SPLITS = ("train", "test")
+"""The splits of a set, in the order in which they are read."""
 ENDINGS = (".parquet", ".jsonl")
-"""Of the files of a set on this machine; CSV holds no lists."""
+"""Endings of the files of a set on this machine; CSV cannot hold lists."""
 ROLES = ["user", "assistant"]
-"""Of the turns of an answer."""
+"""Roles of the two turns of an exchange."""
 
 
 @dataclass(frozen=True)
 class PublishedPair:
-    """A question in one language with its two answers; texts are as they were published."""
+    """A question in one language with its two answers; the texts are as they were published."""
 
     row_id: str
-    """Names the question in all its languages."""
+    """Id of the question in all its languages."""
     lang: str
-    side: str
-    """The split that it stands in, one of ``SIDES``."""
+    split: str
+    """The split that holds it, one of ``SPLITS``."""
     category: str
-    """As the set spells it."""
+    """As the set writes it."""
     style: str
-    """As the set spells it; empty where it tells none."""
+    """As the set writes it; empty where it gives none."""
     question: str
     chosen: str
     rejected: str
     place: str
-    """Where it stands, for error texts."""
+    """Source and row number, for errors."""
 
 
 class SplitOfSet(Source):
@@ -55,10 +55,10 @@ class SplitOfSet(Source):
 
 
 class PublishedSet:
-    """A set, which is read when the first of its pairs is asked for."""
+    """A published set. It is read when its pairs are first used."""
 
     def __init__(self, settings: Published, folder: Path, languages: Sequence[str], store: Store) -> None:
-        """Sets on this machine lie in ``folder``; pairs in other ``languages`` are left out."""
+        """``folder`` holds the sets on this machine. Pairs in languages other than ``languages`` are left out."""
         self._settings = settings
         self._folder = folder
         self._languages = languages
@@ -66,19 +66,19 @@ class PublishedSet:
 
     @property
     def name(self) -> str:
-        """The set, of the hub's with its commit."""
+        """The name of the set; with its commit where it is a dataset of the hub."""
         source = self._settings.source
         return f"{source}@{self._commit}" if self._on_hub else source
 
     @cached_property
     def pairs(self) -> list[PublishedPair]:
-        """All pairs in the run's languages, in the order of the set: train, then test.
+        """All pairs in the experiment's languages, in the order of the set: train, then test.
 
         Raises:
-            UserError: for a set that cannot be read, a missing column, turns of other roles, an unknown language, a question that
-                differs between its two answers or stands on both sides, a row that stands twice, or a language without a row.
+            UserError: for a set that cannot be read, a missing column, turns with other roles, an unknown language, answers to two
+                different questions, a question in both splits, a row that stands twice, or a language without a row.
         """
-        known = [pair for side in SIDES for pair in self._side(side)]
+        known = [pair for split in SPLITS for pair in self._pairs_of(split)]
         pairs = [pair for pair in known if pair.lang in self._languages]
         _check_places(pairs)
         lacking = [lang for lang in self._languages if lang not in {pair.lang for pair in pairs}]
@@ -90,13 +90,13 @@ class PublishedSet:
 
     @cached_property
     def by_row(self) -> dict[tuple[str, str], PublishedPair]:
-        """The pairs by row and language."""
+        """The pairs by ``row_id`` and language."""
         return {(pair.row_id, pair.lang): pair for pair in self.pairs}
 
     @property
     def assignment(self) -> dict[str, str]:
-        """The side of each row."""
-        return {pair.row_id: pair.side for pair in self.pairs}
+        """The split of each ``row_id``."""
+        return {pair.row_id: pair.split for pair in self.pairs}
 
     @property
     def _on_hub(self) -> bool:
@@ -106,24 +106,24 @@ class PublishedSet:
     def _commit(self) -> str:
         return hub_commit(self._settings.source, self._settings.revision, self._store, "dataset")
 
-    def _side(self, side: str) -> Iterator[PublishedPair]:
-        return (_pair(row, side) for row in read_external(self._split(side), self._folder))
+    def _pairs_of(self, split: str) -> Iterator[PublishedPair]:
+        return (_pair(row, split) for row in read_external(self._source_of(split), self._folder))
 
-    def _split(self, side: str) -> SplitOfSet:
+    def _source_of(self, split: str) -> SplitOfSet:
         source, config = self._settings.source, self._settings.config
         if self._on_hub:
-            return SplitOfSet(source=source, revision=self._commit, config=config, split=side)
-        files = [f"{source}/{config}/{side}{ending}" for ending in ENDINGS]
+            return SplitOfSet(source=source, revision=self._commit, config=config, split=split)
+        files = [f"{source}/{config}/{split}{ending}" for ending in ENDINGS]
         found = [file for file in files if (self._folder / file).is_file()]
         if not found:
             raise UserError(
-                f"{self._folder / source / config}: holds neither {' nor '.join(side + ending for ending in ENDINGS)}; "
+                f"{self._folder / source / config}: holds neither {' nor '.join(split + ending for ending in ENDINGS)}; "
                 "put the set there, or name another in the section published"
             )
         return SplitOfSet(source=found[0])
 
 
-def _pair(row: ExternalRow, side: str) -> PublishedPair:
+def _pair(row: ExternalRow, split: str) -> PublishedPair:
     lang = row.entry("lang")
     if lang not in LANGUAGES:
         raise UserError(f"{row.place}: column 'lang' holds no known language; write one of {', '.join(LANGUAGES)}")
@@ -134,7 +134,7 @@ def _pair(row: ExternalRow, side: str) -> PublishedPair:
     return PublishedPair(
         row_id=_row_id(row),
         lang=lang,
-        side=side,
+        split=split,
         category=row.entry("category"),
         style=row.entry("style") if "style" in row.columns else "",
         question=question,
@@ -145,7 +145,7 @@ def _pair(row: ExternalRow, side: str) -> PublishedPair:
 
 
 def _row_id(row: ExternalRow) -> str:
-    """Sets number their rows, or name them."""
+    """Return the id of the row, which is a number in some sets and a text in others."""
     value = row.columns.get("row_id")
     found = str(value) if isinstance(value, int) else row.entry("row_id")
     if not found:
@@ -154,8 +154,8 @@ def _row_id(row: ExternalRow) -> str:
 
 
 def _turns(row: ExternalRow, column: str) -> tuple[str, str]:
-    """The question and the answer."""
-    row.entry(column)  # that there is such a column
+    """Return the question and the answer in a column."""
+    row.entry(column)  # fails where there is no such column
     turns = row.columns[column]
     if not _is_exchange(turns):
         raise UserError(
@@ -176,17 +176,17 @@ def _is_exchange(turns: Any) -> bool:
 
 
 def _check_places(pairs: Iterable[PublishedPair]) -> None:
-    """Each row once in each language, and no row or question on both sides."""
+    """Check that each row stands once in each language, and that no row or question is in both splits."""
     rows: dict[tuple[str, str], PublishedPair] = {}
-    sides: dict[tuple[str, str], PublishedPair] = {}
+    splits: dict[tuple[str, str], PublishedPair] = {}
     for pair in pairs:
         twin = rows.setdefault((pair.row_id, pair.lang), pair)
-        if twin is not pair and twin.side == pair.side:
+        if twin is not pair and twin.split == pair.split:
             raise UserError(f"{pair.place}: has the row_id and the language of {twin.place}; keep one of the two")
         for name in (("row_id", pair.row_id), (pair.lang, plain(pair.question))):
-            other = sides.setdefault(name, pair)
-            if other.side != pair.side:
+            other = splits.setdefault(name, pair)
+            if other.split != pair.split:
                 what = "row_id" if name[0] == "row_id" else "question"
                 raise UserError(
-                    f"{pair.place}: its {what} stands in {other.side} too ({other.place}); keep it on one side"
+                    f"{pair.place}: its {what} is in {other.split} too ({other.place}); keep it in one split"
                 )

@@ -1,4 +1,4 @@
-"""Tables of others: where they are, and in which columns their questions stand."""
+"""Where external and published datasets are, and which of their columns are read."""
 
 import re
 from typing import Annotated, ClassVar, Literal
@@ -15,46 +15,46 @@ def _is_commit(revision: str) -> str:
 
 
 Commit = Annotated[str, AfterValidator(_is_commit)]
-"""Of a dataset of the hub. It stands in the parameters in full, so they say which data were read."""
+"""A commit of a dataset of the hub. It is written in full, so that the parameters decide which data are read."""
 
 
 class Source(Section):
     """A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``, or a dataset of the hub at a revision."""
 
     called: ClassVar[str]
-    """What it is called in error texts."""
+    """What errors call it."""
 
     source: str
-    """The file's name in the folder of its kind, or the dataset's (``org/name``)."""
+    """Name of a file in the folder of its kind, or of a dataset of the hub (``org/name``)."""
     revision: Commit | None = None
-    """Commit of the hub's dataset, 40 hexadecimal digits; nothing for a file."""
+    """Commit of a dataset of the hub, 40 hexadecimal digits; a file has none."""
     config: str | None = None
-    """Config of the hub's dataset, where it has several."""
+    """Config of a dataset of the hub that has several."""
     split: str = "train"
-    """Split of the hub's dataset."""
+    """Split of a dataset of the hub."""
 
 
 class ExternalTable(Source):
-    """Questions of others, with or without their categories; what seed sets and test sets have in common."""
+    """An external dataset of questions, with or without categories: a seed set or a test set."""
 
     text: str
-    """Column of the question."""
+    """Column with the question."""
     category: str | None = None
-    """Column of the hazard category, by its key or its name; an empty entry is none."""
+    """Column with the key or the name of the hazard category, which may be empty."""
 
 
 class ByPublished(Section):
-    """A part whose work the published set holds."""
+    """The published set plays the role."""
 
     kind: Literal["published"]
 
 
 class Published(Section):
-    """Where the set is; its columns are those of NASK-PIB/RefusEU."""
+    """Where the published set is; it has the columns of NASK-PIB/RefusEU."""
 
     source: str
-    """A dataset of the hub (``org/name``), or the name of a folder in ``data/published``."""
+    """A dataset of the hub (``org/name``), or a folder in ``data/published``."""
     revision: str | None = None
-    """Commit of the hub's dataset; left open, the newest is looked up."""
+    """Commit of a dataset of the hub; without it the newest commit is looked up."""
     config: str = "multilingual"
-    """Config of the dataset, or the folder in the folder, which holds the splits ``train`` and ``test``."""
+    """Config of the dataset, or the folder inside the folder; it holds the splits ``train`` and ``test``."""

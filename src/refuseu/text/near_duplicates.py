@@ -1,9 +1,9 @@
-"""Near-duplicates by the exact Jaccard similarity of character 5-grams, in memory that does not grow with the pairs.
+"""Near-duplicates by the exact Jaccard similarity of character 5-grams (shingles), in memory that does not grow with the pairs.
 
-Two texts whose similarity reaches a threshold share one of the rarest shingles of each (prefix filter: Chaudhuri et al.
-2006, Bayardo et al. 2007), and the shingles after those can add only so many (positional filter: Xiao et al. 2008). So
-products are formed over the rarest shingles alone, a block of rows at a time, and only pairs that may reach the threshold
-are counted out. No filter loses a pair.
+Two texts whose similarity reaches a threshold have at least one of their rarest shingles in common (prefix filter: Chaudhuri et
+al. 2006, Bayardo et al. 2007), and the position of that shingle limits how many others they can share (positional filter: Xiao et
+al. 2008). Candidates are therefore found by a sparse product over the rarest shingles, a block of rows at a time, and only pairs
+that may reach the threshold are compared in full. The filters lose no pair.
 """
 
 from array import array
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
 Numbers = np.ndarray[tuple[int], np.dtype[Any]]
 
 SHINGLE = 5
-"""Characters of a shingle."""
+"""Characters in a shingle."""
 BLOCK = 4_000_000
-"""Entries that a product, or rows that are counted out against each other, hold at once: about 200 MB with all it takes."""
+"""Entries of a product, or of the rows that are compared, that are held at once: about 200 MB of memory in all."""
 SAMPLE = 50
-"""One in so many of our texts is compared in full, for a floor under the greatest similarity."""
+"""One text in so many is compared without a threshold, which gives a lower bound of the highest similarity."""
 ROUNDING = 1e-6
-"""Less than a shingle, and more than a float's error in a threshold times a number of shingles."""
+"""Less than one shingle, and more than the rounding error of a threshold times a number of shingles."""
 
 
 class Near(NamedTuple):
-    """Pairs of texts, as columns of equal length."""
+    """Pairs of texts, as three columns of equal length."""
 
     ours: Numbers
-    """Position in ours."""
+    """Position in the first list of texts."""
     theirs: Numbers
-    """Position in theirs."""
+    """Position in the second list of texts."""
     similarity: Numbers
     """Jaccard similarity, 0-1."""
 
 
 def similar_pairs(ours: Sequence[str], theirs: Sequence[str], threshold: float) -> list[tuple[int, int, float]]:
-    """Positions (in ``ours``, in ``theirs``) of texts with a Jaccard similarity of at least ``threshold`` (> 0), in order."""
+    """Return (position in ``ours``, position in ``theirs``, similarity) of all pairs that reach ``threshold`` (> 0), in order."""
     blocks = Comparison(ours, theirs).near(threshold)
     return sorted(pair for block in blocks for pair in zip(*(column.tolist() for column in block), strict=True))
 
 
 def shingles(text: str) -> set[str]:
-    """Character 5-grams of ``text``, case and white space apart; a shorter text is a shingle by itself."""
+    """Return the character 5-grams of ``text`` in the form of ``plain``; a shorter text is one shingle."""
     characters = plain(text)
     return {characters[start : start + SHINGLE] for start in range(max(1, len(characters) - SHINGLE + 1))}
 
 
 def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Union-find: the smallest position connected to each of ``count`` positions by ``pairs``."""
+    """Return for each of ``count`` positions the smallest position that ``pairs`` connect it with (union-find)."""
     root = list(range(count))
 
     def find(position: int) -> int:
@@ -70,7 +70,7 @@ def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 class Comparison:
-    """Every text of ``ours`` with every text of ``theirs``."""
+    """Compares every text of ``ours`` with every text of ``theirs``."""
 
     def __init__(self, ours: Sequence[str], theirs: Sequence[str]) -> None:
         row = {text: number for number, text in enumerate(dict.fromkeys((*ours, *theirs)))}
@@ -79,21 +79,21 @@ class Comparison:
         self._ours, self._theirs = (np.array([row[text] for text in texts], dtype=np.int64) for texts in (ours, theirs))
 
     def near(self, threshold: float) -> Iterator[Near]:
-        """The pairs that share a shingle and whose similarity is at least ``threshold`` (0-1), in blocks of no set order."""
+        """Yield the pairs that share a shingle and reach ``threshold`` (0-1), in blocks whose order is not defined."""
         for ours, theirs, at_most in self._candidates(threshold, self._ours):
             may = at_most >= threshold
             yield from self._reaching(threshold, ours[may], theirs[may])
 
     def highest(self) -> float:
-        """The greatest similarity, 0-1; 0 where there is nothing to compare."""
-        # At 0 a prefix is the whole text, so that no pair has more in common than was seen.
+        """Return the highest similarity (0-1) of a pair; 0 where there is nothing to compare."""
+        # At the threshold 0 a prefix is the whole text, so the upper bound of each pair is its similarity.
         floor = _greatest(self._candidates(0.0, self._ours[::SAMPLE]))
         return _greatest(self.near(floor))
 
     def _candidates(self, threshold: float, rows: Numbers) -> Iterator[Near]:
-        """The pairs that share a shingle that matters for ``threshold``, with the most that their similarity can be.
+        """Yield the pairs that share one of the rarest shingles, with an upper bound of their similarity.
 
-        ``rows`` are ours in the matrix.
+        ``rows`` are the rows of the matrix that are compared with ``theirs``.
         """
         prefix = _Prefix(self._matrix, threshold)
         across = prefix.matrix[self._theirs].T.tocsr()
@@ -106,7 +106,7 @@ class Comparison:
             yield Near(ours, theirs, _jaccard(at_most, self._sizes[one], self._sizes[other]))
 
     def _reaching(self, threshold: float, ours: Numbers, theirs: Numbers) -> Iterator[Near]:
-        """Those of the pairs whose similarity is at least ``threshold``, their shingles counted out."""
+        """Yield those of the pairs that reach ``threshold``, compared by all their shingles."""
         sizes = self._sizes[self._ours[ours]] + self._sizes[self._theirs[theirs]]
         for block in _blocks(sizes):
             one, other = self._ours[ours[block]], self._theirs[theirs[block]]
@@ -118,7 +118,7 @@ class Comparison:
 
 
 class _Prefix:
-    """The rarest shingles of each text: enough that texts whose similarity reaches ``threshold`` have one in common."""
+    """The rarest shingles of each text: so many that two texts that reach ``threshold`` have at least one in common."""
 
     def __init__(self, matrix: "csr_array", threshold: float) -> None:
         from scipy.sparse import csr_array
@@ -134,9 +134,10 @@ class _Prefix:
         self.matrix = csr_array((matrix.data[held], matrix.indices[held], starts), shape=matrix.shape)
 
     def shared_at_most(self, one: Numbers, other: Numbers, shared: Numbers) -> Numbers:
-        """Shingles that texts can have in common which have ``shared`` in common among their rarest.
+        """Return how many shingles texts share at most that share ``shared`` of their rarest ones.
 
-        What is rarer than the end of both prefixes was seen; the text whose prefix ends first has only its rest to add.
+        All common shingles that are rarer than the ends of both prefixes are counted already. The text whose prefix ends first
+        can add only the shingles after its prefix.
         """
         rest = np.where(self._last[one] <= self._last[other], self._rest[one], self._rest[other])
         at_most: Numbers = np.minimum(shared + rest, np.minimum(self._sizes[one], self._sizes[other]))
@@ -144,9 +145,9 @@ class _Prefix:
 
 
 def _by_rarity(texts: list[str]) -> "csr_array":
-    """Which text (row) holds which shingle (column): the columns, and so each row's, from the rarest to the commonest.
+    """Return which text (row) holds which shingle (column); the columns go from the rarest shingle to the most common one.
 
-    Shingles that are equally rare stand in any order; every order finds the same pairs.
+    The order of equally rare shingles does not matter: every order finds the same pairs.
     """
     from scipy.sparse import csr_array
 
@@ -169,13 +170,13 @@ def _greatest(blocks: Iterable[Near]) -> float:
 
 
 def _jaccard(shared: Numbers, one: Numbers, other: Numbers) -> Numbers:
-    """Similarity (0-1) of sets of sizes ``one`` and ``other``; as rounded, too, it never falls when ``shared`` grows."""
+    """Return the similarity (0-1) of sets of sizes ``one`` and ``other``; even rounded it never falls as ``shared`` grows."""
     similarity: Numbers = shared / (one + other - shared)
     return similarity
 
 
 def _blocks(costs: Numbers) -> Iterator[slice]:
-    """Slices that cover ``costs``, each as long as its sum stays within ``BLOCK`` but at least of one."""
+    """Yield slices that cover ``costs``: each has one entry, or as many as have a sum of at most ``BLOCK``."""
     ends = np.cumsum(costs)
     start = 0
     while start < len(costs):

@@ -1,6 +1,6 @@
-"""The form in which texts are compared with one another."""
+"""The form in which texts are compared for equality."""
 
 
 def plain(text: str) -> str:
-    """``text`` without regard to case, and with one space for each stretch of white space."""
+    """Return ``text`` in lower case (``str.casefold``), with a single space for each stretch of white space."""
     return " ".join(text.casefold().split())
