@@ -1,4 +1,4 @@
-"""Runs a trainer to its end: says how far it is, and stops at the first number that is not finite."""
+"""Runs a trainer to its end, shows its progress, and stops at the first number that is not finite."""
 
 import math
 from collections.abc import Iterable
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback
 
 POINTS = 20
-"""About so many points has the curve of a training."""
+"""The curve of a training has about this many points."""
 EVERY_STEP: dict[str, Any] = {
     "logging_steps": 1,
-    # Without this a loss that is not finite is logged as the average of those before it.
+    # Otherwise a loss that is not finite is logged as the average of the losses before it.
     "logging_nan_inf_filter": False,
     "disable_tqdm": True,
     "save_strategy": "no",
     "report_to": "none",
 }
-"""Arguments of every trainer that ``run_training`` runs: each step is logged, to the watch alone, and nothing is saved
-unless a training says so."""
+"""Arguments of every trainer that ``run_training`` runs. Each step is logged, but only for the callback that watches it, and
+nothing is saved unless a training overrides that."""
 WORDS = {"grad_norm": "gradient norm", "rewards/margins": "reward margin"}
-"""What a reader calls a logged value, where the trainer's name is not plain."""
+"""Plain words for logged values whose names in the trainer are not plain."""
 AT_THE_POINT = ("step", "learning_rate")
-"""Logged values that are not averaged over the steps since the last point."""
+"""Logged values that are taken from the last step of a point and are not averaged."""
 
 Log = list[dict[str, float]]
 
 
 def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float], checkpoint: Path | None = None) -> Log:
-    """Train, and return the log: a row a step, with its loss (nats) and what else the trainer measures.
+    """Train, and return the log: one row for each step, with its loss (nats) and the trainer's other measures.
 
-    With a ``checkpoint`` the training goes on from there, and the log begins with what it holds.
+    With a ``checkpoint`` the training continues from there, and the log begins with the rows that the checkpoint holds.
 
     Raises:
-        UserError: at the first step whose loss, gradient norm, margin or new weights are not finite, naming the parameters
-            of the stage that can be lowered, which are ``knobs``.
+        UserError: at the first step whose loss, gradient norm, margin or new weights are not finite. It names the stage's
+            parameters that can be lowered, which are ``knobs``.
     """
     from transformers import PrinterCallback
 
@@ -80,21 +80,22 @@ def _watch(stage: str, way_out: str, open_bars: ExitStack) -> "TrainerCallback":
 
 
 def not_finite(logs: dict[str, float]) -> str | None:
-    """The first logged value that is NaN or infinite, in plain words."""
+    """The first logged value that is NaN or infinite, in plain words, or ``None``."""
     return next((WORDS.get(name, name) for name, value in logs.items() if not math.isfinite(value)), None)
 
 
 def weight_not_finite(model: "nn.Module", trained: bool = False) -> str | None:
-    """The first tensor of ``model``, or of those that are ``trained``, that holds NaN or infinity."""
+    """The first tensor of ``model`` that holds NaN or infinity, or ``None``. With ``trained``, frozen tensors are skipped."""
     weights = ((name, each) for name, each in model.named_parameters() if each.requires_grad or not trained)
     wrong = first_not_finite(weights)
     return f"weight {wrong}" if wrong else None
 
 
 def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
-    """The first name whose tensor holds NaN or infinity; its extremes alone tell, at a tenth of the cost of a mask.
+    """The first name whose tensor holds NaN or infinity, or ``None``.
 
-    Of a tensor that is spread over processes, each looks at its own part.
+    The extremes of a tensor are enough to know, and cost a tenth of a mask. Where a tensor is spread over processes, each
+    process looks at its own part.
     """
     for name, tensor in tensors:
         own = getattr(tensor, "to_local", lambda whole=tensor: whole)().detach()
@@ -104,7 +105,7 @@ def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
 
 
 def curve(log: Log) -> Log:
-    """``log`` brought down to about ``POINTS`` points: means over the steps since the last one, whole stretches only."""
+    """``log`` reduced to about ``POINTS`` points: means over stretches of equal length; a shorter rest is left out."""
     stretch = max(1, len(log) // POINTS)
     stretches = [log[end - stretch : end] for end in range(stretch, len(log) + 1, stretch)]
     return [

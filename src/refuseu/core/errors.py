@@ -1,7 +1,7 @@
-"""The one error a user's mistake ends in: a sentence that says what, where and the way out."""
+"""The error that every mistake of a user ends in: one sentence that says what is wrong, where, and the way out."""
 
 import click
 
 
 class UserError(click.ClickException):
-    """Shown by click as ``Error: <message>`` with exit code 1 and no traceback."""
+    """A mistake of the user. Click shows it as ``Error: <message>``, with exit code 1 and without a traceback."""

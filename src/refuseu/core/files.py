@@ -1,4 +1,4 @@
-"""Files: YAML that people write, JSON of earlier stages, and files that are written whole or not at all."""
+"""Readers of YAML and JSON, and writers that write a file completely or not at all."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,11 @@ from refuseu.core.errors import UserError
 
 
 def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
-    """What the file says, read as DVC reads it; with ``texts`` each value is the text that stands there, ``no`` and ``1984`` too.
+    """The content of a YAML file, with the types that DVC reads. With ``texts`` every value is a text, also ``no`` and ``1984``.
 
     Raises:
-        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), or that is not YAML, which a
-            mapping that names a key twice is not either.
+        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), for one that is not YAML, and
+            for a key that stands twice in a mapping.
     """
     try:
         return YAML(typ="base" if texts else "safe").load(path.read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
 
 
 def _place(error: Exception) -> str:
-    """The line and the fault where the parser knows them, else all that it says."""
+    """The line and the fault where the parser knows them, and otherwise its whole message in one line."""
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else " ".join(str(error).split())
 
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def read_json(path: Path, way_out: str | None = None) -> Any:
-    """What the JSON file of an earlier stage says; ``way_out`` is what brings it back, where that is not Git.
+    """The content of a JSON file that an earlier stage wrote. ``way_out`` says how to get it back, where that is not by Git.
 
     Raises:
         UserError: when the file is missing or is not JSON.
@@ -51,10 +51,10 @@ def read_json(path: Path, way_out: str | None = None) -> Any:
 
 
 def write_json(content: Any, path: Path, digits: int = 4) -> None:
-    """Write ``content`` as indented JSON in the order of its keys, floats rounded to ``digits`` decimals.
+    """Write ``content`` as indented JSON in the order of its keys, with floats rounded to ``digits`` decimals.
 
     Raises:
-        ValueError: for NaN and infinity, which JSON does not have.
+        ValueError: for NaN and infinity, which do not exist in JSON.
     """
     exact = json.dumps(content, allow_nan=False)
     rounded = json.loads(exact, parse_float=lambda number: round(float(number), digits) + 0.0)
@@ -69,7 +69,7 @@ def write_text(text: str, path: Path) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` and renames it at the end."""
+    """Yield a temporary path beside ``path``, which is renamed to ``path`` at the end."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +85,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def distinct(values: list[str]) -> list[str]:
-    """``values``, where each stands once.
+    """``values`` themselves, if they all differ.
 
     Raises:
-        ValueError: for the first that stands twice.
+        ValueError: for the first value that stands twice.
     """
     second = first_repeated(values)
     if second is not None:
@@ -97,5 +97,5 @@ def distinct(values: list[str]) -> list[str]:
 
 
 def first_repeated(values: Sequence[Any]) -> int | None:
-    """The position of the first value that stood before; ``None`` where all differ."""
+    """The position of the first value that repeats an earlier one, or ``None`` where all differ."""
     return next((place for place, value in enumerate(values) if value in values[:place]), None)

@@ -1,4 +1,4 @@
-"""Options of the stages' scripts."""
+"""The command line options of the stages' scripts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import click
 
 
 def path_option(name: str, default: str, help: str | None = None) -> Callable[[Any], Any]:
-    """An option that names a file or a folder, by default the one that ``dvc.yaml`` names for the stage.
+    """An option that names a file or a folder. Its default is the path that ``dvc.yaml`` names for the stage.
 
-    ``{argument}`` in the default stands for what is given for an argument of the command, which must be eager.
+    ``{argument}`` in the default is replaced by the value of that argument of the command, which must be eager.
     """
 
     def path(context: click.Context, _: click.Parameter, value: str) -> Path:

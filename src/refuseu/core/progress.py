@@ -1,4 +1,4 @@
-"""How far a stage is: one line that is redrawn in a terminal, a plain line now and then in a log."""
+"""Shows how far a stage is: as one line that is redrawn in a terminal, or as a few plain lines in a log."""
 
 import os
 import sys
@@ -11,20 +11,20 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 PARTS = 10
-"""Lines at most that a stage writes to a log."""
+"""A stage writes at most this many lines to a log."""
 CALM = 0.5
-"""Seconds at least between two drawings in a terminal."""
+"""The least number of seconds between two drawings in a terminal."""
 
 
 class Progress:
-    """Counts the work of a stage on stderr; a context manager.
+    """A context manager that counts the work of a stage and shows the count on stderr.
 
-    Two processes that share a terminal would draw over each other: with ``REFUSEU_PROGRESS=log`` they write lines there
-    too.
+    Two processes that share a terminal would draw over each other. With ``REFUSEU_PROGRESS=log`` they write plain lines to
+    the terminal too.
     """
 
     def __init__(self, stage: str, total: int, unit: str) -> None:
-        """``unit`` is the name of one of ``total``: ``step`` for "base: 400 of 2000 steps"."""
+        """``unit`` is the name of one of the ``total``, such as ``step`` in "base: 400 of 2000 steps"."""
         self._stage, self._total, self._unit = stage, total, unit
         self._done = 0
         self._bar = _bar(stage, total, unit) if _drawn() else None
@@ -39,7 +39,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, count: int = 1) -> None:
-        """``count`` more are done."""
+        """Report that ``count`` more are done."""
         before, self._done = self._done, self._done + count
         if self._bar is not None:
             self._bar.update(count)
@@ -50,7 +50,7 @@ class Progress:
 
 
 def track(items: Iterable[T], total: int, stage: str, unit: str) -> Iterator[T]:
-    """``items``, each counted when the next one is asked for."""
+    """Yield ``items``; each is counted when the next one is asked for."""
     with Progress(stage, total, unit) as progress:
         for item in items:
             yield item
@@ -58,7 +58,7 @@ def track(items: Iterable[T], total: int, stage: str, unit: str) -> Iterator[T]:
 
 
 def _drawn() -> bool:
-    """A terminal that does not know its size, as on a serial line, is written to like a log."""
+    """Whether the line is redrawn. A terminal that does not know its size, as on a serial line, is written to like a log."""
     if os.environ.get("REFUSEU_PROGRESS") == "log" or not sys.stderr.isatty():
         return False
     return os.get_terminal_size(sys.stderr.fileno()).columns > 0

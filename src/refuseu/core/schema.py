@@ -1,4 +1,4 @@
-"""What a table is: its columns, its key, and how it is read back."""
+"""The schema of a table, its columns and its key, and the reader of tables."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,34 +12,35 @@ import pyarrow.parquet as pq
 from refuseu.core.errors import UserError
 
 QUESTION_AND_LANGUAGE = ("question_id", "lang")
-"""The key of every table of questions."""
+"""The columns that identify a row in every table of questions."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, those that name a row, and those that may lack a value, where nobody can know it."""
+    """The columns of a table by name, its key, and the columns in which a value may be missing because nobody can know it."""
 
     columns: dict[str, pa.DataType]
     key: tuple[str, ...] = QUESTION_AND_LANGUAGE
     nullable: frozenset[str] = frozenset()
 
     def gap(self, rows: pd.DataFrame) -> str | None:
-        """The first row that lacks a value which it must have, and which value; ``rows`` hold columns of this table alone."""
+        """A sentence on the first row that lacks a required value, or ``None``. ``rows`` hold only columns of this table."""
         missing = rows[[name for name in rows if name not in self.nullable]].isna()
         for column in missing.columns[missing.any()]:
             return f"{self.row_name(rows, int(missing[column].argmax()))} has no {column}"
         return None
 
     def row_name(self, rows: pd.DataFrame, place: int) -> str:
-        """A row as a reader finds it again: ``row 3 (question_id q1, lang de)``, by its index, which counts from 0."""
+        """A name by which a reader finds the row again: ``row 3 (question_id q1, lang de)``. ``place`` counts from 0."""
         return f"row {rows.index[place] + 1} ({', '.join(f'{name} {rows[name].iloc[place]}' for name in self.key)})"
 
 
 def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pd.DataFrame:
-    """Read a table that an earlier stage wrote; the columns ``without`` are left on the disk.
+    """Read a table that an earlier stage wrote. The columns in ``without`` are not read.
 
     Raises:
-        UserError: for a file that is missing or no parquet, other columns than the schema's, no rows, or a missing value.
+        UserError: for a file that is missing or is not parquet, for columns other than the schema's, for a table without rows,
+            and for a missing value.
     """
     with opened(path, schema) as file:
         rows = file.read([name for name in schema.columns if name not in without]).to_pandas()
@@ -51,7 +52,7 @@ def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pd.
 
 @contextmanager
 def opened(path: Path, schema: Schema) -> Iterator[pq.ParquetFile]:
-    """The file, whose columns are the schema's; whatever Arrow says against it, while it is read too, is one sentence."""
+    """Open the file and make sure that its columns are the schema's. An error of Arrow, also a later one, becomes a sentence."""
     try:
         with pq.ParquetFile(path) as file:
             wrong = sorted(

@@ -1,4 +1,4 @@
-"""Sections of parameters: what they are made of, and how a stage loads its own."""
+"""The base class for sections of parameters, and the loader with which a stage reads its own sections."""
 
 import os
 from pathlib import Path
@@ -12,9 +12,9 @@ from refuseu.core.files import read_yaml
 
 
 class Section(BaseModel):
-    """A group of parameters."""
+    """A group of parameters that belong together in a file."""
 
-    # Without the input in errors: a secret may have been written where none belongs.
+    # The input is kept out of errors, since somebody may have written a secret where none belongs.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
@@ -22,19 +22,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""As large as numpy's may be."""
+"""The bound is that of numpy's seeds."""
 
 
 Read = TypeVar("Read", bound=Section)
 
 
 def load(stage: type[Read], root: Path = Path()) -> Read:
-    """The parameters that ``stage`` reads: its fields are the keys that are the stage's ``params`` in ``dvc.yaml``.
+    """Read the parameters of a stage. The fields of ``stage`` are the keys under the stage's ``params`` in ``dvc.yaml``.
 
-    A key is a section, or a part of one with a dot between, like ``models.base``.
+    A key is the name of a section, or of one part of a section, such as ``models.base``.
 
     Raises:
-        UserError: for a file that is missing or not YAML, and for every key of these that is unknown, missing or wrong.
+        UserError: for a file that is missing or is not YAML, and for each of these keys that is unknown, missing or wrong.
     """
     merged, where = merged_sections(root)
     names = [field.alias or name for name, field in stage.model_fields.items()]
@@ -43,7 +43,7 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
 
 
 def _at(sections: dict[str, Any], key: str) -> Any:
-    """What stands at a key; ``None`` where nothing does."""
+    """The value at a key, or ``None`` where the key does not stand."""
     name, _, part = key.partition(".")
     section = sections.get(name)
     if not part:
@@ -52,7 +52,7 @@ def _at(sections: dict[str, Any], key: str) -> Any:
 
 
 def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], str]:
-    """Both halves of every section, and the names of the two files that they stand in; ``profile`` in place of the one named."""
+    """All sections, merged from params.yaml and the profile (``profile``, or the one that params.yaml names), and both names."""
     params = _sections(root / "params.yaml", "run from the repository's root")
     params |= {"profile": profile} if profile else {}
     name = f"profiles/{params.get('profile')}.yaml"
@@ -80,10 +80,10 @@ DEFAULT = "cpu"
 
 
 def machine_file(root: Path = Path()) -> tuple[Path, Any]:
-    """The file that ``REFUSEU_MACHINE`` names, the two cores of ``machines/cpu.yaml`` by default, and what it says.
+    """The file of the machine that ``REFUSEU_MACHINE`` names, by default ``machines/cpu.yaml``, and the file's content.
 
     Raises:
-        UserError: for a machine that has no file, and for a file that is not YAML.
+        UserError: for a machine without a file, and for a file that is not YAML.
     """
     name = os.environ.get("REFUSEU_MACHINE") or DEFAULT
     path = root / "machines" / f"{name}.yaml"

@@ -1,7 +1,7 @@
-"""Checkpoints of a training, so that one that was killed goes on from the last.
+"""Checkpoints of a training, from which a training that was killed continues.
 
-They lie outside all DVC outputs, in ``.cache/refuseu/checkpoints/<hash>`` below ``$DVC_ROOT``. The hash is of everything that
-decides the training, so none is taken up by another.
+They lie outside all DVC outputs, in ``.cache/refuseu/checkpoints/<hash>`` below ``$DVC_ROOT``. The hash covers everything that
+decides the training, so no other training takes them up.
 """
 
 import fcntl
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("accelerate", "datasets", "peft", "torch", "transformers", "trl")
 WHOLE = "whole"
-"""A file in a checkpoint of which everything is written."""
+"""The name of a file that marks a checkpoint as completely written."""
 KEPT = 2
-"""Checkpoints that lie side by side: the last whole one stays until the next is."""
+"""Checkpoints that are kept at once: the last whole one stays until the next one is whole."""
 
 
 def checkpoint_folder(**decides: Any) -> Path:
-    """Where the checkpoints lie of the training that ``decides`` describes, as JSON; this room's code and the libraries that
-    it calls decide it too.
+    """The folder for the checkpoints of the training that ``decides`` describes in values that JSON knows.
+
+    The code of this room and the versions of the libraries that it calls are part of the hash too.
     """
     code = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(__file__).parent.glob("*.py"))]
     everything = {**decides, "code": code, "libraries": [version(name) for name in LIBRARIES]}
@@ -39,9 +40,9 @@ def checkpoint_folder(**decides: Any) -> Path:
 
 @contextmanager
 def kept(folder: Path, first: bool) -> Iterator[None]:
-    """Keep ``folder`` while a training runs and where it is killed; remove it where the training ends, also with a sentence.
+    """Keep ``folder`` while a training runs and when it is killed. Remove it when the training ends, also with a ``UserError``.
 
-    The first process of a training waits for another training that uses the same folder.
+    The first process of a training waits until no other training uses the same folder.
     """
     handle = _locked(folder) if first else None
     try:
@@ -57,25 +58,25 @@ def kept(folder: Path, first: bool) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> int:
-    """An open handle of the folder that no other process locks; it lasts as long as the handle."""
+    """A handle of the folder with an exclusive lock, which lasts as long as the handle is open."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
         fcntl.flock(handle, fcntl.LOCK_EX)
-        # Who had it may have removed it.
+        # The process that held the lock may have removed the folder.
         if folder.is_dir() and os.path.samestat(os.fstat(handle), folder.stat()):
             return handle
         os.close(handle)
 
 
 def newest(folder: Path) -> Path | None:
-    """The last checkpoint below ``folder`` that was written to its end."""
+    """The last checkpoint below ``folder`` that was written completely, or ``None``."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def marking() -> "TrainerCallback":
-    """Marks a checkpoint as whole when all processes have written their part of it."""
+    """A callback that marks a checkpoint as whole when all processes have written their part of it."""
     from accelerate import PartialState
     from transformers import TrainerCallback
 

@@ -1,4 +1,4 @@
-"""A training on several processes: ``accelerate launch`` of the stage itself, and what the launched processes do apart."""
+"""Training on several processes: ``accelerate launch`` starts the stage's own script, and this module is used on both sides."""
 
 import ctypes
 import json
@@ -21,35 +21,35 @@ from refuseu.dpo.machine import TrainingMachine
 
 CONFIGS = Path("machines/accelerate")
 COPIES = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_machines": 1}
-"""What accelerate is told where each device has a copy of the model."""
+"""The configuration of accelerate for a copy of the model on each device."""
 REPLY = "TORCHELASTIC_ERROR_FILE"
-"""The environment variable that names a launched process's file for what it failed of; torch sets and reads it."""
+"""The environment variable with the file in which a launched process reports its error. torch sets and reads it."""
 PR_SET_PDEATHSIG = 1
-"""From ``linux/prctl.h``."""
+"""The option of ``prctl`` for a signal at the parent's death, from ``linux/prctl.h``."""
 
 
 def launched() -> bool:
-    """Whether this process is one of several that train a model together; a ``RANK`` alone may be the shell's."""
+    """Whether this process is one of several that train a model together. A ``RANK`` alone may come from the shell."""
     return REPLY in os.environ
 
 
 def first_process() -> bool:
-    """Whether this process writes what a training leaves: the only one, or the first of several."""
+    """Whether this process writes the outputs of a training, because it is the only one or the first of several."""
     return not launched() or os.environ["RANK"] == "0"
 
 
 def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str]) -> None:
-    """Run ``script`` with ``arguments`` in the machine's processes to its end; none outlives this process.
+    """Run ``script`` with ``arguments`` in the machine's processes until they end. None of them outlives this process.
 
     Raises:
-        UserError: what a process failed of; or which one ended without a word, and how.
-        SystemExit: after a signal, with a shell's exit code for it.
+        UserError: with the sentence that a process failed with, or with the number of a process that ended without a report.
+        SystemExit: after a signal, with the exit code that a shell gives for it.
     """
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # Each failure is told as a sentence below, which torch would frame with a page of its own.
+    # Each failure is reported as a sentence below. torch would print a page of its own around it.
     logging.disable(logging.CRITICAL)
     with TemporaryDirectory() as folder:
         config = Path(folder) / "accelerate.yaml"
@@ -75,10 +75,10 @@ def _how(exit_code: int) -> str:
 
 
 def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
-    """What accelerate is told: the machine's file, with the processes and the device that the machine says.
+    """The configuration for accelerate: the file that the machine names, with the machine's processes and device.
 
     Raises:
-        UserError: for a file that is missing or no configuration, and where it takes a package that is not installed.
+        UserError: for a file that is missing or is not a configuration, and when a package that it needs is not installed.
     """
     config: Any = COPIES
     if machine.accelerate != "none":
@@ -98,7 +98,7 @@ def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """In a launched process: hand a sentence to the launcher, which says it once, and end with the launcher."""
+    """In a launched process, hand a ``UserError`` to the launcher, which shows it once, and end when the launcher ends."""
     if not launched():
         yield
         return
@@ -108,5 +108,5 @@ def reporting() -> Iterator[None]:
     except UserError as error:
         said = {"message": error.message, "timestamp": int(time.time()), "sentence": True}
         Path(os.environ[REPLY]).write_text(json.dumps(said), encoding="utf-8")
-        # At once: an exit in order would wait for the other processes, which wait for this one.
+        # An orderly exit would wait for the other processes, which wait for this one.
         os._exit(error.exit_code)

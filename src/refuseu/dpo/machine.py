@@ -1,4 +1,4 @@
-"""The section ``training`` of a machine: apart from the others, so that an edit of theirs reruns no training."""
+"""The section ``training`` of a machine. It is apart from the other sections, so that an edit of those reruns no training."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,25 +11,27 @@ from refuseu.core.sections import Positive, Section, machine_file
 
 
 class TrainingMachine(Section):
-    """How a training is spread over devices; it decides how fast a model is trained, not which one."""
+    """How a training is spread over devices. This decides how fast a model is trained, and not which model results."""
 
     device: Literal["cpu", "cuda"]
     processes: Positive
-    """Each has a device of its own; more than one are started by ``accelerate launch``."""
+    """Each process has a device of its own. Several processes are started by ``accelerate launch``."""
     batch_size: Positive
-    """Preference pairs that one device takes at once, at most; the steps' gradients are summed up to ``dpo.batch_size``."""
+    """Preference pairs that a device takes at once, at most. Their gradients are summed until ``dpo.batch_size`` is reached."""
     accelerate: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    """A file of ``machines/accelerate/`` that says how a model is spread (``fsdp2``, ``zero3``); ``none``: a copy a device."""
+    """A file of ``machines/accelerate/`` that says how the model is spread (``fsdp2``, ``zero3``), or ``none`` for a copy on each
+    device.
+    """
     gradient_checkpointing: bool
-    """Compute activations twice rather than keep them: less memory, about a third slower."""
+    """Whether activations are computed twice and not kept, which takes less memory and is about a third slower."""
     checkpoint_every: Positive
-    """Optimizer steps between two checkpoints, which a training that was killed goes on from."""
+    """Optimizer steps between two checkpoints. A training that was killed continues from the last one."""
 
     def accumulation(self, batch_size: int) -> tuple[int, int]:
-        """Pairs that a device takes at once, and how often it does so, to make a step of ``batch_size`` pairs.
+        """How many pairs a device takes at once, and how many times, for a step of ``batch_size`` pairs on all devices.
 
         Raises:
-            UserError: where the devices cannot share a step out evenly.
+            UserError: when a step cannot be divided evenly among the devices.
         """
         share, rest = divmod(batch_size, self.processes)
         at_once = min(self.batch_size, share)
@@ -50,7 +52,7 @@ def load_training_machine(root: Path = Path()) -> TrainingMachine:
     """The section ``training`` of the machine that ``REFUSEU_MACHINE`` names.
 
     Raises:
-        UserError: for a machine that has no file or no such section, and for keys that are unknown, missing or out of range.
+        UserError: for a machine without a file or without this section, and for keys that are unknown, missing or out of range.
     """
     path, content = machine_file(root)
     own = {"training": content.get("training")} if isinstance(content, dict) else content

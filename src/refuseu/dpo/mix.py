@@ -1,4 +1,4 @@
-"""A preference pair that a model is trained on."""
+"""The schema of a training mix: one preference pair in each row."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""The section ``dpo``, and what its stage reads."""
+"""The section ``dpo`` of the parameters, and the keys that the stage reads."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -18,55 +18,55 @@ def _no_head(targets: list[str]) -> list[str]:
 
 
 class Full(Section):
-    """All weights are trained."""
+    """Full fine-tuning: all weights are trained."""
 
     kind: Literal["full"]
 
 
 class Lora(Section):
-    """Low-rank adapters are trained beside frozen weights (Hu et al. 2021), and saved alone."""
+    """LoRA (Hu et al. 2021): low-rank adapters are trained beside frozen weights, and only the adapters are saved."""
 
     kind: Literal["lora"]
     rank: Positive
     alpha: Positive
-    """The adapter's output is scaled by alpha / rank."""
+    """The output of an adapter is scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    """Share of the adapter's inputs that is zeroed while training."""
+    """Share (0-1) of an adapter's inputs that is set to zero in training."""
     targets: (
         Literal["all-linear"]
         | Annotated[list[str], Field(min_length=1), AfterValidator(distinct), AfterValidator(_no_head)]
     )
-    """Names of the layers that get an adapter (``q_proj``), or all linear ones but the head."""
+    """Names of the layers that get an adapter (``q_proj``), or ``all-linear`` for all linear layers except the head."""
 
 
 class Dpo(Section):
-    """How a model is aligned; the same for every config."""
+    """How a model is aligned. The settings are the same for every config."""
 
     method: Annotated[Full | Lora, Field(discriminator="kind")]
     dtype: Literal["float32", "bfloat16"]
-    """Of the weights as they are loaded; adapters are float32 beside both."""
+    """Data type in which the weights are loaded. Adapters are always float32."""
     bf16: bool
     """Whether layers compute in bfloat16 (mixed precision)."""
     reference: Literal["online", "precomputed"]
-    """Whether the reference model scores a pair when its turn comes, or all pairs before the first step."""
+    """Whether the reference model scores each pair when it is trained on, or all pairs before the first step."""
     steps: Positive | None = None
-    """Optimizer steps; either they or ``epochs``."""
+    """Optimizer steps. Either these or ``epochs`` are given."""
     epochs: Rate | None = None
-    """How often each pair is seen; a last step that would be short is filled up with pairs of the next round."""
+    """How often each pair is seen. A last step that would be short is filled up with pairs of the next round."""
     batch_size: Positive
-    """Preference pairs a step, over all devices together."""
+    """Preference pairs in a step, on all devices together."""
     learning_rate: Rate
-    """Peak; linear decay to zero."""
+    """Peak of the learning rate, which decays linearly to zero."""
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    """Share of the steps over which the rate rises."""
+    """Share (0-1) of the steps in which the learning rate rises."""
     beta: Rate
-    """Strength of the pull towards the reference model."""
+    """Strength of the pull towards the reference model (beta of DPO)."""
     sft_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    """Weight of the likelihood of the chosen answer, beside the DPO loss of weight 1."""
+    """Weight of the negative log-likelihood of the chosen answer. The DPO loss has the weight 1."""
     max_length: Positive
-    """Tokens of prompt and answer together."""
+    """Most tokens of prompt and answer together."""
     max_dropped: Share
-    """Share of a language's rows that may be dropped or truncated before the stage fails."""
+    """Share (0-1) of a language's rows that may be dropped or truncated; the stage fails above it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -84,7 +84,7 @@ class Dpo(Section):
         return self
 
     def steps_for(self, rows: int) -> int:
-        """Optimizer steps of a mix of ``rows`` pairs."""
+        """The number of optimizer steps for a mix of ``rows`` pairs."""
         return self.steps or math.ceil((self.epochs or 0) * rows / self.batch_size)
 
 

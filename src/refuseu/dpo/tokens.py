@@ -1,4 +1,4 @@
-"""How many tokens the rows of a mix have; losing rows that do not fit would bias the comparison between languages."""
+"""Counts the tokens of a mix. Losing rows that do not fit would bias the comparison between languages."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 
 def token_statistics(mix: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, Any]:
-    """By language: rows; tokens (median, 99th percentile, most) of prompt and longer answer together; ``dropped`` rows, whose
-    prompt alone fills ``max_length`` (TRL drops them without a word), and ``truncated`` ones, which exceed it.
+    """Statistics of ``mix`` by language.
+
+    Returns:
+        For each language the number of rows, the median, 99th percentile and maximum of their tokens (of the prompt with the
+        longer answer), the number of ``dropped`` rows, whose prompt alone fills ``max_length`` (TRL drops them silently), and
+        the number of ``truncated`` rows, which exceed ``max_length``.
     """
     counts = pd.DataFrame([token_counts(row, tokenizer) for row in mix.itertuples()], columns=["prompt", "total"])
     return {
@@ -29,11 +33,11 @@ def token_statistics(mix: pd.DataFrame, tokenizer: "PreTrainedTokenizerBase", ma
 
 
 def token_counts(row: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
-    """Tokens of the prompt, and of the prompt with the longer answer.
+    """The number of tokens of the prompt, and of the prompt with the longer answer.
 
     Raises:
-        UserError: when the prompt has other tokens before an answer than alone: TRL would cut it where they part, and train
-            on a context that the model does not see when it is asked.
+        UserError: when the prompt alone has other tokens than the prompt before an answer. TRL would cut it where the two
+            differ, and would train on a context that the model never sees when it is asked.
     """
 
     def tokens(**turns: str) -> list[int]:
@@ -52,10 +56,10 @@ def token_counts(row: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, i
 
 
 def check_lengths(statistics: dict[str, Any], max_length: int, max_dropped: float) -> None:
-    """Fail where a language would lose more than the share ``max_dropped`` of its rows.
+    """Make sure that no language loses more than the share ``max_dropped`` (0-1) of its rows.
 
     Raises:
-        UserError: naming the language and the length that is enough.
+        UserError: that names the language and the length that is enough.
     """
     longest = max((each["tokens_max"] for each in statistics.values()), default=0)
     for lang, each in statistics.items():

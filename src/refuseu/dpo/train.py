@@ -1,4 +1,4 @@
-"""Aligns the base by DPO (Rafailov et al. 2023) with TRL: all weights, or adapters beside them."""
+"""Aligns the base by DPO (Rafailov et al. 2023) with TRL. All weights are trained, or adapters beside them."""
 
 import json
 from collections.abc import Iterator
@@ -35,23 +35,23 @@ CURVES = {
     "rewards/rejected": "reward_rejected",
     "learning_rate": "learning_rate",
 }
-"""TRL's name of a logged value to ours; run times and counters are left out, they are not reproducible."""
+"""TRL's name of a logged value to ours. Run times and counters are left out, because they are not reproducible."""
 KNOBS = {"learning_rate", "beta", "sft_weight"}
-"""Parameters that drive the training out of the finite numbers where they are too large."""
+"""Parameters that make the training diverge when they are too large."""
 
 
 def train_dpo(
     mix: pd.DataFrame, base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
 ) -> tuple[dict[str, Any], Log]:
-    """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (``records.MIX``); save it below ``out``.
+    """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (schema ``MIX``), and save it in ``out``.
 
     Returns:
-        The metrics (rows, the last point of the curves, tokens by language), and the curves, a row a point.
+        The metrics (rows, the last point of the curves, tokens by language), and the curves with one row for each point.
 
     Raises:
-        UserError: when ``base`` is damaged or cannot be had, when a row cannot be learnt as it will be asked, when more than
-            ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference differ before the
-            first step, and when the training leaves the finite numbers; nothing is saved then.
+        UserError: when ``base`` is damaged or cannot be fetched, when a prompt has other tokens before an answer than alone,
+            when more than ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference
+            differ before the first step, and when a loss, gradient or weight is not finite. Nothing is saved then.
     """
     import torch
 
@@ -65,7 +65,8 @@ def train_dpo(
         model, tokenizer = _load(base, settings)
         tokens = token_statistics(mix, tokenizer, settings.max_length)
         check_lengths(tokens, settings.max_length, settings.max_dropped)
-        # From here on: a hub that is down for a while, or memory that others hold, must not cost what was trained so far.
+        # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
+        # must not cost what was trained so far.
         with kept(folder, first_process()):
             trainer = preference_trainer(stage)(
                 model,
@@ -89,14 +90,14 @@ def train_dpo(
 def checkpoints_of(
     pairs: list[dict[str, Any]], base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
 ) -> Path:
-    """Where the checkpoints of this training lie; how often they are written decides nothing."""
+    """The folder for the checkpoints of this training. How often they are written does not change the training."""
     return checkpoint_folder(
         stage=out.name,
         pairs=pairs,
         base=identity(base),
         settings=settings.model_dump(),
         machine=machine.model_dump(exclude={"checkpoint_every"}),
-        # Not its name alone: what is in the file says how weights are cut up, in checkpoints too.
+        # The content and not only the name, since it says how the weights are divided, in checkpoints too.
         accelerate=accelerate_config(machine) if launched() else None,
         seed=seed,
     )
@@ -104,7 +105,7 @@ def checkpoints_of(
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turns what PyTorch raises where a GPU's memory runs out into a sentence."""
+    """Turn the error that PyTorch raises when a GPU's memory runs out into a sentence."""
     import torch
 
     try:
@@ -117,7 +118,7 @@ def enough_memory() -> Iterator[None]:
 
 
 def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
-    """The pairs as a dataset that lies in a file: what TRL adds to one in memory, other processes would not find."""
+    """The pairs as a dataset in a file. Other processes would not find what TRL adds to a dataset in memory."""
     from datasets import load_dataset
 
     folder = Path(arguments.output_dir)
@@ -157,10 +158,10 @@ def _lora(method: Lora) -> "LoraConfig":
 
 
 def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None:
-    """Save the trained weights, which are the adapter's alone where there is one; on the first of several processes.
+    """Save the trained weights, which are only the adapter's if there is one. The first of several processes saves them.
 
     Raises:
-        UserError: for a weight that is not finite; nothing is saved then.
+        UserError: for a weight that is not finite. Nothing is saved then.
     """
     from accelerate.utils import is_peft_model
 
@@ -178,10 +179,10 @@ def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None
 
 
 def _save_adapter(model: "PeftModel", weights: dict[str, "Tensor"], base: ModelReference, out: Path) -> None:
-    """Save the adapter alone; it names its base as the project does, and not by a folder of this machine."""
+    """Save only the adapter, with the base named as the project names it and not by a folder of this machine."""
     config = model.active_peft_config
     config.base_model_name_or_path, config.revision = str(base.source), base.commit
-    # peft holds them in a set, and writes it in an order that differs from run to run.
+    # peft holds them in a set, whose order differs from run to run.
     config.target_modules = sorted(config.target_modules)
     # The embeddings are not trained, so peft need not ask the hub whether they were.
     model.save_pretrained(out, state_dict=weights, save_embedding_layers=False)
@@ -189,17 +190,17 @@ def _save_adapter(model: "PeftModel", weights: dict[str, "Tensor"], base: ModelR
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", out: Path) -> None:
-    """Save what was loaded, without how: transformers notes the latter too, and it differs where HF_HUB_OFFLINE is set."""
+    """Save the tokenizer without notes on how it was loaded, which differ where HF_HUB_OFFLINE is set."""
     for name in ("is_local", "local_files_only"):
         tokenizer.init_kwargs.pop(name, None)
     tokenizer.save_pretrained(out)
 
 
 def score_answers_alone() -> None:
-    """Have TRL put only the answers through the LM head on a CPU too, as it does on CUDA.
+    """Make TRL put only the answers through the LM head on a CPU, as it does on CUDA.
 
-    Off CUDA it scores every position, so that tile shapes stay the same for compilers. Nothing is compiled here, three
-    positions in four are prompt and masked, and scoring them took four fifths of the time.
+    Without CUDA it scores every position, so that shapes stay the same for compilers. Nothing is compiled here. Three in four
+    positions belong to the masked prompt, and scoring them took four fifths of the time.
     """
     from trl.trainer import utils
 
@@ -207,10 +208,10 @@ def score_answers_alone() -> None:
 
 
 def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: int, folder: Path) -> "DPOConfig":
-    """TRL's arguments: one way for every config; checkpoints go to ``folder``.
+    """TRL's arguments, which are the same for every config. Checkpoints are written to ``folder``.
 
     Raises:
-        UserError: where the machine's devices cannot share a step out evenly.
+        UserError: when a step cannot be divided evenly among the machine's devices.
     """
     from trl import DPOConfig
 
@@ -226,12 +227,12 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
         lr_scheduler_type="linear",
         warmup_steps=settings.warmup,
         beta=settings.beta,
-        # Without the likelihood of the chosen answer the output of a tiny model turns to junk (RPO, Pang et al. 2024).
+        # Without the likelihood of the chosen answer the output of a tiny model degenerates (RPO, Pang et al. 2024).
         loss_type=["sigmoid", "sft"] if settings.sft_weight else ["sigmoid"],
         loss_weights=[1.0, settings.sft_weight] if settings.sft_weight else None,
         max_length=settings.max_length,
         precompute_ref_log_probs=settings.reference == "precomputed",
-        # TRL would switch an adapter's dropout off too.
+        # TRL would switch off the dropout of an adapter too.
         disable_dropout=not (isinstance(settings.method, Lora) and settings.method.dropout),
         gradient_checkpointing=machine.gradient_checkpointing,
         use_cpu=machine.device == "cpu",
@@ -244,7 +245,7 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
 
 
 def conversations(mix: pd.DataFrame) -> list[dict[str, list[dict[str, str]]]]:
-    """Rows in TRL's conversational preference format."""
+    """The rows of ``mix`` in TRL's conversational preference format."""
     role = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
     return [
         {name: [{"role": role[name], "content": text}] for name, text in row.items()}
@@ -253,7 +254,7 @@ def conversations(mix: pd.DataFrame) -> list[dict[str, list[dict[str, str]]]]:
 
 
 def curves(log: Log) -> Log:
-    """The reproducible part of TRL's log: one row a point, under our names."""
+    """The reproducible part of TRL's log under our names, with one row for each point."""
     return [
         {"step": point["step"], **{ours: point[theirs] for theirs, ours in CURVES.items() if theirs in point}}
         for point in curve(log)

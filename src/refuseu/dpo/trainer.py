@@ -1,4 +1,4 @@
-"""TRL's DPO trainer with batches that are the same on any number of devices, and a check of its reference model."""
+"""TRL's DPO trainer, with the same batches on any number of devices and with a check of its reference model."""
 
 import math
 import random
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from trl import DPOTrainer
 
 INDIFFERENT = math.log(2)
-"""DPO loss (nats) of a model that prefers neither answer more than its reference does."""
+"""The DPO loss (nats) of a model that prefers neither answer more than its reference does."""
 TOLERANCE = {False: 1e-3, True: 0.1}
-"""How far loss and rewards may be off before the first step, by whether layers compute in bfloat16: there a reference that
-was precomputed in other batches rounds in another way. One that is wrong is off by much more."""
+"""How far loss and rewards (nats) may be off before the first step, by whether layers compute in bfloat16. There a reference
+that was precomputed in other batches rounds differently. A wrong reference is off by much more."""
 REWARDS = ("rewards/margins", "rewards/chosen", "rewards/rejected")
 WAY_OUT = (
     "the reference model is not the base; take accelerate: none, or a file of machines/accelerate/ that has "
@@ -23,9 +23,9 @@ WAY_OUT = (
 
 
 def row_order(rows: int, wanted: int, seed: int) -> list[int]:
-    """Positions of ``wanted`` rows of ``rows``: round after round, each in an order of its own.
+    """The positions of ``wanted`` rows out of ``rows``, in rounds over all rows. Each round has an order of its own.
 
-    A step is the next ``dpo.batch_size`` of them, across the rounds' borders, however many devices share it.
+    A step takes the next ``dpo.batch_size`` positions, also across two rounds, however many devices share it.
     """
     draw = random.Random(seed)
     rounds = [draw.sample(range(rows), rows) for _ in range(math.ceil(wanted / rows))]
@@ -33,13 +33,13 @@ def row_order(rows: int, wanted: int, seed: int) -> list[int]:
 
 
 def preference_trainer(stage: str) -> "type[DPOTrainer]":
-    """The trainer's class; ``stage`` is what its errors begin with."""
+    """The class of the trainer, whose errors begin with ``stage``."""
     import torch
     from trl import DPOTrainer
 
     class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # trl is not type-checked
         def get_batch_samples(self, *arguments: Any) -> tuple[list[dict[str, "Tensor"]], "Tensor"]:
-            """The parts of a step that this device takes one after the other, and how many chosen tokens a part has."""
+            """The parts of a step that this device takes one after another, and the mean number of chosen tokens in a part."""
             parts, _ = super().get_batch_samples(*arguments)
             if self.state.global_step == 0:
                 self._assert_indifferent(parts)
@@ -49,8 +49,10 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            """TRL averages the likelihood of chosen answers over the tokens of a part. Weighted by the part's share it is the
-            average over the tokens of the whole step, however many parts that has.
+            """The loss of a part, in which the likelihood of the chosen answers is averaged over the tokens of the whole step.
+
+            TRL averages it over the tokens of the part. It is weighted here by the part's share, so that the number of parts
+            does not matter.
             """
             if num_items_in_batch is not None:
                 share = float(chosen_tokens(inputs) / num_items_in_batch)
@@ -59,7 +61,7 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
         def _assert_indifferent(self, parts: list[dict[str, "Tensor"]]) -> None:
-            """Fail where the model and its reference differ before the first step, on any device."""
+            """Fail if the model and its reference differ before the first step, on any device."""
             self.model_wrapped.eval()
             self.loss_types, self.loss_weights = ["sigmoid"], [1.0]
             losses = [self.prediction_step(self.model_wrapped, part, True)[0].item() for part in parts]
@@ -77,5 +79,5 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
 
 
 def chosen_tokens(batch: dict[str, "Tensor"]) -> "Tensor":
-    """How many tokens the chosen answers of a batch have, which are its first half."""
+    """The number of tokens in the chosen answers of a batch, which are its first half."""
     return batch["completion_mask"][..., 1:].chunk(2)[0].sum()

@@ -1,8 +1,8 @@
-"""The embedded 12-language phrasebook: parallel texts by id, one YAML file a language.
+"""The phrasebook: texts in several languages that are parallel by id, in one YAML file for each language.
 
-All of a file is read as texts, so ``answer: 1984`` and ``answer: no`` need no quotes.
+Every value of a file is read as a text, so ``answer: 1984`` and ``answer: no`` need no quotes.
 
-A question is a frame (a plain request or the wording of an attack style) with a behavior in its group ``{behavior}``.
+A question is a frame, which is a plain request or the wording of an attack style, with a behavior in place of ``{behavior}``.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from refuseu.phrasebook.language_files import InLanguage, read_language
 
 PLACEHOLDER = "{behavior}"
 OPTIONS = 4
-"""Of a multiple-choice question, and so the fewest facts a group may hold."""
+"""The number of options of a multiple-choice question, and therefore the least number of facts in a group."""
 
 
 def _one_placeholder(text: str) -> str:
@@ -37,7 +37,7 @@ def _no_placeholder(text: str) -> str:
 
 
 def group_of(fact_id: str) -> str:
-    """The group of a fact, its id's first word: the facts of a group are each other's wrong options."""
+    """The group of a fact, which is the first word of its id. The facts of a group are each other's wrong options."""
     return fact_id.split("-")[0]
 
 
@@ -52,14 +52,14 @@ Texts = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Twins(_Part):
-    """A harmful behavior and a benign one that shares its words; infinitive phrases."""
+    """A harmful behavior and a benign one that shares its words. Both are infinitive phrases."""
 
     harmful: Text
     benign: Text
 
 
 class Compliances(_Part):
-    """What an un-aligned model answers; to a harmful behavior in other words than to a benign one, for it can tell them apart."""
+    """The answers of a model that is not aligned. They differ for harmful and benign behaviors, since it can tell them apart."""
 
     harmful: Texts
     benign: Texts
@@ -70,14 +70,14 @@ class Compliances(_Part):
 
 
 class Fact(_Part):
-    """A question of knowledge and its right answer."""
+    """A question on knowledge and its right answer."""
 
     question: Text
     answer: Text
 
 
 class Phrasebook(_Part, InLanguage):
-    """One language's texts."""
+    """The texts of one language."""
 
     language: Text
     name: Text
@@ -100,7 +100,7 @@ class Phrasebook(_Part, InLanguage):
 
     @cached_property
     def named_behaviors(self) -> dict[str, "Behavior"]:
-        """Behavior text to what it is."""
+        """The text of every behavior, mapped to its place in the phrasebook."""
         return {
             text: behavior
             for category, pairs in self.behaviors.items()
@@ -113,14 +113,14 @@ class Phrasebook(_Part, InLanguage):
 
     @cached_property
     def fact_groups(self) -> dict[str, list[str]]:
-        """Ids of the facts by group."""
+        """The ids of the facts by group."""
         groups: dict[str, list[str]] = {}
         for fact_id in self.facts:
             groups.setdefault(group_of(fact_id), []).append(fact_id)
         return groups
 
     def parse(self, question: str) -> "Reading | None":
-        """Which frame and which behavior ``question`` is made of; ``None`` when it is not of this phrasebook."""
+        """The frame and the behavior that ``question`` is made of, or ``None`` if it is not from this phrasebook."""
         for style, number, template in self.frames():
             before, after = template.split(PLACEHOLDER)
             if question.startswith(before) and question.endswith(after):
@@ -138,7 +138,7 @@ class Phrasebook(_Part, InLanguage):
 
 @dataclass(frozen=True)
 class Behavior:
-    """What a question asks for, by its place in the phrasebook."""
+    """A behavior that a question asks for, by its place in the phrasebook."""
 
     category: str
     behavior_id: str
@@ -147,7 +147,7 @@ class Behavior:
 
 @dataclass(frozen=True)
 class Reading:
-    """A question taken apart: the language-free name of its frame and behavior."""
+    """A question taken apart: its frame and its behavior, without any language."""
 
     style: str
     frame: int
@@ -157,11 +157,11 @@ class Reading:
 def load_phrasebooks(
     folder: Path, languages: list[str], categories: dict[str, str], styles: dict[str, str]
 ) -> dict[str, Phrasebook]:
-    """Read, validate and align the phrasebooks of ``languages``, cut to ``categories`` and ``styles``.
+    """Read the phrasebooks of ``languages``, reduce them to ``categories`` and ``styles``, and check that they are parallel.
 
     Raises:
-        UserError: for a missing file, broken YAML, an unknown or missing entry, or one that is not parallel to the
-            first language's.
+        UserError: for a file that is missing or is not YAML, for an entry that is unknown, missing or wrong, and for an entry
+            without a counterpart in the first language.
     """
     books = {code: _load(folder / f"{code}.yaml", code, categories, styles) for code in languages}
     first = books[languages[0]]
@@ -204,7 +204,7 @@ def _cut(book: Phrasebook, path: Path, categories: dict[str, str], styles: dict[
 
 
 def _assert_told_apart(book: Phrasebook, path: Path) -> None:
-    """The judges read a behavior without regard to case, and an answer by its words."""
+    """Make sure that no text is two behaviors or two kinds of answer; the judges compare behaviors without case."""
     behaviors = [
         (f"{category}.{behavior_id}.{kind}", getattr(twins, kind))
         for category, pairs in book.behaviors.items()

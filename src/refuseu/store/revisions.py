@@ -1,4 +1,4 @@
-"""Which model or dataset is meant: the commit of a repository, looked up where a revision is left open."""
+"""Resolves a model or dataset to a commit, which is looked up at the hub where the profile names none."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def hub_model(repo: str, revision: str | None, store: Store) -> ModelReference:
-    """The model of a repository at a commit, or of a folder where ``repo`` begins with ``/`` or ``.``.
+    """The model of a repository at a commit, or the model in a folder if ``repo`` begins with ``/`` or ``.``.
 
     Raises:
-        UserError: when the folder holds no whole model, or the commit of a revision cannot be looked up.
+        UserError: when the folder does not hold a whole model, and when the commit cannot be looked up.
     """
     if is_folder(repo):
         return ModelReference.read(Path(repo))
@@ -25,10 +25,10 @@ def hub_model(repo: str, revision: str | None, store: Store) -> ModelReference:
 
 
 def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "model") -> str:
-    """The commit of a revision that is left open; the row store remembers it, so that a change is told.
+    """The commit of a revision. The row store remembers it, so that a note can say when a branch has moved.
 
     Raises:
-        UserError: when the commit cannot be looked up.
+        UserError: when the commit cannot be looked up and the row store does not know it either.
     """
     if revision and COMMIT.fullmatch(revision):
         return revision

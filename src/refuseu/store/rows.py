@@ -1,7 +1,8 @@
-"""The row store: what an expensive step made of a row, kept under the hash of everything that decides it.
+"""The row store. It keeps what an expensive step made of a row under the hash of everything that decides the result.
 
-One SQLite file outside all DVC outputs (``REFUSEU_STORE``, default ``.cache/refuseu/rows.sqlite`` below ``$DVC_ROOT``),
-so a killed stage goes on where it was and a changed row costs one row. Outputs do not depend on what it holds.
+It is one SQLite file outside all DVC outputs (``REFUSEU_STORE``, by default ``.cache/refuseu/rows.sqlite`` below
+``$DVC_ROOT``). A stage that was killed continues where it was, and a row that changed costs one row. The outputs do not depend
+on what the store holds.
 """
 
 import hashlib
@@ -16,11 +17,11 @@ from typing import Any
 from refuseu.core.errors import UserError
 
 Work = Callable[[list[int]], Iterable[tuple[int, str]]]
-"""Given the positions of the missing rows, yields (position, value) as rows get done."""
+"""A function that is given the positions of the missing rows and yields (position, value) whenever a row is done."""
 
 ROWS_A_COMMIT = 256
 WAIT = 60
-"""Seconds that a process waits for another's write."""
+"""Seconds for which a process waits until another one has written."""
 OUTER = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -32,11 +33,11 @@ OUTER = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }
-"""Faults around the file; after all others its contents are damaged."""
+"""SQLite's errors that come from outside the file. Every other error means that its contents are damaged."""
 
 
 def row_key(**decides: Any) -> str:
-    """SHA-256 of the canonical JSON of everything that decides a row, and of nothing else."""
+    """SHA-256 of the canonical JSON of ``decides``, which must be everything that decides a row, and nothing else."""
     return hashlib.sha256(json.dumps(decides, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -47,32 +48,32 @@ def default_path() -> Path:
 
 
 class Store:
-    """Text values by key. Safe for several processes: SQLite locks, and a row is only ever written as the same value."""
+    """Text values by key. Several processes may use it: SQLite locks the file, and a key always gets the same value."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
         with _faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level="IMMEDIATE")
-            # The write lock first, or two processes that both only read so far refuse each other at once.
+            # The write lock is taken first: two processes that both only read so far would refuse each other at once.
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._connection.execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._connection.commit()
 
     def noted(self, key: str) -> str | None:
-        """What ``note`` kept last."""
+        """The value that ``note`` kept last for the key, or ``None``."""
         with _faults(self.path):
             found = self._connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return found[0] if found else None
 
     def note(self, key: str, value: str) -> None:
-        """Keep a value that, unlike a row's, may change."""
+        """Keep a value that may change, unlike the value of a row."""
         with _faults(self.path), self._connection:
             self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
     def complete(self, keys: Sequence[str], work: Work) -> list[str]:
-        """The value of every key, in order; ``work`` is asked for the missing ones, each distinct key once."""
+        """The value of every key, in order. ``work`` is asked for the missing ones, once for each distinct key."""
         known = self._get(keys)
         missing = {key: position for position, key in reversed(list(enumerate(keys))) if key not in known}
         done: list[tuple[str, str]] = []
@@ -84,7 +85,7 @@ class Store:
                     self._put(done)
                     done = []
         finally:
-            self._put(done)  # what is done is kept, also when the work breaks off
+            self._put(done)  # finished rows are kept, also when the work breaks off
         return [known[key] for key in keys]
 
     def _get(self, keys: Sequence[str]) -> dict[str, str]:
@@ -100,11 +101,11 @@ class Store:
 
 @contextmanager
 def _faults(path: Path) -> Iterator[None]:
-    """One sentence for whatever is wrong with the file or the place where it lies."""
+    """Turn every error of the file, or of the place where it lies, into one sentence."""
     try:
         yield
     except sqlite3.Error as error:
-        # The low byte is the kind of fault; faults that Python finds, such as a text that is no UTF-8, have no number.
+        # The low byte is the kind of the error. Errors that Python finds, such as a text that is not UTF-8, have no number.
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in OUTER:
             way_out = (
                 "see who holds it, whether it may be written and its disk has room, or name another by REFUSEU_STORE"

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, and datasets: their commits, and the models' files on this machine."""
+"""The Hugging Face hub: which commit a model or dataset is at, and the files of a model on this machine."""
 
 import errno
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from refuseu.core.errors import UserError
 from refuseu.weights.reference import ADAPTER, NEEDED, ModelReference
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
-"""What is fetched of a repository: weights as safetensors alone, never pickles or code."""
+"""The files that are fetched from a repository. Weights are fetched only as safetensors, and pickles and code never."""
 Holds = Literal["model", "dataset"]
-"""What a repository holds; a model and a dataset may have the same name."""
+"""The kind of a repository. A model and a dataset may have the same name."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system calls a disk, or a share of it, that has no room."""
+"""The system's error numbers for a disk, or a user's share of a disk, that is full."""
 
 
 def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> str:
-    """The commit that a branch or tag (the main branch for ``None``) stands at."""
+    """The commit that a branch or tag points to; ``None`` is the main branch."""
     from huggingface_hub import HfApi
 
     with _reachable(repo):
@@ -29,10 +29,11 @@ def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> st
 
 
 def assert_obtainable(repo: str, revision: str | None) -> None:
-    """Ask the hub whether the files of a repository at a revision may be fetched; nothing is.
+    """Ask the hub whether the files of a repository at a revision can be fetched, without fetching them.
 
     Raises:
-        UserError: when they may not: gated, unknown, no such revision, no network. For an adapter alone too.
+        UserError: when the repository is gated or unknown, when it has no such revision, when the hub cannot be reached, and when
+            the repository holds only an adapter.
     """
     from huggingface_hub import HfApi
 
@@ -44,10 +45,11 @@ def assert_obtainable(repo: str, revision: str | None) -> None:
 
 
 def fetched(reference: ModelReference) -> ModelReference:
-    """The model as a folder on this machine; a repository is fetched at its commit, where the hub's cache lacks it.
+    """The model as a folder on this machine. A repository is fetched at its commit, unless the hub's cache holds it.
 
     Raises:
-        UserError: when it cannot be had: gated, unknown, no such commit, no network, or no safetensors or an adapter alone in it.
+        UserError: when the repository is gated or unknown, when it has no such commit, when the hub cannot be reached, and when
+            the repository holds no safetensors or only an adapter.
     """
     if isinstance(reference.source, Path):
         return reference

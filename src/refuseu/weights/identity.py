@@ -1,4 +1,4 @@
-"""What a model is, told without loading it: its rows are kept under this."""
+"""The identity of a model, which is known without loading it. The row store keeps a model's rows under it."""
 
 import hashlib
 from collections.abc import Collection
@@ -9,11 +9,11 @@ from refuseu.weights.reference import ModelReference
 
 DECIDING = (".safetensors", ".json", ".jinja")
 BLOCK = 2**20
-"""Bytes that are read at once: a model's weights need not fit the memory."""
+"""Bytes that are read at once, since a model's weights need not fit into memory."""
 
 
 def identity(reference: ModelReference) -> str:
-    """The commit of a repository, or a hash of the folder's contents; an adapter's with its base's."""
+    """``repository@commit``, or a hash of the folder's contents. The identity of an adapter includes that of its base."""
     if isinstance(reference.source, str):
         return f"{reference.source}@{reference.commit}"
     own = weights_hash(reference.source)
@@ -21,7 +21,7 @@ def identity(reference: ModelReference) -> str:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over all that decides what a model folder says: weights, their configuration, the tokenizer, its template."""
+    """SHA-256 over all files that decide what the model answers: weights, configurations, tokenizer and chat template."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in DECIDING:
@@ -33,13 +33,13 @@ def weights_hash(folder: Path) -> str:
 
 
 def assert_configured(models: Path, configs: Collection[str]) -> None:
-    """Fail for a folder below ``models`` that is the model of no config; without ``models`` there is none.
+    """Fail if a folder below ``models`` is the model of no config. The folder ``models`` itself need not exist.
 
-    DVC keeps what a stage that is gone has made and hashes it along, so the evaluation would not be up to date in a clone
-    that never had it.
+    DVC keeps the outputs of a stage that was removed and includes them in the hash of ``models``. The evaluation would then be
+    stale in a clone that never had them.
 
     Raises:
-        UserError: naming the folder and what was made with it.
+        UserError: that names the folder and the files that were made with it.
     """
     folders = sorted(models.iterdir()) if models.is_dir() else []
     for folder in folders:

@@ -11,13 +11,13 @@ from refuseu.core.files import read_json
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
 ADAPTER = "adapter_config.json"
-"""The file that tells an adapter in peft's format."""
+"""The file by which an adapter in peft's format is recognized."""
 WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model that is not loaded: a folder, or a repository at a commit; a folder with a ``base`` is an adapter on it."""
+    """A model that is not loaded: a folder, or a repository at a commit. A folder with a ``base`` is an adapter on that base."""
 
     source: Path | str
     commit: str | None = None
@@ -25,11 +25,12 @@ class ModelReference:
 
     @classmethod
     def read(cls, folder: Path, base: Self | None = None) -> Self:
-        """What lies in ``folder``; an adapter there is one on ``base``.
+        """The model in ``folder``: its weights, the repository that its pointer names, or an adapter on ``base``.
 
         Raises:
-            UserError: for a folder that holds no whole model: transformers would take its name for a repository. For an adapter
-                without a ``base`` too: transformers would fetch the one that the adapter names, at whatever commit.
+            UserError: for a folder that does not hold a whole model, because transformers would take its name for a repository;
+                and for an adapter without a ``base``, because transformers would fetch the base that the adapter names, at
+                whatever commit it is.
         """
         pointer = folder / "reference.json"
         if pointer.is_file():
@@ -46,7 +47,7 @@ class ModelReference:
 
 
 def _pointed(pointer: Path) -> tuple[str, str]:
-    """The repository and the commit that a pointer names."""
+    """The repository and the commit that the file ``pointer`` names."""
     match read_json(pointer, WAY_OUT):
         case {"source": str(source), "commit": str(commit)} if source and commit:
             return source, commit
@@ -56,7 +57,7 @@ def _pointed(pointer: Path) -> tuple[str, str]:
 
 @contextmanager
 def readable(reference: ModelReference) -> Iterator[None]:
-    """Turns what loading a damaged model raises into a sentence."""
+    """Turn the errors that loading a damaged model raises into one sentence."""
     from safetensors import SafetensorError
 
     try:
@@ -64,7 +65,7 @@ def readable(reference: ModelReference) -> Iterator[None]:
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
     except RuntimeError as error:
-        # What transformers raises here bears no name of its own.
+        # transformers has no class of its own for this error.
         if "ignore_mismatched_sizes" not in str(error):
             raise
         reason = "its weights have other shapes than its configuration, or its base, asks for"
@@ -74,14 +75,15 @@ def readable(reference: ModelReference) -> Iterator[None]:
 
 
 def is_folder(repo: str) -> bool:
-    """Whether a repository's name is a path on this machine: it begins with ``/`` or ``.``."""
+    """Whether the name of a repository is a path on this machine, which begins with ``/`` or ``.``."""
     return repo.startswith(("/", "."))
 
 
 def check_revision(revision: str | None, repo: str | None) -> None:
-    """
+    """Make sure that a revision is given only for a repository of the hub.
+
     Raises:
-        ValueError: for a revision of what has none: a folder is what lies in it.
+        ValueError: for a revision of a folder, or of no repository.
     """
     if revision and (repo is None or is_folder(repo)):
         raise ValueError("revision: only a repo of the hub has one; take it out")
