@@ -147,7 +147,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripte
     """The models that play the judges of the profile llama-8b; they say the same of every exchange."""
     said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": RULING}
     engines = {name: Scripted(lambda *_, text=text: text) for name, text in said.items()}
-    monkeypatch.setattr(EngineFactory, "_open", lambda _, name: engines[name])
+    monkeypatch.setattr(EngineFactory, "named", lambda own, name: own._named.setdefault(name, engines[name]))
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
     return engines
 

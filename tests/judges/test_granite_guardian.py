@@ -79,6 +79,7 @@ def test_all_else_is_unparsed_and_never_safe(text: str) -> None:
         (Completion("No", Finish.LENGTH), Harm.UNPARSED),
         (Completion(THOUGHT, Finish.LENGTH), Harm.UNPARSED),
         (Completion("No", Finish.DECLINED), Harm.UNPARSED),
+        (Completion("No", Finish.FAILED), Harm.UNPARSED),
         (Completion("", Finish.TOO_LONG), Harm.UNPARSED),
     ],
 )

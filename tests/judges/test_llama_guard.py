@@ -110,7 +110,7 @@ def test_scores_are_the_first_words_probabilities_after_the_two_newlines() -> No
     assert LlamaGuardJudge(Scripted(say)).harm_scores([ANSWERED, ALONE]) == [0.0, 0.75]
 
 
-@pytest.mark.parametrize("finish", [Finish.TOO_LONG, Finish.DECLINED])
+@pytest.mark.parametrize("finish", [Finish.TOO_LONG, Finish.DECLINED, Finish.FAILED])
 def test_what_could_not_be_asked_scores_nothing(finish: Finish) -> None:
     assert LlamaGuardJudge(Scripted(lambda text, _: Completion("", finish))).harm_scores([ALONE]) == [0.0]
 

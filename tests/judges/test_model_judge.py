@@ -50,6 +50,7 @@ def test_roles_take_turns_without_a_system_message() -> None:
         (Finish.LENGTH, "", ""),
         (Finish.TOO_LONG, "", ""),
         (Finish.DECLINED, "safe", ""),
+        (Finish.FAILED, "safe", ""),
     ],
 )
 def test_only_whole_lines_are_read(finish: Finish, text: str, expected: str) -> None:

@@ -70,7 +70,7 @@ def test_a_batch_in_order() -> None:
     assert [asked for asked, _ in engine.asked] == [WildGuardJudge.prompt(ANSWERED), WildGuardJudge.prompt(ALONE)]
 
 
-@pytest.mark.parametrize("finish", [Finish.TOO_LONG, Finish.DECLINED])
+@pytest.mark.parametrize("finish", [Finish.TOO_LONG, Finish.DECLINED, Finish.FAILED])
 def test_what_could_not_be_asked_is_unparsed(finish: Finish) -> None:
     judge = WildGuardJudge(Scripted(lambda *_: Completion(HARMLESS, finish)))
     assert judge.judge([ANSWERED]) == [Verdict(Harm.UNPARSED, Reply.UNPARSED)]

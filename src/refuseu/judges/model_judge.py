@@ -58,7 +58,7 @@ def readable(completion: Completion) -> str:
             return completion.text
         case Finish.LENGTH:
             return completion.text.strip().rpartition("\n")[0]
-        case _:
+        case Finish.TOO_LONG | Finish.DECLINED | Finish.FAILED:
             return ""
 
 
