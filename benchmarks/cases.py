@@ -1,6 +1,6 @@
 """One measured case: ``python benchmarks/cases.py NAME ROWS`` prints its CPU seconds and peak memory (MB) as JSON.
 
-A process a case, or the peak would be that of the greatest case so far.
+Each case runs in a process of its own, because the peak memory of a process never falls again.
 """
 
 import importlib.util
@@ -31,24 +31,24 @@ from refuseu.text.near_duplicates import Comparison, shingles, similar_pairs
 FOLDER = Path(".cache/bench")
 STAGES = Path(__file__).parents[1] / "stages"
 THRESHOLD = 0.8
-ASKED = 100_000
-"""Keys that the row store is asked for at once."""
+LOOKED_UP = 100_000
+"""Keys that are looked up in the row store at once."""
 TEST = 1_400
-"""Questions of the later part that the greatest similarity is looked for with."""
-LOOKED_AT = 100
-"""One text in so many is identified; all of them would take most of an hour at the paper's size."""
+"""Questions of the part that is compared with all others for the highest similarity."""
+IDENTIFIED = 100
+"""The language of one text in so many is identified; all texts would take most of an hour at the paper's size."""
 
 Case = Callable[[], Any]
 
 
 def near_by_product(count: int) -> Case:
-    """All pairs at once, by one sparse product: what the filters are compared with."""
+    """All pairs at once by one sparse product, which the filters are compared with."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    asked = list(texts.questions(count))
+    questions = list(texts.questions(count))
 
     def work() -> int:
-        matrix = CountVectorizer(analyzer=shingles, binary=True).fit_transform(asked)
+        matrix = CountVectorizer(analyzer=shingles, binary=True).fit_transform(questions)
         shared = (matrix @ matrix.T).tocoo()
         sizes = matrix.sum(axis=1).A1
         return int((shared.data / (sizes[shared.row] + sizes[shared.col] - shared.data) >= THRESHOLD).sum())
@@ -57,24 +57,24 @@ def near_by_product(count: int) -> Case:
 
 
 def near_by_filters(count: int) -> Case:
-    asked = list(texts.questions(count))
-    return lambda: len(similar_pairs(asked, asked, THRESHOLD))
+    questions = list(texts.questions(count))
+    return lambda: len(similar_pairs(questions, questions, THRESHOLD))
 
 
 def highest(count: int) -> Case:
-    asked = list(texts.questions(count + TEST))
-    return lambda: Comparison(asked[:count], asked[count:]).highest()
+    questions = list(texts.questions(count + TEST))
+    return lambda: Comparison(questions[:count], questions[count:]).highest()
 
 
 def fill(count: int) -> Case:
-    """A row store of so many rows, written at once; rows of 400 characters."""
+    """A row store of so many rows of 400 characters, written in one transaction."""
 
     def work() -> None:
         path = _store(count)
         path.unlink(missing_ok=True)
         Store(path)
         with sqlite3.connect(path) as connection:
-            # Nobody reads meanwhile, and a store that broke off is made anew.
+            # No other process reads the store meanwhile, and an incomplete store is written again.
             connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")
             rows = ((_key(number), "word " * 80) for number in range(count))
             connection.executemany("INSERT INTO rows VALUES (?, ?)", rows)
@@ -83,8 +83,8 @@ def fill(count: int) -> Case:
 
 
 def find_one_by_one(count: int) -> Case:
-    """A SELECT a key: what the one statement is compared with."""
-    keys = _asked(count)
+    """One SELECT for each key, which the single statement is compared with."""
+    keys = _keys(count)
 
     def work() -> int:
         connection = sqlite3.connect(_store(count))
@@ -95,12 +95,12 @@ def find_one_by_one(count: int) -> Case:
 
 
 def find_at_once(count: int) -> Case:
-    keys = _asked(count)
+    keys = _keys(count)
     return lambda: len(Store(_store(count)).complete(keys, _none_missing))
 
 
 def pairs(rows: int) -> Case:
-    """The answered pairs that ``label`` and ``split`` begin with, so many rows in all languages."""
+    """The answered pairs that ``label`` and ``split`` start from: so many rows in all languages together."""
 
     def work() -> None:
         known = load(Experiment)
@@ -111,7 +111,7 @@ def pairs(rows: int) -> Case:
 
 
 class Reader:
-    """Reads the verdict in the last words of texts that ``texts.pairs`` made: a judge that takes no time."""
+    """A judge that takes no time: it reads the verdict from the end of the texts that ``texts.pairs`` writes."""
 
     languages = None
 
@@ -119,43 +119,45 @@ class Reader:
         return [self._verdict(each) for each in exchanges]
 
     def _verdict(self, exchange: Exchange) -> Verdict:
-        question = Harm.HARMFUL if _told(exchange.question) == "harmful" else Harm.SAFE
-        return verdict_of(question, Reply.ABSENT if exchange.answer is None else Reply(_told(exchange.answer)))
+        question = Harm.HARMFUL if _written_verdict(exchange.question) == "harmful" else Harm.SAFE
+        return verdict_of(
+            question, Reply.ABSENT if exchange.answer is None else Reply(_written_verdict(exchange.answer))
+        )
 
 
-class Told(Identifier):
-    """Goes by the language that a text ends with; one text in ``LOOKED_AT`` is really identified, which takes its time."""
+class WrittenLanguage(Identifier):
+    """Reads the language from the end of a text; one text in ``IDENTIFIED`` is also identified, which takes time."""
 
     def __init__(self, languages: list[str]) -> None:
         super().__init__(languages)
-        self._asked = 0
+        self._texts = 0
 
     def restricted(self, text: str) -> str:
-        self._asked += 1
-        if self._asked % LOOKED_AT == 0:
+        self._texts += 1
+        if self._texts % IDENTIFIED == 0:
             super().restricted(text)
         return text[-2:]
 
 
 def label(rows: int) -> Case:
-    """The whole stage, but for its judges, all three of which only read the verdict."""
+    """The whole stage with three judges that only read the verdict."""
     stage = _stage("label")
     vars(stage).update(build_panel=lambda *_: Panel({"lexicon": Reader(), "ngrams": Reader()}, {"nearest": Reader()}))
-    vars(stage).update(Identifier=Told)
+    vars(stage).update(Identifier=WrittenLanguage)
     data = Path("data")
     return lambda: stage.main.callback(
         pairs=_pairs(rows),
         phrasebook=data / "phrasebook",
         prompts=data / "prompts",
         refusals=data / "refusals",
-        base=Path("models/base"),  # of no judge here
+        base=Path("models/base"),  # no judge here uses it
         out=FOLDER / "label",
         metrics=FOLDER / "label.json",
     )
 
 
 def split(rows: int) -> Case:
-    """The whole stage, all mixes among it."""
+    """The whole stage, with the mixes of all configs."""
     stage, out = _stage("split"), FOLDER / "split"
     return lambda: stage.main.callback(
         pairs=_pairs(rows), published=Path("data/published"), out=out, metrics=FOLDER / "split.json"
@@ -169,7 +171,7 @@ CASES = {
 
 
 def _stage(name: str) -> ModuleType:
-    """The script of a stage, as a module of its own."""
+    """Load the script of a stage as a module."""
     spec = importlib.util.spec_from_file_location(f"stages_{name}", STAGES / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -181,7 +183,7 @@ def _pairs(rows: int) -> Path:
     return FOLDER / f"pairs-{rows}.parquet"
 
 
-def _told(text: str) -> str:
+def _written_verdict(text: str) -> str:
     return text.rsplit(maxsplit=2)[1]
 
 
@@ -193,8 +195,8 @@ def _key(number: int) -> str:
     return sha256(str(number).encode()).hexdigest()
 
 
-def _asked(count: int) -> list[str]:
-    return [_key(number) for number in Random(0).sample(range(count), min(ASKED, count))]
+def _keys(count: int) -> list[str]:
+    return [_key(number) for number in Random(0).sample(range(count), min(LOOKED_UP, count))]
 
 
 def _none_missing(missing: list[int]) -> Iterator[tuple[int, str]]:

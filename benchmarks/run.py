@@ -1,4 +1,4 @@
-"""Measure what must hold the paper's sizes: CPU seconds and peak memory by rows; a table, and a figure in .cache/bench."""
+"""Measure CPU seconds and peak memory at the paper's sizes; prints a table, and writes it with a figure to .cache/bench."""
 
 import json
 import os
@@ -26,21 +26,19 @@ SIZES = {
     "split": [60_000, 240_000, 1_200_000],
 }
 COMPARED = {"near_by_filters": "near_by_product", "find_at_once": "find_one_by_one"}
-"""What we do, and the plain way that it is compared with."""
-
-
+"""Our case to the plain case that it is compared with."""
 RUNS = 3
-"""Of what is compared; its least CPU seconds count, as the others were disturbed. All else is run once."""
+"""Compared cases run so often and their lowest CPU seconds count, because other processes disturb a run. Others run once."""
 
 
 def measured(name: str, rows: int) -> Row:
-    """The quickest of a case's runs."""
+    """Return the fastest run of a case."""
     runs = RUNS if name in {*COMPARED, *COMPARED.values()} else 1
     return min((_run(name, rows) for _ in range(runs)), key=lambda row: float(row["seconds"]))
 
 
 def _run(name: str, rows: int) -> Row:
-    """One case in a process of its own, on one thread."""
+    """Run one case in a process of its own, on one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(CASES), name, str(rows)]
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -49,7 +47,7 @@ def _run(name: str, rows: int) -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """The measurements in Markdown; a ratio is the plain way's figure over ours, at the same rows."""
+    """Return the measurements as Markdown; a ratio is the plain case's number over ours, at the same rows."""
     by_case = {(row["case"], row["rows"]): row for row in rows}
     lines = [
         "| case | rows | CPU s | peak MB | times faster | times less memory |",
@@ -64,7 +62,7 @@ def table(rows: list[Row]) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """A line a case: rows against CPU seconds, and against peak memory, all axes logarithmic."""
+    """Draw a line for each case: CPU seconds and peak memory by rows, on logarithmic axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""Texts for the benchmarks: made-up words as frequent as a language's, in frames as attack styles have them."""
+"""Texts for the benchmarks: invented words with the frequencies of a language, in frames like those of attack styles."""
 
 import random
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvz" for vowel in "aeiou"]
 WORDS = 20_000
 FRAMES = 200
-"""Openings of six words that texts share."""
+"""Number of openings of six words that texts share."""
 ANSWERS = {"chosen": 600, "rejected": 1500}
 """Characters of the two answers of a pair."""
 ANSWER_TEXTS = 20
-"""Texts that an answer is cut from."""
+"""Number of texts that an answer is cut from."""
 NEAR = 0.1
-"""Share of texts that are an earlier one with a word more."""
+"""Share of texts (0-1) that are an earlier text with one more word."""
 
 
 def questions(count: int, seed: int = 0) -> Iterator[str]:
-    """``count`` texts of 14 or more words, about 110 characters each; a seed always gives the same."""
+    """Yield ``count`` texts of 14 or more words, about 110 characters each; the same seed gives the same texts."""
     rng = random.Random(seed)
     words = list(dict.fromkeys("".join(rng.choices(SYLLABLES, k=rng.randint(2, 5))) for _ in range(WORDS)))
     weights = list(accumulate(1 / (rank + 10) for rank in range(len(words))))  # Zipf's law with Mandelbrot's shift
@@ -38,11 +38,11 @@ def questions(count: int, seed: int = 0) -> Iterator[str]:
 
 
 def pairs(count: int, languages: list[str], styles: list[str], batch: int = 4_000) -> Iterator["pd.DataFrame"]:
-    """Preference pairs of ``count`` questions, every second the benign twin of the one before, in every language.
+    """Yield preference pairs of ``count`` questions in every language, ``batch`` questions at a time, in the order of their ids.
 
-    They come by their ids, ``batch`` questions at a time. A language is the same made-up words in other letters. Answers are
-    as long as ``ANSWERS`` says. The last two words of a text say what judges and identifier should find: a kind or reply, and
-    the language.
+    Every second question is the benign twin of the one before. All languages have the same invented words in other letters.
+    ``ANSWERS`` gives the length of the answers. The last two words of a text are what judges and identifier should find: its kind
+    or reply, and its language.
     """
     import pandas as pd
 
@@ -55,18 +55,18 @@ def pairs(count: int, languages: list[str], styles: list[str], batch: int = 4_00
     def row(number: int, lang: str) -> dict[str, str]:
         kind, group = ("harmful", "benign")[number % 2], number // 2
         replies = ("refusal", "compliance") if kind == "harmful" else ("compliance", "refusal")
-        said = " ".join(english[number - ANSWER_TEXTS : number] or english[:ANSWER_TEXTS]).translate(letters[lang])
+        answer = " ".join(english[number - ANSWER_TEXTS : number] or english[:ANSWER_TEXTS]).translate(letters[lang])
         return {
             "question_id": f"q{number:07}",
             "kind": kind,
-            "group_id": f"s{group:07}",
+            "group_id": f"g{group:07}",
             "category": f"S{group % 14 + 1}",
             "style": styles[group // 14 % len(styles)],
             "behavior_id": f"behavior-{group % 1400}",
             "lang": lang,
             "text": f"{english[number].translate(letters[lang])} {kind} {lang}",
             **{
-                name: f"{said[:length]} {reply} {lang}"
+                name: f"{answer[:length]} {reply} {lang}"
                 for (name, length), reply in zip(ANSWERS.items(), replies, strict=True)
             },
         }

@@ -51,8 +51,8 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
     counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
-    told = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
-    write_json({**counted, **told}, metrics)
+    judged_by = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
+    write_json({**counted, **judged_by}, metrics)
 
 
 if __name__ == "__main__":

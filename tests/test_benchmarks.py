@@ -1,4 +1,4 @@
-"""The benchmarks measure the same work: what is compared finds the same, at sizes of a moment."""
+"""The benchmarks at small sizes: both ways that are compared find the same."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_both_ways_find_the_same_rows() -> None:
 
 @pytest.fixture
 def answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> int:
-    """So many pairs are there for the stages, beside the repository's parameters and texts."""
+    """Writes pairs for the stages, next to the repository's parameters and texts; returns how many."""
     from cases import pairs
 
     for name in ("params.yaml", "profiles", "machines", "data"):

@@ -54,10 +54,10 @@ class FixedTwins:
 
     def __init__(self, **table: str) -> None:
         self._table = table
-        self.asked: list[list[str]] = []
+        self.seen: list[list[str]] = []
 
     def twins(self, questions: Sequence[Question]) -> list[str | None]:
-        self.asked.append([question.text for question in questions])
+        self.seen.append([question.text for question in questions])
         return [self._table.get(question.text) for question in questions]
 
 
@@ -100,7 +100,7 @@ def test_a_twin_that_is_another_harmful_question_is_left_out(full: Archive) -> N
 def test_twins_are_written_in_one_batch_and_a_missing_one_is_left_out(full: Archive) -> None:
     twins = FixedTwins(two="benign")
     questions = questions_of(full, twins)
-    assert twins.asked == [["one", "two", "one", "three"]]
+    assert twins.seen == [["one", "two", "one", "three"]]
     assert questions[["kind", "text"]].to_numpy().tolist() == [
         ["harmful", "one"], ["harmful", "two"], ["harmful", "three"], ["benign", "benign"]
     ]  # fmt: skip

@@ -19,13 +19,13 @@ Pairs = Sequence[tuple[Exchange, Exchange]]
 
 
 class Backwards:
-    """Answers with the question backwards, and remembers what it was asked."""
+    """Answers with the question backwards, and remembers what it saw."""
 
     def __init__(self) -> None:
-        self.asked: list[list[str]] = []
+        self.seen: list[list[str]] = []
 
     def __call__(self, questions: Sequence[str]) -> list[str]:
-        self.asked.append(list(questions))
+        self.seen.append(list(questions))
         return [question[::-1] for question in questions]
 
 
@@ -140,8 +140,8 @@ def test_elites_are_of_their_cell_and_kept_with_answer_and_iteration(books: dict
 def test_the_seed_decides_everything(books: dict[str, Phrasebook]) -> None:
     one, two, other = (searched(books, FairJudge(), seed) for seed in (1, 1, 2))
     assert (one[0].archive, one[0].history, one[0].outcomes) == (two[0].archive, two[0].history, two[0].outcomes)
-    assert one[1].asked == two[1].asked
-    assert one[1].asked != other[1].asked
+    assert one[1].seen == two[1].seen
+    assert one[1].seen != other[1].seen
 
 
 @pytest.mark.parametrize("judge", [FairJudge(), ConstantJudge(0.9), ConstantJudge(0.1)])
@@ -150,7 +150,7 @@ def test_every_candidate_has_one_outcome(judge: Judge, max_bleu: float, books: d
     search, attack = searched(books, judge, max_bleu=max_bleu)
     assert set(search.outcomes) == OUTCOMES
     assert search.outcomes.total() == 8 * 6
-    assert search.outcomes["similar to parent"] == 8 * 6 - sum(len(questions) for questions in attack.asked)
+    assert search.outcomes["similar to parent"] == 8 * 6 - sum(len(questions) for questions in attack.seen)
     accepted = [row["acceptance"] * 6 for row in search.history]
     assert sum(accepted) == pytest.approx(search.outcomes["accepted"])
 
@@ -202,7 +202,7 @@ def test_a_fair_judge_replaces_by_the_fitter_only(books: dict[str, Phrasebook]) 
 def test_all_candidates_may_be_too_similar_to_their_parents(books: dict[str, Phrasebook]) -> None:
     search, attack = searched(books, ConstantJudge(0.9), max_bleu=0.0)
     assert search.outcomes["similar to parent"] == 8 * 6
-    assert attack.asked == [[]] * 8
+    assert attack.seen == [[]] * 8
 
 
 def test_no_two_elites_of_a_cell_are_similar(books: dict[str, Phrasebook]) -> None:
@@ -251,7 +251,7 @@ def test_a_candidate_that_is_not_written_is_counted_and_the_others_go_on(books: 
     assert set(search.outcomes) == {*OUTCOMES, "not written"}
     assert search.outcomes.total() == 8 * 6
     assert {style for (_, style), _ in search.archive} == {"role_play"}
-    assert search.outcomes["similar to parent"] == 8 * 6 - search.outcomes["not written"] - sum(map(len, attack.asked))
+    assert search.outcomes["similar to parent"] == 8 * 6 - search.outcomes["not written"] - sum(map(len, attack.seen))
 
 
 def test_a_mutator_that_writes_nothing_leaves_the_archive_empty(books: dict[str, Phrasebook]) -> None:
@@ -261,7 +261,7 @@ def test_a_mutator_that_writes_nothing_leaves_the_archive_empty(books: dict[str,
 
     search, attack = searched(books, FairJudge(), mutator=Silent(books["en"]))
     assert search.outcomes["not written"] == search.outcomes.total() == 8 * 6
-    assert (list(search.archive), attack.asked) == ([], [[]] * 8)
+    assert (list(search.archive), attack.seen) == ([], [[]] * 8)
 
 
 def test_a_target_names_its_cell_and_what_the_cell_holds(books: dict[str, Phrasebook]) -> None:

@@ -74,10 +74,10 @@ class FakeRefuser:
 
     def __init__(self, *silent: str) -> None:
         self._silent = silent
-        self.asked: list[list[Question]] = []
+        self.seen: list[list[Question]] = []
 
     def refuse(self, questions: Sequence[Question]) -> list[str | None]:
-        self.asked.append(list(questions))
+        self.seen.append(list(questions))
         return [None if each.question_id in self._silent else f"no {each.lang} {each.text}" for each in questions]
 
 
@@ -87,8 +87,8 @@ def questions(*rows: tuple[str, str, str, str], index: list[int] | None = None) 
 
 def test_harmful_is_refused_and_benign_answered() -> None:
     rows = [("q1", "en", "harmful", "How?"), ("q1", "de", "harmful", "Wie?"), ("q2", "en", "benign", "What?")]
-    asked, refuser = questions(*rows, index=[7, 3, 5]), FakeRefuser()
-    pairs, rejected = pair_up(asked, ["first", "zweite", "third"], refuser)
+    table, refuser = questions(*rows, index=[7, 3, 5]), FakeRefuser()
+    pairs, rejected = pair_up(table, ["first", "zweite", "third"], refuser)
     assert pairs.to_dict("records") == [
         {
             "question_id": "q1",
@@ -116,10 +116,8 @@ def test_harmful_is_refused_and_benign_answered() -> None:
         },
     ]
     assert rejected.empty
-    assert refuser.asked == [
-        [Question("q1", "en", "How?"), Question("q1", "de", "Wie?"), Question("q2", "en", "What?")]
-    ]
-    assert list(asked.columns) == ["question_id", "lang", "kind", "text"]
+    assert refuser.seen == [[Question("q1", "en", "How?"), Question("q1", "de", "Wie?"), Question("q2", "en", "What?")]]
+    assert list(table.columns) == ["question_id", "lang", "kind", "text"]
 
 
 def test_every_question_needs_an_answer() -> None:

@@ -84,8 +84,8 @@ def test_at_least_99_percent_of_the_phrasebooks_texts_are_right() -> None:
     identifier, rng = Identifier(list(LANGUAGES)), random.Random(1)
     right = []
     for code, book in books.items():
-        frames, asks = [template for _, _, template in book.frames()], list(book.named_behaviors)
-        questions = [rng.choice(frames).replace(PLACEHOLDER, rng.choice(asks)) for _ in range(SAMPLE)]
+        frames, behaviors = [template for _, _, template in book.frames()], list(book.named_behaviors)
+        questions = [rng.choice(frames).replace(PLACEHOLDER, rng.choice(behaviors)) for _ in range(SAMPLE)]
         right += [
             identifier.identify(text).restricted == code
             for text in [*questions, *book.refusals, *book.compliances.texts]

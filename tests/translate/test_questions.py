@@ -17,14 +17,14 @@ COMMON = {"kind": "benign", "group_id": "s", "category": "S1", "style": "plain",
 
 
 class FakeTranslator:
-    """Translates by table; what is not in it stays as it is. Remembers what it was asked."""
+    """Translates by table; what is not in it stays as it is. Remembers what it saw."""
 
     def __init__(self, **table: str | None) -> None:
         self._table = table
-        self.asked: list[tuple[str, str, list[str]]] = []
+        self.seen: list[tuple[str, str, list[str]]] = []
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        self.asked.append((source, target, list(texts)))
+        self.seen.append((source, target, list(texts)))
         return [self._table.get(f"{source}_{target}", text) for text in texts]
 
 
@@ -97,7 +97,7 @@ def test_no_questions(books: dict[str, Phrasebook]) -> None:
 def test_a_language_is_one_batch_there_and_one_back() -> None:
     translator = FakeTranslator(en_de=GERMAN)
     translate(questions(ENGLISH, "How are you?"), ["en", "de"], translator, 0.0)
-    assert translator.asked == [
+    assert translator.seen == [
         ("en", "en", [ENGLISH, "How are you?"]),
         ("en", "en", [ENGLISH, "How are you?"]),
         ("en", "de", [ENGLISH, "How are you?"]),
@@ -109,7 +109,7 @@ class Halting(FakeTranslator):
     """Finds no German for the second of three texts, and translates the others there and back."""
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        self.asked.append((source, target, list(texts)))
+        self.seen.append((source, target, list(texts)))
         if target == "de":
             return [f"Das ist ein deutscher Satz: {text}" if place != 1 else None for place, text in enumerate(texts)]
         return [text.removeprefix("Das ist ein deutscher Satz: ") for text in texts]
@@ -118,7 +118,7 @@ class Halting(FakeTranslator):
 def test_what_has_no_translation_is_not_asked_back_and_the_others_keep_their_places() -> None:
     translator, texts = Halting(), ["Where is the school?", "How are you?", "Who has the keys?"]
     kept, rejected = translate(questions(*texts), ["de"], translator, 99.0)
-    assert translator.asked[1] == ("de", "en", [f"Das ist ein deutscher Satz: {texts[place]}" for place in (0, 2)])
+    assert translator.seen[1] == ("de", "en", [f"Das ist ein deutscher Satz: {texts[place]}" for place in (0, 2)])
     assert kept[["question_id", "text"]].to_numpy().tolist() == [
         ["q0", f"Das ist ein deutscher Satz: {texts[0]}"], ["q2", f"Das ist ein deutscher Satz: {texts[2]}"]
     ]  # fmt: skip

@@ -197,10 +197,10 @@ class Counting:
     """A model that translates by a table, and counts."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.seen: list[str] = []
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[tuple[int, str | None]]:
-        self.asked += texts
+        self.seen += texts
         return [(place, None if text == "none" else f"{text} {target}") for place, text in enumerate(texts)][::-1]
 
 
@@ -212,7 +212,7 @@ def test_what_the_store_holds_loads_no_model(tmp_path: Path) -> None:
     counting = Counting()
     first = translator(tmp_path, lambda: counting).translate(["b", "none", "a", "b"], "en", "pl")
     assert first == ["b pl", None, "a pl", "b pl"]
-    assert counting.asked == ["b", "none", "a"]
+    assert counting.seen == ["b", "none", "a"]
     never = translator(tmp_path, lambda: pytest.fail("was loaded"))
     assert never.translate(["a", "none"], "en", "pl") == ["a pl", None]
     assert never.translate(["c"], "pl", "pl") == ["c"]
@@ -224,4 +224,4 @@ def test_what_decides_a_translation_is_in_its_key(source: str, target: str, max_
     counting = Counting()
     translator(tmp_path, lambda: counting).translate(["a"], "en", "pl")
     translator(tmp_path, lambda: counting, max_tokens).translate(["a"], source, target)
-    assert counting.asked == ["a", "a"]
+    assert counting.seen == ["a", "a"]

@@ -75,7 +75,7 @@ class PublishedSet:
         """All pairs in the experiment's languages, in the order of the set: train, then test.
 
         Raises:
-            UserError: for a set that cannot be read, a missing column, turns with other roles, an unknown language, answers to two
+            UserError: for a set that cannot be read, a missing column, turns with other roles, an unknown language, answers to
                 different questions, a question in both splits, a row that stands twice, or a language without a row.
         """
         known = [pair for split in SPLITS for pair in self._pairs_of(split)]

@@ -40,10 +40,7 @@ PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string(
 """A preference pair: a question with its chosen and its rejected answer."""
 
 PART = Schema(
-    {
-        **PAIR.columns,
-        "held_out": pa.bool_(),
-    },  # whether no question of train asks for this behavior; null as behavior_id is
+    {**PAIR.columns, "held_out": pa.bool_()},  # whether train has no question of this behavior; null as behavior_id
     nullable=PAIR.nullable | {"held_out"},
 )
 """A pair in one part of the split: train, dev or test."""
