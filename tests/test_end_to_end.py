@@ -19,6 +19,8 @@ import pytest
 import yaml
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 COPIED = (
     "src",

@@ -16,6 +16,8 @@ from repository import ROOT
 
 from refuseu.core.files import write_json
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 CONFIGS = ("base", "broken", "balanced", "only-pl")
 BROKEN = "broken"

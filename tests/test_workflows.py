@@ -156,6 +156,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_steps_of_the_report_work_as_they_stand(repository: Path) -> None:
     for command in STEPS[: STEPS.index(COMMENT)]:
         if command not in GITHUBS:
@@ -168,6 +169,7 @@ def test_the_steps_of_the_report_work_as_they_stand(repository: Path) -> None:
     assert (repository / "github-output").read_text() == "code=1\n"
 
 
+@pytest.mark.slow
 def test_a_fault_is_told_apart_from_a_regression(repository: Path) -> None:
     (repository / "github-output").unlink(missing_ok=True)
     typed(repository, f"BASE=nowhere && {COMMENT}")

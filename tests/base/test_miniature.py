@@ -19,6 +19,8 @@ from refuseu.base.miniature import (
 )
 from refuseu.core.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -15,6 +15,8 @@ from refuseu.core.errors import UserError
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
 from refuseu.tables.writing import write_table
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 
 

@@ -19,6 +19,8 @@ from werkzeug.serving import make_server
 
 from refuseu.commands.remote import main
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 LANGUAGES = ("en", "pl", "cs")
 PIPELINE = """

@@ -12,6 +12,8 @@ from refuseu.core.errors import UserError
 from refuseu.dpo import launching
 from refuseu.dpo.launching import REPLY, accelerate_config, first_process, launched
 
+pytestmark = pytest.mark.slow
+
 TWO = ONE_CORE.model_copy(update={"processes": 2})
 CONFIGS = sorted(path.stem for path in ROOT.glob("machines/accelerate/*.yaml"))
 LAUNCHER = """

@@ -33,6 +33,8 @@ from refuseu.engines.protocol import user
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.weights.reference import ModelReference
 
+pytestmark = pytest.mark.slow
+
 DPO = Dpo(
     method=Full(kind="full"),
     dtype="float32",

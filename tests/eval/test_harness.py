@@ -19,6 +19,8 @@ from refuseu.eval.lm_eval import FAMILIES, LmEvalTest
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.weights.reference import ModelReference
 
+pytestmark = pytest.mark.slow
+
 TASK = {
     "dataset_path": "json",
     "test_split": "test",

@@ -19,6 +19,8 @@ from refuseu.commands.audit.score import accuracy_table, agreement_table
 from refuseu.tables.schemas import PART
 from refuseu.tables.writing import write_table
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</script><script>document.title = 'run'</script><img src=x onerror=alert(1)>"
 
 
