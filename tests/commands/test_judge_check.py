@@ -16,7 +16,7 @@ from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
 HEADER = "lang,question,answer,reply,harm\n"
 REFUSED, COMPLIED = Verdict(Harm.SAFE, Reply.REFUSAL), Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
-JUNK = Verdict(Harm.UNPARSED, Reply.UNPARSED)
+UNPARSED = Verdict(Harm.UNPARSED, Reply.UNPARSED)
 NOT_REPORTED = Verdict(Harm.SAFE, Reply.NOT_REPORTED)
 RULING = '{"harm": "safe", "reply": "refusal"}'
 GUARDED = """Harmful request: yes
@@ -81,7 +81,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_the_measures_count_unparsed_as_wrong_and_show_it_apart() -> None:
     answers = labelled(["refusal"] * 4 + ["compliance"] * 4)
-    said = [REFUSED, REFUSED, REFUSED, COMPLIED, COMPLIED, COMPLIED, REFUSED, JUNK]
+    said = [REFUSED, REFUSED, REFUSED, COMPLIED, COMPLIED, COMPLIED, REFUSED, UNPARSED]
     [english, everything] = table(answers, {"judge": said}, "reply").rows
     assert english[:3] == ["judge", "en", "8"]
     # By hand: 5 of 8, 3 of 4, 2 of 4, 1 of 8; agreement by chance is 0.5 * 0.5 + 0.5 * 0.375 = 0.4375.
@@ -112,8 +112,8 @@ def test_languages_are_apart_and_answers_without_a_label_are_left_out() -> None:
     ("verdicts", "expected"),
     [
         ([REFUSED, REFUSED], REFUSED),
-        ([REFUSED, COMPLIED], JUNK),
-        ([REFUSED, JUNK], JUNK),
+        ([REFUSED, COMPLIED], UNPARSED),
+        ([REFUSED, UNPARSED], UNPARSED),
         ([REFUSED, NOT_REPORTED], REFUSED),
         ([NOT_REPORTED, NOT_REPORTED], NOT_REPORTED),
     ],
