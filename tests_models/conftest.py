@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from reference import LENGTH, Reference
+from reference import IN_VLLM, ON_CPU, Reference
 
 from refuseu.base.gguf import convert, smollm2
 from refuseu.engines.protocol import Conversation, user
 from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_worker import VllmSettings
 
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 QUESTIONS = (
@@ -69,7 +68,6 @@ def answers(reference: Reference, conversations: Sequence[Conversation]) -> list
 @pytest.fixture(scope="module")
 def engine(folder: Path, adapters: tuple[Path, Path]) -> Iterator[VllmEngine]:
     """The model in vLLM, with chunks smaller than the questions are many."""
-    settings = VllmSettings(folder, "float32", max_model_len=LENGTH, adapters=adapters, eager=True)
-    engine = VllmEngine(settings, "smollm2", chunk_size=5)
+    engine = VllmEngine(folder, IN_VLLM, ON_CPU, "smollm2", adapters)
     yield engine
     engine.close()

@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from refuseu.engines.protocol import Conversation
+from refuseu.engines.protocol import Conversation, Prompt
+from refuseu.engines.vllm import VllmMachine, VllmModel
 
 LENGTH = 192
 """Tokens that vLLM lets a conversation and its answer have."""
@@ -21,6 +22,10 @@ SCHEMA = {
 """What an answer that follows a schema is asked for here."""
 
 
+IN_VLLM = VllmModel(engine="vllm", dtype="float32", max_model_len=LENGTH)
+ON_CPU = VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=5, eager=True)
+
+
 class Reference:
     """The model in transformers: one conversation at a time, greedily, in float32."""
 
@@ -35,26 +40,31 @@ class Reference:
             self._model = PeftModel.from_pretrained(self._model, adapter)
         self._model.requires_grad_(False)
 
-    def answer(self, conversation: Conversation, new_tokens: int, prefix: str = "") -> str:
+    def answer(self, conversation: Prompt, new_tokens: int, prefix: str = "") -> str:
         prompt = self._prompt(conversation, prefix)
         output = self._model.generate(prompt, do_sample=False, max_new_tokens=new_tokens)
         text: str = self._tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True)
         return text.strip()
 
-    def first(self, conversation: Conversation, word: str) -> float:
+    def first(self, conversation: Prompt, word: str) -> float:
         """Probability that the answer begins with the first token of ``word``."""
         first = self._tokenizer(word, add_special_tokens=False)["input_ids"][0]
         return float(self._model(self._prompt(conversation)).logits[0, -1].softmax(-1)[first])
 
-    def log_likelihood(self, conversation: Conversation, answer: str) -> float:
+    def log_likelihood(self, conversation: Prompt, answer: str) -> float:
         prompt = self._prompt(conversation)
         row = self._prompt(conversation, answer)
         scores = self._model(row).logits[0, :-1].log_softmax(-1)
         return math.fsum(float(scores[place - 1, row[0, place]]) for place in range(prompt.shape[1], row.shape[1]))
 
-    def _prompt(self, conversation: Conversation, added: str = "") -> Any:
+    def written(self, conversation: Conversation) -> str:
+        """The conversation in the model's chat template."""
+        text: str = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        return text
+
+    def _prompt(self, conversation: Prompt, added: str = "") -> Any:
         import torch
 
-        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        text = conversation if isinstance(conversation, str) else self.written(conversation)
         ids = [self._tokenizer(part, add_special_tokens=False)["input_ids"] for part in (text, added)]
         return torch.tensor([ids[0] + ids[1]], dtype=torch.long)

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from reference import LENGTH, SCHEMA, Reference
 
-from refuseu.engines.openai import OpenaiEngine
+from refuseu.engines.openai import OpenaiEngine, OpenaiModel
 from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 
 PATIENCE = 600
@@ -59,7 +59,7 @@ def healthy(url: str, server: "subprocess.Popen[bytes]") -> bool:
 
 @pytest.fixture(scope="module")
 def served(address: str) -> OpenaiEngine:
-    return OpenaiEngine("smollm2", address)
+    return OpenaiEngine(OpenaiModel(engine="openai", model="smollm2"), address)
 
 
 def test_the_served_model_answers_alike(
@@ -74,6 +74,15 @@ def test_what_does_not_fit_is_that_rows_outcome(
     long = user("bread " * LENGTH)
     done = completed(served, [long, conversations[0]], Sampling(24))
     assert done == [Completion("", Finish.TOO_LONG), Completion(answers[0])]
+
+
+def test_a_raw_prompt_is_asked_as_it_stands(
+    served: OpenaiEngine, reference: Reference, conversations: list[Conversation], answers: list[str]
+) -> None:
+    raw = ["The capital of Poland is", reference.written(conversations[0])]
+    done = dict(served.complete([*raw, conversations[0]], Sampling(24, first_tokens=("The", "A"))))
+    assert [done[position].text for position in range(3)] == [reference.answer(raw[0], 24), answers[0], answers[0]]
+    assert done[1].probabilities == pytest.approx(done[2].probabilities, abs=1e-3)
 
 
 def test_probabilities_of_first_tokens(

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from reference import LENGTH, SCHEMA, Reference
+from reference import IN_VLLM, LENGTH, ON_CPU, SCHEMA, Reference
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, user
+from refuseu.engines.protocol import Completion, Conversation, Finish, Prompt, Sampling, user
 from refuseu.engines.vllm import VllmEngine
-from refuseu.engines.vllm_worker import VllmSettings
 
 
-def asked(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+def asked(engine: VllmEngine, conversations: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
     done = dict(engine.complete(conversations, sampling))
     return [done[position] for position in range(len(conversations))]
 
 
-def texts(engine: Engine, conversations: Sequence[Conversation]) -> list[str]:
+def texts(engine: VllmEngine, conversations: Sequence[Conversation]) -> list[str]:
     return [completion.text for completion in asked(engine, conversations, Sampling(24))]
 
 
@@ -87,14 +86,17 @@ def test_what_does_not_fit_is_that_rows_outcome(engine: VllmEngine, answers: lis
     assert done == [Completion("", Finish.TOO_LONG), Completion(answers[0])]
 
 
-def test_what_cannot_be_asked_is_named_after_all_others_were_answered(engine: VllmEngine, answers: list[str]) -> None:
-    done = []
-    with pytest.raises(UserError, match=r"smollm2: conversations 0 \(from 0\) cannot be asked"):
-        for position, completion in engine.complete(
-            [[{"role": "user"}], user("What is the capital of France?")], Sampling(24)
-        ):
-            done.append((position, completion.text))
-    assert done == [(1, answers[0])]
+def test_what_cannot_be_asked_fails_and_all_others_are_answered(engine: VllmEngine, answers: list[str]) -> None:
+    done = asked(engine, [[{"role": "user"}], user("What is the capital of France?")], Sampling(24))
+    assert [(each.finish, each.text) for each in done] == [(Finish.FAILED, ""), (Finish.STOP, answers[0])]
+
+
+def test_a_raw_prompt_is_asked_as_it_stands(
+    engine: VllmEngine, reference: Reference, conversations: list[Conversation], answers: list[str]
+) -> None:
+    raw = ["The capital of Poland is", reference.written(conversations[0])]
+    said = [each.text for each in asked(engine, raw, Sampling(24))]
+    assert said == [reference.answer(raw[0], 24), answers[0]]
 
 
 def test_answers_follow_a_schema(engine: VllmEngine, conversations: list[Conversation]) -> None:
@@ -116,7 +118,7 @@ def test_a_damaged_model_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match=f"^{damaged}: vLLM cannot load it .*; mend it"):
-        VllmEngine(VllmSettings(damaged, "float32", max_model_len=LENGTH, eager=True), "damaged")
+        VllmEngine(damaged, IN_VLLM, ON_CPU, "damaged")
 
 
 def test_closing_ends_the_process_that_holds_the_model(engine: VllmEngine) -> None:

@@ -9,13 +9,13 @@ from refuseu.base import gguf
 from refuseu.core.errors import UserError
 from refuseu.engines import machine, ray, vllm
 from refuseu.engines.machine import RayMachine
-from refuseu.engines.vllm_worker import VllmSettings
 
 MODEL = Path("models/base")
 
 
 def open_vllm() -> None:
-    vllm.VllmEngine(VllmSettings(MODEL, "float32"), "x")
+    model = vllm.VllmModel(engine="vllm", dtype="float32")
+    vllm.VllmEngine(MODEL, model, vllm.VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=8), "x")
 
 
 def open_ray() -> None:

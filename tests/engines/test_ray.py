@@ -49,8 +49,7 @@ class PlayedRay(ModuleType):
         def actor(load: Any) -> Any:
             return SimpleNamespace(
                 fault=SimpleNamespace(remote=lambda: ""),
-                complete=SimpleNamespace(remote=lambda *asked: partial(Worker(load).complete, *asked)),
-                log_likelihoods=SimpleNamespace(remote=lambda *asked: partial(Worker(load).log_likelihoods, *asked)),
+                ask=SimpleNamespace(remote=lambda *asked: partial(Worker(load).ask, *asked)),
             )
 
         return lambda kind: SimpleNamespace(remote=actor)
@@ -189,7 +188,7 @@ def test_a_worker_loads_once_and_with_its_first_call() -> None:
     worker = Worker(load)
     assert loads == []
     assert worker.fault() == ""
-    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], "")
+    assert worker.ask("complete", None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], "")
     assert len(loads) == 1
 
 
@@ -199,5 +198,5 @@ def test_a_worker_that_cannot_load_again_tells_it_with_its_batch() -> None:
 
     worker, expected = Worker(load), ([], "models/base: gone")
     assert worker.fault() == "models/base: gone"
-    assert worker.complete(None, [(7, user("one"))], Sampling(2)) == expected
-    assert worker.log_likelihoods(None, [(7, (user("one"), "two"))]) == expected
+    assert worker.ask("complete", None, [(7, user("one"))], Sampling(2)) == expected
+    assert worker.ask("log_likelihoods", None, [(7, (user("one"), "two"))]) == expected

@@ -22,8 +22,7 @@ from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
 from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.registry import ENGINES, EngineFactory, LocalEngine, Models, engine_class
-from refuseu.engines.vllm import VllmEngine, VllmMachine
-from refuseu.engines.vllm_worker import VllmSettings
+from refuseu.engines.vllm import VllmEngine, VllmMachine, VllmModel
 from refuseu.store import revisions
 from refuseu.store.rows import Store
 from refuseu.weights.identity import weights_hash
@@ -220,7 +219,8 @@ def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Pa
     }
 
 
-GPUS = with_sections(vllm=VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True))
+VLLM = VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True)
+GPUS = with_sections(vllm=VLLM)
 RAY = RayMachine(workers=3, batch_size=5, cpus_per_worker=4, gpus_per_worker=2, address="host:6379")
 CLUSTER = GPUS.model_copy(update={"ray": RAY})
 QUESTION = [user("one")]
@@ -236,7 +236,7 @@ class Fake(Scripted):
         log.append(self.asked_for)
 
     def adapted(self, folder: Path, identity: str) -> Engine:
-        assert folder in self.asked_for["settings"].adapters
+        assert folder in self.asked_for["adapters"]
         return Scripted(lambda *_: f"{folder.name} on {self.said}")
 
     def close(self) -> None:
@@ -259,13 +259,12 @@ def on_vllm(folder: Path, here: Machine) -> EngineFactory:
 
 
 def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, Any]]) -> None:
+    model = VllmModel(engine="vllm", dtype="bfloat16", repo=str(folder), max_model_len=512)
     opened = on_vllm(folder, GPUS).named("base")
     name = f"{weights_hash(folder)} vllm bfloat16 512"
     assert (opened.identity, held) == (name, [])
     assert completed(opened, QUESTION, Sampling(6)) == [Completion(name)]
-    assert held == [
-        {"settings": VllmSettings(folder, "bfloat16", 512, (), 2, 0.4, True), "identity": name, "chunk_size": 7}
-    ]
+    assert held == [{"source": folder, "model": model, "machine": VLLM, "identity": name, "adapters": ()}]
 
 
 @pytest.mark.usefixtures("held")
@@ -316,7 +315,7 @@ def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machin
     assert held == [{"identity": opened.identity, "settings": RAY}]
     pickle.loads(pickle.dumps(load))  # it goes to other processes
     assert load().identity == opened.identity
-    assert held[1]["settings"].source == folder
+    assert held[1]["source"] == folder
 
 
 def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:
@@ -358,8 +357,7 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
         "two": f"two on {engines['base'].identity}",
         "whole": engines["whole"].identity,
     }
-    settings = [each["settings"] for each in held]
-    assert [(each.source, each.adapters) for each in settings] == [
+    assert [(each["source"], each["adapters"]) for each in held] == [
         (folder, (folder.parent / "one", folder.parent / "two")),
         (folder.parent / "whole", ()),
     ]
@@ -370,7 +368,7 @@ def test_an_adapter_of_two_names_is_held_once(folder: Path, held: list[dict[str,
     engines = held_together(on_vllm(folder, GPUS), {**references, "again": references["one"]})
     said = [completed(engines[name], QUESTION, Sampling(6))[0].text for name in ("one", "again")]
     assert said[0] == said[1]
-    assert held[0]["settings"].adapters == (folder.parent / "one", folder.parent / "two")
+    assert held[0]["adapters"] == (folder.parent / "one", folder.parent / "two")
 
 
 def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
@@ -384,8 +382,7 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
     completed(engines["base"], QUESTION, Sampling(6))
     monkeypatch.chdir("/")
     held[0]["load"]()
-    settings = held[1]["settings"]
-    assert (settings.source, settings.adapters) == (folder, (Path(references["one"].source),))
+    assert (held[1]["source"], held[1]["adapters"]) == (folder, (Path(references["one"].source),))
 
 
 def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
@@ -394,4 +391,4 @@ def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_
     engines = held_together(on_vllm(folder, GPUS.model_copy(update={"loaded": 1})), adapters_and_wholes(folder))
     for name in ("one", "base", "whole", "two"):
         completed(engines[name], QUESTION, Sampling(6))
-    assert [each["settings"].source.name for each in held] == ["model", "whole", "model"]
+    assert [each["source"].name for each in held] == ["model", "whole", "model"]

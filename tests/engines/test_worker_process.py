@@ -33,8 +33,8 @@ class Counter:
 
 def test_the_object_keeps_what_it_was_told() -> None:
     child = WorkerProcess(partial(Counter, 5), "counter")
-    assert list(child.map(Counter.add, [1, 2])) == [6, 8]
-    assert list(child.map(Counter.add, [10])) == [18]
+    assert list(child.map(Counter.add, [(1,), (2,)])) == [6, 8]
+    assert list(child.map(Counter.add, [(10,)])) == [18]
     assert child.pid != os.getpid()
     child.close()
     assert not multiprocessing.active_children()
@@ -49,7 +49,7 @@ def test_an_error_of_the_making_comes_through_and_leaves_no_process() -> None:
 def test_a_process_that_dies_is_a_sentence() -> None:
     child = WorkerProcess(partial(Counter, 5), "counter")
     with pytest.raises(UserError, match=r"^counter: the process that held it died"):
-        list(child.map(Counter.die, [1]))
+        list(child.map(Counter.die, [(1,)]))
     child.close()
 
 

@@ -1,7 +1,7 @@
 """An engine on every worker of a Ray cluster: one machine's cores or GPUs, or many machines'."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import islice
@@ -10,11 +10,10 @@ from typing import Any, Self, TypeVar
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine, missing_ray
-from refuseu.engines.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, RowEngine, Sampling
+from refuseu.engines.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
 
-Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-Batch = list[tuple[int, Item]]
+Batch = list[tuple[int, Any]]
 """Rows with their positions."""
 Adapter = tuple[Path, str]
 """Its folder, and the identity of the model with it."""
@@ -63,16 +62,10 @@ class RayEngine:
         return view
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        def ask(worker: Any, batch: Batch[Prompt]) -> Any:
-            return worker.complete.remote(self._adapter, batch, sampling)
-
-        return self._asked(prompts, ask, Completion("", Finish.FAILED, reason=LOST))
+        return self._asked("complete", prompts, Completion("", Finish.FAILED, reason=LOST), sampling)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float | Failed]]:
-        def ask(worker: Any, batch: Batch[tuple[Prompt, str]]) -> Any:
-            return worker.log_likelihoods.remote(self._adapter, batch)
-
-        return self._asked(pairs, ask, Failed(LOST))
+        return self._asked("log_likelihoods", pairs, Failed(LOST))
 
     def close(self) -> None:
         """Ends the workers; the last of this process's engines leaves the cluster that the first of them joined."""
@@ -99,9 +92,9 @@ class RayEngine:
             raise UserError(faults[0])
 
     def _asked(
-        self, rows: Sequence[Item], ask: Callable[[Any, Batch[Item]], Any], lost: Outcome
+        self, method: str, rows: Sequence[object], lost: Outcome, *options: object
     ) -> Iterator[tuple[int, Outcome]]:
-        """The outcomes of all rows; those of a batch whose worker was lost again and again are ``lost``.
+        """The outcomes of all rows by an engine's ``method``; those of a batch that is lost with its worker are ``lost``.
 
         Raises:
             UserError: after all batches, with what one of them broke off with; for ``PATIENCE`` lost ones in a row at once.
@@ -110,8 +103,15 @@ class RayEngine:
 
         numbered = list(enumerate(rows))
         batches = iter([numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)])
-        running = {ask(worker, batch): (worker, batch) for worker, batch in zip(self._workers, batches, strict=False)}
+        running: dict[Any, tuple[Any, Batch]] = {}
         errors, losses = set(), 0
+
+        def ask(worker: Any) -> None:
+            for batch in islice(batches, 1):
+                running[worker.ask.remote(method, self._adapter, batch, *options)] = (worker, batch)
+
+        for worker in self._workers:
+            ask(worker)
         while running:
             (answer, *_), _ = ray.wait(list(running))
             worker, batch = running.pop(answer)
@@ -125,7 +125,7 @@ class RayEngine:
             errors |= {error} if error else set()
             if losses == PATIENCE:
                 raise _given_up("with the same batch", "lower the batch size")
-            running |= {ask(worker, following): (worker, following) for following in [*islice(batches, 1)]}
+            ask(worker)
         if errors:
             raise UserError("; ".join(sorted(errors)))
 
@@ -144,36 +144,21 @@ class Worker:
             return error.message
         return ""
 
-    def complete(
-        self, adapter: Adapter | None, rows: Batch[Prompt], sampling: Sampling
-    ) -> tuple[list[tuple[int, Completion]], str]:
-        """What is done, and the sentence of the user error it ended in, if any."""
-        return _collected(rows, lambda asked: self._adapted(adapter).complete(asked, sampling))
-
-    def log_likelihoods(
-        self, adapter: Adapter | None, rows: Batch[tuple[Prompt, str]]
-    ) -> tuple[list[tuple[int, float | Failed]], str]:
-        return _collected(rows, lambda asked: self._adapted(adapter).log_likelihoods(asked))
+    def ask(self, method: str, adapter: Adapter | None, rows: Batch, *options: object) -> tuple[Batch, str]:
+        """What the engine's ``method`` makes of the rows, and the sentence of the user error it ended in, if any."""
+        done: Batch = []
+        try:
+            engine = self._engine.adapted(*adapter) if adapter else self._engine
+            for index, outcome in getattr(engine, method)([row for _, row in rows], *options):
+                done.append((rows[index][0], outcome))
+        except UserError as error:
+            return done, error.message
+        return done, ""
 
     @cached_property
     def _engine(self) -> LoadedEngine:
         """Loaded by a call, whose retries are counted: a constructor runs again with every restart, without end."""
         return self._load()
-
-    def _adapted(self, adapter: Adapter | None) -> RowEngine:
-        return self._engine.adapted(*adapter) if adapter else self._engine
-
-
-def _collected(
-    rows: Batch[Item], ask: Callable[[list[Item]], Iterable[tuple[int, Outcome]]]
-) -> tuple[list[tuple[int, Outcome]], str]:
-    done: list[tuple[int, Outcome]] = []
-    try:
-        for index, outcome in ask([row for _, row in rows]):
-            done.append((rows[index][0], outcome))
-    except UserError as error:
-        return done, error.message
-    return done, ""
 
 
 def _losses() -> tuple[type[Exception], ...]:

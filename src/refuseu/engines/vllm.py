@@ -1,11 +1,15 @@
 """A model in vLLM on this machine, in a process of its own."""
 
+import json
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, TypeVar, final
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, final, get_args
 
 from pydantic import Field
 
@@ -13,17 +17,29 @@ from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, missing_package, needed
 from refuseu.engines.model import LocalModel
-from refuseu.engines.protocol import Completion, Failed, Prompt, Sampling
-from refuseu.engines.vllm_worker import Scored, VllmRequest, VllmSettings, VllmWorker
+from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.engines.tokens import first_tokens, rows_to_ask, rows_to_score
+from refuseu.engines.transformers import enough_memory
 from refuseu.engines.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 1024
-"""Rows in one call: as many as keep a large GPU busy, and no more than one wants to lose when the stage is killed."""
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # this process is the model's own already
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "TQDM_DISABLE": "1",
+}
+"""What vLLM reads when it is imported."""
+
+MORE_ROOM = (
+    "answer; lower vllm.memory_fraction in machines/ (what it needs while it answers lies outside that share of a GPU), and see "
+    "that nothing else computes there"
+)
 
 
 class VllmMachine(EngineMachine):
@@ -72,16 +88,7 @@ class VllmModel(LocalModel):
         self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
     ) -> "VllmEngine":
         own = needed(machine, VllmMachine, str(reference.source), self.engine)
-        settings = VllmSettings(
-            Path(fetched(reference).source),
-            self.dtype,
-            self.max_model_len,
-            adapters,
-            own.tensor_parallel,
-            own.memory_fraction,
-            own.eager,
-        )
-        return VllmEngine(settings, identity, own.chunk_size)
+        return VllmEngine(Path(fetched(reference).source), self, own, identity, adapters)
 
     def gpus(self, machine: Machine) -> int:
         elsewhere = machine.ray and machine.ray.address
@@ -111,43 +118,221 @@ class VllmEngine:
     environment (compute capability 8.0 or more) it does not.
     """
 
-    def __init__(self, settings: VllmSettings, identity: str, chunk_size: int = CHUNK) -> None:
-        """Loads the model.
+    def __init__(
+        self, source: Path, model: VllmModel, machine: VllmMachine, identity: str, adapters: tuple[Path, ...] = ()
+    ) -> None:
+        """Loads the model in the folder ``source``; ``adapters`` are the LoRA folders that it will be asked with.
 
         Raises:
             UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read.
         """
-        for sentence in missing_package(VllmModel.package, f"{settings.source}: the engine vllm", VllmModel.install):
+        for sentence in missing_package(model.package, f"{source}: the engine vllm", model.install):
             raise UserError(sentence)
         self.identity = identity
         self._adapter: Path | None = None
-        self._adapters = settings.adapters
-        self._chunk_size = chunk_size
-        self._process = WorkerProcess(partial(VllmWorker, settings), str(settings.source))
+        self._adapters = adapters
+        self._chunk_size = machine.chunk_size
+        self._process = WorkerProcess(partial(VllmWorker, source, model, machine, adapters), str(source))
 
     def adapted(self, folder: Path, identity: str) -> Self:
-        """``folder`` must be one of the settings' adapters."""
-        assert folder in self._adapters, f"{folder} is not among the settings' adapters"
+        """``folder`` must be one of ``adapters``."""
+        assert folder in self._adapters, f"{folder} is not among the adapters"
         view = copy(self)
         view.identity = identity
         view._adapter = folder
         return view
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        chunks = [VllmRequest(chunk, sampling, self._adapter) for chunk in self._chunks(prompts)]
-        return self._answered(VllmWorker.complete, chunks)
+        return self._asked(VllmWorker.complete, prompts, sampling)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float | Failed]]:
-        chunks = [Scored(chunk, self._adapter) for chunk in self._chunks(pairs)]
-        return self._answered(VllmWorker.score, chunks)
+        return self._asked(VllmWorker.score, pairs)
 
     def close(self) -> None:
         self._process.close()
 
-    def _chunks(self, rows: Sequence[Item]) -> list[Sequence[Item]]:
-        return [rows[start : start + self._chunk_size] for start in range(0, len(rows), self._chunk_size)]
-
-    def _answered(
-        self, method: Callable[[VllmWorker, Item], list[Result]], chunks: list[Item]
+    def _asked(
+        self, method: Callable[..., list[Result]], rows: Sequence[object], *options: object
     ) -> Iterator[tuple[int, Result]]:
-        return enumerate(answer for answers in self._process.map(method, chunks) for answer in answers)
+        size = self._chunk_size
+        calls = [(rows[start : start + size], self._adapter, *options) for start in range(0, len(rows), size)]
+        return enumerate(answer for answers in self._process.map(method, calls) for answer in answers)
+
+
+class VllmWorker:
+    """The model, in the process that it has for itself; each call asks many rows, and answers them in their order."""
+
+    def __init__(self, source: Path, model: VllmModel, machine: VllmMachine, adapters: Sequence[Path] = ()) -> None:
+        """
+        Raises:
+            UserError: for a machine without the GPUs that are asked for, and a model or an adapter that cannot be read.
+        """
+        os.environ.update(ENVIRONMENT)
+        _assert_devices(machine.tensor_parallel)
+        with _readable(source):
+            self._llm = _load(source, model, machine, adapters)
+        self._source = source
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._limit: int = self._llm.model_config.max_model_len
+        self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(adapters, 1)}
+
+    def complete(self, prompts: Sequence[Prompt], adapter: Path | None, sampling: Sampling) -> list[Completion]:
+        firsts = first_tokens(self._tokenizer, sampling.first_tokens)
+        rows, done = rows_to_ask(self._tokenizer, self._source, prompts, sampling, self._limit)
+        parameters = [
+            _parameters(prompts[position], sampling, firsts, self._limit - len(row)) for position, row in rows.items()
+        ]
+        outputs = self._generate(list(rows.values()), parameters, adapter)
+        for position, output in zip(rows, outputs, strict=True):
+            done[position] = self._completion(output.outputs[0], firsts)
+        return [done[position] for position in range(len(prompts))]
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]], adapter: Path | None) -> list[float | Failed]:
+        # vLLM writes at least one token more.
+        rows, answers, failed = rows_to_score(self._tokenizer, self._source, pairs, self._limit - 1)
+        done: dict[int, float | Failed] = {**failed}
+        outputs = self._generate(list(rows.values()), _scoring(), adapter)
+        for (position, row), output in zip(rows.items(), outputs, strict=True):
+            start = len(row) - answers[position]
+            steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
+            done[position] = math.fsum(step[token].logprob for token, step in steps)
+        return [done[position] for position in range(len(pairs))]
+
+    def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
+        if not prompts:
+            return []
+        with enough_memory(self._source, MORE_ROOM):
+            outputs: list[Any] = self._llm.generate(
+                [{"prompt_token_ids": prompt} for prompt in prompts],
+                parameters,
+                use_tqdm=False,
+                lora_request=self._adapters[adapter] if adapter else None,
+            )
+        return outputs
+
+    def _completion(self, output: Any, firsts: list[int]) -> Completion:
+        # Decoded here and not by vLLM, which does it token by token: the same tokens are the same text in every engine.
+        text = self._tokenizer.decode(output.token_ids, skip_special_tokens=True).strip()
+        probabilities = tuple(math.exp(output.logprobs[0][first].logprob) for first in firsts)
+        return Completion(text, Finish(output.finish_reason), probabilities)
+
+    def _adapter(self, number: int, folder: Path) -> Any:
+        from vllm.lora.request import LoRARequest
+
+        # By number and name: vLLM keeps the first adapter that it saw under them, whatever folder is named later.
+        request = LoRARequest(str(folder), number, str(folder.resolve()))
+        with _readable(folder):
+            self._llm.llm_engine.add_lora(request)
+        return request
+
+
+def _assert_devices(wanted: int) -> None:
+    import torch
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        return
+    found = torch.cuda.device_count()
+    if found < wanted:
+        raise UserError(
+            f"engine vllm: {wanted} GPUs are asked for (tensor_parallel) and this machine has {found}; name another machine by "
+            "REFUSEU_MACHINE, or use the engine transformers"
+        )
+
+
+def _load(source: Path, model: VllmModel, machine: VllmMachine, adapters: Sequence[Path]) -> Any:
+    from vllm import LLM
+
+    return LLM(
+        str(source),
+        dtype=model.dtype,
+        seed=0,
+        max_model_len=model.max_model_len,
+        tensor_parallel_size=machine.tensor_parallel,
+        gpu_memory_utilization=machine.memory_fraction,
+        enforce_eager=machine.eager,
+        trust_remote_code=False,
+        load_format="safetensors",
+        use_tqdm_on_load=False,
+        # The model's own preferences, such as a temperature, stay out; its end tokens do not.
+        generation_config="vllm",
+        # A small model that may write blanks writes nothing else.
+        structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+        **_room_for(adapters),
+    )
+
+
+def _room_for(adapters: Sequence[Path]) -> dict[str, Any]:
+    """One adapter answers at a time; all of them wait in the host's memory."""
+    if not adapters:
+        return {}
+    from vllm.config.lora import MaxLoRARanks
+
+    rank = max(_rank(folder) for folder in adapters)
+    ranks = [each for each in get_args(MaxLoRARanks) if each >= rank]
+    if not ranks:
+        raise ValueError(f"an adapter of rank {rank} is more than vLLM can hold, {max(get_args(MaxLoRARanks))}")
+    return {
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_cpu_loras": len(adapters),
+        "max_lora_rank": min(ranks),
+        # Else vLLM readies the output layer for adapters too, and can then no longer give log-likelihoods.
+        "lora_target_modules": sorted({module for folder in adapters for module in _modules(folder)}),
+    }
+
+
+def _rank(folder: Path) -> int:
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return max(int(rank) for rank in (config["r"], *config.get("rank_pattern", {}).values()))
+
+
+def _modules(folder: Path) -> set[str]:
+    """What the adapter's weights are for, such as ``q_proj``; its config may name them by a pattern."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="np") as weights:
+        return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in weights.keys()}  # noqa: SIM118
+
+
+def _parameters(prompt: Prompt, sampling: Sampling, firsts: list[int], room: int) -> Any:
+    """All of it in words: vLLM has defaults of its own, 16 tokens among them."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return SamplingParams(
+        n=1,
+        max_tokens=min(sampling.max_new_tokens, room),
+        min_tokens=0,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=0,
+        min_p=0.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        # A generator for each row costs time; a greedy answer needs none.
+        seed=row_seed(prompt, sampling) if sampling.temperature else None,
+        logprob_token_ids=firsts or None,
+        structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
+        detokenize=False,
+    )
+
+
+def _scoring() -> Any:
+    """Of the tokens that are there, and of no others."""
+    from vllm import SamplingParams
+
+    return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    """Turns what loading a damaged model raises into a sentence, and what it raises where a GPU's memory does not hold it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source}: vLLM cannot load it ({reason}); mend it, or take a machine that holds it") from None

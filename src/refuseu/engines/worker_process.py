@@ -7,26 +7,25 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from refuseu.core.errors import UserError
 
-T = TypeVar("T")
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GRACE = 5
 """Seconds that a process has to end by itself."""
 
 
-class WorkerProcess(Generic[T]):
+class WorkerProcess:
     """Makes the object in a new Python process that shares nothing with this one, and calls its methods there.
 
     The process ends with ``close``, and when this process ends, however it does.
     """
 
-    def __init__(self, make: Callable[[], T], name: str) -> None:
+    def __init__(self, make: Callable[[], object], name: str) -> None:
         """``name`` is what the object is called in error texts.
 
         Raises:
@@ -41,14 +40,14 @@ class WorkerProcess(Generic[T]):
             self._pool.shutdown(cancel_futures=True)
             raise
 
-    def map(self, method: Callable[[T, Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield ``method(object, item)`` for each item, in order; the next one is worked on while one is looked at.
+    def map(self, method: Callable[..., Result], calls: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+        """Yield ``method(object, *arguments)`` for the arguments of each call, in order; the next is worked on meanwhile.
 
         Raises:
             UserError: when the process dies; what ``method`` raises comes through.
         """
         with self._alive():
-            yield from self._pool.map(_apply, *zip(*((method, item) for item in items), strict=True))
+            yield from self._pool.map(partial(_apply, method), calls)
 
     def close(self) -> None:
         """End the process, where it is in the middle of its work too; it is gone afterwards."""
@@ -81,8 +80,8 @@ def _make(make: Callable[[], object]) -> int:
     return os.getpid()
 
 
-def _apply(method: Callable[[Any, Item], Result], item: Item) -> Result:
-    return method(_made, item)
+def _apply(method: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    return method(_made, *arguments)
 
 
 def _end_with_parent() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from refuseu.core.errors import UserError
-from refuseu.engines import vllm_worker
+from refuseu.engines import vllm
 from refuseu.engines.protocol import Sampling, user
-from refuseu.engines.vllm_worker import Scored, VllmRequest, VllmSettings, VllmWorker
+from refuseu.engines.vllm import VllmMachine, VllmModel, VllmWorker
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 
@@ -57,16 +57,21 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(vllm_worker, "ENVIRONMENT", {})
+    monkeypatch.setattr(vllm, "ENVIRONMENT", {})
     return fails
 
 
+def worker() -> VllmWorker:
+    machine = VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=8)
+    return VllmWorker(Path("models/base"), VllmModel(engine="vllm", dtype="bfloat16"), machine)
+
+
 def ask(model: VllmWorker) -> None:
-    model.complete(VllmRequest([user("Why is that so?")], Sampling(8), None))
+    model.complete([user("Why is that so?")], None, Sampling(8))
 
 
 def score(model: VllmWorker) -> None:
-    model.score(Scored([(user("Why is that so?"), "So.")], None))
+    model.score([(user("Why is that so?"), "So.")], None)
 
 
 @pytest.mark.parametrize("use", [ask, score])
@@ -84,7 +89,7 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
     error: Exception, use: Any, played: dict[str, Exception]
 ) -> None:
     played["error"] = error
-    model = VllmWorker(VllmSettings(Path("models/base"), "bfloat16"))
+    model = worker()
     with pytest.raises(UserError) as raised:
         use(model)
     assert raised.value.message == (
@@ -95,14 +100,14 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
 
 def test_raw_prompts_pass_by_the_template_and_conversations_get_its_variables(played: dict[str, Exception]) -> None:
     played["error"] = RuntimeError("asked")
-    model = VllmWorker(VllmSettings(Path("models/base"), "bfloat16"))
+    model = worker()
     told = Sampling(8, chat_template_kwargs='{"risk": "harm"}')
     with pytest.raises(RuntimeError, match="asked"):
-        model.complete(VllmRequest(["a raw prompt", user("a question")], told, None))
+        model.complete(["a raw prompt", user("a question")], None, told)
     assert model._llm.asked == [{"prompt_token_ids": [1, 3, 6]}, {"prompt_token_ids": [1, 8, 4]}]
 
 
 def test_another_fault_of_vllm_s_keeps_its_own_words(played: dict[str, Exception]) -> None:
     played["error"] = RuntimeError("a kernel is broken")
     with pytest.raises(RuntimeError, match="a kernel is broken"):
-        ask(VllmWorker(VllmSettings(Path("models/base"), "bfloat16")))
+        ask(worker())
