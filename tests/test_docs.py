@@ -10,17 +10,14 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from repository import ROOT
 
-from refuseu.commands.parameters import Parameters, WholeMachine, load_all, load_whole_machine
-from refuseu.commands.plan import found
-from refuseu.commands.plan.asks import Asks
-from refuseu.commands.plan.flow import flow_of
-from refuseu.commands.plan.lengths import lengths_of
-from refuseu.commands.plan.missing import Need
-from refuseu.commands.plan.page import count, hours, total_hours
-from refuseu.commands.plan.stages import lines
+from refuseu.commands import models
+from refuseu.commands.estimate import Line, Run, lines_of
+from refuseu.commands.models import Size, run_models, short, size_of
+from refuseu.commands.parameters import Parameters, WholeMachine, load_all
 from refuseu.core.sections import Section
+from refuseu.engines.registry import ENGINES, engine_class
+from refuseu.engines.registry import ENGINES, engine_class
 from refuseu.experiment import LANGUAGES, Language
-from refuseu.phrasebook.phrasebook import load_phrasebooks
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
@@ -87,7 +84,8 @@ def faults(snippet: str) -> list[str]:
         content = yaml.safe_load(snippet)
     except yaml.YAMLError as error:
         return [f"no YAML: {error}"]
-    known = fields_of(Parameters) | fields_of(WholeMachine)
+    sections = {name: Annotated[engine_class(name).section, name] for name in ENGINES if engine_class(name).section}
+    known = fields_of(Parameters) | fields_of(WholeMachine) | sections
     return [fault for name, part in content.items() for fault in _faults(name, part, known)]
 
 
@@ -191,30 +189,29 @@ def test_a_wrong_parameter_is_found(snippet: str, fault: str) -> None:
     assert [each[: len(fault)] for each in faults(snippet)] == ([fault] if fault else [])
 
 
+LLAMA_8B, LLAMA_70B = Size(8_030_261_248, 16.06), Size(70_553_706_496, 141.11)
+ON_THE_HUB = {
+    "mlabonne/Meta-Llama-3.1-8B-Instruct-abliterated": LLAMA_8B,
+    "mlabonne/Llama-3.1-70B-Instruct-lorablated": LLAMA_70B,
+    "meta-llama/Llama-3.1-70B-Instruct": LLAMA_70B,
+    "meta-llama/Llama-Guard-3-8B": LLAMA_8B,
+    "ToxicityPrompts/PolyGuard-Qwen": Size(7_615_616_512, 30.46),
+}
+
+
 def planned(profile: str) -> tuple[str, ...]:
     """What ``docs/machines.md`` says of a run, in its order: from the pairs that are judged to the GPU hours."""
-    parameters, machine = load_all(ROOT, profile), load_whole_machine(ROOT)
-    books = load_phrasebooks(ROOT / "data/phrasebook", parameters.languages, parameters.categories, parameters.styles)
-    flow, lengths = flow_of(parameters), lengths_of(parameters, books)
-    asks = Asks(
-        parameters, flow, lengths, books, lambda name: (ROOT / f"data/prompts/{name}.md").read_text(encoding="utf-8")
-    )
-    stages = list(lines(parameters, flow, lengths, asks.all()))
-    weights = Need(parameters, machine).to_fetch().values()
-    numbers = (
-        flow.pairs,
-        sum(sum(stage.asked().values()) for stage in stages),
-        sum(stage.tokens_out for stage in stages),
-        sum(stage.paid(parameters) for stage in stages),
-    )
-    gpu_hours = hours(total_hours(parameters, machine, stages))
-    return *map(count, numbers), f"{sum(size or 0 for size in weights):.0f} GB", gpu_hours
+    parameters = load_all(ROOT, profile)
+    run = Run(parameters)
+    lines = lines_of(run)
+    total = Line(*(sum(column) for column in zip(*lines.values(), strict=True)))
+    fetched = [size for model in run_models(parameters).models.values() if (size := size_of(model))]
+    numbers = map(short, (run.pairs, total.rows - lines["dpo", "base"].rows, total.written, total.paid))
+    return *numbers, f"{sum(size.stored_gb for size in fetched):.0f} GB", f"{total.hours:.0f}"
 
 
 @pytest.mark.parametrize("profile", ["llama-8b", "llama-70b", "published-8b"])
 def test_figures_of_a_run_are_the_plans(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "in_cache", lambda repo, revision: False)
-    monkeypatch.setattr(found, "vllm_for_cpu", lambda: False)
-    monkeypatch.setenv("REFUSEU_MACHINE", "h100x8")
+    monkeypatch.setattr(models, "_size", lambda repo, revision: ON_THE_HUB[repo])
     row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/machines.md").read_text(), re.MULTILINE)
     assert row and tuple(row[1].split(" | ")) == planned(profile)

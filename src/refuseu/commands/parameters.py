@@ -12,7 +12,9 @@ from refuseu.core.sections import Section, Seed, machine_file, merged_sections
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo
 from refuseu.engines.machine import Machine
-from refuseu.engines.settings import BASE, LocalModel, Models
+from refuseu.engines.model import LocalModel
+from refuseu.engines.registry import Models
+from refuseu.engines.settings import BASE
 from refuseu.eval.settings import NAME, Eval, well_named
 from refuseu.experiment import PIVOT, PLAIN, UNKNOWN, Experiment
 from refuseu.label.settings import Label
@@ -54,6 +56,11 @@ class Parameters(Experiment):
                 raise ValueError(f"styles.{name}: is the name of {meaning}; take another")
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
+        for key, name in dict(self.report.benign_pairs or {}).items():
+            if name not in self.train.configs:
+                raise ValueError(
+                    f"report.benign_pairs.{key}: {name!r} is not one of train.configs; name one, or write null"
+                )
         self._check_models()
         self._check_published()
         for name, config in self.train.configs.items():
@@ -75,7 +82,7 @@ class Parameters(Experiment):
             raise ValueError(f"models.{BASE}: missing; it says what runs the un-aligned model, and in which numbers")
         if not isinstance(self.models[BASE], LocalModel):
             raise ValueError(
-                f"models.{BASE}: must be a model with weights, for it is trained further; not engine openai"
+                f"models.{BASE}: must be a model with weights, for it is trained further; not engine {self.models[BASE].engine}"
             )
         if isinstance(self.base, HubBase) and not getattr(self.models[BASE], "repo", None):
             raise ValueError(f"models.{BASE}.repo: missing; a base of kind hub is the model of this repository")

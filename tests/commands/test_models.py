@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from planned import WEIGHTS, machine, training, vllm
+from repository import ROOT
+from safetensors.torch import save_file
+
+from refuseu.commands import host, models
+from refuseu.commands.models import Size, gpu_gb, gpus_of, short, size_of, training_gb
+from refuseu.commands.parameters import Parameters, load_all
+from refuseu.dpo.settings import Dpo
+from refuseu.engines.model import LocalModel
+from refuseu.engines.registry import model_settings
+
+LLAMA = {
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "hidden_size": 4096,
+    "max_position_embeddings": 131_072,
+}
+
+
+def weights(**settings: object) -> LocalModel:
+    return model_settings({**WEIGHTS, **settings})
+
+
+def model_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    save_file({"one": torch.zeros(10, dtype=torch.bfloat16), "two": torch.zeros(5)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    return folder
+
+
+def test_the_size_of_a_folder_and_of_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = model_in(tmp_path / "model")
+    expected = Size(15, 40 / 1e9, LLAMA)
+    assert size_of(weights(repo=str(folder))) == expected
+    monkeypatch.setattr(host, "cached", lambda repo, revision: folder)
+    assert size_of(weights(repo="org/in-cache")) == expected
+    assert size_of(weights(repo=str(tmp_path / "gone"))) is None
+    assert size_of(weights(repo=None)) is None
+
+
+def test_the_hub_is_asked_for_the_size_of_what_is_not_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config := tmp_path / "config.json").write_text(json.dumps(LLAMA))
+
+    metadata = SimpleNamespace(parameter_count={"BF16": 8_000_000_000, "F8_E4M3": 500_000_000})
+    monkeypatch.setattr(host, "cached", lambda repo, revision: None)
+    monkeypatch.setattr(host, "offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", lambda repo, revision: metadata)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name, revision: str(config))
+    assert size_of(weights(repo="org/on-the-hub")) == Size(8_500_000_000, 16.5, LLAMA)
+    monkeypatch.setattr(host, "offline", lambda: True)
+    assert size_of(weights(repo="org/another")) is None
+
+
+def test_a_hub_that_cannot_be_reached_tells_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(repo: str, revision: str | None) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(host, "cached", lambda repo, revision: None)
+    monkeypatch.setattr(host, "offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", fail)
+    assert size_of(weights(repo="org/out-of-reach")) is None
+    assert gpu_gb(weights(repo="org/out-of-reach"), machine(vllm=vllm())) is None
+
+
+def test_a_model_takes_weights_a_conversation_and_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 16.0, LLAMA))
+    # Llama 3.1 8B keeps 131,072 bytes of every token.
+    assert gpu_gb(weights(max_model_len=10_000), machine(vllm=vllm())) == pytest.approx(16 + 1.31072 + 3)
+    assert gpu_gb(weights(max_model_len=10_000), machine(vllm=vllm(tensor_parallel=2))) == pytest.approx(8.65536 + 3)
+    assert gpu_gb(weights(max_model_len=None), machine(vllm=vllm())) == pytest.approx(16 + 131_072**2 / 1e9 + 3)
+
+
+def test_gpus_of_a_model_on_a_machine_that_does_not_describe_its_engine() -> None:
+    assert gpus_of(weights(), machine()) == 0
+
+
+def parameters(**changes: object) -> Parameters:
+    found = load_all(ROOT, "llama-8b")
+    dpo = Dpo.model_validate(found.dpo.model_dump(exclude_none=True) | changes)
+    return found.model_copy(update={"dpo": dpo})
+
+
+def test_a_training_holds_the_base_and_16_bytes_of_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 16.0))
+    alone, shared = machine(training=training()), machine(training=training(processes=8, accelerate="fsdp2"))
+    assert training_gb(parameters(), alone) == pytest.approx(16 + 8 * 0.005 * 16)
+    assert training_gb(parameters(), shared) == pytest.approx((16 + 8 * 0.005 * 16) / 8)
+    full = {"method": {"kind": "full"}, "dtype": "float32"}
+    assert training_gb(parameters(**full), alone) == 128 + 32
+    assert training_gb(parameters(**full, reference="precomputed"), alone) == 128
+    monkeypatch.setattr(models, "_size", lambda repo, revision: None)
+    assert training_gb(parameters(), alone) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "–"),
+        (999, "999"),
+        (9_999, "9,999"),
+        (10_000, "10k"),
+        (999_999, "1M"),
+        (1_234_567, "1.23M"),
+        (5.36e9, "5.36G"),
+    ],
+)
+def test_numbers_are_short(number: float, text: str) -> None:
+    assert short(number) == text
