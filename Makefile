@@ -9,7 +9,14 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: repro plan table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
+# A name that is mistyped (make plan PROFLE=llama-8b) would otherwise be a run of something else.
+KNOWN = $(subst $(comma), ,$(shell sed -nE 's/^## ([A-Z_, ]+): .*/\1/p' '$(firstword $(MAKEFILE_LIST))'))
+comma := ,
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(if $(GIVEN),$(filter-out $(KNOWN),$(GIVEN)))
+$(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN); 'make help' lists all that there are))
+
+.PHONY: repro plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -17,7 +24,10 @@ repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.table
 
 plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8]
-	@$(BIN)/python -m refuseu.commands.plan $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+	@$(BIN)/python -m refuseu.commands.estimate $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+
+doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=llama-8b] [MACHINE=h100x8]
+	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
 
 table: .venv/ready  ## The paper's table in the terminal
 	@$(BIN)/python -m refuseu.commands.table
@@ -166,7 +176,7 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
-## PROFILE, MACHINE: plan: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE); judge-check: PROFILE
+## PROFILE, MACHINE: plan, doctor: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE); judge-check: PROFILE
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers

@@ -16,7 +16,6 @@ from refuseu.commands.models import Size, run_models, short, size_of
 from refuseu.commands.parameters import Parameters, WholeMachine, load_all
 from refuseu.core.sections import Section
 from refuseu.engines.registry import ENGINES, engine_class
-from refuseu.engines.registry import ENGINES, engine_class
 from refuseu.experiment import LANGUAGES, Language
 
 PAGES = [

@@ -13,6 +13,8 @@ import pytest
 from repository import ROOT
 from signals import TIMEOUT, hear_signals, running
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 AUTHOR = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 STRAY = (
@@ -110,6 +112,16 @@ def test_a_linked_environment_is_taken_as_it_is(tmp_path: Path) -> None:
     (folder / ".venv").symlink_to(tmp_path / "other/.venv")
     assert planned(folder) == []
     assert typed(folder, "git", "status", "--short", ".venv") == ""
+
+
+def test_a_variable_that_no_command_takes_is_refused(tmp_path: Path) -> None:
+    folder = linked(tmp_path / "clone")
+    result = run(folder, "make", "-n", "plan", "PROFLE=llama-8b", "MACHINE=h100x8")
+    assert result.returncode and not result.stdout
+    assert "unknown variable: PROFLE; 'make help' lists all that there are" in result.stderr
+    assert "--profile 'llama-8b' --machine 'h100x8'" in typed(
+        folder, "make", "-n", "doctor", "PROFILE=llama-8b", "MACHINE=h100x8"
+    )
 
 
 def test_clean_keeps_the_row_store(tmp_path: Path) -> None:

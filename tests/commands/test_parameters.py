@@ -152,13 +152,11 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon: kind is missing"),
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
-            "rainbow-teaming.mutator: kind 'none' is none of "
-            "phrasebook, llm, published",
+            "rainbow-teaming.mutator: kind 'none' is none of phrasebook, llm, published",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
-            "rainbow-teaming.twin: kind 'ngrams' is none of "
-            "phrasebook, llm, none",
+            "rainbow-teaming.twin: kind 'ngrams' is none of phrasebook, llm, none",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(preference={"kind": "llm", "model": "x"}),
@@ -199,8 +197,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda _, profile: profile.pop("models"), "models: missing"),
         (
             lambda _, profile: profile["models"].update(base={"engine": "guess"}),
-            "models.base: engine 'guess' is none of "
-            "transformers, vllm, openai",
+            "models.base: engine 'guess' is none of transformers, vllm, openai",
         ),
         (lambda _, profile: profile["models"].update(base={"dtype": "float64"}), "models.base: engine is missing"),
         (
