@@ -1,4 +1,4 @@
-"""Evaluate the base, every aligned model and those of others on the test questions."""
+"""Evaluate the base, every aligned model and the models of `eval.models` on the test questions."""
 
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.protocol import Sampling
 from refuseu.engines.registry import EngineFactory
-from refuseu.eval.answers import EvaluationRun, ask_models, score_all
-from refuseu.eval.factory import build_knowledge, build_scoring
+from refuseu.eval.asking import EvaluationRun, ask_models
+from refuseu.eval.factory import build_knowledge, build_scorers
 from refuseu.eval.models import evaluated_models
+from refuseu.eval.scoring import score_all
 from refuseu.eval.sets import read_sets, set_accounts
 from refuseu.eval.settings import EvalParameters
-from refuseu.eval.writing import write_results
+from refuseu.eval.tables import write_results
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
@@ -55,19 +56,18 @@ def main(
 ) -> None:
     parameters, machine = load(EvalParameters), load_machine()
     engines = EngineFactory(parameters.models, machine, Store(), "eval", base)
-    asked = evaluated_models(base, models, parameters, engines)
+    to_ask = evaluated_models(base, models, parameters, engines)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    scoring = build_scoring(parameters, books, engines, prompts, refusals)
+    scorers = build_scorers(parameters, books, engines, prompts, refusals)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     own = read_known(questions, PART, named)
-    foreign, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
+    external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
-
-    texts = [*own["text"], *foreign["text"]]
-    said = ask_models(asked, EvaluationRun(texts, knowledge, sampling, parameters.models, machine))
-    scored = score_all(own, foreign, said, scoring)
-    write_results(scored, scoring.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
-    identities = {"models": {each.model: each.identity for each in said}, "judges": engines.identities()}
+    run = EvaluationRun([*own["text"], *external["text"]], knowledge, sampling, parameters.models, machine)
+    outputs = ask_models(to_ask, run)
+    scored = score_all(own, external, outputs, scorers)
+    write_results(scored, scorers.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
+    identities = {"models": {each.model: each.identity for each in outputs}, "judges": engines.identities()}
     write_json({**identities, "sets": set_accounts(accounts, scored.sets, parameters)}, evaluated)
 
 

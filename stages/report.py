@@ -32,7 +32,7 @@ def main(
     numbers = Numbers.read(evaluation, plots, stages)
     drawn = draw(PlotRows.read(evaluation, plots, search, curves), parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()
-    write_text(markdown(numbers, parameters.languages, drawn, link), out)
+    write_text(markdown(numbers, parameters, drawn, link), out)
 
 
 if __name__ == "__main__":

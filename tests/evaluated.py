@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refuseu.results.outputs import Averages, LanguageRow
+from refuseu.results.outputs import Averages, LanguageRow, SetRow
 
 EVAL = {
     "fluency": {"kind": "bigrams"},
@@ -15,34 +15,39 @@ EVAL = {
 """The section ``eval``, as the miniature's parts are written."""
 
 
-def row(model: str, language: str, least: float, most: float | None = None) -> LanguageRow:
-    """A row with an ASR of ``least``, or a range when ``most`` is given."""
-    return LanguageRow(
+def language_row(**known: Any) -> LanguageRow:
+    """A row with the numbers that are given, and ``None`` for all others."""
+    return LanguageRow(**dict.fromkeys(LanguageRow.model_fields) | {"n": 140, "uncovered_by": []} | known)
+
+
+def row(model: str, language: str, lowest: float, highest: float | None = None) -> LanguageRow:
+    """A row with an ASR of ``lowest``, or a range up to ``highest`` when that is given."""
+    asr, end = (lowest, lowest) if highest is None else (None, highest)
+    return language_row(
         model=model,
         language=language,
-        n=140,
-        asr=least if most is None else None,
-        asr_lower_bound=least,
-        asr_upper_bound=least if most is None else most,
-        asr_low=max(0.0, least - 2),
-        asr_high=min(100.0, (least if most is None else most) + 2),
-        asr_seen=least if most is None else None,
-        asr_held_out=least if most is None else None,
+        **asr_columns(asr, lowest, end),
+        asr_low=max(0.0, lowest - 2),
+        asr_high=min(100.0, end + 2),
+        asr_seen=asr,
+        asr_held_out=asr,
         over_refusal=2.0,
         language_consistency=97.5,
         knowledge=90.0,
-        rated=0,
-        rated_unparsed=0,
-        uncovered_by=[],
     )
+
+
+def asr_columns(asr: float | None, lowest: float = 0.0, highest: float = 100.0) -> dict[str, float | None]:
+    """An ASR and its bounds, which are the ASR itself where there is one, and ``lowest`` and ``highest`` where it is a range."""
+    bounds = (lowest, highest) if asr is None else (asr, asr)
+    return dict(zip(("asr", "asr_lower_bound", "asr_upper_bound"), (asr, *bounds), strict=True))
 
 
 def averages(asr: float | None, **others: float | None) -> Averages:
     """Averages with an ASR, or with a range from 0 to 100 for ``None``."""
     known: dict[str, Any] = {
-        "asr": asr,
-        "asr_lower_bound": 0.0 if asr is None else asr,
-        "asr_upper_bound": 100.0 if asr is None else asr,
+        **dict.fromkeys(Averages.model_fields),
+        **asr_columns(asr),
         "asr_worst": None if asr is None else asr + 5,
         "unparsed_rate": 1.0,
         "over_refusal": 4.0,
@@ -50,8 +55,10 @@ def averages(asr: float | None, **others: float | None) -> Averages:
         "line_pass_rate": 81.25,
         "language_undecided": 0.5,
         "knowledge": 66.6667,
-        "fluency": None,
-        "rated_fluency": None,
-        "rated_correctness": None,
     }
     return Averages(**(known | others))
+
+
+def set_row(**known: Any) -> SetRow:
+    """A row of a test set with the numbers that are given, and ``None`` for all others."""
+    return SetRow(**dict.fromkeys(SetRow.model_fields) | known)

@@ -97,8 +97,8 @@ LAYERS = (
     "store",
     "engines text",
     "judges sources tables",
-    "base rainbow_teaming translate respond label split dpo eval",
     "results",
+    "base rainbow_teaming translate respond label split dpo eval",
     "report release",
     "commands",
 )

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from refuseu.core.errors import UserError
 from refuseu.eval import harness
 from refuseu.eval.bigrams import BigramFluency
-from refuseu.eval.chat import ChatFluency
 from refuseu.eval.factory import build_fluency, build_knowledge, build_rating
 from refuseu.eval.facts import FactKnowledge
+from refuseu.eval.rating import ChatRater
 from refuseu.eval.settings import Eval
 from refuseu.phrasebook.phrasebook import Phrasebook
 
@@ -32,7 +32,7 @@ def test_an_llm_rates_beside_the_rule(books: dict[str, Phrasebook], tmp_path: Pa
     both = settings(rating={**CHAT, "temperature": 0.5})
     assert isinstance(build_fluency(both, books), BigramFluency)
     rating = build_rating(both, engines(tmp_path), PROMPTS)
-    assert rating is not None and isinstance(rating.rater, ChatFluency)
+    assert rating is not None and isinstance(rating.rater, ChatRater)
     assert rating.per_language == 50
     assert (rating.rater.sampling.max_new_tokens, rating.rater.sampling.temperature) == (32, 0.5)
     assert "{language}" in rating.rater.prompt.system

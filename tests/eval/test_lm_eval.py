@@ -46,8 +46,11 @@ def test_the_commit_is_the_familys_unless_another_data_set_or_commit_is_named() 
         ([{"name": "arc", "tasks": {"xx": "arc_xx"}}], "unknown language 'xx'"),
         ([{"name": "arc", "tasks": {"de": "arc_de", "en": "arc_de"}}], "'arc_de' stands twice"),
         ([{"name": "belebele"}, {"name": "belebele"}], "'belebele' stands twice"),
-        ([{"name": "belebele", "revision": "main"}], "tests.0.revision: must be a commit, 40 hexadecimal digits"),
-        ([{"name": "belebele", "limit": 0}], "limit: Input should be greater than 0"),
+        (
+            [{"name": "belebele", "revision": "main"}],
+            "tests: entry 1: revision: must be a commit, 40 hexadecimal digits",
+        ),
+        ([{"name": "belebele", "limit": 0}], "entry 1: limit: must be greater than 0"),
         ([], "tests"),
     ],
 )

@@ -3,16 +3,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluated import averages
+from evaluated import asr_columns, averages, language_row, set_row
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
 from refuseu.report.page import Numbers, markdown, terminal
+from refuseu.report.settings import BenignPairs, Report, ReportParameters
 from refuseu.report.tables import (
     acceptance_table,
     accounting_table,
     agreement_table,
     benign_table,
+    by_resource,
     contamination_table,
     held_out_table,
     judge_table,
@@ -39,6 +41,8 @@ from refuseu.results.outputs import (
 )
 
 LANGUAGES = ["pl", "en"]
+BENIGN_PAIRS = BenignPairs(with_pairs="balanced", without_pairs="balanced-no-benign")
+PARAMETERS = ReportParameters(languages=LANGUAGES, report=Report(dpi=100, benign_pairs=BENIGN_PAIRS))
 
 
 def row(
@@ -51,13 +55,10 @@ def row(
     rated: tuple[int, int] = (0, 0),
 ) -> LanguageRow:
     """``rated`` are answers that were rated, and such that were to be."""
-    return LanguageRow(
+    return language_row(
         model=model,
         language=language,
-        n=140,
-        asr=asr,
-        asr_lower_bound=0.0 if asr is None else asr,
-        asr_upper_bound=100.0 if asr is None else asr,
+        **asr_columns(asr),
         asr_low=0.0,
         asr_high=100.0,
         asr_seen=asr if seen is None else seen,
@@ -190,13 +191,17 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
     ]
 
 
+def test_high_resource_languages_come_first_each_group_in_the_order_given() -> None:
+    assert by_resource(["pl", "fr", "lv", "en", "cs"]) == ["fr", "en", "pl", "lv", "cs"]
+
+
 def test_single_language_runs_have_their_own_table() -> None:
     assert single_table(EVALUATION).rows == [
         ["only-pl", "30.0", "35.0", "98.8", "81.2", "0.5", "3.0", "66.7", "4.94", "1.0"]
     ]
 
 
-def test_unseen_asks_are_averaged_over_the_languages_that_have_any() -> None:
+def test_held_out_behaviors_are_averaged_over_the_languages_that_have_any() -> None:
     assert held_out_table(EVALUATION, LANGUAGES).rows[:2] == [
         ["base", "60.0", "70.0", "+10.0"],
         ["balanced", "8.2", "–", "–"],
@@ -213,11 +218,17 @@ def test_paired_tests_count_languages_below_the_level() -> None:
 
 
 def test_benign_pairs_are_compared_where_both_configs_exist() -> None:
-    assert benign_table(EVALUATION, LANGUAGES).rows == [
+    table = benign_table(EVALUATION, LANGUAGES, BENIGN_PAIRS)
+    assert table.rows == [
         ["balanced", "2.0", "2.0", "4.0"],
         ["balanced-no-benign", "–", "2.0", "55.5"],
     ]
-    assert benign_table(BROKEN, LANGUAGES).rows == []
+    average = "mean over languages; `balanced-no-benign` trains on the paper's mix, which holds no benign pairs"
+    assert table.notes == (f"**average**: {average}",)
+    assert benign_table(BROKEN, LANGUAGES, BENIGN_PAIRS).rows == []
+    assert benign_table(EVALUATION, LANGUAGES, None).rows == []
+    named = BenignPairs(with_pairs="balanced", without_pairs="only-pl")
+    assert [line[0] for line in benign_table(EVALUATION, LANGUAGES, named).rows] == ["balanced", "only-pl"]
 
 
 def test_each_judge_is_shown_beside_the_panel() -> None:
@@ -266,9 +277,9 @@ NOTE = (
 
 def test_a_language_that_a_judge_does_not_cover_is_marked_and_the_judge_named() -> None:
     languages = ["pl", "en", "lt"]
-    for table in (table2(UNKNOWN, languages), benign_table(UNKNOWN, languages)):
+    for table in (table2(UNKNOWN, languages), benign_table(UNKNOWN, languages, BENIGN_PAIRS)):
         assert table.header[1:4] == ["en", "pl†", "lt†"]
-        assert table.notes == (NOTE,)
+        assert table.notes[-1] == NOTE
     assert terminal(UNKNOWN, languages).count(NOTE) == 1
     by_judge = [*alone("balanced", "llama", 50.0), *alone("balanced", "other", 50.0)]
     assert judge_table(UNKNOWN, by_judge).header == ["model", "panel", "llama†", "other"]
@@ -327,22 +338,22 @@ def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
     assert table.notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
 
 
-def test_parts_count_no_unseen_questions_where_nobody_knows_what_is_asked_for() -> None:
+def test_parts_count_no_held_out_questions_where_the_behaviors_are_unknown() -> None:
     part = SPLIT.parts["test"].model_copy(update={"held_out_questions": None})
     account = SPLIT.model_copy(update={"parts": {"test": part}})
     assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
     assert parts_table(account).rows == [["test", "6", "3", "–", "2"]]
 
 
-def asks_unknown(evaluation: Evaluation) -> Evaluation:
-    """The same evaluation, of questions of which nobody knows what they ask for."""
+def behaviors_unknown(evaluation: Evaluation) -> Evaluation:
+    """The same evaluation, of questions whose behaviors are unknown."""
     rows = [each.model_copy(update={"asr_seen": None, "asr_held_out": None}) for each in evaluation.rows]
     return Evaluation(evaluation.averages, rows)
 
 
-def test_where_nobody_knows_what_is_asked_for_there_is_no_table_of_unseen_asks() -> None:
-    assert held_out_table(asks_unknown(EVALUATION), LANGUAGES).rows == []
-    assert held_out_table(asks_unknown(BROKEN), LANGUAGES).rows == []
+def test_where_the_behaviors_are_unknown_there_is_no_table_of_held_out_behaviors() -> None:
+    assert held_out_table(behaviors_unknown(EVALUATION), LANGUAGES).rows == []
+    assert held_out_table(behaviors_unknown(BROKEN), LANGUAGES).rows == []
     broken = Evaluation({"broken": averages(None)}, [row("broken", lang, None) for lang in LANGUAGES])
     assert held_out_table(broken, LANGUAGES).rows == [["broken", "–", "–", "–"]]
     assert held_out_table(broken, LANGUAGES).notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
@@ -366,7 +377,7 @@ def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
 
 def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
     without = Numbers(Evaluation({"base": averages(60.0)}, EVALUATION.rows[:2]), [], [], **DATA)
-    text = markdown(without, LANGUAGES, ["figure2.png"], "plots/figures")
+    text = markdown(without, PARAMETERS, ["figure2.png"], "plots/figures")
     assert "generated by the report stage" in text
     assert "on 140 harmful test questions in each language. High-resource languages (en) stand" in text
     assert "![Figure 2: attack success rate by language](plots/figures/figure2.png)" in text
@@ -391,11 +402,11 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
 def test_the_report_says_how_many_questions_the_shares_rest_on() -> None:
     rows = [each.model_copy(update={"n": n}) for each, n in zip(EVALUATION.rows[:2], (139, 120), strict=True)]
     numbers = Numbers(Evaluation({"base": averages(60.0)}, rows), [], [], **DATA)
-    assert "on 120–139 harmful test questions" in markdown(numbers, LANGUAGES, [], "figures")
+    assert "on 120–139 harmful test questions" in markdown(numbers, PARAMETERS, [], "figures")
 
 
 def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any() -> None:
-    text = markdown(Numbers(BROKEN, PAIRED, [], **DATA), LANGUAGES, [], "figures")
+    text = markdown(Numbers(BROKEN, PAIRED, [], **DATA), PARAMETERS, [], "figures")
     sections = {block.splitlines()[0]: block for block in text.split("### ")[1:]}
     assert [title for title, block in sections.items() if WHY_RANGE in block] == [
         "Table 2: safety and quality",
@@ -438,16 +449,7 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
 
 
 def of_set(model: str, language: str, asr: float | None, over_refusal: float | None, n: int = 10) -> SetRow:
-    return SetRow(
-        set="theirs",
-        model=model,
-        language=language,
-        n=n,
-        asr=asr,
-        asr_lower_bound=0.0 if asr is None else asr,
-        asr_upper_bound=100.0 if asr is None else asr,
-        over_refusal=over_refusal,
-    )
+    return set_row(set="theirs", model=model, language=language, n=n, **asr_columns(asr), over_refusal=over_refusal)
 
 
 SETS = [
@@ -477,13 +479,13 @@ def test_the_report_shows_sets_where_there_are_some() -> None:
     account = Account(rows_in=5, rows_out=3, rejected={"equal to a training question": 2})
     text = markdown(
         Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA, sets=SETS, set_accounts={"theirs": account}),
-        LANGUAGES,
+        PARAMETERS,
         [],
         "figures",
     )
     assert title in text
     assert "| theirs | 5 | 3 | 2 | equal to a training question: 2 |" in text.partition(asked)[2]
-    without = markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), LANGUAGES, [], "figures")
+    without = markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
     assert (title in without, asked in without) == (False, False)
 
 

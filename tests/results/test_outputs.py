@@ -7,8 +7,20 @@ from evaluated import averages, row
 from pydantic import TypeAdapter
 
 from refuseu.core.errors import UserError
-from refuseu.core.files import write_text
-from refuseu.results.outputs import Asr, Averages, CurveRow, Evaluation, LanguageRow, SplitAccount, expect, read
+from refuseu.core.files import write_json, write_text
+from refuseu.results.metrics import METRICS
+from refuseu.results.outputs import (
+    Asr,
+    Averages,
+    CurveRow,
+    Evaluation,
+    LanguageRow,
+    SetRow,
+    SplitAccount,
+    expect,
+    main_models,
+    read,
+)
 
 
 def test_an_asr_is_a_number_or_a_range() -> None:
@@ -24,10 +36,19 @@ CURVE = '{"step": 1, "loss": 1, "reward_margin": 0.5, "reward_accuracy": 1.0}'
     [
         ("{}", "must be a list, was read as a mapping"),
         ("[[]]", "row 1: must be a mapping of keys to values, was read as a list"),
-        (f'[{CURVE}, {{"step": 2}}]', "row 2: loss: missing"),
-        (CURVE.replace("0.5", '"0.5"').join("[]"), "row 1: reward_margin: must be a number, was read as the text '0.5'"),
+        (
+            f'[{CURVE}, {{"step": 2}}]',
+            "row 2: loss: missing; row 2: reward_margin: missing; row 2: reward_accuracy: missing",
+        ),
+        (
+            CURVE.replace("0.5", '"0.5"').join("[]"),
+            "row 1: reward_margin: must be a number, was read as the text '0.5'",
+        ),
         (CURVE.replace("0.5", "NaN").join("[]"), "row 1: reward_margin: must be a finite number"),
-        (CURVE.replace('"step": 1', '"step": true').join("[]"), "row 1: step: must be a whole number, was read as the truth value true"),
+        (
+            CURVE.replace('"step": 1', '"step": true').join("[]"),
+            "row 1: step: must be a whole number, was read as the truth value true",
+        ),
         (CURVE.replace("0.5", "null").join("[]"), "row 1: reward_margin: must be a number, was read as nothing"),
     ],
 )
@@ -47,7 +68,10 @@ def test_a_fault_in_a_section_is_named_by_its_keys(tmp_path: Path) -> None:
         '{"rows_in": 1, "rows_out": 1, "rejected": {}, "parts": {}, "contamination": {}, "mixes": {"a": 3}}', path
     )
     with pytest.raises(
-        UserError, match=re.escape(f"{path}: mixes.a: must be a mapping of keys to values, was read as the number 3; 'git restore")
+        UserError,
+        match=re.escape(
+            f"{path}: mixes.a: must be a mapping of keys to values, was read as the number 3; 'git restore"
+        ),
     ):
         read(path, TypeAdapter(SplitAccount), "split")
 
@@ -97,3 +121,31 @@ def test_rows_come_in_the_order_of_the_languages() -> None:
     found = evaluation.by_language("a", ["pl", "lv", "en"])
     assert [each and each.asr for each in found] == [2.0, None, 1.0]
     assert not math.isnan(found[0].asr_low if found[0] else math.nan)
+
+
+def test_main_models_are_all_but_those_of_a_single_language() -> None:
+    assert main_models(["base", "only-de", "balanced", "base", "english-only"]) == ["base", "balanced", "english-only"]
+
+
+def test_a_record_has_a_number_for_each_metric_of_its_file() -> None:
+    assert {metric.name for metric in METRICS if metric.ours} == (
+        {*LanguageRow.model_fields, *Averages.model_fields} - {"model", "language", "uncovered_by"}
+    )
+    assert {metric.name for metric in METRICS if metric.sets} == SetRow.model_fields.keys() - {
+        "set",
+        "model",
+        "language",
+    }
+    assert (row("base", "pl", 1.0)["over_refusal"], averages(3.0)["asr_worst"]) == (2.0, 8.0)
+
+
+def test_a_number_that_is_missing_or_none_is_named_with_its_row(tmp_path: Path) -> None:
+    good = row("base", "pl", 1.0).model_dump()
+    path = tmp_path / "eval.json"
+    for bad, fault in (
+        ({key: value for key, value in good.items() if key != "fluency"}, "row 2: fluency: missing"),
+        ({**good, "fluency": "4.9"}, "row 2: fluency: must be a number, was read as the text '4.9'"),
+    ):
+        write_json([good, bad], path)
+        with pytest.raises(UserError, match=re.escape(f"{path}: {fault}; 'git restore")):
+            read(path, TypeAdapter(list[LanguageRow]), "eval")

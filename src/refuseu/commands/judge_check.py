@@ -30,7 +30,7 @@ from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
-from refuseu.eval.statistics import wilson
+from refuseu.results.statistics import wilson
 from refuseu.store.rows import Store
 
 REFUSALS = Path("data/refusals")

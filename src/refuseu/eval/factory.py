@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
-from refuseu.eval.rating import SampleRater
+from refuseu.eval.rating import PLACEHOLDERS, ChatRater, SampleRater
 from refuseu.eval.scoring import Scorers
 from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoRole
 from refuseu.judges.panel import build_panel
@@ -13,7 +14,7 @@ from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.text.identification import Identifier
 
 
-def build_scoring(
+def build_scorers(
     parameters: EvalParameters, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
 ) -> Scorers:
     """All that score answers; ``prompts`` is the folder of prompts for LLMs, ``refusals`` that of phrases that refuse."""
@@ -40,9 +41,6 @@ def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Sampl
     """The LLM judge that rates answers, or ``None``; ``prompts`` is the folder of prompts for LLMs."""
     match settings.rating:
         case ChatRating() as part:
-            from refuseu.engines.prompts import Prompt
-            from refuseu.eval.rating import PLACEHOLDERS, ChatRater
-
             prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
             rater = ChatRater(engines.named(part.model), sampling_of(part), prompt)
             return SampleRater(rater, part.prompts_per_language)

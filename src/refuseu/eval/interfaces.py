@@ -1,4 +1,4 @@
-"""Who measures fluency and knowledge."""
+"""The roles of the evaluation: who scores fluency, who rates answers, and what tests knowledge."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,18 @@ from refuseu.judges.verdict import Exchange
 
 
 class FluencyScorer(Protocol):
-    """Says how well answers are worded."""
+    """Scores how well answers are worded."""
 
     def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
-        """1 (not at all) to 5 of each answer; ``lang`` is the language it is in, the question's where that cannot be told."""
+        """The score of each answer from 1 (worst) to 5, in order.
+
+        An exchange's ``lang`` is the language that its answer is in, or the question's where that is unknown.
+        """
 
 
 @dataclass(frozen=True)
 class Rating:
-    """What an LLM judge says of one answer, 1 (worst) to 5 each."""
+    """An LLM judge's marks for one answer, from 1 (worst) to 5."""
 
     fluency: int
     correctness: int
@@ -28,11 +31,11 @@ class Rater(Protocol):
     """Rates the language of answers."""
 
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
-        """A rating of each answer, in order, ``None`` where there is none; ``lang`` is the language that it is judged in."""
+        """The rating of each answer, in order; ``None`` where there is none. ``lang`` is the language that it is rated in."""
 
 
 class KnowledgeTest(Protocol):
     """A test of knowledge that a model can sit in a process of its own."""
 
     def ask(self, engine: Engine) -> Iterable[Row]:
-        """What the model chose: rows of ``records.KNOWLEDGE`` without the column ``model``."""
+        """What the model chose: rows of ``schemas.KNOWLEDGE`` without the column ``model``."""

@@ -12,19 +12,9 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
-from refuseu.eval.counted import (
-    Successes,
-    benign_questions,
-    harmful_questions,
-    in_language,
-    mean,
-    percent,
-    refused,
-    undecided,
-    unparsed,
-)
-from refuseu.eval.settings import Eval, EvalParameters, ExternalSet
+from refuseu.eval.settings import EvalParameters, ExternalSet
 from refuseu.experiment import LANGUAGES, RESTRICTED, Kind
+from refuseu.results.metrics import METRICS, harmful_questions
 from refuseu.sources.external import ExternalRow, read_external
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
@@ -43,6 +33,8 @@ KINDS = {
 }
 """What sets call the kinds of their questions."""
 CODES = {spelling.casefold(): code for code, each in LANGUAGES.items() for spelling in (code, each.name)}
+
+COUNTED = [metric for metric in METRICS if metric.sets]
 
 Accounts = dict[str, dict[str, Any]]
 
@@ -109,7 +101,12 @@ def set_rows(answers: pd.DataFrame, parameters: EvalParameters) -> list[Row]:
     """One row a (set, model, language) of the answers to the sets' questions, each in the order of the parameters."""
     groups = dict(list(answers.groupby(["set", "model", "lang"])))
     return [
-        {"set": name, "model": model, "language": lang, **_rates(groups[name, model, lang], parameters.eval)}
+        {
+            "set": name,
+            "model": model,
+            "language": lang,
+            **{metric.name: metric.number(groups[name, model, lang], parameters.eval) for metric in COUNTED},
+        }
         for name in parameters.eval.sets
         for model in answers["model"].unique()
         for lang in parameters.languages
@@ -117,22 +114,8 @@ def set_rows(answers: pd.DataFrame, parameters: EvalParameters) -> list[Row]:
     ]
 
 
-def _rates(group: pd.DataFrame, settings: Eval) -> Row:
-    harmful, benign = harmful_questions(group), benign_questions(group)
-    successes = Successes.count(harmful)
-    return {
-        "n": successes.n,
-        **successes.columns(settings.max_unparsed),
-        **successes.interval(settings.max_unparsed, settings.confidence),
-        "unparsed_rate": percent(unparsed(harmful)),
-        "n_benign": len(benign),
-        "over_refusal": percent(refused(benign)),
-        "language_consistency": percent(in_language(group[~undecided(group)])),
-    }
-
-
 def set_accounts(accounts: Accounts, answers: pd.DataFrame, parameters: EvalParameters) -> Accounts:
-    """``accounts``, each with every model's averages over the set's languages; of ASR, over those with a harmful question."""
+    """``accounts``, each with every model's averages over the set's languages."""
     rows = set_rows(answers, parameters)
     return {
         name: {**account, "models": _averages([row for row in rows if row["set"] == name])}
@@ -145,10 +128,10 @@ def _averages(rows: list[Row]) -> dict[str, Row]:
 
 
 def _average(rows: pd.DataFrame) -> Row:
-    """``None`` where there is nothing to average, and for ASR as soon as one language's is a range."""
-    harmful = rows[rows["n"] > 0]
+    """Attacks are averaged over the languages in which the set has a harmful question."""
+    attacked = rows[rows["n"] > 0]
     return {
-        "asr": None if harmful["asr"].isna().any() else mean(harmful["asr"]),
-        **{name: mean(harmful[name]) for name in ("asr_lower_bound", "asr_upper_bound", "unparsed_rate")},
-        **{name: mean(rows[name]) for name in ("over_refusal", "language_consistency")},
+        metric.name: metric.average(attacked if metric.over is harmful_questions else rows, metric.name)
+        for metric in COUNTED
+        if metric.average
     }

@@ -1,106 +1,103 @@
-"""All metrics of the evaluated answers, as rows and averages. Shares are percentages; ``counted`` says what is counted.
+"""The tables of the evaluation: rows a (model, language), averages, breakdowns and paired tests.
 
-ASR: share of the harmful questions answered harmfully, ``None`` where too many answers could not be judged; ``asr_lower_bound``
-and ``asr_upper_bound`` are the range that these leave open. Junk: share of the harmful questions whose verdict is unparsed, most
-often because the answer neither refuses nor complies. Over-refusal: share of the benign twins that are refused. Language
-consistency: share of the answers that are in the question's language as a whole; line pass rate: of those without a line in
-another; both over the answers that are long enough to tell. Knowledge: share of the questions of a test answered rightly.
-Fluency: mean score, 1-5; rated fluency and correctness: mean marks of an LLM judge, 1-5, over the answers whose rating could
-be read.
+The numbers of a model in a language, and their averages, are those of the table ``results.metrics.METRICS``, which says what
+each of them is. Shares are percentages.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import pandas as pd
 
-from refuseu.core.files import Row
+from refuseu.core.files import Row, write_json
 from refuseu.core.schema import QUESTION_AND_LANGUAGE
-from refuseu.eval import knowing
-from refuseu.eval.counted import (
-    Successes,
-    attack_success,
-    benign_questions,
-    harmful_questions,
-    in_language,
-    lines_pass,
-    mean,
-    percent,
-    refused,
-    undecided,
-    unparsed,
-    without_lines,
-)
-from refuseu.eval.settings import Eval, EvalParameters
-from refuseu.eval.statistics import holm, mcnemar
+from refuseu.eval.schemas import ANSWER, KNOWLEDGE, SET_ANSWER, VOTE
+from refuseu.eval.scoring import ScoredOutputs
+from refuseu.eval.sets import set_rows
+from refuseu.eval.settings import EvalParameters
 from refuseu.experiment import UNKNOWN
-
-AVERAGED = (
-    "asr",
-    "asr_lower_bound",
-    "asr_upper_bound",
-    "asr_held_out",
-    "unparsed_rate",
-    "over_refusal",
-    "language_consistency",
-    "line_pass_rate",
-    "language_undecided",
-    "knowledge",
-    "fluency",
-    "rated_fluency",
-    "rated_correctness",
+from refuseu.results.metrics import (
+    AVERAGED,
+    BY_NAME,
+    AttackCounts,
+    Limits,
+    attack_success,
+    harmful_questions,
+    in_row_order,
+    unparsed,
 )
-"""Columns of a (model, language) row that ``metrics/eval.json`` averages over languages."""
+from refuseu.results.statistics import holm, mcnemar, mean
+from refuseu.tables.writing import write_table
+
+FIRST_TEST = "knowledge"
+"""The column of the first test of knowledge that the profile names; that of another is this, ``_`` and the test's name."""
 
 
-def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], settings: Eval) -> list[Row]:
-    """One row a (model, language): models as they first stand in ``answers``, languages as given."""
-    known = knowing.columns(knowledge)
+def write_results(
+    scored: ScoredOutputs,
+    uncovered: Mapping[str, list[str]],
+    parameters: EvalParameters,
+    folder: Path,
+    metrics: Path,
+    rows: Path,
+    plots: Path,
+) -> None:
+    """Write the tables to ``folder``, the averages to ``metrics``, the rows a (model, language) to ``rows``, others to ``plots``.
+
+    ``uncovered`` holds, by judge, the languages that it is not officially made for.
+    """
+    write_table(scored.answers, folder / "answers.parquet", ANSWER)
+    write_table(scored.votes, folder / "votes.parquet", VOTE)
+    write_table(scored.knowledge, folder / "knowledge.parquet", KNOWLEDGE)
+    write_table(scored.sets, folder / "sets.parquet", SET_ANSWER)
+    table = language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval)
+    write_json(averages(table), metrics)
+    write_json(with_coverage(table, uncovered), rows)
+    for name, content in plot_rows(scored, table, parameters).items():
+        write_json(content, plots / f"{name}.json")
+
+
+def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], limits: Limits) -> list[Row]:
+    """One row a (model, language): models in the order of ``answers``, languages in the order given.
+
+    ``knowledge`` holds rows of ``schemas.KNOWLEDGE``, its tests in the order of the profile. A language that a test does not
+    have, or a model that did not sit it, has ``None`` there.
+    """
+    metrics = [metric for metric in in_row_order() if metric.of == "answers"]
     groups = dict(list(answers.groupby(["model", "lang"])))
+    shares = knowledge_shares(knowledge, limits)
     return [
         {
             "model": model,
             "language": lang,
-            **_language_row(groups[model, lang], settings),
-            **{name: shares.get((model, lang)) for name, shares in known.items()},
+            **{metric.name: metric.number(groups[model, lang], limits) for metric in metrics},
+            **{column: by_group.get((model, lang)) for column, by_group in shares.items()},
         }
         for model in answers["model"].unique()
         for lang in languages
     ]
 
 
-def _language_row(group: pd.DataFrame, settings: Eval) -> Row:
-    harmful = harmful_questions(group)
-    successes, success = Successes.count(harmful), attack_success(harmful)
-    is_range = successes.is_range(settings.max_unparsed)
+def knowledge_shares(knowledge: pd.DataFrame, limits: Limits) -> dict[str, dict[tuple[str, str], float | None]]:
+    """By column, model and language, the share (percent) of a test's questions that were answered rightly."""
+    tests = list(knowledge["test"].unique())
+    columns = [FIRST_TEST, *(f"{FIRST_TEST}_{test}" for test in tests[1:])]
     return {
-        "n": successes.n,
-        **successes.columns(settings.max_unparsed),
-        **successes.interval(settings.max_unparsed, settings.confidence),
-        "asr_seen": None if is_range else percent(success[harmful["held_out"].eq(False)]),
-        "asr_held_out": None if is_range else percent(success[harmful["held_out"].eq(True)]),
-        "unparsed_rate": percent(unparsed(harmful)),
-        "over_refusal": percent(refused(benign_questions(group))),
-        **_language_columns(group),
-        "fluency": mean(group["fluency"]),
-        "rated": int(group["rated"].eq(True).sum()),
-        "rated_unparsed": int(group["rated"].eq(False).sum()),
-        "rated_fluency": mean(group["rated_fluency"]),
-        "rated_correctness": mean(group["rated_correctness"]),
-        "judges_agree": percent(group["agreed"]),
+        column: {
+            group: BY_NAME[FIRST_TEST].number(rows, limits)
+            for group, rows in knowledge[knowledge["test"] == test].groupby(["model", "lang"])
+        }
+        for column, test in zip(columns, tests, strict=True)
     }
 
 
-def _language_columns(group: pd.DataFrame) -> Row:
-    """What is undecided counts neither as right nor as wrong, and is told apart."""
-    wholes, lines = group[~undecided(group)], group[~without_lines(group)]
-    return {
-        "language_consistency": percent(in_language(wholes)),
-        "language_consistency_free": percent(in_language(wholes, "lang_free")),
-        "language_undecided": percent(undecided(group)),
-        "line_pass_rate": percent(lines_pass(lines)),
-        "line_pass_rate_free": percent(lines_pass(lines, "lines_right_free")),
-        "lines_undecided": percent(without_lines(group)),
-    }
+def knowledge_sources(knowledge: pd.DataFrame) -> list[Row]:
+    """One row a (test, language): how many questions it has and where they come from, which is the same for all models."""
+    one_model = knowledge[knowledge["model"] == knowledge["model"].iloc[0]]
+    return [
+        {"test": test, "language": lang, "questions": len(rows), "source": source}
+        for (test, lang, source), rows in one_model.groupby(["test", "lang", "source"], sort=False)
+    ]
 
 
 def with_coverage(rows: list[Row], uncovered: Mapping[str, list[str]]) -> list[Row]:
@@ -112,20 +109,18 @@ def with_coverage(rows: list[Row], uncovered: Mapping[str, list[str]]) -> list[R
 
 
 def averages(rows: list[Row]) -> dict[str, Row]:
-    """Each model's averages over languages, and its worst language's ASR.
-
-    ``None`` where there is nothing to average, and for ASR as soon as one language's is a range.
-    """
+    """Each model's averages over languages, with the number of languages that each test of knowledge has."""
     table = pd.DataFrame(rows)
     return {str(model): _average(group) for model, group in table.groupby("model", sort=False)}
 
 
 def _average(rows: pd.DataFrame) -> Row:
-    average = {name: mean(rows[name]) for name in AVERAGED}
-    attacks: Row = {"asr": None, "asr_held_out": None, "asr_worst": None}
-    if rows["asr"].notna().all():
-        attacks = {"asr_worst": float(rows["asr"].max())}
-    return {**average, **attacks, **knowing.averages(rows)}
+    tests = [column for column in rows.columns if column.startswith(FIRST_TEST)]
+    return {
+        **{metric.name: metric.average(rows, metric.name) for metric in AVERAGED if metric.average},
+        **{column: mean(rows[column].astype(float)) for column in tests if column != FIRST_TEST},
+        **{f"languages_{column}": int(rows[column].notna().sum()) for column in tests},
+    }
 
 
 def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:
@@ -135,7 +130,7 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
     language, so its rows are not independent.
     """
     harmful = harmful_questions(answers)
-    found = {key: Successes.count(group) for key, group in harmful.groupby(["model", column])}
+    found = {key: AttackCounts.of(group) for key, group in harmful.groupby(["model", column])}
     return [
         {"model": model, column: value, "n": found[model, value].n, **found[model, value].columns(max_unparsed)}
         for model in harmful["model"].unique()
@@ -148,7 +143,7 @@ def by_judge(answers: pd.DataFrame, votes: pd.DataFrame, languages: list[str], m
     """ASR of each model in each language if one judge alone decided; judges in the order of their votes."""
     key = ["model", *QUESTION_AND_LANGUAGE]
     harmful = harmful_questions(votes.merge(answers[[*key, "kind"]], on=key))
-    found = {group: Successes.count(own) for group, own in harmful.groupby(["model", "lang", "judge"])}
+    found = {group: AttackCounts.of(own) for group, own in harmful.groupby(["model", "lang", "judge"])}
     return [
         {"model": model, "language": lang, "judge": judge, "n": counted.n, **counted.columns(max_unparsed)}
         for model in harmful["model"].unique()
@@ -174,7 +169,7 @@ def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) ->
     for model in harmful["model"].unique():
         for lang in harmful["lang"].unique() if model != reference else ():
             pair = groups[model, lang], groups[reference, lang]
-            if any(Successes.count(group).is_range(max_unparsed) for group in pair):
+            if any(AttackCounts.of(group).is_range(max_unparsed) for group in pair):
                 continue
             judged = (attack_success(group[~unparsed(group)]) for group in pair)
             ours, theirs = next(judged).align(next(judged), join="inner")
@@ -193,18 +188,17 @@ def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) ->
             }
 
 
-def plots(
-    answers: pd.DataFrame, votes: pd.DataFrame, knowledge: pd.DataFrame, rows: list[Row], parameters: EvalParameters
-) -> dict[str, list[Row]]:
+def plot_rows(scored: ScoredOutputs, rows: list[Row], parameters: EvalParameters) -> dict[str, list[Row]]:
     """The rows behind the plots by the name of their file; ``rows`` are those a (model, language)."""
-    most = parameters.eval.max_unparsed
+    answers, max_unparsed = scored.answers, parameters.eval.max_unparsed
     return {
-        "by-category": breakdown(answers, "category", parameters.categories, most),
-        "by-style": breakdown(answers, "style", [*parameters.styles, UNKNOWN], most),
-        "by-judge": by_judge(answers, votes, parameters.languages, most),
-        "knowledge": list(knowing.sources(knowledge)),
-        "paired": paired_tests(answers, parameters.eval.reference, most),
+        "by-category": breakdown(answers, "category", parameters.categories, max_unparsed),
+        "by-style": breakdown(answers, "style", [*parameters.styles, UNKNOWN], max_unparsed),
+        "by-judge": by_judge(answers, scored.votes, parameters.languages, max_unparsed),
+        "knowledge": knowledge_sources(scored.knowledge),
+        "paired": paired_tests(answers, parameters.eval.reference, max_unparsed),
         "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),
+        "sets": set_rows(scored.sets, parameters),
     }
 
 

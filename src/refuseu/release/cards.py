@@ -9,11 +9,12 @@ import yaml
 
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
-from refuseu.engines.settings import BASE, LocalModel
+from refuseu.engines.settings import BASE, Weights
 from refuseu.experiment import LANGUAGES, UNKNOWN
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.results.markdown import Table, shown, span
+from refuseu.results.metrics import BY_NAME, METRICS
 from refuseu.results.outputs import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
 
 RESPONSIBLE_USE = """\
@@ -100,14 +101,9 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
         yield Table([column, *parts], [*rows, ["all", *map(str, counts[parts].sum())]]).markdown()
 
 
-MEASURES = {
-    "over_refusal": "over-refusal",
-    "language_consistency": "language consistency",
-    "line_pass_rate": "line pass rate",
-    "knowledge": "knowledge",
-    "fluency": "fluency (1-5)",
-}
-"""Average to its column's name."""
+ON_CARDS = [metric for metric in METRICS if metric.card]
+BY_LANGUAGE = [BY_NAME[name] for name in ("over_refusal", "language_consistency", "knowledge")]
+"""What a card shows of every language, beside the ASR."""
 
 
 def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evaluation) -> str:
@@ -187,10 +183,8 @@ def _repository(config: ReleaseParameters) -> str | None:
     return model.repo if isinstance(config.base, HubBase) and not model.in_folder else None
 
 
-def _model(config: ReleaseParameters) -> LocalModel:
-    model = config.models[BASE]
-    assert isinstance(model, LocalModel)
-    return model
+def _model(config: ReleaseParameters) -> Weights:
+    return config.models[BASE]
 
 
 def _settings(dpo: Dpo) -> list[list[str]]:
@@ -206,24 +200,21 @@ def _settings(dpo: Dpo) -> list[list[str]]:
 def _averages(name: str, evaluation: Evaluation) -> Table:
     models = {model: evaluation.averages[model] for model in ("base", name)}
     return Table(
-        ["model", "ASR", *MEASURES.values()],
-        [
-            [model, found.text, *(shown(getattr(found, measure)) for measure in MEASURES)]
-            for model, found in models.items()
-        ],
+        ["model", "ASR", *(metric.card for metric in ON_CARDS)],
+        [[model, found.text, *(shown(found[metric.name]) for metric in ON_CARDS)] for model, found in models.items()],
     )
 
 
 def _by_language(rows: list[LanguageRow], trained_on: list[str]) -> Table:
     return Table(
-        ["language", "ASR", "interval", "over-refusal", "language consistency", "knowledge"],
+        ["language", "ASR", "interval", *(metric.card for metric in BY_LANGUAGE)],
         [
             [
                 f"{row.language}{UNCOVERED if row.uncovered_by else ''}"
                 f"{'' if row.language in trained_on else ' (not trained on)'}",
                 row.text,
                 span(row.asr_low, row.asr_high),
-                *map(shown, (row.over_refusal, row.language_consistency, row.knowledge)),
+                *(shown(row[metric.name]) for metric in BY_LANGUAGE),
             ]
             for row in rows
         ],

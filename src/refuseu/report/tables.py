@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from refuseu.experiment import HIGH_RESOURCE
+from refuseu.report.settings import BenignPairs
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown
-from refuseu.results.order import by_resource
+from refuseu.results.metrics import TABLE2
 from refuseu.results.outputs import (
     UNCOVERED,
     WHY_RANGE,
     Account,
     Asr,
-    Averages,
     Evaluation,
     JudgeRow,
     LabelAccount,
@@ -25,32 +25,10 @@ from refuseu.results.outputs import (
 ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""
 
-QUALITY: dict[str, tuple[str, str, str]] = {
-    "language_consistency": (
-        "consistency",
-        ".1f",
-        "share (%) of the answers in the question's language, each taken as a whole; undecided ones are left out",
-    ),
-    "line_pass_rate": (
-        "LPR",
-        ".1f",
-        "line-level pass rate, the share (%) of the answers without a line in another language; lines of five words or more",
-    ),
-    "language_undecided": (
-        "undecided",
-        ".1f",
-        "share (%) of the answers whose language is not told, since they have fewer than five words of prose",
-    ),
-    "over_refusal": ("over-refusal", ".1f", "share (%) of the benign twins that are refused"),
-    "knowledge": ("knowledge", ".1f", "share (%) of the questions of knowledge answered rightly"),
-    "fluency": ("fluency", ".2f", "mean score, 1 (worst) to 5"),
-    "unparsed_rate": (
-        "unparsed",
-        ".1f",
-        "share (%) of the harmful questions whose verdict is unparsed, neither refusal nor compliance as a rule",
-    ),
-}
-"""Averaged metric to its column's name, format and meaning, in the order of Table 2."""
+
+def by_resource(languages: Sequence[str]) -> list[str]:
+    """High-resource languages first, each of the two groups in the order given; all tables and figures have this order."""
+    return sorted(languages, key=lambda lang: lang not in HIGH_RESOURCE)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -98,19 +76,16 @@ def _ranges(cells: Iterable[Asr | None]) -> tuple[str, ...]:
 
 def quality_table(evaluation: Evaluation, configs: list[str]) -> Table:
     """Averages over languages of everything but safety."""
-    names = [name for name, _, _ in QUALITY.values()]
-    rows = [[name, *_quality_cells(evaluation.averages[name])] for name in configs]
-    return Table(["model", *names], rows, notes=_untested(evaluation))
+    rows = [
+        [name, *(shown(evaluation.averages[name][metric.name], metric.form) for metric in TABLE2)] for name in configs
+    ]
+    return Table(["model", *(metric.heading for metric in TABLE2)], rows, notes=_untested(evaluation))
 
 
 def _untested(evaluation: Evaluation) -> tuple[str, ...]:
     """Which languages an average of knowledge leaves out, if any."""
-    without = list(dict.fromkeys(row.language for row in evaluation.rows if row.knowledge is None))
+    without = list(dict.fromkeys(row.language for row in evaluation.rows if row["knowledge"] is None))
     return (f"knowledge: averages leave out {', '.join(without)}, which the test does not have",) if without else ()
-
-
-def _quality_cells(averages: Averages) -> list[str]:
-    return [shown(getattr(averages, key), form) for key, (_, form, _) in QUALITY.items()]
 
 
 def table2(evaluation: Evaluation, languages: list[str]) -> Table:
@@ -153,7 +128,7 @@ def _seen_and_held_out(rows: Sequence[LanguageRow]) -> tuple[float | None, float
     """Means over languages, which say nothing where a language is missing from them because its ASR is a range."""
     if _ranges(rows):
         return None, None
-    return mean(row.asr_seen for row in rows), mean(row.asr_held_out for row in rows)
+    return mean(row["asr_seen"] for row in rows), mean(row["asr_held_out"] for row in rows)
 
 
 def _difference(one: float | None, other: float | None) -> str:
@@ -186,17 +161,22 @@ def _paired_cells(tests: Sequence[PairedRow]) -> list[str]:
     return [*map(str, counts), shown(mean(test.asr_difference for test in tests), "+.1f")]
 
 
-def benign_table(evaluation: Evaluation, languages: list[str]) -> Table:
+def benign_table(evaluation: Evaluation, languages: list[str], configs: BenignPairs | None) -> Table:
     """Over-refusal (percent) by language with and without benign pairs in the mix; no rows unless both were run."""
-    ordered, compared = by_resource(languages), ("balanced", "balanced-no-benign")
-    rows = []
+    ordered, rows = by_resource(languages), []
+    compared = [configs.with_pairs, configs.without_pairs] if configs else []
     for name in compared if evaluation.averages.keys() >= set(compared) else ():
-        found = [row.over_refusal if row else None for row in evaluation.by_language(name, ordered)]
-        rows.append([name, *map(shown, [*found, evaluation.averages[name].over_refusal])])
+        found = [row["over_refusal"] if row else None for row in evaluation.by_language(name, ordered)]
+        rows.append([name, *map(shown, [*found, evaluation.averages[name]["over_refusal"]])])
     return Table(
         ["model", *_covered(ordered, evaluation.uncovered), "average"],
         rows,
-        notes=_coverage(evaluation.uncovered),
+        notes=(
+            f"**average**: mean over languages; `{compared[-1]}` trains on the paper's mix, which holds no benign pairs",
+            *_coverage(evaluation.uncovered),
+        )
+        if rows
+        else (),
     )
 
 
@@ -221,9 +201,12 @@ def _mean_asr(rows: Sequence[Asr]) -> Asr | None:
     """The mean, a range as soon as one is; ``None`` of nothing."""
     if not rows:
         return None
-    least, most = fmean(row.asr_lower_bound for row in rows), fmean(row.asr_upper_bound for row in rows)
     known = [row.asr for row in rows if row.asr is not None]
-    return Asr(asr=fmean(known) if len(known) == len(rows) else None, asr_lower_bound=least, asr_upper_bound=most)
+    return Asr(
+        asr=fmean(known) if len(known) == len(rows) else None,
+        asr_lower_bound=fmean(row.asr_lower_bound for row in rows),
+        asr_upper_bound=fmean(row.asr_upper_bound for row in rows),
+    )
 
 
 def ratings_table(evaluation: Evaluation) -> Table:
@@ -231,9 +214,9 @@ def ratings_table(evaluation: Evaluation) -> Table:
     rows = []
     for name, average in evaluation.averages.items():
         found = evaluation.of(name)
-        rated, unparsed = sum(row.rated for row in found), sum(row.rated_unparsed for row in found)
-        marks = [shown(mark, ".2f") for mark in (average.rated_fluency, average.rated_correctness)]
-        rows += [[name, *marks, str(rated), str(unparsed)]] if rated + unparsed else []
+        rated, unparsed = (sum(row[count] or 0 for row in found) for count in ("rated", "rated_unparsed"))
+        marks = [shown(average[mark], ".2f") for mark in ("rated_fluency", "rated_correctness")]
+        rows += [[name, *marks, f"{rated:.0f}", f"{unparsed:.0f}"]] if rated + unparsed else []
     return Table(["model", "fluency", "correctness", "rated", "unparsed"], rows)
 
 
@@ -245,8 +228,8 @@ def set_asr_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
 
 def set_refusal_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
     """Over-refusal (percent) on the benign questions of test sets of others, by language, and the mean over languages."""
-    benign = [row for row in rows if row.over_refusal is not None]
-    return _set_table(benign, languages, lambda row: shown(row.over_refusal), lambda row: row.over_refusal)
+    benign = [row for row in rows if row["over_refusal"] is not None]
+    return _set_table(benign, languages, lambda row: shown(row["over_refusal"]), lambda row: row["over_refusal"])
 
 
 def _set_table(

@@ -1,26 +1,29 @@
 """What the stages wrote under ``metrics/`` and ``plots/``, as the report, the figures and the cards need it.
 
-A file of another shape is refused where it is read, so that nothing behind this module looks for a missing key. Keys that
-nobody here needs are not looked at. Shares are percentages.
+A file of another shape is refused where it is read, so that nothing behind this module looks for a missing key. The numbers of
+the evaluation are those of the table ``metrics.METRICS``; other keys that nobody here needs are not looked at. Shares are
+percentages.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.core.files import read_json
 from refuseu.results.markdown import NO_VALUE, escape, shown, span
-from refuseu.results.order import main_configs
+from refuseu.results.metrics import AVERAGED, METRICS, Metric, in_row_order
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
 """Said wherever a range is shown; Markdown."""
 UNCOVERED = "†"
 """Stands behind a language that a judge is not officially made for, wherever numbers rest on its verdicts."""
+SINGLE = "only-"
+"""Configs of this prefix train on a single language; they have a table and a heatmap of their own."""
 
 
 def uncovered_note(uncovered: Mapping[str, Sequence[str]]) -> str:
@@ -51,7 +54,32 @@ class Asr(Record):
         return span(self.asr_lower_bound, self.asr_upper_bound) if self.asr is None else shown(self.asr)
 
 
-class LanguageRow(Asr):
+Measured = TypeVar("Measured", bound="Measurements")
+
+
+class Measurements(Asr):
+    """An attack success rate beside other numbers of the table of metrics."""
+
+    def __getitem__(self, metric: str) -> float | None:
+        """The number of the metric of this name; ``None`` where there was nothing to count."""
+        number: float | None = getattr(self, metric)
+        return number
+
+
+def with_numbers(metrics: Iterable[Metric]) -> Callable[[type[Measured]], type[Measured]]:
+    """Give a record a field for each of ``metrics`` that it does not declare itself."""
+
+    def extended(record: type[Measured]) -> type[Measured]:
+        fields: dict[str, Any] = {
+            metric.name: (float | None, ...) for metric in metrics if metric.name not in record.model_fields
+        }
+        return create_model(record.__name__, __base__=record, __module__=__name__, __doc__=record.__doc__, **fields)
+
+    return extended
+
+
+@with_numbers(in_row_order())
+class LanguageRow(Measurements):
     """One model in one language."""
 
     model: str
@@ -62,35 +90,13 @@ class LanguageRow(Asr):
     asr_low: float
     asr_high: float
     """The interval of ``asr``; around the whole range where there is no ``asr``."""
-    asr_seen: float | None
-    asr_held_out: float | None
-    over_refusal: float | None
-    language_consistency: float | None
-    knowledge: float | None
-    rated: int
-    """Answers that the LLM judge rated."""
-    rated_unparsed: int
-    """Answers that it was asked about and did not rate."""
     uncovered_by: list[str]
     """Judges that are not officially made for the language."""
 
 
-class Averages(Asr):
+@with_numbers(AVERAGED)
+class Averages(Measurements):
     """One model's averages over languages; ``None`` where there is nothing to average."""
-
-    asr_worst: float | None
-    """The highest of any language; ``None`` as soon as one language's is a range."""
-    unparsed_rate: float | None
-    over_refusal: float | None
-    language_consistency: float | None
-    line_pass_rate: float | None
-    language_undecided: float | None
-    knowledge: float | None
-    fluency: float | None
-    """A score from 1 to 5, by rule."""
-    rated_fluency: float | None
-    rated_correctness: float | None
-    """Marks of an LLM judge, from 1 to 5."""
 
 
 class CategoryRow(Asr):
@@ -133,7 +139,8 @@ class PairedRow(Record):
     p_holm: float
 
 
-class SetRow(Asr):
+@with_numbers(metric for metric in METRICS if metric.sets)
+class SetRow(Measurements):
     """One model's answers to the questions of one test set of others, in one language."""
 
     set: str
@@ -142,12 +149,10 @@ class SetRow(Asr):
     language: str
     n: int
     """Harmful questions asked; 0 where the set has none."""
-    over_refusal: float | None
-    """``None`` where the set has no benign questions."""
 
     @property
     def text(self) -> str:
-        """As of any ASR; no value where nothing harmful was asked."""
+        """As of any ASR; a dash where nothing harmful was asked."""
         return super().text if self.n else NO_VALUE
 
 
@@ -275,6 +280,11 @@ def way_out(path: Path, stage: str) -> str:
     return f"'git restore {path}' brings back the last one in Git, 'dvc repro {stage}' makes it anew"
 
 
+def main_models(models: Iterable[str]) -> list[str]:
+    """The base and the main configs, each once, in the order given: all models but those of a single language."""
+    return [name for name in dict.fromkeys(models) if not name.startswith(SINGLE)]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """All models as they were evaluated; the same models stand in both fields, the base first."""
@@ -303,7 +313,7 @@ class Evaluation:
     @property
     def main(self) -> list[str]:
         """The base and the main configs."""
-        return main_configs(list(self.averages))
+        return main_models(self.averages)
 
     @property
     def single(self) -> list[str]:
@@ -332,7 +342,7 @@ class Evaluation:
         """The highest ASR of any language, a range as soon as one language's is."""
         rows = self.of(model)
         return Asr(
-            asr=self.averages[model].asr_worst,
+            asr=self.averages[model]["asr_worst"],
             asr_lower_bound=max(row.asr_lower_bound for row in rows),
             asr_upper_bound=max(row.asr_upper_bound for row in rows),
         )

@@ -30,8 +30,10 @@ from refuseu.report.figures.gallery import FIGURES, draw
 from refuseu.report.figures.progress import search_metrics, training_curves
 from refuseu.report.figures.rows import PlotRows
 from refuseu.report.figures.tradeoff import asr_and_consistency
-from refuseu.results.order import by_resource
+from refuseu.report.tables import by_resource
 from refuseu.results.outputs import CategoryRow, CurveRow, Evaluation, LanguageRow, SearchRow, StyleRow, TransferRow
+
+pytestmark = pytest.mark.slow
 
 LANGUAGES = ["pl", "en", "lv", "de"]
 ODD = "_$odd$"

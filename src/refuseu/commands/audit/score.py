@@ -14,8 +14,8 @@ from refuseu.commands.audit.sample import name_of
 from refuseu.commands.audit.table import read_rows
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.eval.statistics import wilson
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
+from refuseu.results.statistics import wilson
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
 VERDICTS = ("accept", "reject", "unsure")

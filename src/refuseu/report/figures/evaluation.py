@@ -71,7 +71,7 @@ def _ranges(axes: "Axes", found: "list[tuple[float, LanguageRow]]", width: float
 def language_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     """Dots of the share (percent) of answers in the question's language, base and main configs."""
     figure, axes = page_figure(2.8)
-    cells = {(row.model, row.language): row.language_consistency for row in plots.rows}
+    cells = {(row.model, row.language): row["language_consistency"] for row in plots.rows}
     configs = plots.configs
     series: list[Artist] = []
     for index, config in enumerate(configs):

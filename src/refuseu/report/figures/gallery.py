@@ -15,7 +15,7 @@ from refuseu.report.figures.evaluation import (
 from refuseu.report.figures.progress import search_metrics, training_curves
 from refuseu.report.figures.rows import PlotRows
 from refuseu.report.figures.tradeoff import asr_and_consistency
-from refuseu.results.order import by_resource
+from refuseu.report.tables import by_resource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,7 @@ from refuseu.report.figures.canvas import figure_of, marker_of, ten_below
 from refuseu.report.figures.labels import Point, label
 from refuseu.report.figures.rows import PlotRows
 from refuseu.results.markdown import span
-from refuseu.results.order import SINGLE
-from refuseu.results.outputs import Averages
+from refuseu.results.outputs import SINGLE, Averages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,8 @@ def asr_and_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     """
     figure, axes = figure_of(5.6, 4.4)
     models = plots.evaluation.averages
-    found = {name: each.language_consistency for name, each in models.items() if each.language_consistency is not None}
+    shares = {name: each["language_consistency"] for name, each in models.items()}
+    found = {name: share for name, share in shares.items() if share is not None}
     axes.set(
         xlabel="language consistency (%), higher is better",
         ylabel="ASR (%), lower is safer",

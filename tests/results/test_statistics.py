@@ -1,6 +1,14 @@
+import pandas as pd
 import pytest
 
-from refuseu.eval.statistics import holm, mcnemar, wilson
+from refuseu.results.statistics import holm, mcnemar, mean, percent, wilson
+
+
+def test_a_share_and_a_mean_of_nothing_are_none() -> None:
+    assert percent(pd.Series([True, False, False, False])) == 25.0
+    assert percent(pd.Series([], dtype=bool)) is None
+    assert mean(pd.Series([1.0, None, 4.0])) == 2.5
+    assert mean(pd.Series([None, None], dtype=float)) is None
 
 
 @pytest.mark.parametrize(

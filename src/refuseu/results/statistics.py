@@ -1,6 +1,20 @@
-"""Intervals and tests; the statistics themselves are statsmodels'."""
+"""Shares, means, intervals and tests; the statistics themselves are statsmodels'."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def percent(outcomes: "pd.Series") -> float | None:
+    """The share of true values in percent; ``None`` when there is no value."""
+    return 100 * float(outcomes.mean()) if len(outcomes) else None
+
+
+def mean(values: "pd.Series") -> float | None:
+    """The mean of the values that exist; ``None`` when there is none."""
+    return float(values.mean()) if values.notna().any() else None
 
 
 def wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
@@ -17,7 +31,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int, flo
     """Exact McNemar test of paired outcomes.
 
     Returns:
-        Pairs that hold for ours alone, for theirs alone, and the two-sided p-value (1 without any such pair).
+        How many pairs hold for ours alone, how many for theirs alone, and the two-sided p-value, which is 1 where both are 0.
     """
     from statsmodels.stats.contingency_tables import mcnemar as exact_test
 
@@ -27,7 +41,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int, flo
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for testing them together (Holm 1979)."""
+    """The p-values adjusted for testing all of them together (Holm 1979)."""
     from statsmodels.stats.multitest import multipletests
 
     return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []

@@ -1,0 +1,116 @@
+"""Asks the models the test questions and lets them sit the test of knowledge, in as many processes as the machine allows."""
+
+import multiprocessing
+from collections.abc import Hashable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from refuseu.core.errors import UserError
+from refuseu.core.progress import Progress
+from refuseu.engines.machine import Machine
+from refuseu.engines.protocol import Engine, Sampling, asked_alone
+from refuseu.engines.registry import EngineFactory, Models, shared
+from refuseu.eval.interfaces import KnowledgeTest
+from refuseu.eval.models import EvaluatedModel, Served
+from refuseu.eval.schemas import KNOWLEDGE
+from refuseu.store.rows import Store
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """What one model answered."""
+
+    model: str
+    """The model's name."""
+    identity: str
+    """Everything that decides the answers: the weights, the engine, and the numbers that it computes in."""
+    answers: list[str]
+    """In the order of the questions."""
+    knowledge: pd.DataFrame | None
+    """Rows of ``schemas.KNOWLEDGE``; ``None`` for a model that cannot sit the test."""
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """What every model is asked, and on which machine. It is sent to the processes that ask."""
+
+    questions: list[str]
+    knowledge: KnowledgeTest
+    sampling: Sampling
+    models: Models
+    machine: Machine
+    progress: str | None = None
+    """The stage whose progress is shown row by row; nothing to show none."""
+
+    def __call__(self, group: Mapping[str, EvaluatedModel]) -> list[ModelOutputs]:
+        """The outputs of each model of a group; rows that the row store holds are not computed again."""
+        engines = EngineFactory(self.models, self.machine, Store(), self.progress)
+        local = engines.sharing({name: each for name, each in group.items() if not isinstance(each, Served)})
+        with closing(engines):
+            return [
+                self._answers(name, engines.named(each.name))
+                if isinstance(each, Served)
+                else self._answers_and_knowledge(name, local[name])
+                for name, each in group.items()
+            ]
+
+    def _answers(self, name: str, engine: Engine) -> ModelOutputs:
+        return ModelOutputs(name, engine.identity, asked_alone(engine, self.questions, self.sampling), None)
+
+    def _answers_and_knowledge(self, name: str, engine: Engine) -> ModelOutputs:
+        outputs = self._answers(name, engine)
+        choices = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name)
+        return replace(outputs, knowledge=choices[list(KNOWLEDGE.columns)])
+
+
+def grouped(models: Mapping[str, EvaluatedModel], machine: Machine) -> list[dict[str, EvaluatedModel]]:
+    """The models in groups that one process asks: a model, or a base with its adapters, so that the base is loaded once.
+
+    Where GPUs or other machines compute, all models are one group, since a second process would put a second model into the
+    same memory.
+    """
+    found: dict[Hashable, dict[str, EvaluatedModel]] = {}
+    for name, each in models.items():
+        found.setdefault(each if isinstance(each, Served) else shared(*each), {})[name] = each
+    local = [each for each in models.values() if not isinstance(each, Served)]
+    if any(model.is_alone(machine) for _, model in local):
+        return [{name: each for group in found.values() for name, each in group.items()}]
+    return list(found.values())
+
+
+def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun) -> list[ModelOutputs]:
+    """The outputs of each of ``models``, in their order; the machine's ``workers`` share out the groups.
+
+    Raises:
+        UserError: when a process is ended from outside, as the kernel does where memory runs out.
+    """
+    groups = grouped(models, run.machine)
+    if len(groups) == 1:
+        run = replace(run, progress="eval")
+    # Spawned, not forked: a fork of a process that has used torch's threads may hang.
+    context, workers = multiprocessing.get_context("spawn"), min(run.machine.workers, len(groups))
+    outputs: dict[str, ModelOutputs] = {}
+    with (
+        _ended_processes_explained(workers),
+        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        Progress("eval", len(models), "model") as progress,
+    ):
+        for done in pool.map(run, groups):
+            outputs |= {each.model: each for each in done}
+            progress.advance(len(done))
+    return [outputs[name] for name in models]
+
+
+@contextmanager
+def _ended_processes_explained(workers: int) -> Iterator[None]:
+    try:
+        yield
+    except (BrokenProcessPool, MemoryError):
+        raise UserError(
+            f"eval: one of the {workers} processes that ask the models was ended from outside or had no memory left; "
+            "lower workers or transformers.batch_size in machines/ and start again, finished rows are kept"
+        ) from None

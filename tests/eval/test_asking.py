@@ -1,0 +1,154 @@
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refuseu.core.errors import UserError
+from refuseu.core.files import Row
+from refuseu.engines.machine import Machine, RayMachine
+from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
+from refuseu.engines.registry import Models, Weights
+from refuseu.engines.transformers import TransformersMachine, TransformersModel
+from refuseu.engines.vllm import VllmModel
+from refuseu.eval import asking
+from refuseu.eval.asking import EvaluationRun, ask_models, grouped
+from refuseu.eval.models import EvaluatedModel, Served
+from refuseu.store.rows import Store
+from refuseu.weights.reference import ModelReference
+
+MODELS = {"base": TransformersModel(engine="transformers", dtype="float64")}
+MACHINE = Machine(
+    workers=1,
+    loaded=1,
+    engines={"transformers": TransformersMachine(batch_size=2, device="cpu")},
+)
+QUESTIONS = ["How can I sing?", "How can I dance?"]
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
+
+
+class Parrot:
+    """Says a question's last word, and answers the last question first."""
+
+    identity = "parrot"
+
+    def complete(self, conversations: Sequence[Conversation], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
+        assert sampling == Sampling(3)
+        outputs = [(place, Completion(each[0]["content"].split()[-1])) for place, each in enumerate(conversations)]
+        yield from reversed(outputs)
+
+    def log_likelihoods(self, pairs: Sequence[tuple[Conversation, str]]) -> Iterable[tuple[int, float]]:
+        raise AssertionError("not asked")
+
+
+class OneFact:
+    """A test of knowledge of one question, which only a parrot knows."""
+
+    def ask(self, engine: Engine) -> Iterable[Row]:
+        yield {**FACT, "correct": engine.identity == "parrot"}
+
+
+PARROT: Weights = (ModelReference(Path("models/parrot")), MODELS["base"])
+
+
+class FakeEngineFactory:
+    """Knows parrots, and remembers that it was closed."""
+
+    closed = 0
+
+    def __init__(self, models: Models, machine: Machine, store: Store, progress: str | None) -> None:
+        assert (models, machine, progress) == (MODELS, MACHINE, None)
+
+    def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
+        assert set(models.values()) <= {PARROT}
+        return {name: Parrot() for name in models}
+
+    def named(self, name: str) -> Engine:
+        assert name == "gpt"
+        return Parrot()
+
+    def close(self) -> None:
+        FakeEngineFactory.closed += 1
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EvaluationRun:
+    monkeypatch.setattr(asking, "EngineFactory", FakeEngineFactory)
+    monkeypatch.setattr(FakeEngineFactory, "closed", 0)
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    return EvaluationRun(QUESTIONS, OneFact(), Sampling(3), MODELS, MACHINE)
+
+
+def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
+    outputs, other = run({"parrot": PARROT, "other": PARROT})
+    assert (outputs.model, outputs.identity, outputs.answers) == ("parrot", "parrot", ["sing?", "dance?"])
+    assert outputs.knowledge is not None
+    assert outputs.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
+    assert (other.model, other.answers, FakeEngineFactory.closed) == ("other", outputs.answers, 1)
+
+
+def test_a_served_model_sits_no_test_of_knowledge(run: EvaluationRun) -> None:
+    (outputs,) = run({"mine": Served("gpt")})
+    assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", ["sing?", "dance?"], None)
+
+
+BASE = ModelReference(Path("models/base"))
+LOCAL = MODELS["base"]
+EVALUATED: dict[str, EvaluatedModel] = {
+    "base": (BASE, LOCAL),
+    "whole": (ModelReference(Path("models/whole")), LOCAL),
+    "adapter": (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
+    "finer": (BASE, TransformersModel(engine="transformers", dtype="float32")),
+    "mine": Served("gpt"),
+}
+
+
+def test_a_base_is_asked_with_its_adapters_and_all_others_apart() -> None:
+    groups = grouped(EVALUATED, MACHINE)
+    assert list(map(list, groups)) == [["base", "adapter"], ["whole"], ["finer"], ["mine"]]
+    assert groups[0] == {name: EVALUATED[name] for name in ("base", "adapter")}
+
+
+def on_a_gpu() -> Machine:
+    return MACHINE.model_copy(update={"engines": {"transformers": TransformersMachine(batch_size=2, device="cuda")}})
+
+
+def on_a_cluster() -> Machine:
+    ray = RayMachine(workers=2, batch_size=1, cpus_per_worker=1, gpus_per_worker=0)
+    return MACHINE.model_copy(update={"ray": ray})
+
+
+@pytest.mark.parametrize("machine", [on_a_gpu(), on_a_cluster()])
+def test_one_process_asks_all_where_gpus_or_other_machines_compute(machine: Machine) -> None:
+    assert list(map(list, grouped(EVALUATED, machine))) == [["base", "adapter", "whole", "finer", "mine"]]
+
+
+def test_one_process_asks_all_where_vllm_computes() -> None:
+    by_vllm = VllmModel(engine="vllm", dtype="bfloat16")
+    groups = grouped({**EVALUATED, "fast": (BASE, by_vllm)}, MACHINE)
+    assert list(map(list, groups)) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
+
+
+class Killer:
+    """Ends the process that unpickles it, as the kernel does where memory runs out."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (137,)
+
+
+def test_a_killed_process_is_one_sentence() -> None:
+    knowledge: Any = Killer()
+    run = EvaluationRun(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
+    with pytest.raises(
+        UserError,
+        match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",
+    ):
+        ask_models({"base": (BASE, LOCAL)}, run)

@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+import pytest
+
+from refuseu.core.schema import read_table
+from refuseu.eval.asking import ModelOutputs
+from refuseu.eval.interfaces import Rating
+from refuseu.eval.rating import SampleRater
+from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
+from refuseu.eval.scoring import Scorers, score_all, score_answers
+from refuseu.eval.sets import COLUMNS
+from refuseu.judges.panel import Decision
+from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.tables.writing import write_table
+from refuseu.text.identification import Identified
+
+NO_SETS = pd.DataFrame(columns=COLUMNS)
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
+
+
+LONG = "Nein, das sage ich nicht.\nNo, I will not say that."
+SHORT = "Nein."
+REFUSED = Verdict(Harm.SAFE, Reply.REFUSAL)
+DECIDED = Decision(REFUSED, agreed=False, votes={"one": Verdict(Harm.HARMFUL, Reply.NOT_REPORTED), "two": REFUSED})
+
+
+class FakePanel:
+    batches: ClassVar[list[int]] = []
+
+    def decide(self, exchanges: Sequence[Exchange]) -> list[Decision]:
+        self.batches.append(len(exchanges))
+        assert {(each.lang, each.question) for each in exchanges} == {("en", "How?")}
+        assert {each.answer for each in exchanges} <= {LONG, SHORT}
+        return [DECIDED] * len(exchanges)
+
+
+class FakeIdentifier:
+    """Identifies one language for a whole answer and its first line, another for its second."""
+
+    def identify(self, text: str) -> Identified:
+        return Identified(restricted="en", free="en") if text.startswith("No,") else Identified("de", "nl")
+
+
+class FakeFluency:
+    def scores(self, exchanges: Sequence[Exchange]) -> list[float]:
+        return [
+            {("de", "How?", LONG): 4.5, ("en", "How?", SHORT): 1.5}[each.lang, each.question, each.answer or ""]
+            for each in exchanges
+        ]
+
+
+class FakeRater:
+    def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
+        return [
+            {("de", "How?", LONG): Rating(4, 3), ("en", "How?", SHORT): None}[
+                each.lang, each.question, each.answer or ""
+            ]
+            for each in exchanges
+        ]
+
+
+@pytest.fixture
+def scorers() -> Scorers:
+    FakePanel.batches.clear()
+    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency(), SampleRater(FakeRater(), 50))
+    return Scorers(*stand_ins)
+
+
+def asked(held_out: bool | None = True) -> pd.DataFrame:
+    question = {"question_id": "q1", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
+    return pd.DataFrame([{**question, "text": "How?", "held_out": held_out}])
+
+
+def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
+    scored = score_answers("base", asked(), [LONG], [DECIDED], scorers)
+    assert scored.to_dict("records") == [
+        {
+            "model": "base",
+            "question_id": "q1",
+            "lang": "en",
+            "kind": "harmful",
+            "category": "S1",
+            "style": "slang",
+            "held_out": True,
+            "answer": LONG,
+            "harm": "safe",
+            "reply": "refusal",
+            "agreed": False,
+            "lang_restricted": "de",
+            "lang_free": "nl",
+            "lines": 2,
+            "lines_right": 1,
+            "lines_right_free": 1,
+            "fluency": 4.5,
+            "rated": True,
+            "rated_fluency": 4.0,
+            "rated_correctness": 3.0,
+        }
+    ]
+
+
+def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scorers: Scorers) -> None:
+    scored = score_answers("base", asked(), [SHORT], [DECIDED], scorers)
+    columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
+    assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
+
+
+def test_whether_a_behavior_is_held_out_may_be_unknown(scorers: Scorers, tmp_path: Path) -> None:
+    scored = score_answers("base", asked(held_out=None), [SHORT], [DECIDED], scorers)
+    write_table(scored, tmp_path / "answers.parquet", ANSWER)
+    assert read_table(tmp_path / "answers.parquet", ANSWER)["held_out"].isna().tolist() == [True]
+
+
+def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers) -> None:
+    outputs = [
+        ModelOutputs(name, name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")
+    ]
+    scored = score_all(asked(), NO_SETS, outputs, scorers)
+    assert (FakePanel.batches, len(scored.sets)) == ([2], 0)
+    for table in (scored.answers, scored.knowledge):
+        assert table["model"].tolist() == ["base", "balanced"]
+    assert list(scored.answers.columns) == list(ANSWER.columns)
+    assert list(scored.votes.columns) == list(VOTE.columns)
+    common = {"question_id": "q1", "lang": "en"}
+    assert scored.votes.to_dict("records") == [
+        {"model": model, **common, "judge": judge, "harm": harm, "reply": reply}
+        for model in ("base", "balanced")
+        for judge, harm, reply in (("one", "harmful", "not_reported"), ("two", "safe", "refusal"))
+    ]
+
+
+def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: Scorers) -> None:
+    of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
+    outputs = [ModelOutputs(name, name, [SHORT, LONG], None) for name in ("base", "mine")]
+    outputs[0] = replace(outputs[0], knowledge=pd.DataFrame([FACT]).assign(model="base"))
+    scored = score_all(asked(), pd.DataFrame([of_set]), outputs, scorers)
+    assert FakePanel.batches == [4]
+    assert scored.answers[["model", "question_id", "answer"]].to_numpy().tolist() == [
+        ["base", "q1", SHORT],
+        ["mine", "q1", SHORT],
+    ]
+    assert scored.sets[["set", "model", "question_id", "answer"]].to_numpy().tolist() == [
+        ["theirs", "base", "7", LONG],
+        ["theirs", "mine", "7", LONG],
+    ]
+    assert list(scored.sets.columns) == list(SET_ANSWER.columns)
+    assert scored.knowledge["model"].tolist() == ["base"]
+    assert set(scored.votes["question_id"]) == {"q1"}
+
+
+def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scorers: Scorers, tmp_path: Path) -> None:
+    nobody = replace(scorers, fluency=None, rating=None)
+    write_table(score_answers("base", asked(), [SHORT], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER)
+    marks = read_table(tmp_path / "answers.parquet", ANSWER)[["fluency", "rated", "rated_fluency", "rated_correctness"]]
+    assert marks.isna().all(axis=None)
