@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from repository import ROOT
+from test_pipeline import LAYERS
 
 from refuseu.commands import models
 from refuseu.commands.estimate import Line, Run, lines_of
@@ -142,6 +143,12 @@ def test_who_adds_a_language_is_told_every_file_and_entry(file: str) -> None:
     text = (ROOT / "docs/languages.md").read_text()
     entries = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
     assert [each for each in (file.replace("en.yaml", "nl.yaml"), *entries) if f"`{each}`" not in text] == []
+
+
+def test_the_architecture_lists_the_rooms_by_layer() -> None:
+    table = (ROOT / "docs/architecture.md").read_text().split("| rooms | what they hold |")[1].split("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if "`" in row]
+    assert [re.findall(r"`(\w+)(?:\.py)?`", row) for row in rows] == [layer.split() for layer in LAYERS]
 
 
 def test_the_pages_are_few() -> None:
