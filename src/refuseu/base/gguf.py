@@ -80,7 +80,7 @@ def _read(source: Path) -> tuple[Any, Any]:
     # It warns for each tensor that the weights grow when they are no longer quantized.
     logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
     # Given explicitly, since the saved tokenizer notes it. Otherwise the bytes would depend on whether the hub was switched off.
-    place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
     quantized = AutoModelForCausalLM.from_pretrained(source.parent, **place, dtype=torch.float32)
     # Neither the config nor the class may say any longer that there is something to dequantize.
     if hasattr(quantized.config, "quantization_config"):

@@ -137,8 +137,10 @@ def _load(base: ModelReference, settings: Dpo) -> tuple["PreTrainedModel", "PreT
 
     folder = fetched(base).source
     with readable(base):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, settings.dtype), use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, settings.dtype), use_safetensors=True, trust_remote_code=False
+        )
     wrong = weight_not_finite(model)
     if wrong:
         raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")

@@ -45,9 +45,9 @@ class Seq2SeqModel:
             readable(reference),
             enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
         ):
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source, trust_remote_code=False)
             model = AutoModelForSeq2SeqLM.from_pretrained(
-                reference.source, dtype=getattr(torch, dtype), use_safetensors=True
+                reference.source, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
             )
         self._model: Any = model.to(device).eval()
         self._model.generation_config.forced_eos_token_id = None  # a forced end would hide that a translation was cut
