@@ -1,4 +1,4 @@
-"""Commands side by side, with fake ones; the real pipeline's Ctrl-C is in tests/test_make.py."""
+"""Commands in parallel, with fake ones; the real pipeline's Ctrl-C is in tests/test_make.py."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from signals import TIMEOUT, hear_signals, running
 
-from refuseu.commands import repro as lanes
+from refuseu.commands import repro
 from refuseu.core.errors import UserError
 
 STUBBORN = "trap '' INT TERM HUP; sleep 600 & echo $! > {pid}; wait; wait"
@@ -18,7 +18,7 @@ STUBBORN = "trap '' INT TERM HUP; sleep 600 & echo $! > {pid}; wait; wait"
 
 
 def supervised(folder: Path, *prefix: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """Two stubborn commands under ``lanes.run``, in a process of their own, and their children's process ids."""
+    """Two stubborn commands under ``repro.run``, in a process of their own, and their children's process ids."""
     files = [folder / name for name in ("one", "two")]
     commands = [["sh", "-c", STUBBORN.format(pid=file)] for file in files]
     program = f"from refuseu.commands.repro import run; run(*{commands}, grace=0.2)"
@@ -51,25 +51,27 @@ def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     assert not any(map(running, children))
 
 
-def test_where_one_lane_fails_the_other_comes_to_its_end(tmp_path: Path) -> None:
+def test_where_one_command_fails_the_other_comes_to_its_end(tmp_path: Path) -> None:
     late = tmp_path / "late"
-    assert not lanes.run(["sh", "-c", "exit 3"], ["sh", "-c", f"sleep 0.3; touch {late}"])
+    assert not repro.run(["sh", "-c", "exit 3"], ["sh", "-c", f"sleep 0.3; touch {late}"])
     assert late.is_file()
-    assert lanes.run(["true"], ["true"]) and lanes.run(["true"]) and not lanes.run(["false"])
+    assert repro.run(["true"], ["true"]) and repro.run(["true"]) and not repro.run(["false"])
 
 
-def test_lines_of_two_lanes_are_passed_on_whole_and_progress_is_lines(capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_parallel_commands_are_passed_on_whole_and_progress_is_lines(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     halves = "printf '%s is ' {0}; sleep 0.2; echo half of {0} $REFUSEU_PROGRESS >&2"
-    assert lanes.run(["sh", "-c", halves.format("one")], ["sh", "-c", halves.format("two")])
+    assert repro.run(["sh", "-c", halves.format("one")], ["sh", "-c", halves.format("two")])
     assert sorted(capfd.readouterr().out.splitlines()) == ["one is half of one log", "two is half of two log"]
 
 
 def test_a_command_that_is_alone_keeps_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    assert lanes.run(["sh", "-c", "echo ${REFUSEU_PROGRESS:-bar}; echo warned >&2"])
+    assert repro.run(["sh", "-c", "echo ${REFUSEU_PROGRESS:-bar}; echo warned >&2"])
     assert capfd.readouterr() == ("bar\n", "warned\n")
 
 
-def test_the_trainings_that_are_due_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     stale = [["base"], ["dpo@a", "dpo@b", "dpo@c", "eval"]]
     ran: list[list[list[str]]] = []
 
@@ -77,10 +79,10 @@ def test_the_trainings_that_are_due_are_dealt_out(monkeypatch: pytest.MonkeyPatc
         ran.append([command[command.index("repro") + 1 :] for command in commands])
         return len(ran) < 3
 
-    monkeypatch.setattr(lanes, "stale_stages", lambda: stale.pop(0))
-    monkeypatch.setattr(lanes, "run", run)
+    monkeypatch.setattr(repro, "stale_stages", lambda: stale.pop(0))
+    monkeypatch.setattr(repro, "run", run)
     with pytest.raises(UserError, match="a stage failed, as said above; what was finished is kept"):
-        lanes.reproduce()
+        repro.reproduce()
     assert ran == [
         [["split"]],
         [["--single-item", "dpo@a", "dpo@c"], ["--single-item", "dpo@b"]],
@@ -89,19 +91,19 @@ def test_the_trainings_that_are_due_are_dealt_out(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("trainings", [[], ["dpo@a"]])
-def test_a_single_training_needs_no_lanes(trainings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_training_runs_in_the_pipeline_itself(trainings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(lanes, "stale_stages", lambda: [*trainings, "eval"])
-    monkeypatch.setattr(lanes, "run", lambda command: ran.append(command[-1]) or True)
-    lanes.reproduce()
+    monkeypatch.setattr(repro, "stale_stages", lambda: [*trainings, "eval"])
+    monkeypatch.setattr(repro, "run", lambda command: ran.append(command[-1]) or True)
+    repro.reproduce()
     assert ran == ["split", "repro"]
 
 
 def test_nothing_runs_where_nothing_is_stale(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lanes, "stale_stages", list)
-    lanes.reproduce()
+    monkeypatch.setattr(repro, "stale_stages", list)
+    repro.reproduce()
     assert capsys.readouterr().out == "Data and pipelines are up to date.\n"
 
 
@@ -109,4 +111,4 @@ def test_what_dvc_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(os.environ, "GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(UserError, match="dvc status: you are not inside of a DVC repository"):
-        lanes.stale_stages()
+        repro.stale_stages()

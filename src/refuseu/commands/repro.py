@@ -1,7 +1,7 @@
-"""Runs the pipeline with its trainings two at a time: ``python -m refuseu.commands.repro``, the heart of ``make repro``.
+"""Runs the pipeline with two trainings at a time: ``python -m refuseu.commands.repro``, the heart of ``make repro``.
 
-``dvc repro`` runs one stage after the other. Here the trainings that are due are dealt out to two lanes, each a
-``dvc repro`` of its own. Whatever ends this command (Ctrl-C, ``kill``, the terminal that is closed) ends all that it started.
+``dvc repro`` runs one stage after the other. This command divides the trainings that have to run among two processes of
+``dvc repro``. Whatever ends it (Ctrl-C, ``kill``, a closed terminal) also ends everything that it has started.
 """
 
 import contextlib
@@ -22,12 +22,13 @@ from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 
 DVC = [sys.executable, "-m", "dvc"]
-LANES = 2
+PARALLEL = 2
+"""Processes of ``dvc repro`` that train at the same time."""
 TRAINING = "dpo@"
-"""What the names of the trainings begin with; all of them wait for the stage ``split``, and for nothing else."""
+"""What the name of every training begins with. All trainings wait for the stage ``split``, and for nothing else."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0
-"""Seconds that commands have to end by themselves once they are interrupted."""
+"""Seconds that an interrupted command has to end by itself."""
 POLL = 0.05
 """Seconds between two looks at whether a command has ended."""
 
@@ -35,19 +36,19 @@ Processes = list[subprocess.Popen[str]]
 
 
 def run(*commands: Sequence[str], grace: float = GRACE) -> bool:
-    """Run the commands side by side to their ends; whether all succeeded.
+    """Run the commands in parallel to their ends, and say whether all of them succeeded.
 
-    Each has a process group of its own, and none outlives this process. A command that is alone has the terminal to itself; of
-    several, each line is passed on whole. ``grace`` is in seconds.
+    Each command has its own process group, and none outlives this process. A single command writes to the terminal itself; of
+    several commands, every line is passed on whole. ``grace`` is in seconds.
 
     Raises:
-        SystemExit: after a signal, with a shell's exit code for it (128 and its number), when all have ended.
+        SystemExit: after a signal, when all commands have ended, with a shell's exit code for that signal (128 and its number).
     """
     processes: Processes = []
     with _received() as signals:
         try:
             for command in commands:
-                processes.append(_start(command, apart=len(commands) > 1))
+                processes.append(_start(command, parallel=len(commands) > 1))
             writers = [_pass_on(process.stdout) for process in processes if process.stdout]
             _wait(processes, lambda: bool(signals))
         finally:
@@ -64,10 +65,10 @@ def run(*commands: Sequence[str], grace: float = GRACE) -> bool:
 
 @contextlib.contextmanager
 def _received() -> Iterator[list[int]]:
-    """The signals to end that come meanwhile, in a list: a handler that raised could do so while a command is being started,
-    which nothing would end then.
+    """Collect the signals to end in a list. A handler that raised might do so while a command is being started, and nothing
+    would end that command.
 
-    What is ignored stays ignored: a closed terminal under ``nohup``, Ctrl-C in the background of a script.
+    A signal that was ignored stays ignored: a closed terminal under ``nohup``, or Ctrl-C in the background of a script.
     """
     signals: list[int] = []
     before = {number: signal.getsignal(number) for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
@@ -81,15 +82,15 @@ def _received() -> Iterator[list[int]]:
 
 
 def _wait(processes: Processes, enough: Callable[[], bool]) -> None:
-    """Wait until all have ended, or ``enough`` says so."""
+    """Wait until all processes have ended, or until ``enough`` is true."""
     while any(process.poll() is None for process in processes) and not enough():
         time.sleep(POLL)
 
 
 def _end(processes: Processes, signals: list[int], grace: float) -> None:
-    """End the commands with all that they started: as Ctrl-C does, so that DVC can let go of its locks, then by force.
+    """End the processes with all that they have started: first as Ctrl-C does, so that DVC releases its locks, then by force.
 
-    The force comes after ``grace`` seconds, or with the second of the signals.
+    Force is used after ``grace`` seconds, or when a second signal arrives.
     """
     latest = time.monotonic() + grace
     _send(signal.SIGINT, processes)
@@ -105,24 +106,23 @@ def _send(number: signal.Signals, processes: Processes) -> None:
             os.killpg(process.pid, number)
 
 
-def _start(command: Sequence[str], apart: bool) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own; ``apart``: with its output in a pipe and its progress as lines."""
-    if not apart:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, text=True)
+def _start(command: Sequence[str], parallel: bool) -> subprocess.Popen[str]:
+    """Start a command in its own process group. One of several writes into a pipe, and shows its progress as lines."""
+    shared = {"REFUSEU_PROGRESS": "log", "PYTHONIOENCODING": "utf-8"} if parallel else {}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE if parallel else None,
+        stderr=subprocess.STDOUT if parallel else None,
         process_group=0,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "REFUSEU_PROGRESS": "log", "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, **shared},
     )
 
 
 def _pass_on(lines: IO[str]) -> threading.Thread:
-    """Write each line as it comes, in the background; a terminal that is gone must not hold up who writes."""
+    """Write each line as it arrives, in the background. A terminal that is gone must not hold up the command."""
 
     def copy() -> None:
         for line in lines:
@@ -135,7 +135,7 @@ def _pass_on(lines: IO[str]) -> threading.Thread:
 
 
 def stale_stages() -> list[str]:
-    """The stages of the pipeline of which DVC knows by now that they have to run, in its order.
+    """The stages that DVC already knows to be out of date, in the order of the pipeline.
 
     Raises:
         UserError: if DVC cannot tell.
@@ -150,7 +150,7 @@ def reproduce() -> None:
     """Bring the pipeline up to date.
 
     Raises:
-        UserError: if a stage fails, which has said why by then.
+        UserError: if a stage fails; by then the stage has said why.
     """
     if not stale_stages():
         click.echo("Data and pipelines are up to date.")
@@ -158,7 +158,7 @@ def reproduce() -> None:
     _repro(["split"])
     trainings = [stage for stage in stale_stages() if stage.startswith(TRAINING)]
     if len(trainings) > 1:
-        _repro(*(["--single-item", *trainings[lane::LANES]] for lane in range(LANES)))
+        _repro(*(["--single-item", *trainings[first::PARALLEL]] for first in range(PARALLEL)))
     _repro([])
 
 
