@@ -1,4 +1,4 @@
-"""A published set goes through the real scripts, from its questions to the training mix, and no model is asked anything."""
+"""A published set goes through the real scripts, from its questions to the training mixes, and no model is used."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ from published_set import Row, published_row, write_set
 from repository import ROOT
 
 from refuseu.experiment import PLAIN, Kind
-from refuseu.phrasebook.phrasebook import Ask, Reading, load_phrasebooks
+from refuseu.phrasebook.phrasebook import Behavior, Reading, load_phrasebooks
 
 CATEGORIES = {"S1": "Violent Crimes", "S2": "Non-Violent Crimes", "S12": "Sexual Content"}
 STYLES = {"slang": "Slang"}
@@ -33,11 +33,11 @@ def of_published(params: Content, profile: Content) -> None:
 
 
 def the_set() -> dict[str, list[Row]]:
-    """Asks of the phrasebook in two languages: four of each of two categories, and what is left out."""
+    """Behaviors of the phrasebook in two languages: four of each of two categories, and rows that are left out."""
     books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], CATEGORIES, STYLES)
 
     def question(category: str, behavior_id: str, lang: str) -> str:
-        return books[lang].compose(Reading(PLAIN, 0, Ask(category, behavior_id, Kind.HARMFUL)))
+        return books[lang].compose(Reading(PLAIN, 0, Behavior(category, behavior_id, Kind.HARMFUL)))
 
     def rows(row_id: str, category: str, behavior_id: str, name: str = "") -> list[Row]:
         return [
@@ -52,23 +52,23 @@ def the_set() -> dict[str, list[Row]]:
             for lang in ("en", "de")
         ]
 
-    asks = {category: list(books["en"].behaviors[category]) for category in CATEGORIES}
+    behaviors = {category: list(books["en"].behaviors[category]) for category in CATEGORIES}
     train = [
         row
         for n in range(3)
         for category in ("S1", "S2")
-        for row in rows(f"{category}-{n}", category, asks[category][n])
+        for row in rows(f"{category}-{n}", category, behaviors[category][n])
     ]
     test = [
         row
         for row_id, category in zip(TEST, ("S1", "S2"), strict=True)
-        for row in rows(row_id, category, asks[category][3])
+        for row in rows(row_id, category, behaviors[category][3])
     ]
     left_out = [
-        *rows("restricted", "S12", asks["S12"][0]),
-        *rows("other", "S1", asks["S1"][4], "Gardening"),
-        *rows("again", "S1", asks["S1"][0]),
-        rows("incomplete", "S2", asks["S2"][4])[0],
+        *rows("restricted", "S12", behaviors["S12"][0]),
+        *rows("other", "S1", behaviors["S1"][4], "Gardening"),
+        *rows("again", "S1", behaviors["S1"][0]),
+        rows("incomplete", "S2", behaviors["S2"][4])[0],
     ]
     return {"train": [*train, *left_out], "test": test}
 
@@ -98,8 +98,8 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]
     (tmp_path / "machines").symlink_to(ROOT / "machines")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    sides = the_set()
-    write_set(tmp_path / "data/published/mine", sides["train"], sides["test"])
+    splits = the_set()
+    write_set(tmp_path / "data/published/mine", splits["train"], splits["test"])
     rt = "rainbow-teaming"
     ours = {"published": "data/published", "target": "models/base"}
     stage(rt, **texts(*TEXTS), **ours, out=f"data/{rt}", metrics=f"metrics/{rt}.json", plots=f"plots/{rt}")
@@ -112,7 +112,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]
     ):
         table = {before.split("/")[-1]: f"{before}.parquet"}
         stage(name, **table, **read, out=f"data/{name}", metrics=f"metrics/{name}.json")
-    return sides
+    return splits
 
 
 def test_a_published_set_becomes_training_mixes_without_a_model(ran: dict[str, list[Row]]) -> None:
@@ -137,7 +137,7 @@ def test_a_published_set_becomes_training_mixes_without_a_model(ran: dict[str, l
     for name in ("translate", "respond", "label"):
         assert (account(name)["rows_out"], account(name)["rejected"]) == (16, {}), name
     assert account("translate")["chrf"] == pytest.approx({"en": 100, "de": 100})
-    published = {(row["row_id"], row["lang"]): row for side in ran.values() for row in side}
+    published = {(row["row_id"], row["lang"]): row for split in ran.values() for row in split}
     pairs = pd.read_parquet("data/label/pairs.parquet")
     for pair in pairs.itertuples():
         row = published[pair.question_id, pair.lang]
