@@ -1,4 +1,4 @@
-"""Says what would stop a stage, as far as it can be known before the first one: ``python -m refuseu.commands.config``."""
+"""Checks, before the first stage, whatever would stop a later one: ``python -m refuseu.commands.config``."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ PHRASEBOOK, MODELS = Path("data/phrasebook"), Path("models/dpo")
 
 
 def check() -> None:
-    """Check parameters, the machine, languages, phrasebooks, the models that lie there or are asked for, and the row store.
+    """Check the parameters, the machine, the languages, the phrasebooks, the trained models, what the run needs, and the row store.
 
     Raises:
-        UserError: for the first that would stop a stage.
+        UserError: for the first fault that would stop a stage.
     """
     parameters, machine = load_all(), load_whole_machine()
     assert_known(parameters.languages)

@@ -1,4 +1,4 @@
-"""All of ``params.yaml`` and of one profile, and what must hold between their sections."""
+"""All parameters, from ``params.yaml`` and one profile, and the rules that hold between their sections."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,7 +91,7 @@ class Parameters(Experiment):
                 raise ValueError(f"{key}: {name!r} is none of models, which are {', '.join(self.models)}")
 
     def _check_published(self) -> None:
-        """Only questions of the set have a side there, and only in its own words answers."""
+        """The set has translations, answers and sides of its own questions alone."""
         asked = isinstance(self.rainbow_teaming.mutator, ByPublished)
         worded = isinstance(self.translate.translator, ByPublished)
         answered = isinstance(self.respond.refuser, ByPublished) or self.respond.rejected == "published"
@@ -106,7 +106,7 @@ class Parameters(Experiment):
                 )
 
     def played(self) -> Iterator[tuple[str, str]]:
-        """Every part that one of ``models`` plays: its key, as ``translate.translator.model``, and the model's name."""
+        """Yield every role that a model plays: the role's key, such as ``translate.translator.model``, and the model's name."""
         for section in ("rainbow-teaming", "translate", "respond", "label", "eval"):
             yield from _played(getattr(self, section.replace("-", "_")), section)
 
@@ -121,7 +121,7 @@ def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
 
 
 class WholeMachine(Machine):
-    """A machine with the section that only trainings read."""
+    """A machine, with the section ``training`` that only trainings read."""
 
     training: TrainingMachine
 
@@ -137,11 +137,11 @@ def load_whole_machine(root: Path = Path()) -> WholeMachine:
 
 
 def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
-    """Every parameter below ``root``; with ``profile`` in place of the profile that ``params.yaml`` names.
+    """All parameters below ``root``, with the profile that ``params.yaml`` names or with ``profile`` in its place.
 
     Raises:
-        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing, out of range, read as
-            something else than it must be, or at odds with another.
+        UserError: for a file that is missing or not YAML, and for every key that is unknown, missing, of the wrong type, out
+            of range, or at odds with another key.
     """
     merged, where = merged_sections(root, profile)
     return validated(Parameters, merged, where)

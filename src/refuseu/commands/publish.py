@@ -1,7 +1,7 @@
-"""Push what ``dvc repro`` made to the Hugging Face hub, on demand: private, and gated by hand unless told otherwise.
+"""Pushes the dataset or the models to the Hugging Face hub: ``make publish REPO=org/name [WHAT=dataset|models]``.
 
-A repository then holds what was pushed and nothing else: what was taken out here is deleted there, in the same commit.
-The token is read from ``HF_TOKEN`` and written nowhere.
+A repository is private and gated, with access granted by hand, unless ``--public`` is given. It then holds exactly what was
+pushed: files that are gone here are deleted there in the same commit. The token is read from ``HF_TOKEN`` and written nowhere.
 """
 
 import os
@@ -18,34 +18,36 @@ from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 
 DATASET, MODELS, CARDS = Path("data/release"), Path("models/dpo"), Path("models/cards")
-THE_HUBS_OWN = ".gitattributes"
-"""Written by the hub itself; says which files are large."""
+HUB_FILE = ".gitattributes"
+"""The hub writes this file itself, to say which files are large."""
 
 
 @dataclass(frozen=True)
 class Upload:
+    """What is pushed to one repository."""
+
     repository: str
     kind: str
     """``dataset`` or ``model``, as the hub calls it."""
     folder: Path
     card: Path | None = None
-    """Goes up as ``README.md``; ``None`` where the folder holds one."""
+    """Is pushed as ``README.md``; ``None`` where the folder already holds one."""
 
     @property
-    def where(self) -> dict[str, str]:
-        """The repository, as the hub's functions take it."""
+    def target(self) -> dict[str, str]:
+        """The repository, as arguments of the hub's functions."""
         return {"repo_id": self.repository, "repo_type": self.kind}
 
     @property
     def files(self) -> dict[str, Path]:
-        """What is pushed: the file here by its path in the repository."""
+        """The files that are pushed, by their paths in the repository."""
         found = sorted(path for path in self.folder.rglob("*") if path.is_file())
         files = {path.relative_to(self.folder).as_posix(): path for path in found}
         return files | ({"README.md": self.card} if self.card else {})
 
 
 def uploads(what: str, repository: str) -> Iterator[Upload]:
-    """What to push where: the dataset as ``repository``, each model as ``repository-<config>``.
+    """Yield the dataset as ``repository``, or each model as ``repository-<config>``.
 
     Raises:
         UserError: when there is nothing to push.
@@ -65,15 +67,15 @@ def uploads(what: str, repository: str) -> Iterator[Upload]:
         yield Upload(f"{repository}-{folder.name}", "model", folder, card)
 
 
-def taken_out(upload: Upload, hub: Any) -> list[str]:
-    """Files that the repository holds and the upload does not; ``hub`` is a ``huggingface_hub.HfApi``."""
-    if not hub.repo_exists(**upload.where):
+def surplus_files(upload: Upload, hub: Any) -> list[str]:
+    """The files that the repository holds and the upload does not; ``hub`` is a ``huggingface_hub.HfApi``."""
+    if not hub.repo_exists(**upload.target):
         return []
-    return sorted(set(hub.list_repo_files(**upload.where)) - set(upload.files) - {THE_HUBS_OWN})
+    return sorted(set(hub.list_repo_files(**upload.target)) - set(upload.files) - {HUB_FILE})
 
 
-def gone(repository: str, planned: list[Upload], hub: Any) -> list[str]:
-    """Published models named ``repository-<config>`` whose config is not pushed any more."""
+def surplus_models(repository: str, planned: list[Upload], hub: Any) -> list[str]:
+    """Published models named ``repository-<config>`` whose config is no longer among the uploads."""
     organisation, _, name = repository.partition("/")
     published = {model.id for model in hub.list_models(author=organisation, search=f"{name}-")}
     ours = {model for model in published if model.startswith(f"{repository}-")}
@@ -81,21 +83,21 @@ def gone(repository: str, planned: list[Upload], hub: Any) -> list[str]:
 
 
 def push(upload: Upload, surplus: list[str], hub: Any, public: bool, squash: bool = False) -> None:
-    """Create the repository, gated before anything is in it, and in one commit fill it and delete ``surplus``.
+    """Create the repository, gate it while it is empty, and in one commit add the files and delete ``surplus``.
 
-    ``squash`` makes this commit the only one in the history of the main branch, which cannot be undone.
+    With ``squash`` the commit becomes the only one in the history of the main branch, which cannot be undone.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    hub.create_repo(**upload.where, private=not public, exist_ok=True)
-    # Both again: a repository that was there before keeps its visibility.
-    hub.update_repo_settings(**upload.where, private=not public, gated=False if public else "manual")
+    hub.create_repo(**upload.target, private=not public, exist_ok=True)
+    # Visibility again: create_repo leaves a repository that exists as it was.
+    hub.update_repo_settings(**upload.target, private=not public, gated=False if public else "manual")
     changes = [CommitOperationDelete(path_in_repo=name) for name in surplus] + [
         CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in upload.files.items()
     ]
-    hub.create_commit(**upload.where, operations=changes, commit_message="Publish")
+    hub.create_commit(**upload.target, operations=changes, commit_message="Publish")
     if squash:
-        hub.super_squash_history(**upload.where, commit_message="Publish")
+        hub.super_squash_history(**upload.target, commit_message="Publish")
 
 
 @click.command(help=__doc__)
@@ -118,14 +120,14 @@ def main(what: str, repository: str, public: bool, squash_history: bool, dry_run
         click.echo(f"{upload.kind} {upload.repository}: {len(upload.files)} files of {upload.folder}, {size:.1f} MB")
         if hub:
             with _refusals(upload.repository, token):
-                surplus = taken_out(upload, hub)
+                surplus = surplus_files(upload, hub)
                 if not dry_run:
                     push(upload, surplus, hub, public, squash_history)
             for name in surplus:
                 click.echo(f"  {'would delete' if dry_run else 'deleted'} {name}")
     if hub and what == "models":
         with _refusals(repository, token):
-            left = gone(repository, planned, hub)
+            left = surplus_models(repository, planned, hub)
         for name in left:
             click.echo(
                 f"model {name}: not in {MODELS} and still published; to remove it: .venv/bin/hf repos delete {name}"
@@ -135,10 +137,10 @@ def main(what: str, repository: str, public: bool, squash_history: bool, dry_run
 
 
 def _token() -> str:
-    """The token, empty where none is set.
+    """The token; empty where none is set.
 
     Raises:
-        UserError: when it is none that can be sent, without showing it.
+        UserError: for a value that cannot be sent as a token. The sentence does not show it.
     """
     token = os.environ.get("HF_TOKEN", "").strip()
     if not re.fullmatch(r"[!-~]*", token):
@@ -154,12 +156,12 @@ def _hub(token: str) -> Any:
 
 @contextmanager
 def _refusals(repository: str, token: str) -> Iterator[None]:
-    """Whatever the hub's library raises becomes one sentence, in which the token is never shown."""
+    """Turn whatever the hub's library raises into one sentence that never shows the token."""
     from httpx2 import HTTPError, InvalidURL
 
     try:
         yield
-    # OSError and ValueError are what the library's own errors are; RuntimeError is how its uploader in Rust fails.
+    # The library's own errors are OSError and ValueError; its uploader, written in Rust, raises RuntimeError.
     except (HTTPError, InvalidURL, OSError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).replace(token, "***")
         raise UserError(

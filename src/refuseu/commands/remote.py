@@ -1,7 +1,7 @@
-"""Name the S3 remote: ``make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]``.
+"""Sets the S3 remote: ``make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]``.
 
-Credentials stay where boto3 looks for them (environment, ~/.aws): this writes the address alone into ``.dvc/config``. What
-else is set for the remote stays as it is; an empty ``ENDPOINT=`` goes back to Amazon's.
+Only the address is written into ``.dvc/config``; credentials stay where boto3 looks for them (the environment, ~/.aws). Other
+settings of the remote stay as they are, and an empty ``ENDPOINT=`` returns to Amazon's own.
 """
 
 import click
@@ -17,10 +17,10 @@ SECRET = ("access_key_id", "secret_access_key", "session_token", "sse_customer_k
 def set_remote(url: str, endpoint: str | None) -> None:
     """Write the address into ``.dvc/config`` and make this remote the default one.
 
-    ``endpoint`` is ``None`` to leave it as it is and empty to remove it.
+    An ``endpoint`` of ``None`` leaves the endpoint as it is, and an empty one removes it.
 
     Raises:
-        UserError: outside a DVC project, or when DVC does not take the settings; nothing is written then.
+        UserError: outside a DVC project, or when DVC rejects the settings; nothing is written then.
     """
     from dvc.config import Config, ConfigError
 
@@ -38,10 +38,10 @@ def set_remote(url: str, endpoint: str | None) -> None:
 
 
 def settings_in_force() -> dict[str, str]:
-    """What holds for the remote by all of DVC's configurations together, and as ``default remote`` which one is used."""
+    """The settings of the remote by all of DVC's configurations together; ``default remote`` names the remote that is used."""
     from dvc.config import Config
 
-    # Not validated: validation adds settings that nobody made.
+    # Not validated, because validation adds defaults that nobody has set.
     settings = Config.from_cwd(validate=False)
     return {"default remote": settings["core"]["remote"], **settings["remote"][REMOTE]}
 
