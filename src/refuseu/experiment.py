@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from refuseu.core.files import distinct
-from refuseu.core.sections import Section
+from refuseu.core.sections import Section, distinct
 
 
 @dataclass(frozen=True)

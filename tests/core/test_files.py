@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.core.files import atomic, distinct, first_repeated, read_json, read_yaml, write_json
+from refuseu.core.files import atomic, read_json, read_yaml, write_json
 
 
 def read(tmp_path: Path, text: str | bytes, texts: bool = False) -> Any:
@@ -147,15 +147,3 @@ def test_atomic_leaves_the_old_file_when_the_work_fails(tmp_path: Path) -> None:
         temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
     assert [(each.name, each.read_text(encoding="utf-8")) for each in tmp_path.iterdir()] == [("file", "old")]
-
-
-def test_the_first_that_stands_twice_is_named_and_a_list_without_one_comes_back() -> None:
-    assert distinct(["en", "de", "fr"]) == ["en", "de", "fr"]
-    assert distinct([]) == []
-    with pytest.raises(ValueError, match=r"^'de' stands twice$"):
-        distinct(["en", "de", "fr", "de", "en"])
-
-
-def test_its_place_is_that_of_the_second() -> None:
-    assert first_repeated(["a", "b", "a", "b"]) == 2
-    assert first_repeated([1, 2, 3]) is None

@@ -1,7 +1,7 @@
 """Readers of YAML and JSON, and writers that write a file completely or not at all."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,20 +82,3 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def distinct(values: list[str]) -> list[str]:
-    """``values`` themselves, if they all differ.
-
-    Raises:
-        ValueError: for the first value that stands twice.
-    """
-    second = first_repeated(values)
-    if second is not None:
-        raise ValueError(f"{values[second]!r} stands twice")
-    return values
-
-
-def first_repeated(values: Sequence[Any]) -> int | None:
-    """The position of the first value that repeats an earlier one, or ``None`` where all differ."""
-    return next((place for place, value in enumerate(values) if value in values[:place]), None)

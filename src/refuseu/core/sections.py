@@ -1,6 +1,7 @@
 """The base class for sections of parameters, and the loader with which a stage reads its own sections."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,6 +24,23 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """The bound is that of numpy's seeds."""
+
+
+def distinct(values: list[str]) -> list[str]:
+    """``values`` themselves, if they all differ.
+
+    Raises:
+        ValueError: for the first value that stands twice.
+    """
+    second = first_repeated(values)
+    if second is not None:
+        raise ValueError(f"{values[second]!r} stands twice")
+    return values
+
+
+def first_repeated(values: Sequence[Any]) -> int | None:
+    """The position of the first value that repeats an earlier one, or ``None`` where all differ."""
+    return next((place for place, value in enumerate(values) if value in values[:place]), None)
 
 
 Read = TypeVar("Read", bound=Section)

@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from refuseu.core.files import distinct
-from refuseu.core.sections import Positive, Rate, Section, Seed, Share
+from refuseu.core.sections import Positive, Rate, Section, Seed, Share, distinct
 
 
 def _no_head(targets: list[str]) -> list[str]:

@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from refuseu.core.files import distinct
-from refuseu.core.sections import Positive, Section
+from refuseu.core.sections import Positive, Section, distinct
 from refuseu.experiment import LANGUAGES, LanguageCode
 from refuseu.sources.settings import Commit
 

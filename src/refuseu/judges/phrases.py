@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, final
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from refuseu.core.files import distinct
+from refuseu.core.sections import distinct
 from refuseu.experiment import LANGUAGES
 from refuseu.judges.registry import AnyJudge
 from refuseu.judges.settings import JudgeSettings, ModelUse, Resources

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from refuseu.core.errors import UserError
-from refuseu.core.files import distinct, first_repeated
+from refuseu.core.sections import distinct, first_repeated
 from refuseu.experiment import PIVOT, PLAIN, Kind
 from refuseu.phrasebook.language_files import InLanguage, read_language
 
