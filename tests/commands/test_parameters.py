@@ -133,6 +133,10 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             "eval.reference: 'nope' is not one of train.configs",
         ),
         (
+            lambda params, _: params["report"]["benign_pairs"].update(without_pairs="nope"),
+            "report.benign_pairs.without_pairs: 'nope' is not one of train.configs; name one, or write null",
+        ),
+        (
             lambda _, profile: profile["label"].update(adjudicator={"kind": "lexicon"}),
             "label: adjudicator: must differ from all judges",
         ),
