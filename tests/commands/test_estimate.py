@@ -63,18 +63,20 @@ def test_only_calls_of_models_with_a_key_are_paid(tmp_path: Path) -> None:
 
 
 def test_a_search_by_phrasebook_is_counted_as_the_miniature_was(tmp_path: Path) -> None:
-    run = Run(load_all(ROOT, "miniature"))
-    # metrics/: 2,560 candidates, 816 questions, 19,581 pairs, of which 19,224 were kept.
+    parameters = load_all(ROOT, "miniature")
+    run = Run(parameters)
+    # metrics/: 2,560 candidates, 816 questions, 19,224 pairs kept in 12 languages.
     assert run.candidates == 2560
     assert run.questions == pytest.approx(816, rel=0.05)
-    assert run.labelled == pytest.approx(19_224, rel=0.05)
+    assert run.labelled == pytest.approx(19_224 * len(parameters.languages) / 12, rel=0.05)
     assert list(lines_of(run)) == [(stage, "base") for stage in ("rainbow-teaming", "respond", "dpo", "eval")]
 
 
 def test_a_published_set_is_taken_whole_without_its_restricted_categories() -> None:
-    run = Run(load_all(ROOT, "published-8b"))
+    parameters = load_all(ROOT, "published-8b")
+    run = Run(parameters)
     assert run.questions == round(2889 * 12 / 14) + 1200
-    assert run.test == 1200 * 12
+    assert run.test == 1200 * len(parameters.languages)
     assert not [key for key in lines_of(run) if key[0] in ("rainbow-teaming", "translate", "respond")]
 
 
@@ -101,8 +103,12 @@ def test_every_role_of_every_profile_is_counted(profile: str) -> None:
 def test_the_limit_of_a_test_of_knowledge_is_a_tasks(tmp_path: Path) -> None:
     tests = [{"name": "global-mmlu", "limit": 10}, {"name": "belebele", "fewshot": 1}]
     knowledge = {"kind": "lm-eval", "tests": tests}
-    parameters = changed(tmp_path, lambda _, profile: profile["eval"].update(knowledge=knowledge))
-    assert estimate.knowledge(parameters) == [(4 * 57 * 10 * 9, 80), (4 * 900 * 12, 280)]
+
+    def edit(params: Content, profile: Content) -> None:
+        real(params, profile)
+        profile["eval"].update(knowledge=knowledge)
+
+    assert estimate.knowledge(changed(tmp_path, edit)) == [(4 * 57 * 10 * 2, 80), (4 * 900 * 2, 280)]
 
 
 def test_the_command_prints_the_estimate_then_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ PHRASEBOOK, MODELS = Path("data/phrasebook"), Path("models/dpo")
 
 
 def check() -> None:
-    """Check the parameters, the machine, the languages, the phrasebooks, the trained models, what the run needs, and the row store.
+    """Check parameters, machine, languages, phrasebooks, trained models, everything that the run needs, and the row store.
 
     Raises:
         UserError: for the first fault that would stop a stage.
