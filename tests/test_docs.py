@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from repository import ROOT
-from twelve import TWELVE
 from test_pipeline import LAYERS
+from twelve import TWELVE
 
 from refuseu.commands import models
 from refuseu.commands.estimate import Line, Run, lines_of
