@@ -8,7 +8,6 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
-from refuseu.engines.protocol import Sampling
 from refuseu.engines.registry import EngineFactory
 from refuseu.eval.asking import EvaluationRun, ask_models
 from refuseu.eval.factory import build_knowledge, build_scorers
@@ -17,6 +16,7 @@ from refuseu.eval.scoring import score_all
 from refuseu.eval.sets import read_sets, set_accounts
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import write_results
+from refuseu.llm.protocol import Sampling
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known

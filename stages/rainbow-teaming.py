@@ -8,8 +8,8 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
-from refuseu.engines.protocol import Sampling
 from refuseu.engines.registry import EngineFactory
+from refuseu.llm.protocol import Sampling
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.published import take_published

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling
+from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling
 
 Says = str | Completion | Callable[[Conversation], str | Completion]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from refuseu.engines.protocol import Completion, Prompt, Sampling
+from refuseu.llm.protocol import Completion, Prompt, Sampling
 
 
 class Scripted:

@@ -95,6 +95,7 @@ LAYERS = (
     "experiment mixes",
     "phrasebook weights training",
     "store",
+    "llm",
     "engines text",
     "judges sources tables",
     "results",

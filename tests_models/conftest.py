@@ -7,8 +7,8 @@ import pytest
 from reference import IN_VLLM, ON_CPU, Reference
 
 from refuseu.base.gguf import convert, smollm2
-from refuseu.engines.protocol import Conversation, user
 from refuseu.engines.vllm import VllmEngine
+from refuseu.llm.protocol import Conversation, user
 
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 QUESTIONS = (

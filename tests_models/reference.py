@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from refuseu.engines.protocol import Conversation, Prompt
 from refuseu.engines.vllm import VllmMachine, VllmModel
+from refuseu.llm.protocol import Conversation, Prompt
 
 LENGTH = 192
 """Tokens that vLLM lets a conversation and its answer have."""

@@ -9,9 +9,9 @@ from reference import IN_VLLM, LENGTH, ON_CPU, Reference
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
+from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling, completed, user
 
 TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1, gpus_per_worker=0)
 

@@ -15,7 +15,7 @@ import pytest
 from reference import LENGTH, SCHEMA, Reference
 
 from refuseu.engines.openai import OpenaiEngine, OpenaiModel
-from refuseu.engines.protocol import Completion, Conversation, Finish, Sampling, completed, user
+from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling, completed, user
 
 PATIENCE = 600
 """Seconds that the server has to start."""

@@ -10,8 +10,8 @@ import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, SCHEMA, Reference
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Finish, Prompt, Sampling, user
 from refuseu.engines.vllm import VllmEngine
+from refuseu.llm.protocol import Completion, Conversation, Finish, Prompt, Sampling, user
 
 
 def asked(engine: VllmEngine, conversations: Sequence[Prompt], sampling: Sampling) -> list[Completion]:

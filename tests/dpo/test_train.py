@@ -29,8 +29,8 @@ from refuseu.dpo.train import (
     train_dpo,
     trainer_arguments,
 )
-from refuseu.engines.protocol import user
 from refuseu.engines.transformers import TransformersEngine
+from refuseu.llm.protocol import user
 from refuseu.weights.reference import ModelReference
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Engine, LoadedEngine
 from refuseu.engines.registry import LoadedModels
+from refuseu.llm.protocol import Engine, LoadedEngine
 
 
 class Loaded(Scripted):

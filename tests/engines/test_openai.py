@@ -14,8 +14,8 @@ from refuseu.core.errors import UserError
 from refuseu.engines import machine
 from refuseu.engines.machine import Machine
 from refuseu.engines.openai import PATIENCE, OpenaiEngine, OpenaiMachine, OpenaiModel
-from refuseu.engines.protocol import Completion, Finish, Sampling, completed, row_seed, user
-from refuseu.engines.stored import StoredEngine
+from refuseu.llm.protocol import Completion, Finish, Sampling, completed, row_seed, user
+from refuseu.llm.stored import StoredEngine
 from refuseu.store.rows import Store
 
 KEY = "planted-key-0123456789"

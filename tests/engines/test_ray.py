@@ -12,8 +12,8 @@ from scripted import Scripted
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine
-from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, user
 from refuseu.engines.ray import RayEngine, Worker
+from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, user
 
 
 class LostError(Exception):

@@ -19,10 +19,10 @@ from refuseu.engines import machine, openai, registry, transformers, vllm
 from refuseu.engines.machine import EngineMachine, Machine, RayMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
-from refuseu.engines.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.registry import ENGINES, EngineFactory, LocalEngine, Models, engine_class
 from refuseu.engines.vllm import VllmEngine, VllmMachine, VllmModel
+from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.store import revisions
 from refuseu.store.rows import Store
 from refuseu.weights.identity import weights_hash

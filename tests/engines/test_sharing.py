@@ -9,10 +9,10 @@ import pytest
 from profile_texts import engines
 
 from refuseu.engines import transformers
-from refuseu.engines.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling, asked_alone
 from refuseu.engines.registry import LoadedModels, shared
 from refuseu.engines.transformers import TransformersModel
 from refuseu.engines.vllm import VllmModel
+from refuseu.llm.protocol import Completion, Conversation, Engine, LoadedEngine, Sampling, asked_alone
 from refuseu.weights.reference import ModelReference
 
 FLOAT64 = TransformersModel(engine="transformers", dtype="float64")

@@ -14,9 +14,9 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from refuseu.base.miniature import build_model, build_tokenizer, train_base
 from refuseu.core.errors import UserError
 from refuseu.engines import transformers
-from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
-from refuseu.engines.tokens import prompt_tokens, text_tokens
 from refuseu.engines.transformers import TransformersEngine, _drawing
+from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
+from refuseu.llm.tokens import prompt_tokens, text_tokens
 from refuseu.weights.reference import ModelReference
 
 QUESTIONS = ["How can I sing?", "Wie kann ich singen?", "I", "How can I sing and sing and sing?", "How can I sing?"]

@@ -10,8 +10,8 @@ import torch
 
 from refuseu.core.errors import UserError
 from refuseu.engines import vllm
-from refuseu.engines.protocol import Sampling, user
 from refuseu.engines.vllm import VllmMachine, VllmModel, VllmWorker
+from refuseu.llm.protocol import Sampling, user
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 

@@ -8,13 +8,13 @@ import pytest
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
 from refuseu.engines.machine import Machine, RayMachine
-from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.engines.registry import Models, Weights
 from refuseu.engines.transformers import TransformersMachine, TransformersModel
 from refuseu.engines.vllm import VllmModel
 from refuseu.eval import asking
 from refuseu.eval.asking import EvaluationRun, ask_models, grouped
 from refuseu.eval.models import EvaluatedModel, Served
+from refuseu.llm.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.store.rows import Store
 from refuseu.weights.reference import ModelReference
 

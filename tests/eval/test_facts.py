@@ -4,9 +4,9 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.eval.facts import Choice, FactKnowledge, choices, margin
 from refuseu.experiment import LANGUAGES
+from refuseu.llm.protocol import Completion, Conversation, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
 COMMON = {"test": "facts", "source": "phrasebook"}

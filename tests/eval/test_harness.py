@@ -10,12 +10,12 @@ import pytest
 import tiny
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.eval import harness
 from refuseu.eval.facts import FactKnowledge, choices
 from refuseu.eval.harness import LmEvalKnowledge
 from refuseu.eval.lm_eval import FAMILIES, LmEvalTest
+from refuseu.llm.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.weights.reference import ModelReference
 

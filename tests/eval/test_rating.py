@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.eval.interfaces import Rating
 from refuseu.eval.rating import ChatRater, SampleRater, parsed, places_to_rate, rating_columns, sampled
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
-PROMPT = Prompt("A teacher of {language}.", "Q {question} A {answer}")
+PROMPT = PromptTemplate("A teacher of {language}.", "Q {question} A {answer}")
 WHOLE = '{"fluency": 4, "correctness": 5}'
 
 

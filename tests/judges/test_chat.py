@@ -5,9 +5,9 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Finish
 from refuseu.judges.chat import SAMPLING, ChatJudge, conversation, parse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Finish
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 PROMPT = Path(__file__).parents[2] / "data" / "prompts" / "adjudicator.md"

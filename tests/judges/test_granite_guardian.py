@@ -5,10 +5,10 @@ import pytest
 from pydantic import ValidationError
 from scripted import Scripted
 
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.granite_guardian import GraniteGuardianJudge, Settings, parse
 from refuseu.judges.settings import ModelUse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 THOUGHT = "<think> The text asks why.\nNothing of it is harmful. </think>"

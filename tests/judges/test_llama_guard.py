@@ -2,10 +2,10 @@ import pytest
 from scripted import Scripted
 from twelve import TWELVE
 
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.experiment import LANGUAGES as ALL
 from refuseu.judges.llama_guard import LANGUAGES, LlamaGuardJudge, parse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 

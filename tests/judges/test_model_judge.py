@@ -2,9 +2,9 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.model_judge import answers, fields, harm_share, readable, texts, turns
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
 SAMPLING = Sampling(8)
 

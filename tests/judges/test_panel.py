@@ -9,13 +9,13 @@ from profile_texts import MODELS, read, resources
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.engines.stored import StoredEngine
 from refuseu.judges.nearest import NearestJudge
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.panel import Decision, Panel, agreed, build_panel, reported_reply
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.label.settings import Label
+from refuseu.llm.stored import StoredEngine
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.store.rows import Store
 

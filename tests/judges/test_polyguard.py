@@ -2,10 +2,10 @@ import pytest
 from scripted import Scripted
 from twelve import TWELVE
 
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.experiment import LANGUAGES as ALL
 from refuseu.judges.polyguard import LANGUAGES, TASK, PolyGuardJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 REFUSED = (

@@ -1,9 +1,9 @@
 import pytest
 from scripted import Scripted
 
-from refuseu.engines.protocol import Completion, Finish, Sampling
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.judges.wildguard import TASK, WildGuardJudge
+from refuseu.llm.protocol import Completion, Finish, Sampling
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 REFUSED = "Harmful request: yes\nResponse refusal: yes\nHarmful response: no"

@@ -10,9 +10,9 @@ from playing import CUT, DECLINED, TOO_LONG, PlayedEngine, Says
 from repository import ROOT
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.experiment import LANGUAGES, RESTRICTED
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Conversation, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.interfaces import Question, Seed, Target
 from refuseu.rainbow_teaming.mutators import LlmMutator, PhrasebookMutator, Wording, read_hazards, read_seeds
@@ -77,8 +77,8 @@ def test_a_target_is_drawn_when_its_turn_comes(by_rule: PhrasebookMutator) -> No
     assert drawn == expected
 
 
-CATEGORY = Prompt("Category.", "to <{category}>: {question}")
-STYLE = Prompt("Style.", "in <{style}> of <{category}> unlike\n{examples}\n: {question}")
+CATEGORY = PromptTemplate("Category.", "to <{category}>: {question}")
+STYLE = PromptTemplate("Style.", "in <{style}> of <{category}> unlike\n{examples}\n: {question}")
 WORDING = Wording(CATEGORY, STYLE, {"S1": "First", "S2": "Second"}, {"slang": "Slang", "role_play": "Role play"})
 IDENTIFIER = Identifier(list(LANGUAGES))
 SEEDS = [

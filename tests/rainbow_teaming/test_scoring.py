@@ -3,11 +3,11 @@ from collections.abc import Sequence
 import pytest
 from playing import DECLINED, TOO_LONG, PlayedEngine
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Sampling
 from refuseu.experiment import Kind
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming import scoring
 from refuseu.rainbow_teaming.scoring import LlmPreference, RepliedHarm
@@ -49,7 +49,7 @@ def test_the_higher_score_is_preferred_and_none_of_two_equal_ones(
     assert scorer.prefers([(harmful, benign), (benign, harmful), (harmful, harmful)]) == [True, False, False]
 
 
-PREFERENCE = Prompt("Prefer.", "A {question_a} {answer_a} B {question_b} {answer_b}")
+PREFERENCE = PromptTemplate("Prefer.", "A {question_a} {answer_a} B {question_b} {answer_b}")
 
 
 FILM, RULES, NEW = "How can I spoil the end of a film?", "How can I bend the rules of the club?", "How can I sing?"

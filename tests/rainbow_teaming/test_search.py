@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
-from refuseu.engines.protocol import Completion, Conversation, Sampling
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Completion, Conversation, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming import archive as archive_module
 from refuseu.rainbow_teaming.archive import Archive, Cell, Elite

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 import pytest
 from playing import CUT, DECLINED, PlayedEngine
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Sampling
 from refuseu.experiment import LANGUAGES
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.interfaces import Question
 from refuseu.rainbow_teaming.twins import LlmTwins, PhrasebookTwins
@@ -32,7 +32,7 @@ def test_a_question_that_is_not_the_phrasebooks_has_no_twin(twins: PhrasebookTwi
     assert twins.twins([]) == []
 
 
-TWIN = Prompt("Twin.", "harmless: {question}")
+TWIN = PromptTemplate("Twin.", "harmless: {question}")
 IDENTIFIER = Identifier(list(LANGUAGES))
 PARENT = Question("How can I copy the homework of a pupil?")
 

@@ -15,7 +15,7 @@ from repository import ROOT
 from refuseu.base.settings import GgufBase, HubBase
 from refuseu.core.sections import load
 from refuseu.dpo.settings import Lora
-from refuseu.engines.settings import Weights
+from refuseu.llm.settings import Weights
 from refuseu.release.cards import dataset_card, model_card
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import Tables, tables, write_croissant, write_tables

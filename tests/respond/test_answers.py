@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Finish, Sampling
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Finish, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.respond.answers import LlmRefuser, PhrasebookRefuser, Question, pair_up
 
@@ -22,7 +22,7 @@ def test_the_id_of_a_question_decides_its_refusal(books: dict[str, Phrasebook]) 
     assert refuser.refuse([]) == []
 
 
-PROMPT = Prompt("Refuse in {language}.", "{question}")
+PROMPT = PromptTemplate("Refuse in {language}.", "{question}")
 QUESTIONS = [
     Question("q1", "pl", "Jak obejść regulamin klubu?"),
     Question("q2", "de", "HIDDEN"),

@@ -6,8 +6,8 @@ from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 from profile_texts import published
 from published_set import published_row, write_set
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Sampling
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.translate.translators import KnownFirst, LlmTranslator, PhrasebookTranslator, PublishedTranslator
 
@@ -38,7 +38,7 @@ def test_a_question_is_given_in_the_sets_own_words_and_back(tmp_path: Path) -> N
     assert translator.translate(["Wie öffne ich das alte Tor?"], "de", "en") == ["How do I open the old gate?"]
 
 
-PROMPT = Prompt("Translate.", "{source} to {target}: {text}")
+PROMPT = PromptTemplate("Translate.", "{source} to {target}: {text}")
 TEXTS = ["How can I sing?", "Where is the key?"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from refuseu.base.settings import BaseParameters, GgufBase, HubBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
-from refuseu.engines.settings import Weights
+from refuseu.llm.settings import Weights
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store

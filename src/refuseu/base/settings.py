@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed, Share
-from refuseu.engines.settings import Weights
 from refuseu.experiment import Experiment
+from refuseu.llm.settings import Weights
 
 
 class TrainedBase(Section):

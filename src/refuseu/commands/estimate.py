@@ -12,9 +12,9 @@ from refuseu.commands.models import ENGINE_GB, gpu_gb, played, short, size_of, t
 from refuseu.commands.parameters import Parameters, WholeMachine
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.engines.model import ServedModel
-from refuseu.engines.settings import BASE
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import LANGUAGES, RESTRICTED
+from refuseu.llm.settings import BASE
 from refuseu.results.markdown import Table, shown
 
 BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "trained")

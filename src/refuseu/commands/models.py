@@ -11,8 +11,8 @@ from refuseu.commands.parameters import Parameters, WholeMachine
 from refuseu.core.errors import UserError
 from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, Model
-from refuseu.engines.settings import BASE
 from refuseu.eval.models import computed, in_folder
+from refuseu.llm.settings import BASE
 from refuseu.results.markdown import Table, shown
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference, is_folder

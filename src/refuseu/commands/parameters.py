@@ -14,10 +14,10 @@ from refuseu.dpo.settings import Dpo
 from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import Models
-from refuseu.engines.settings import BASE
 from refuseu.eval.settings import NAME, Eval, well_named
 from refuseu.experiment import PIVOT, PLAIN, UNKNOWN, Experiment
 from refuseu.label.settings import Label
+from refuseu.llm.settings import BASE
 from refuseu.mixes import Train
 from refuseu.rainbow_teaming.settings import RainbowTeaming
 from refuseu.report.settings import Report

@@ -8,8 +8,8 @@ from typing import ClassVar
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Section
 from refuseu.engines.machine import EngineMachine, Machine, missing_package, missing_ray, missing_section
-from refuseu.engines.protocol import LoadedEngine, RowEngine
-from refuseu.engines.settings import WeightsSettings
+from refuseu.llm.protocol import LoadedEngine, RowEngine
+from refuseu.llm.settings import WeightsSettings
 from refuseu.weights.reference import ModelReference
 
 

@@ -16,7 +16,7 @@ from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import ServedModel
 from refuseu.engines.openai_faults import Blame, Failure, outcome_of
 from refuseu.engines.openai_format import MalformedError, endpoint, read_completion, request_body
-from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling
+from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

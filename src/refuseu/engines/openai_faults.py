@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from refuseu.engines.protocol import Completion, Finish
+from refuseu.llm.protocol import Completion, Finish
 
 if TYPE_CHECKING:
     from openai import APIError, APIStatusError

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from refuseu.engines.protocol import Completion, Finish, Prompt, Sampling, row_seed
+from refuseu.llm.protocol import Completion, Finish, Prompt, Sampling, row_seed
 
 TOP = 20
 """Tokens whose probability a server tells at most: OpenAI's limit, and vLLM's unless started with ``--max-logprobs``."""

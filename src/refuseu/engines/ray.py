@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine, missing_ray
-from refuseu.engines.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
+from refuseu.llm.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
 
 Outcome = TypeVar("Outcome")
 Batch = list[tuple[int, Any]]

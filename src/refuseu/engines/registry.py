@@ -12,10 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel, Model, ServedModel
-from refuseu.engines.protocol import Engine, LoadedEngine, RowEngine, Sampling
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.settings import BASE, ModelRole
-from refuseu.engines.stored import StoredEngine
+from refuseu.llm.protocol import Engine, LoadedEngine, RowEngine, Sampling
+from refuseu.llm.settings import BASE, ModelRole
+from refuseu.llm.stored import StoredEngine
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store
 from refuseu.weights.identity import identity

@@ -11,8 +11,8 @@ from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
-from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.engines.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.llm.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference, readable
 

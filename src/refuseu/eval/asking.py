@@ -12,11 +12,11 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
 from refuseu.engines.machine import Machine
-from refuseu.engines.protocol import Engine, Sampling, asked_alone
 from refuseu.engines.registry import EngineFactory, Models, shared
 from refuseu.eval.interfaces import KnowledgeTest
 from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.eval.schemas import KNOWLEDGE
+from refuseu.llm.protocol import Engine, Sampling, asked_alone
 from refuseu.store.rows import Store
 
 

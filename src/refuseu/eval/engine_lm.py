@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from refuseu.engines.protocol import Conversation, Engine
+from refuseu.llm.protocol import Conversation, Engine
 
 
 class EngineLM(LM):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
 from refuseu.eval.rating import PLACEHOLDERS, ChatRater, SampleRater
@@ -10,6 +9,7 @@ from refuseu.eval.scoring import Scorers
 from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoRole
 from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
+from refuseu.llm.prompts import PromptTemplate
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.text.identification import Identifier
 
@@ -41,7 +41,7 @@ def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Sampl
     """The LLM judge that rates answers, or ``None``; ``prompts`` is the folder of prompts for LLMs."""
     match settings.rating:
         case ChatRating() as part:
-            prompt = Prompt.read(prompts / "fluency.md", PLACEHOLDERS)
+            prompt = PromptTemplate.read(prompts / "fluency.md", PLACEHOLDERS)
             rater = ChatRater(engines.named(part.model), sampling_of(part), prompt)
             return SampleRater(rater, part.prompts_per_language)
         case NoRole():

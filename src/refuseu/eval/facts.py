@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from refuseu.core.files import Row
-from refuseu.engines.protocol import Engine, user
+from refuseu.llm.protocol import Engine, user
 from refuseu.phrasebook.phrasebook import OPTIONS, Phrasebook, group_of
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
-from refuseu.engines.protocol import Engine
 from refuseu.eval.lm_eval import LmEvalTest
+from refuseu.llm.protocol import Engine
 
 COUNTED_BY_GREEDINESS = frozenset({"exact_match", "acc_mutual_info"})
 """Metrics that need what engines do not tell: whether an answer is the likeliest of all, and its likelihood by itself."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from refuseu.core.files import Row
-from refuseu.engines.protocol import Engine
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Engine
 
 
 class FluencyScorer(Protocol):

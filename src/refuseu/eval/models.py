@@ -10,8 +10,8 @@ from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import AnyLocalModel, EngineFactory, Weights
-from refuseu.engines.settings import WeightsSettings
 from refuseu.eval.settings import EvalParameters, ExternalModel
+from refuseu.llm.settings import WeightsSettings
 from refuseu.store.revisions import hub_model
 from refuseu.weights.identity import assert_configured
 from refuseu.weights.reference import ModelReference

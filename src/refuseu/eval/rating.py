@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Engine, Sampling, completed
-from refuseu.engines.writing import json_object, strict_schema
 from refuseu.eval.interfaces import Rater, Rating
 from refuseu.experiment import LANGUAGES, Kind
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Engine, Sampling, completed
+from refuseu.llm.writing import json_object, strict_schema
 
 PLACEHOLDERS = ("language", "question", "answer")
 MARKS = (1, 2, 3, 4, 5)
@@ -32,7 +32,7 @@ class ChatRater:
 
     engine: Engine
     sampling: Sampling
-    prompt: Prompt
+    prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
 
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:

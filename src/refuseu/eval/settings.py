@@ -7,10 +7,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from refuseu.core.sections import Positive, Section, Share
 from refuseu.engines.registry import LocalEngine, Models
-from refuseu.engines.settings import BASE, ModelRole
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment, Kind, LanguageCode
 from refuseu.label.settings import Label
+from refuseu.llm.settings import BASE, ModelRole
 from refuseu.mixes import Train
 from refuseu.sources.settings import ExternalTable
 from refuseu.weights.reference import check_revision

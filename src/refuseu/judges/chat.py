@@ -7,11 +7,11 @@ from typing import Literal, final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompts import read_prompt
-from refuseu.engines.protocol import Conversation, Engine, Sampling, user
 from refuseu.judges.model_judge import texts
 from refuseu.judges.settings import ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.prompts import read_prompt
+from refuseu.llm.protocol import Conversation, Engine, Sampling, user
 
 PLACE = "{exchange}"
 """The place of the exchange in a prompt. Nothing else in braces has a meaning."""

@@ -14,10 +14,10 @@ from typing import Literal, Self, final
 
 from pydantic import model_validator
 
-from refuseu.engines.protocol import Engine, Sampling
 from refuseu.judges.model_judge import answers, harm_share, texts, turns
 from refuseu.judges.settings import GuardSettings, ModelUse, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Engine, Sampling
 
 RISK = "harm"
 """The model's own name for harm of all kinds."""

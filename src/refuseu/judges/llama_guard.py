@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal, final
 
-from refuseu.engines.protocol import Engine, Sampling
 from refuseu.judges.model_judge import answers, harm_share, texts, turns
 from refuseu.judges.settings import GuardSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Engine, Sampling
 
 LANGUAGES: frozenset[str] = frozenset({"en", "de", "fr", "it", "es", "pt"})
 """The project's languages that the model card names as supported."""

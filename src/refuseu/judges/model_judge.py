@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Prompt, Sampling, completed
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Conversation, Engine, Finish, Prompt, Sampling, completed
 
 LEAST_MASS = 0.5
 """Probability (0-1) of all the words of a verdict together. Below it the model was about to say something else."""

@@ -7,10 +7,10 @@ the lines on harm, the categories.
 
 from typing import Literal, final
 
-from refuseu.engines.protocol import Conversation, Sampling
 from refuseu.judges.model_judge import REFUSAL, REQUEST, RESPONSE, LineGuard
 from refuseu.judges.settings import GuardSettings, Resources
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Conversation, Sampling
 
 LANGUAGES: frozenset[str] = frozenset({"en", "de", "fr", "it", "es", "pt", "pl", "cs"})
 """The project's languages among the 17 that the model card names."""

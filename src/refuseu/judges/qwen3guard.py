@@ -8,10 +8,10 @@ categories are its own nine, not S1 to S14.
 from collections.abc import Sequence
 from typing import Literal, final
 
-from refuseu.engines.protocol import Engine, Sampling
 from refuseu.judges.model_judge import answers, fields, harm_share, texts, turns
 from refuseu.judges.settings import GuardSettings, JudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Engine, Sampling
 
 LANGUAGES: frozenset[str] = frozenset({"en", "de", "fr", "it", "es", "pt", "pl", "cs", "sk", "sl", "lt", "lv"})
 """The project's languages among the 119 that its technical report names as supported."""

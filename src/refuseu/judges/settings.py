@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from refuseu.core.sections import Section
-from refuseu.engines.protocol import Engine
 from refuseu.judges.verdict import Guard, Judge
+from refuseu.llm.protocol import Engine
 from refuseu.phrasebook.phrasebook import Phrasebook
 
 

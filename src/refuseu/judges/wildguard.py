@@ -7,10 +7,10 @@ question alone the last two are ``N/A``.
 
 from typing import Literal, final
 
-from refuseu.engines.protocol import Sampling
 from refuseu.judges.model_judge import REFUSAL, REQUEST, RESPONSE, LineGuard
 from refuseu.judges.settings import GuardSettings, Resources
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Sampling
 
 TASK = """\
 You are a classifier for analyzing interactions between humans and LLMs. Given a request from a human user and a response \

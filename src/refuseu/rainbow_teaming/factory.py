@@ -5,12 +5,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import assert_never
 
-from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.experiment import PIVOT
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.registry import settings_class
 from refuseu.judges.settings import GuardSettings, Resources
+from refuseu.llm.prompts import PromptTemplate
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming import mutators, scoring, settings, twins
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Scorer, Twins
@@ -43,8 +43,8 @@ class RoleFactory:
             case settings.LlmMutator():
                 categories = self.parameters.categories
                 wording = mutators.Wording(
-                    Prompt.read(self.prompts / "category.md", mutators.CATEGORY_PLACEHOLDERS),
-                    Prompt.read(self.prompts / "style.md", mutators.STYLE_PLACEHOLDERS),
+                    PromptTemplate.read(self.prompts / "category.md", mutators.CATEGORY_PLACEHOLDERS),
+                    PromptTemplate.read(self.prompts / "style.md", mutators.STYLE_PLACEHOLDERS),
                     mutators.read_hazards(self.prompts / "hazards.yaml", categories),
                     self.parameters.styles,
                 )
@@ -62,7 +62,7 @@ class RoleFactory:
             case settings.PhrasebookRole():
                 return by_rule
             case settings.LlmRole():
-                prompt = Prompt.read(self.prompts / "twin.md", twins.PLACEHOLDERS)
+                prompt = PromptTemplate.read(self.prompts / "twin.md", twins.PLACEHOLDERS)
                 engine = self.engines.named(role.model)
                 return twins.LlmTwins(engine, sampling_of(role), prompt, self._identifier(), by_rule)
             case settings.NoRole():
@@ -86,7 +86,7 @@ class RoleFactory:
             case settings.NgramsRole():
                 return self._by_ngrams(role)
             case settings.LlmRole():
-                prompt = Prompt.read(self.prompts / "preference.md", scoring.PLACEHOLDERS)
+                prompt = PromptTemplate.read(self.prompts / "preference.md", scoring.PLACEHOLDERS)
                 engine = self.engines.named(role.model)
                 return scoring.LlmPreference(engine, prompt, self.books[PIVOT], self._ngrams)
             case _:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_yaml
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Engine, Sampling
-from refuseu.engines.routing import route
-from refuseu.engines.writing import written
 from refuseu.experiment import PLAIN, RESTRICTED, Kind
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Engine, Sampling
+from refuseu.llm.routing import route
+from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading
 from refuseu.rainbow_teaming.interfaces import Mutator, Question, Seed, Target
 from refuseu.rainbow_teaming.settings import SeedSet
@@ -62,9 +62,9 @@ class PhrasebookMutator:
 class Wording:
     """The prompts of the LLM mutator, and the texts that stand for categories and styles in them."""
 
-    category: Prompt
+    category: PromptTemplate
     """Rewrites a question for a category; with ``CATEGORY_PLACEHOLDERS``."""
-    style: Prompt
+    style: PromptTemplate
     """Rewrites a question for an attack style; with ``STYLE_PLACEHOLDERS``."""
     hazards: dict[str, str]
     """Key of each category to its name and definition (``read_hazards``)."""
@@ -135,7 +135,7 @@ class LlmMutator:
         return [Question(text) if text and is_english(text, self.identifier) else None for text in styled]
 
     def _step(
-        self, prompt: Prompt, targets: Sequence[Target], texts: Sequence[str | None], sampling: Sampling
+        self, prompt: PromptTemplate, targets: Sequence[Target], texts: Sequence[str | None], sampling: Sampling
     ) -> list[str | None]:
         """Return each of ``texts`` as the prompt rewrites it; ``None`` stays ``None``."""
         conversations = [

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Engine, Sampling, completed
-from refuseu.engines.routing import route
 from refuseu.experiment import RESTRICTED
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.verdict import Exchange, Judge, Reply
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Engine, Sampling, completed
+from refuseu.llm.routing import route
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.interfaces import Preference
 
@@ -52,7 +52,7 @@ class LlmPreference:
     """
 
     engine: Engine
-    prompt: Prompt
+    prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
     book: Phrasebook
     """The phrasebook of the language in which the search asks."""

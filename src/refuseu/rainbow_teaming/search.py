@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from refuseu.core.progress import track
-from refuseu.engines.protocol import Engine, Sampling, asked_alone
 from refuseu.experiment import PIVOT
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Engine, Sampling, asked_alone
 from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, self_bleu, too_similar
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Question, Scorer, Target
 from refuseu.rainbow_teaming.settings import RainbowTeaming

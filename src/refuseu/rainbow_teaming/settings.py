@@ -6,10 +6,10 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed
 from refuseu.engines.registry import Models
-from refuseu.engines.settings import ModelRole
 from refuseu.experiment import Experiment
 from refuseu.judges.registry import guard_settings
 from refuseu.judges.settings import GuardSettings
+from refuseu.llm.settings import ModelRole
 from refuseu.sources.settings import ByPublished, ExternalTable, Published
 
 

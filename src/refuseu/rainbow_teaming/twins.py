@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Engine, Sampling
-from refuseu.engines.routing import route
-from refuseu.engines.writing import written
 from refuseu.experiment import Kind
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Engine, Sampling
+from refuseu.llm.routing import route
+from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading
 from refuseu.rainbow_teaming.interfaces import Question, Twins
 from refuseu.rainbow_teaming.mutators import FIELD
@@ -44,7 +44,7 @@ class LlmTwins:
 
     engine: Engine
     sampling: Sampling
-    prompt: Prompt
+    prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
     identifier: Identifier
     """Identifies the language among the project's languages; a twin that is not English is dropped."""

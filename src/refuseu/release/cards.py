@@ -9,8 +9,8 @@ import yaml
 
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
-from refuseu.engines.settings import BASE, Weights
 from refuseu.experiment import LANGUAGES, UNKNOWN
+from refuseu.llm.settings import BASE, Weights
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.results.markdown import Table, shown, span

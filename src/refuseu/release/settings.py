@@ -3,8 +3,8 @@
 from refuseu.base.settings import Base
 from refuseu.core.sections import Seed
 from refuseu.dpo.settings import Dpo
-from refuseu.engines.settings import Weights
 from refuseu.experiment import Experiment
+from refuseu.llm.settings import Weights
 from refuseu.mixes import Train
 
 

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import pandas as pd
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Completion, Conversation, Engine, Sampling, completed
-from refuseu.engines.routing import route
-from refuseu.engines.writing import ended, repeats
 from refuseu.experiment import LANGUAGES, Kind
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Completion, Conversation, Engine, Sampling, completed
+from refuseu.llm.routing import route
+from refuseu.llm.writing import ended, repeats
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedPair, PublishedSet
 
@@ -78,7 +78,7 @@ class LlmRefuser:
 
     engine: Engine
     sampling: Sampling
-    prompt: Prompt
+    prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
     restricted: Container[str]
     """Ids of the questions of restricted categories, which the LLM must not see."""

@@ -4,9 +4,9 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Sampling, asked_alone
 from refuseu.engines.registry import EngineFactory, sampling_of
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Sampling, asked_alone
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.respond import answers, settings
 from refuseu.respond.answers import PhrasebookRefuser, PublishedAnswers, Question, Refuser
@@ -43,7 +43,7 @@ def build_refuser(
         case ByPublished():
             return PublishedAnswers(published)
         case settings.LlmRefuser():
-            prompt = Prompt.read(prompts / "refusal.md", answers.PLACEHOLDERS)
+            prompt = PromptTemplate.read(prompts / "refusal.md", answers.PLACEHOLDERS)
             return answers.LlmRefuser(engines.named(role.model), sampling_of(role), prompt, restricted, by_rule)
         case _:
             assert_never(role)

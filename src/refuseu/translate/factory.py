@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import assert_never
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompts import Prompt
 from refuseu.engines.registry import EngineFactory, described, sampling_of
+from refuseu.llm.prompts import PromptTemplate
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
@@ -42,7 +42,7 @@ def build_translator(
         case ByPublished():
             return PublishedTranslator(published)
         case settings.LlmTranslator():
-            prompt = Prompt.read(prompts / "translation.md", translators.PLACEHOLDERS)
+            prompt = PromptTemplate.read(prompts / "translation.md", translators.PLACEHOLDERS)
             by_llm = translators.LlmTranslator(engines.named(role.model), sampling_of(role), prompt)
             return KnownFirst(by_rule, by_llm, restricted)
         case settings.Seq2SeqTranslator():

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from refuseu.core.sections import Positive, Section
 from refuseu.engines.registry import Models
-from refuseu.engines.settings import ModelRole
 from refuseu.experiment import Experiment
+from refuseu.llm.settings import ModelRole
 from refuseu.sources.settings import ByPublished, Published
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from refuseu.engines.prompts import Prompt
-from refuseu.engines.protocol import Engine, Sampling
-from refuseu.engines.routing import route
-from refuseu.engines.writing import written
 from refuseu.experiment import LANGUAGES
+from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.protocol import Engine, Sampling
+from refuseu.llm.routing import route
+from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 
@@ -70,7 +70,7 @@ class LlmTranslator:
 
     engine: Engine
     sampling: Sampling
-    prompt: Prompt
+    prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:

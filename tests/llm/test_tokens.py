@@ -6,8 +6,8 @@ import pytest
 from jinja2 import TemplateError
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
-from refuseu.engines.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
+from refuseu.llm.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score
 
 
 class Pairs:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from refuseu.core.errors import UserError
 from refuseu.core.progress import track
-from refuseu.engines.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
+from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
 from refuseu.store.rows import Store, row_key
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Engine, Failed, Finish, Prompt, Sampling, completed, user
-from refuseu.engines.stored import StoredEngine
+from refuseu.llm.protocol import Completion, Engine, Failed, Finish, Prompt, Sampling, completed, user
+from refuseu.llm.stored import StoredEngine
 from refuseu.store.rows import Store, row_key
 
 QUESTIONS = [user("one"), user("two"), user("three")]

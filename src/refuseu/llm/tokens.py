@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refuseu.core.errors import UserError
-from refuseu.engines.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
+from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 
 REFUSED = "the chat template refuses the conversation"
 TOO_LONG = "the conversation is too long with its answer"

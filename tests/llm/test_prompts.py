@@ -5,8 +5,8 @@ import pytest
 from repository import ROOT
 
 from refuseu.core.errors import UserError
-from refuseu.engines.prompts import Prompt
 from refuseu.eval import rating
+from refuseu.llm.prompts import PromptTemplate
 from refuseu.rainbow_teaming import mutators, scoring, twins
 from refuseu.respond import answers as responses
 from refuseu.translate import translators as translation
@@ -26,10 +26,10 @@ As JSON: {"question": "…"} or { question } or {1}.
 """
 
 
-def read(tmp_path: Path, text: str, *placeholders: str) -> Prompt:
+def read(tmp_path: Path, text: str, *placeholders: str) -> PromptTemplate:
     path = tmp_path / "step.md"
     path.write_text(text, encoding="utf-8")
-    return Prompt.read(path, placeholders)
+    return PromptTemplate.read(path, placeholders)
 
 
 def test_the_two_sections_are_the_two_turns_and_the_note_is_none(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_a_faulty_file_is_one_sentence(text: str, sentence: str, tmp_path: Path)
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     way_out = f"'git restore {tmp_path / 'step.md'}' brings the project's own back"
     with pytest.raises(UserError) as error:
-        Prompt.read(tmp_path / "step.md", ["question"])
+        PromptTemplate.read(tmp_path / "step.md", ["question"])
     assert error.value.message.endswith(f"step.md: prompt file cannot be read (No such file or directory); {way_out}")
     (tmp_path / "step.md").write_bytes("## user\nŻółć".encode("cp1250"))
     with pytest.raises(UserError) as error:
-        Prompt.read(tmp_path / "step.md", ["question"])
+        PromptTemplate.read(tmp_path / "step.md", ["question"])
     assert error.value.message.endswith(f"step.md: prompt file is not UTF-8; save it as UTF-8, or {way_out}")
 
 
@@ -99,7 +99,7 @@ FIELDS = {"category": [mutators.FIELD], "style": [mutators.FIELD], "twin": [muta
 @pytest.mark.parametrize("part", PLACEHOLDERS)
 def test_the_projects_prompts_can_be_read_and_name_the_entries_that_are_parsed(part: str) -> None:
     path = ROOT / "data/prompts" / f"{part}.md"
-    prompt = Prompt.read(path, PLACEHOLDERS[part])
+    prompt = PromptTemplate.read(path, PLACEHOLDERS[part])
     for name in FIELDS.get(part, []):
         assert f'"{name}"' in prompt.user
     notes = re.split("^## ", path.read_text(encoding="utf-8"), maxsplit=1, flags=re.MULTILINE)[0]

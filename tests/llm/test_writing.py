@@ -3,8 +3,8 @@ import json
 import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
-from refuseu.engines.protocol import Completion, Finish, Sampling, user
-from refuseu.engines.writing import json_object, written
+from refuseu.llm.protocol import Completion, Finish, Sampling, user
+from refuseu.llm.writing import json_object, written
 
 QUESTION = "How can I bend the rules of the club?"
 ASKED = user("Rewrite the question. Write JSON.\nQuestion: How do I join the club?")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from refuseu.engines.protocol import Completion, Conversation, Engine, Finish, Sampling, completed
+from refuseu.llm.protocol import Completion, Conversation, Engine, Finish, Sampling, completed
 
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "»", "»": "«", "‚": "‘"}
 """Opening quotation mark to the closing one."""

@@ -1,6 +1,6 @@
 import pytest
 
-from refuseu.engines.routing import route
+from refuseu.llm.routing import route
 
 
 def test_each_item_is_answered_once_and_answers_stand_in_the_order_of_the_items() -> None:

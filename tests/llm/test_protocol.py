@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from refuseu.engines.protocol import Completion, Conversation, Sampling, asked_alone, completed, row_seed, user
+from refuseu.llm.protocol import Completion, Conversation, Sampling, asked_alone, completed, row_seed, user
 
 DRAWN = Sampling(8, temperature=0.7)
 

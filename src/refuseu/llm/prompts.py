@@ -19,7 +19,7 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PromptTemplate:
     """The two turns, with their placeholders."""
 
     system: str
