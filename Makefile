@@ -125,11 +125,11 @@ recipes:  ## Check the form of recipes/ by SkyPilot itself and by shellcheck, in
 		'import sys; from sky import task; [print(path, task.Task.from_yaml(path)) for path in sys.argv[1:]]' recipes/*.sky.yaml
 
 audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
-	$(BIN)/python -m refuseu.commands.audit.sample $(OPTIONS)
+	$(BIN)/python -m refuseu.audit.sample $(OPTIONS)
 
 audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
 	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.commands.audit.score $(OPTIONS) $(FILE)
+	$(BIN)/python -m refuseu.audit.score $(OPTIONS) $(FILE)
 
 judge-check: .venv/ready  ## Judges against labels by people: make judge-check FILE=labelled.csv [JUDGES='phrases lexicon']
 	@test -n "$(FILE)" || { echo "judge-check: of what? make judge-check FILE=labelled.csv" >&2; exit 1; }

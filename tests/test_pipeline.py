@@ -101,7 +101,7 @@ LAYERS = (
     "results",
     "base rainbow_teaming translate respond label split dpo eval",
     "report release",
-    "commands",
+    "audit commands",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""
 

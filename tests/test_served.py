@@ -24,10 +24,10 @@ from engines.misbehaving import Reply, Server, said, serving
 from repository import ROOT
 from tiny import ONE_CORE, TINY
 
+from refuseu.audit import sample
 from refuseu.base.corpus import Example
 from refuseu.base.miniature import train_base
 from refuseu.commands import gate
-from refuseu.commands.audit import sample
 from refuseu.engines import registry as opening
 from refuseu.eval import answers
 

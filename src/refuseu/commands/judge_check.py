@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from refuseu.commands.audit.table import read_rows
+from refuseu.audit.table import read_rows
 from refuseu.commands.parameters import Parameters, load_all
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.commands.audit.table import read_rows
+from refuseu.audit.table import read_rows
 from refuseu.core.errors import UserError
 
 COMMAS = "id,verdict\na,accept\nb,reject\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from refuseu.commands.audit.page import page
+from refuseu.audit.page import page
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text

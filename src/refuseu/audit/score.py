@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from refuseu.commands.audit.sample import name_of
-from refuseu.commands.audit.table import read_rows
+from refuseu.audit.sample import name_of
+from refuseu.audit.table import read_rows
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span

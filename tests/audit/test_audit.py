@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from refuseu.commands.audit import sample, score
-from refuseu.commands.audit.page import page
-from refuseu.commands.audit.sample import as_csv, draw, harmless_cell, name_of
-from refuseu.commands.audit.score import accuracy_table, agreement_table
+from refuseu.audit import sample, score
+from refuseu.audit.page import page
+from refuseu.audit.sample import as_csv, draw, harmless_cell, name_of
+from refuseu.audit.score import accuracy_table, agreement_table
 from refuseu.tables.schemas import PART
 from refuseu.tables.writing import write_table
 
@@ -189,7 +189,7 @@ def test_what_excel_makes_of_a_file_is_scored_the_same(project: Path) -> None:
 def test_a_terminal_without_the_letters_gets_the_tables(project: Path) -> None:
     path = verdicts_file(project, ["accept", "reject"], reviewer="Łucja")
     environment = {**os.environ, "PYTHONIOENCODING": "iso-8859-15"}
-    command = [sys.executable, "-m", "refuseu.commands.audit.score", str(path)]
+    command = [sys.executable, "-m", "refuseu.audit.score", str(path)]
     result = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, b"")
     assert b"### ?ucja: 2 of 20 pairs judged" in result.stdout

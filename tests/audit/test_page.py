@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from refuseu.commands.audit.page import page
+from refuseu.audit.page import page
 
 PAIRS = [
     {"id": f"p{number}", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}

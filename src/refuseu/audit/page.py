@@ -10,7 +10,7 @@ from typing import Any
 
 def page(pairs: list[dict[str, Any]], sample: str) -> str:
     """``page.html`` with the pairs in it, and a policy that lets nothing run but the page's own script."""
-    template = files("refuseu.commands.audit").joinpath("page.html").read_text(encoding="utf-8")
+    template = files("refuseu.audit").joinpath("page.html").read_text(encoding="utf-8")
     # "<" alone could end the script element; as an escape it is the same string to JSON and nothing to HTML.
     data = json.dumps({"sample": sample, "pairs": pairs}, ensure_ascii=False).replace("<", "\\u003c")
     policy = "; ".join(
