@@ -43,8 +43,8 @@ def test_every_engine_is_whole(name: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("{engine: sglang}", "engine 'sglang' is none of transformers, vllm, openai"),
-        ("{engine: [vllm]}", "engine ['vllm'] is none of transformers, vllm, openai"),
+        ("{engine: sglang}", f"engine 'sglang' is none of {', '.join(ENGINES)}"),
+        ("{engine: [vllm]}", f"engine ['vllm'] is none of {', '.join(ENGINES)}"),
         ("{repo: org/name}", "engine is missing"),
         ("{engine: transformers, dtype: float8}", "dtype: must be 'float64', 'float32', 'bfloat16' or 'float16'"),
         ("{engine: transformers, dtype: float64, size: 8}", "size: unknown key"),

