@@ -8,11 +8,11 @@ from repository import ROOT
 from refuseu.base.settings import BaseParameters
 from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
-from refuseu.core.sections import Section, load
+from refuseu.core.sections import Section, distinct, first_repeated, load
 from refuseu.dpo.settings import DpoParameters
-from refuseu.engines.settings import Weights
 from refuseu.eval.settings import EvalParameters
 from refuseu.label.settings import LabelParameters
+from refuseu.llm.settings import Weights
 from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
 from refuseu.release.settings import ReleaseParameters
 from refuseu.report.settings import ReportParameters
@@ -197,3 +197,15 @@ def test_a_parameter_may_not_stand_twice(tmp_path: Path) -> None:
     (root / "params.yaml").write_text((root / "params.yaml").read_text() + "seed: 3\n")
     with pytest.raises(UserError, match=r'params\.yaml: not valid YAML: line \d+: found duplicate key "seed"'):
         load(SplitParameters, root)
+
+
+def test_the_first_that_stands_twice_is_named_and_a_list_without_one_comes_back() -> None:
+    assert distinct(["en", "de", "fr"]) == ["en", "de", "fr"]
+    assert distinct([]) == []
+    with pytest.raises(ValueError, match=r"^'de' stands twice$"):
+        distinct(["en", "de", "fr", "de", "en"])
+
+
+def test_its_place_is_that_of_the_second() -> None:
+    assert first_repeated(["a", "b", "a", "b"]) == 2
+    assert first_repeated([1, 2, 3]) is None
