@@ -60,6 +60,8 @@ Base = Annotated[TrainedBase | HubBase | GgufBase, Field(discriminator="kind")]
 
 
 class BaseParameters(Experiment):
+    """All parameters that the stage reads."""
+
     seed: Seed
     base: Base
     model: Annotated[Weights, Field(alias="models.base")]

@@ -88,5 +88,7 @@ class Dpo(Section):
 
 
 class DpoParameters(Section):
+    """All parameters that the stage reads."""
+
     seed: Seed
     dpo: Dpo

@@ -66,6 +66,7 @@ class Compliances(_Part):
 
     @property
     def texts(self) -> list[str]:
+        """All answers, those to harmful behaviors first."""
         return [*self.harmful, *self.benign]
 
 
