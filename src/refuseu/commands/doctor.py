@@ -4,7 +4,7 @@ Every sentence names the way out. The exit code is 0 where nothing is missing.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from refuseu.commands.parameters import Parameters, WholeMachine, load_all, load
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.dpo.launching import accelerate_config
+from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.rainbow_teaming.settings import LlmMutator
@@ -54,11 +55,10 @@ def missing(parameters: Parameters, machine: WholeMachine) -> list[str]:
         *_packages(parameters),
         *_roles(parameters),
         *_engines(machine, models),
-        *_faults(_training_checks(parameters, machine)),
         *models.faults,
         *_gpus(parameters, machine, models),
         *_weights(models),
-        *_faults(_file_checks(parameters)),
+        *_faults(_checks(parameters, machine.training)),
     ]
 
 
@@ -89,16 +89,7 @@ def assert_at_hand(parameters: Parameters, machine: WholeMachine) -> None:
         raise UserError(f"{lacking[0]}{others}")
 
 
-def local_set(parameters: Parameters) -> PublishedSet | None:
-    """The published set that the run takes, where it lies on this machine; ``None`` for one of the hub, and for none."""
-    if not takes_published(parameters) or "/" in parameters.published.source:
-        return None
-    # Only a set of the hub keeps anything in the store: its commit.
-    store = Store(Path(":memory:"))
-    return PublishedSet(parameters.published, DATA / "published", parameters.languages, store)
-
-
-def _faults(checks: list[Check]) -> Iterator[str]:
+def _faults(checks: Iterable[Check]) -> Iterator[str]:
     for check in checks:
         try:
             check()
@@ -155,13 +146,6 @@ def _engines(machine: WholeMachine, models: RunModels) -> Iterator[str]:
                 f"{key}: {shared} GPUs (tensor_parallel) cannot share {size.heads} attention heads evenly; take a divisor of "
                 "them in machines/"
             )
-
-
-def _training_checks(parameters: Parameters, machine: WholeMachine) -> list[Check]:
-    training = machine.training
-    checks: list[Check] = [partial(training.accumulation, parameters.dpo.batch_size)]
-    # One process alone is not launched by accelerate.
-    return checks + ([partial(accelerate_config, training)] if training.processes > 1 else [])
 
 
 def _gpus(parameters: Parameters, machine: WholeMachine, models: RunModels) -> Iterator[str]:
@@ -226,17 +210,21 @@ def _weights(models: RunModels) -> Iterator[str]:
         )
 
 
-def _file_checks(parameters: Parameters) -> list[Check]:
-    """Reads each seed set, test set, published set and file of weights that the profile takes from this machine."""
-    base, mutator, here = parameters.base, parameters.rainbow_teaming.mutator, local_set(parameters)
-    checks: list[Check] = []
+def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check]:
+    """How a training is spread, and every seed set, test set, published set and GGUF file that lies on this machine."""
+    base, mutator, published = parameters.base, parameters.rainbow_teaming.mutator, parameters.published
+    yield partial(training.accumulation, parameters.dpo.batch_size)
+    if training.processes > 1:  # one process alone is not launched by accelerate
+        yield partial(accelerate_config, training)
     if isinstance(base, GgufBase) and base.file:
-        checks.append(partial(gguf.assert_file, Path(base.file)))
+        yield partial(gguf.assert_file, Path(base.file))
     if isinstance(mutator, LlmMutator) and mutator.seeds:
-        checks.append(partial(assert_readable, mutator.seeds, DATA / "seeds"))
-    if here:
-        checks.append(lambda: here.pairs)
-    return checks + [partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values()]
+        yield partial(assert_readable, mutator.seeds, DATA / "seeds")
+    if takes_published(parameters) and "/" not in published.source:
+        # Only a set of the hub keeps anything in the store: its commit.
+        store = Store(Path(":memory:"))
+        yield lambda: PublishedSet(published, DATA / "published", parameters.languages, store).pairs
+    yield from (partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values())
 
 
 def report(parameters: Parameters, machine: WholeMachine) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -34,8 +35,8 @@ def gpus() -> list[Gpu]:
     if shutil.which(command[0]) is None:
         return []
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    rows = [line.split(",") for line in output.splitlines()]
-    found = [Gpu(int(row[0]) * 2**20 / 1e9, row[1].strip()) for row in rows if len(row) == 2 and row[0].isdigit()]
+    rows = re.findall(r"^(\d+), (\d+[\d.]*)$", output, re.MULTILINE)
+    found = [Gpu(int(mebibytes) * 2**20 / 1e9, driver) for mebibytes, driver in rows]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return found if visible is None else found[: len([each for each in visible.split(",") if each.strip()])]
 
