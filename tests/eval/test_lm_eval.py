@@ -5,9 +5,9 @@ import pytest
 from parameter_files import write
 from twelve import TWELVE
 
-from refuseu.commands.parameters import load_all
 from refuseu.core.errors import UserError
 from refuseu.eval.lm_eval import FAMILIES, LmEvalTest
+from refuseu.parameters import load_all
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

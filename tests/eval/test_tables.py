@@ -56,7 +56,7 @@ COLUMNS += ["lang_restricted", "lang_free", *COUNTS, "fluency"]
 def answers() -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in ROWS.split("\n") if line], columns=COLUMNS)
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
-    nothing = dict.fromkeys(("rated", "rated_fluency", "rated_correctness"))
+    nothing = {**dict.fromkeys(("rated", "rated_fluency", "rated_correctness")), "answer": "An answer."}
     return table.astype(dict.fromkeys(COUNTS, int)).assign(**flags, fluency=table["fluency"].astype(float), **nothing)
 
 

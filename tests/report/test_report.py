@@ -7,6 +7,7 @@ from evaluated import asr_columns, averages, language_row, set_row
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
+from refuseu.report import tables
 from refuseu.report.page import Numbers, markdown, terminal
 from refuseu.report.settings import BenignPairs, Report, ReportParameters
 from refuseu.report.tables import (
@@ -27,6 +28,7 @@ from refuseu.report.tables import (
     table2,
     verdicts_table,
 )
+from refuseu.results.metrics import BY_NAME
 from refuseu.results.outputs import (
     WHY_RANGE,
     Account,
@@ -39,6 +41,23 @@ from refuseu.results.outputs import (
     SetRow,
     SplitAccount,
 )
+
+IN_TABLE2 = (
+    "language_consistency",
+    "line_pass_rate",
+    "language_undecided",
+    "over_refusal",
+    "knowledge",
+    "fluency",
+    "unparsed_rate",
+)
+
+
+@pytest.fixture(autouse=True)
+def these_metrics_in_table2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages of these tests stay as they are when another metric is put into Table 2."""
+    monkeypatch.setattr(tables, "TABLE2", [BY_NAME[name] for name in IN_TABLE2])
+
 
 LANGUAGES = ["pl", "en"]
 BENIGN_PAIRS = BenignPairs(with_pairs="balanced", without_pairs="balanced-no-benign")

@@ -43,7 +43,9 @@ def table_of(rows: str) -> pd.DataFrame:
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
     marks = {name: pd.to_numeric(table[name].replace("-", None)) for name in MARKS}
     rated = table["rated"].map({"1": True, "0": False, "-": None})
-    return table.astype(dict.fromkeys(COUNTS, int)).assign(lang="pl", **flags, **marks, rated=rated)
+    return table.astype(dict.fromkeys(COUNTS, int)).assign(
+        lang="pl", answer="An answer.", **flags, **marks, rated=rated
+    )
 
 
 ANSWERS = table_of(ROWS)
