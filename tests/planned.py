@@ -4,7 +4,7 @@ from pathlib import Path
 
 from parameter_files import Content, Edit, write
 
-from refuseu.commands.parameters import Parameters, WholeMachine, load_all
+from refuseu.parameters import Parameters, WholeMachine, load_all
 
 SERVED: Content = {"engine": "openai", "model": "a-model", "key": "A_KEY"}
 WEIGHTS: Content = {"engine": "vllm", "dtype": "bfloat16", "repo": "org/name-8b", "max_model_len": 1000}

@@ -15,10 +15,10 @@ from twelve import TWELVE
 from refuseu.commands import models
 from refuseu.commands.estimate import Line, Run, lines_of
 from refuseu.commands.models import Size, run_models, short, size_of
-from refuseu.commands.parameters import Parameters, WholeMachine, load_all
 from refuseu.core.sections import Section
 from refuseu.engines.registry import ENGINES, engine_class
 from refuseu.experiment import LANGUAGES, Language
+from refuseu.parameters import Parameters, WholeMachine, load_all
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),

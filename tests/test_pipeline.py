@@ -101,6 +101,7 @@ LAYERS = (
     "results",
     "base rainbow_teaming translate respond label split dpo eval",
     "report release",
+    "parameters",
     "audit commands",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""
@@ -120,6 +121,15 @@ def test_imports_go_down_the_layers_only() -> None:
             other = room_of(file)
             if other not in ("__init__", room_of(path)):
                 assert layer[other] <= layer[room_of(path)], f"{path} imports {other}"
+
+
+def test_a_room_can_be_read_as_a_whole() -> None:
+    lengths = {
+        room.name: sum(len(path.read_text().splitlines()) for path in room.rglob("*.py"))
+        for room in (ROOT / "src/refuseu").iterdir()
+        if room.is_dir()
+    }
+    assert {room: lines for room, lines in lengths.items() if lines > 2000} == {}
 
 
 STAGE_ROOMS = [name.replace("-", "_") for name in STAGES]

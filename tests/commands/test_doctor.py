@@ -11,8 +11,8 @@ from refuseu.commands import doctor, host, models
 from refuseu.commands.doctor import assert_at_hand, missing, unreachable
 from refuseu.commands.host import Gpu
 from refuseu.commands.models import Size
-from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
+from refuseu.parameters import Parameters
 
 HUB = {
     "org/name-8b": Size(8_000_000_000, 16.0, {"num_attention_heads": 32}),

@@ -9,7 +9,7 @@ from repository import ROOT
 from refuseu.commands import estimate, models
 from refuseu.commands.estimate import Run, lines_of
 from refuseu.commands.models import Size
-from refuseu.commands.parameters import load_all
+from refuseu.parameters import load_all
 
 
 def real(params: Content, profile: Content) -> None:

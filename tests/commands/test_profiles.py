@@ -3,11 +3,11 @@
 import pytest
 from repository import ROOT
 
-from refuseu.commands.parameters import Parameters, load_all
 from refuseu.engines.openai import OpenaiModel
 from refuseu.engines.vllm import VllmModel
 from refuseu.judges.settings import GuardSettings, ModelJudgeSettings
 from refuseu.llm.settings import BASE
+from refuseu.parameters import Parameters, load_all
 from refuseu.rainbow_teaming.settings import LlmMutator, NoRole
 
 PROFILES = sorted(path.stem for path in ROOT.glob("profiles/*.yaml"))

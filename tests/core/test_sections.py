@@ -6,13 +6,13 @@ from pydantic import ValidationError
 from repository import ROOT
 
 from refuseu.base.settings import BaseParameters
-from refuseu.commands.parameters import Parameters
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Section, distinct, first_repeated, load
 from refuseu.dpo.settings import DpoParameters
 from refuseu.eval.settings import EvalParameters
 from refuseu.label.settings import LabelParameters
 from refuseu.llm.settings import Weights
+from refuseu.parameters import Parameters
 from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
 from refuseu.release.settings import ReleaseParameters
 from refuseu.report.settings import ReportParameters

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from refuseu.commands.doctor import assert_at_hand
-from refuseu.commands.parameters import load_all, load_whole_machine
+from refuseu.parameters import load_all, load_whole_machine
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.text.identification import assert_known

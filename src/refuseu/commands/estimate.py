@@ -9,12 +9,12 @@ import click
 
 from refuseu.commands import doctor
 from refuseu.commands.models import ENGINE_GB, gpu_gb, played, short, size_of, table, takes_published, training_gb
-from refuseu.commands.parameters import Parameters, WholeMachine
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.engines.model import ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import LANGUAGES, RESTRICTED
 from refuseu.llm.settings import BASE
+from refuseu.parameters import Parameters, WholeMachine
 from refuseu.results.markdown import Table, shown
 
 BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "trained")

@@ -85,7 +85,7 @@ def pair(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out(before: pd.DataFrame, after: pd.DataFrame, paired: pd.DataFrame) -> Iterator[str]:
-    """A note on each kind of outcome that is not in ``paired``."""
+    """A note about each kind of outcome that is not in ``paired``."""
     for when, one, other in (("before", before, after), ("now", after, before)):
         models = sorted(set(one["model"]) - set(other["model"]))
         if models:

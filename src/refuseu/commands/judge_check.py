@@ -17,7 +17,6 @@ import click
 from pydantic import ValidationError
 
 from refuseu.audit.table import read_rows
-from refuseu.commands.parameters import Parameters, load_all
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.faults import explained
@@ -28,6 +27,7 @@ from refuseu.judges.panel import Panel, reported_reply
 from refuseu.judges.registry import KINDS, judge_settings, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.parameters import Parameters, load_all
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
 from refuseu.results.statistics import wilson

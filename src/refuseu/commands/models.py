@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.commands import host
-from refuseu.commands.parameters import Parameters, WholeMachine
 from refuseu.core.errors import UserError
 from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, Model
 from refuseu.eval.models import computed, in_folder
 from refuseu.llm.settings import BASE
+from refuseu.parameters import Parameters, WholeMachine
 from refuseu.results.markdown import Table, shown
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference, is_folder

@@ -8,10 +8,10 @@ from parameter_files import Content, Edit, write
 from pydantic import ValidationError
 from repository import ROOT
 
-from refuseu.commands.parameters import Parameters, load_all
 from refuseu.core.errors import UserError
 from refuseu.core.sections import load
 from refuseu.label.settings import LabelParameters
+from refuseu.parameters import Parameters, load_all
 
 PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
 
