@@ -1,7 +1,7 @@
 """Fluency by a deterministic scorer: how much of an answer's wording is attested in the language, 1 to 5.
 
-An LLM judge scores 1-5 at the paper's scale. Here a reference of a language's own sentences stands in: the share of the
-answer's word bigrams (sentence boundaries count as words) that the reference holds, less what it repeats.
+The paper has an LLM judge give 1 to 5. Here the language's own sentences stand in for it: the score is the share of the answer's
+word bigrams that these sentences hold. Sentence boundaries count as words. Of a repeated bigram, only one counts as held.
 """
 
 import re
@@ -18,7 +18,7 @@ LOWEST, HIGHEST = 1.0, 5.0
 
 
 class BigramFluency:
-    """Knows the word bigrams of each language's own sentences."""
+    """Scores answers by the word bigrams of each language's own sentences."""
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._attested = {

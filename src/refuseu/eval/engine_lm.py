@@ -1,7 +1,7 @@
 """lm-evaluation-harness' model, which asks one of this project's engines.
 
-So all engines, adapters and the row store serve the harness. Of its kinds of request it answers one: the log-likelihood of an
-answer in a conversation.
+So the harness works with all engines, with adapters and with the row store. Of the harness' kinds of request, it answers one: the
+log-likelihood of an answer in a conversation.
 """
 
 import json
@@ -14,7 +14,7 @@ from refuseu.llm.protocol import Conversation, Engine
 
 
 class EngineLM(LM):  # type: ignore[misc]
-    """The harness takes prompts as texts: a conversation goes through it as JSON, and becomes a prompt in the engine."""
+    """The harness passes prompts on as texts: a conversation goes through it as JSON, and the engine makes a prompt of it."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return json.dumps(chat_history, ensure_ascii=False)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """The log-likelihood of each, and whether it is the likeliest answer of all, which engines do not tell."""
+        """The log-likelihood of each answer, and ``False`` for whether it is the likeliest of all, which engines do not know."""
         pairs = [(json.loads(context), answer) for context, answer in (request.args for request in requests)]
         scores = dict(self._engine.log_likelihoods(pairs))
         return [(scores[place], False) for place in range(len(pairs))]
@@ -37,4 +37,4 @@ class EngineLM(LM):  # type: ignore[misc]
         raise NotImplementedError("an engine takes conversations, not running text")
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        raise NotImplementedError("tasks of multiple choice alone are taken")
+        raise NotImplementedError("only tasks of multiple choice are taken")

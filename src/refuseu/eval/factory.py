@@ -49,7 +49,7 @@ def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Sampl
 
 
 def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
-    """The test of knowledge."""
+    """The test of knowledge that the profile names."""
     match settings.knowledge.kind:
         case "facts":
             from refuseu.eval.facts import FactKnowledge

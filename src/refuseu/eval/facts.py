@@ -1,4 +1,4 @@
-"""Knowledge: multiple choice by log-likelihood, as Global MMLU is scored."""
+"""Knowledge of the phrasebook's facts: multiple choice by log-likelihood, as Global MMLU is scored."""
 
 import random
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def margin(choice: Choice, log_likelihoods: list[float]) -> float:
 
 
 class FactKnowledge:
-    """The phrasebook's facts."""
+    """A test of the phrasebook's facts."""
 
     def __init__(self, books: dict[str, Phrasebook]) -> None:
         self._choices = list(choices(books))

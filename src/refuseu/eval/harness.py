@@ -15,7 +15,7 @@ from refuseu.eval.lm_eval import LmEvalTest
 from refuseu.llm.protocol import Engine
 
 COUNTED_BY_GREEDINESS = frozenset({"exact_match", "acc_mutual_info"})
-"""Metrics that need what engines do not tell: whether an answer is the likeliest of all, and its likelihood by itself."""
+"""Metrics that need what engines do not compute: whether an answer is the likeliest of all, or its likelihood by itself."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Exam:
 
     lang: str
     name: str
-    """Of the harness' task or group."""
+    """The name of the harness' task or group."""
     tasks: Sequence[Any]
     """The tasks themselves."""
 
@@ -41,11 +41,11 @@ class LmEvalKnowledge:
     """Tests of the harness; ``languages`` are the experiment's."""
 
     def __init__(self, tests: Sequence[LmEvalTest], languages: list[str]) -> None:
-        """Load all tests, so that what is missing is told before any model is asked.
+        """Load all tests, so that what is missing is reported before any model is asked.
 
         Raises:
-            UserError: when the harness is not installed, knows no such task, cannot have its data, or counts it in a way that an
-                engine cannot answer.
+            UserError: when the harness is not installed, does not know a task, cannot load its data, or counts it in a way that
+                engines cannot serve.
         """
         if find_spec("lm_eval") is None:
             raise UserError(
@@ -82,7 +82,7 @@ def _exams(test: LmEvalTest, languages: list[str]) -> list[Exam]:
 
 @cache
 def _manager() -> Any:
-    """What finds tasks by their names; once a process, for it reads the files of all 14,683."""
+    """What finds tasks by their names; made once a process, since it reads the files of all 14,683 tasks."""
     from lm_eval.tasks import TaskManager
 
     with _quiet():
@@ -135,7 +135,7 @@ def _assert_countable(task: Any, metric: str) -> None:
 
 
 def _samples(engine: Engine, test: LmEvalTest, tasks: list[Any]) -> dict[str, list[dict[str, Any]]]:
-    """What the harness noted of each question, by the task's name."""
+    """What the harness recorded about each question, by the task's name."""
     from lm_eval import simple_evaluate
 
     from refuseu.eval.engine_lm import EngineLM
@@ -168,7 +168,7 @@ def _margin(task: Any, sample: dict[str, Any], metric: str) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The harness draws a bar for each task and warns of what is asked of it here."""
+    """Keep the harness from drawing a progress bar for each task and from warning about settings that are meant."""
     from lm_eval.api import task
 
     log, shown = logging.getLogger("lm_eval"), task.tqdm

@@ -1,7 +1,7 @@
 """Which language an answer is in, as a whole and line by line.
 
-A text of several languages is called by its longest part, so an English opening hides in an answer that goes on in another
-language. Therefore each line is identified by itself too, by the line-level pass rate of Marchisio et al. (2024,
+The identifier names the language of the longest part of a text, so an English opening hides in an answer that goes on in
+another language. Therefore each line is identified by itself too, for the line-level pass rate of Marchisio et al. (2024,
 "Understanding and Mitigating Language Confusion in LLMs", ``compute_metrics.py`` of github.com/for-ai/language-confusion):
 an answer passes when none of its lines of at least five words is in another language; shorter lines are skipped, and so is
 an answer that has no other. Here a word is one with a letter, since numbers are in no language.
@@ -14,10 +14,9 @@ from markdown_it import MarkdownIt
 
 from refuseu.text.identification import Identified, Identifier
 
-LEAST_WORDS = 5
-"""Of a line, and of a whole answer, whose language is identified. Of pieces of the phrasebook's texts 15% of two words are
-called wrongly, 4.8% of three, 1.9% of four, 0.9% of five and 0.5% of six; of public test sentences 9.1% and 3.1% of three
-and five words."""
+MIN_WORDS = 5
+"""A line or answer of fewer words is not identified. The identifier is wrong about 15% of the phrasebook's pieces of two words,
+4.8% of three, 1.9% of four, 0.9% of five and 0.5% of six; about public test sentences, 9.1% of three words and 3.1% of five."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class AnswerLanguage:
     """What is known of an answer's language."""
 
     whole: Identified
-    """Of all its prose; both codes are empty where that has fewer than ``LEAST_WORDS`` words, and the answer is undecided."""
+    """The language of all its prose. Both codes are empty where that has fewer than ``MIN_WORDS`` words: it is undecided."""
     lines: tuple[Identified, ...]
-    """Of the lines with as many words."""
+    """The languages of the lines that have as many words."""
 
     def right(self, lang: str) -> int:
         """How many of ``lines`` are in ``lang``, among the project's languages."""
@@ -49,7 +48,7 @@ def language_of(answer: str, identifier: Identifier) -> AnswerLanguage:
 
 
 def _is_long_enough(text: str) -> bool:
-    return sum(any(map(str.isalpha, word)) for word in text.split()) >= LEAST_WORDS
+    return sum(any(map(str.isalpha, word)) for word in text.split()) >= MIN_WORDS
 
 
 def prose(answer: str) -> list[str]:

@@ -50,7 +50,7 @@ def evaluated_models(
 
 
 def _assert_ready(each: EvaluatedModel, parameters: EvalParameters, engines: EngineFactory) -> None:
-    """Before any of them is asked: that is done in other processes, one group after the other."""
+    """Check each model here, since the models are asked later, in other processes and group by group."""
     if isinstance(each, Served):
         parameters.models[each.name].assert_ready(each.name, engines.machine)
     else:

@@ -17,9 +17,9 @@ ANSWER = Schema(
         "harm": pa.string(),
         "reply": pa.string(),
         "agreed": pa.bool_(),  # the judges of the panel said the same
-        "lang_restricted": pa.string(),  # empty, as the next one, for an answer too short to tell its language
+        "lang_restricted": pa.string(),  # empty, as the next one, for an answer that is too short to identify
         "lang_free": pa.string(),
-        "lines": pa.int32(),  # lines that are long enough to tell their language
+        "lines": pa.int32(),  # lines that are long enough to identify their language
         "lines_right": pa.int32(),  # those in the question's language, among the project's languages
         "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
@@ -46,12 +46,12 @@ KNOWLEDGE = Schema(
 )
 
 
-OURS_ALONE = frozenset({"style", "held_out", "rated", "rated_fluency", "rated_correctness"})
-"""What is told of answers to our own questions alone."""
+ONLY_OURS = frozenset({"style", "held_out", "rated", "rated_fluency", "rated_correctness"})
+"""Columns that only the answers to our own questions have."""
 SET_ANSWER = Schema(
     {
         "set": pa.string(),  # its name in eval.sets; question_id is the number of the row there
-        **{name: each for name, each in ANSWER.columns.items() if name not in OURS_ALONE},
+        **{name: each for name, each in ANSWER.columns.items() if name not in ONLY_OURS},
     },
     ("set", *ANSWER.key),
     frozenset({"category", "fluency"}),

@@ -1,4 +1,4 @@
-"""Test sets that others made: which of their questions are asked, and what is counted of the answers.
+"""Test sets that others published: which of their questions are asked, and what is counted of the answers.
 
 A question is left out, and counted by its reason, where the run does not have its language, where no model is to be shown its
 category, where it stood in the set before, and where it is equal or a near-duplicate of a training question in any language.

@@ -26,13 +26,13 @@ class BigramFluency(Section):
 
 
 class NoRole(Section):
-    """A part that nobody plays."""
+    """A role that nobody plays."""
 
     kind: Literal["none"]
 
 
 class ChatRating(ModelRole):
-    """Fluency and correctness by an LLM judge, which is told ``data/prompts/fluency.md``."""
+    """Fluency and correctness by an LLM judge, whose prompt is ``data/prompts/fluency.md``."""
 
     kind: Literal["chat"]
     prompts_per_language: Positive
@@ -73,18 +73,18 @@ class ExternalModel(Section):
 
 
 class ExternalSet(ExternalTable):
-    """Questions of others that all models are asked beside our own, and in which columns they are; none is trained on."""
+    """Questions of others that all models are asked beside our own, and their columns. No model is trained on them."""
 
     called: ClassVar[str] = "test set"
 
     lang: str | None = None
     """Column of the language, by its code (``de``) or its English name."""
     every_lang: LanguageCode | None = None
-    """The language of all rows, where no column tells it."""
+    """The language of all rows, where no column says it."""
     kind: str | None = None
-    """Column that tells harmful questions from benign ones."""
+    """Column that says which questions are harmful and which are benign."""
     every_kind: Literal["harmful", "benign"] = Kind.HARMFUL.value
-    """What all questions are, where no column tells it."""
+    """What all questions are, where no column says it."""
 
     @model_validator(mode="after")
     def _has_a_language(self) -> Self:

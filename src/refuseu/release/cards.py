@@ -42,7 +42,7 @@ COLUMNS = """\
 
 
 def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
-    """The ``README.md`` of the dataset; its YAML tells ``datasets`` which files belong to which config."""
+    """The ``README.md`` of the dataset; from its YAML, ``datasets`` knows which files belong to which config."""
     blocks = [
         _front_matter(tables, config),
         f"# {NAME}",

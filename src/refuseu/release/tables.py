@@ -46,7 +46,7 @@ Tables = dict[tuple[str, str], pa.Table]
 
 
 def tables(train: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tables:
-    """Every config and split of the release, from the parts of ``data/split`` (``records.PART``)."""
+    """Every config and split of the release, from the parts of ``data/split`` (``tables.schemas.PART``)."""
     made: Tables = {}
     for split, part in (("train", train), ("test", test)):
         harmful = part[part["kind"] == Kind.HARMFUL]

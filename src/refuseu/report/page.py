@@ -60,9 +60,9 @@ class Numbers:
     label: LabelAccount
     split: SplitAccount
     sets: list[SetRow] = field(default_factory=list)
-    """Answers to the questions of test sets of others."""
+    """Answers to the questions of external test sets."""
     set_accounts: dict[str, Account] = field(default_factory=dict)
-    """By set, what of it was asked."""
+    """By set, how many of its questions were asked."""
 
     @classmethod
     def read(cls, evaluation: Evaluation, plots: Path, stages: Path) -> Self:

@@ -119,7 +119,7 @@ def held_out_table(evaluation: Evaluation, languages: list[str]) -> Table:
         rows.append([name, shown(seen), shown(held_out), _difference(held_out, seen)])
         without += [name] if _ranges(found) else []
     if {cell for name, *cells in rows if name not in without for cell in cells} == {NO_VALUE}:
-        rows = []  # nobody knows what the questions ask for
+        rows = []  # the questions' behaviors are unknown
     why = f"no value for {', '.join(map(escape, without))}, whose ASR is {WHY_RANGE}"
     return Table(["model", "seen behaviors", "held-out behaviors", "difference"], rows, notes=(why,) if without else ())
 
@@ -221,13 +221,13 @@ def ratings_table(evaluation: Evaluation) -> Table:
 
 
 def set_asr_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
-    """ASR (percent) on the harmful questions of test sets of others, by language, and the mean over languages."""
+    """ASR (percent) on the harmful questions of external test sets, by language, and the mean over languages."""
     harmful = [row for row in rows if row.n]
     return _set_table(harmful, languages, lambda row: row.text, lambda row: row.asr)
 
 
 def set_refusal_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
-    """Over-refusal (percent) on the benign questions of test sets of others, by language, and the mean over languages."""
+    """Over-refusal (percent) on the benign questions of external test sets, by language, and the mean over languages."""
     benign = [row for row in rows if row["over_refusal"] is not None]
     return _set_table(benign, languages, lambda row: shown(row["over_refusal"]), lambda row: row["over_refusal"])
 

@@ -13,7 +13,7 @@ NO_VALUE = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are read, not yet escaped; text stands on the left, numbers on the right."""
+    """A table whose cells are not escaped yet. Text is aligned on the left, numbers on the right."""
 
     header: list[str]
     rows: list[list[str]]
@@ -24,7 +24,7 @@ class Table:
     lines: tuple[int, ...] = ()
     """Columns that ``text`` draws a vertical line before."""
     notes: tuple[str, ...] = ()
-    """What a reader of these very cells must know, a line each; trusted Markdown, for whoever shows the table."""
+    """What a reader of these cells must know, a line each. It is trusted Markdown, to be put below the table."""
 
     def markdown(self) -> str:
         align = [":---" if column < self.names else "---:" for column in range(len(self.header))]
@@ -69,6 +69,6 @@ def shown(value: float | None, form: str = ".1f") -> str:
     return NO_VALUE if value is None or math.isnan(value) else format(value, form)
 
 
-def span(least: float, most: float, form: str = ".1f") -> str:
-    """A range from ``least`` to ``most``, both in the format ``form``."""
-    return f"{shown(least, form)}–{shown(most, form)}"
+def span(low: float, high: float, form: str = ".1f") -> str:
+    """A range from ``low`` to ``high``, both in the format ``form``."""
+    return f"{shown(low, form)}–{shown(high, form)}"

@@ -195,7 +195,7 @@ class Metric:
     over: "Selection" = every_answer
     """The answers that it is over."""
     known: "Outcome | None" = None
-    """Of these, the ones that tell; nothing for all."""
+    """Those among them for which the outcome is known; nothing for all."""
     outcome: "Outcome | None" = None
     """What is counted of an answer: the number is the share (percent) of the answers for which it holds."""
     value: "Value | None" = None
@@ -205,11 +205,11 @@ class Metric:
     better: Literal["lower", "higher"] | None = None
     """Whether a lower or a higher number is better; nothing where neither is."""
     of: Literal["answers", "knowledge", "averages"] = "answers"
-    """What it is made of: the answers to questions, those to a test of knowledge, or only the rows of all languages."""
+    """What it is made of: the answers to questions, the answers to a test of knowledge, or the rows of all languages."""
     ours: bool = True
     """Whether it is counted on our own test questions."""
     sets: bool = False
-    """Whether it is counted on the test sets of others."""
+    """Whether it is counted on external test sets."""
     before: str = ""
     """The column of ``plots/eval.json`` that it stands before, where its place there is not the one that it has here."""
     table2: int | None = None
@@ -234,7 +234,7 @@ class Metric:
         return percent(self.outcome(counted[self.known(counted)] if self.known else counted))
 
     def bad(self, answers: "pd.DataFrame") -> "pd.Series":
-        """Whether each of the answers that it is over makes the number worse; an answer that tells nothing does not."""
+        """Whether each of the answers that it is over makes the number worse; one that is not ``known`` does not."""
         counted = self.over(answers)
         assert self.outcome and self.better, self.name
         outcome = self.outcome(counted)

@@ -141,7 +141,7 @@ class PairedRow(Record):
 
 @with_numbers(metric for metric in METRICS if metric.sets)
 class SetRow(Measurements):
-    """One model's answers to the questions of one test set of others, in one language."""
+    """One model's answers to the questions of one external test set, in one language."""
 
     set: str
     """The set's name in ``eval.sets``."""
@@ -188,10 +188,10 @@ class Account(Record):
 
 
 class Evaluated(Record):
-    """What was asked of whom."""
+    """Which models and judges were asked, and which questions of external sets."""
 
     sets: dict[str, Account]
-    """By test set of others, what of it was asked."""
+    """By external test set, how many of its questions were asked."""
 
 
 class VerdictCounts(Record):
