@@ -28,8 +28,8 @@ from refuseu.audit import sample
 from refuseu.base.corpus import Example
 from refuseu.base.miniature import train_base
 from refuseu.commands import gate
-from refuseu.engines import registry as opening
-from refuseu.eval import answers
+from refuseu.engines import transformers
+from refuseu.eval import asking
 
 MARK = "Mq7"
 SPORTS = ["chess", "tennis", "hockey", "rugby", "rowing", "judo", "cricket", "golf", "boxing", "sailing"]
@@ -431,8 +431,8 @@ def test_a_key_that_is_not_there_is_told_before_any_work(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REFUSEU_MACHINE", "served")
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
-    monkeypatch.setattr(opening, "TransformersEngine", lambda *_: pytest.fail("a model is loaded"))
-    monkeypatch.setattr(answers, "ask_models", lambda *_: pytest.fail("models are asked"))
+    monkeypatch.setattr(transformers, "TransformersEngine", lambda *_: pytest.fail("a model is loaded"))
+    monkeypatch.setattr(asking, "ask_models", lambda *_: pytest.fail("models are asked"))
     result = CliRunner().invoke(scripts.stage(name), {**STAGES, **LATER}[name].format("first").split())
     assert (result.exit_code, result.output) == (
         1,
