@@ -150,7 +150,7 @@ class OpenaiEngine:
         """
         self._assert_taken(prompts, sampling)
         stopped, done = "", 0
-        for position, outcome in driven(self._outcomes(prompts, sampling)):
+        for position, outcome in as_iterator(self._outcomes(prompts, sampling)):
             match outcome:
                 case Completion():
                     done += 1
@@ -267,7 +267,7 @@ def _key(name: str) -> str:
 T = TypeVar("T")
 
 
-def driven(items: AsyncGenerator[T, None]) -> Iterator[T]:
+def as_iterator(items: AsyncGenerator[T, None]) -> Iterator[T]:
     """Yield each item as soon as it comes; the event loop runs only while the next one is waited for.
 
     There is no thread: Ctrl-C, and a caller that stops, end the tasks that the generator has started and close it. What was

@@ -35,20 +35,30 @@ def engine_class(name: str) -> type[Model]:
     return found
 
 
-def model_settings(entry: Any) -> Any:
-    """Validate a model as a profile writes it, by the class of its engine.
+def by_registry(entry: Any, key: str, registry: Mapping[str, str]) -> Any:
+    """Validate an entry of a profile by the class that a registry names for it.
+
+    Args:
+        entry: what the profile says. Settings that are validated already are returned as they are.
+        key: the key of the entry that says which class it is.
+        registry: what may stand at the key, and the place of each class.
 
     Raises:
-        ValueError: for an engine that is missing or unknown, and for settings that the engine does not take.
+        ValueError: when the key is missing or its value unknown, and for settings that the class does not take.
     """
     if not isinstance(entry, dict):
         return entry  # settings already, or what pydantic then says cannot be settings
-    engine = entry.get("engine")
-    if engine is None:
-        raise ValueError("engine is missing")
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise ValueError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
-    return engine_class(engine).model_validate(entry)
+    name = entry.get(key)
+    if name is None:
+        raise ValueError(f"{key} is missing")
+    if not isinstance(name, str) or name not in registry:
+        raise ValueError(f"{key} {name!r} is none of {', '.join(registry)}")
+    return resolve_name(registry[name]).model_validate(entry)
+
+
+def model_settings(entry: Any) -> Any:
+    """Validate a model as a profile writes it, by the class of its engine, as ``by_registry`` does."""
+    return by_registry(entry, "engine", ENGINES)
 
 
 def _loads_weights(name: str) -> str:

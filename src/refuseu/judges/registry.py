@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from refuseu.engines.registry import by_registry
 from refuseu.judges.settings import GuardSettings, JudgeSettings
 
 KINDS = {
@@ -29,19 +30,8 @@ def settings_class(kind: str) -> type[JudgeSettings]:
 
 
 def judge_settings(entry: Any) -> Any:
-    """Validate a judge as a profile writes it, by the class of its kind.
-
-    Raises:
-        ValueError: for a kind that is missing or unknown, and for settings that the kind does not take.
-    """
-    if not isinstance(entry, dict):
-        return entry  # settings already, or what pydantic then says cannot be settings
-    kind = entry.get("kind")
-    if kind is None:
-        raise ValueError("kind is missing")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind {kind!r} is none of {', '.join(KINDS)}")
-    return settings_class(kind).model_validate(entry)
+    """Validate a judge as a profile writes it, by the class of its kind, as ``by_registry`` does."""
+    return by_registry(entry, "kind", KINDS)
 
 
 def guard_settings(entry: Any) -> Any:
