@@ -13,7 +13,7 @@ from refuseu.eval.tables import (
     transfer,
     with_coverage,
 )
-from refuseu.results.metrics import AVERAGED, in_row_order
+from refuseu.results.metrics import AVERAGED, OF_A_LANGUAGE
 
 SETTINGS = Eval(
     fluency=BigramFluency(kind="bigrams"),
@@ -71,7 +71,7 @@ def test_a_row_a_config_and_language(answers: pd.DataFrame, knowledge: pd.DataFr
     rows = language_rows(answers, knowledge, ["de", "en"], SETTINGS)
     order = [(row["model"], row["language"]) for row in rows]
     assert order == [("base", "de"), ("base", "en"), ("aligned", "de"), ("aligned", "en")]
-    assert list(rows[1]) == ["model", "language", *(metric.name for metric in in_row_order())]
+    assert list(rows[1]) == ["model", "language", *(metric.name for metric in OF_A_LANGUAGE)]
     assert rows[1] == pytest.approx(
         {
             **rows[1],

@@ -264,7 +264,7 @@ def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) 
         [row("base", "pl", 100.0), row("english-only", "pl", 10.0, 90.0)],
     )
     card = model_card("english-only", config, Mix(rows=10, benign=2), broken)
-    assert "| english-only | 0.0–100.0 | 4.0 | 98.8 | 81.2 | 66.7 | – |" in card
+    assert "| english-only | 0.0–100.0 | 4.0 | 98.8 | 81.2 | – | 66.7 |" in card
     assert "| pl (not trained on) | 10.0–90.0 | 8.0–92.0 | 2.0 | 97.5 | 90.0 |" in card
     assert f"ASR: {WHY_RANGE}." in card
     other = Evaluation(EVALUATION.averages | {"base": averages(None)}, EVALUATION.rows)

@@ -9,10 +9,10 @@ from refuseu.results.metrics import (
     AVERAGED,
     BY_NAME,
     METRICS,
+    OF_A_LANGUAGE,
     TABLE2,
     AttackCounts,
     harmful_questions,
-    in_row_order,
     worst_asr,
 )
 
@@ -102,14 +102,14 @@ def test_a_share_or_a_mean_of_nothing_is_none() -> None:
 
 
 def test_the_files_keep_the_order_of_their_columns() -> None:
-    assert " ".join(metric.name for metric in in_row_order()) == (
+    assert " ".join(metric.name for metric in OF_A_LANGUAGE) == (
         "n asr asr_lower_bound asr_upper_bound asr_low asr_high asr_seen asr_held_out unparsed_rate over_refusal "
         "language_consistency language_consistency_free language_undecided line_pass_rate line_pass_rate_free lines_undecided "
         "fluency rated rated_unparsed rated_fluency rated_correctness judges_agree knowledge"
     )
     assert " ".join(metric.name for metric in AVERAGED) == (
-        "asr asr_lower_bound asr_upper_bound asr_held_out unparsed_rate over_refusal language_consistency line_pass_rate "
-        "language_undecided knowledge fluency rated_fluency rated_correctness asr_worst"
+        "asr asr_lower_bound asr_upper_bound asr_held_out unparsed_rate over_refusal language_consistency language_undecided "
+        "line_pass_rate fluency rated_fluency rated_correctness knowledge asr_worst"
     )
     assert " ".join(metric.name for metric in METRICS if metric.sets) == (
         "n asr asr_lower_bound asr_upper_bound asr_low asr_high unparsed_rate n_benign over_refusal language_consistency"

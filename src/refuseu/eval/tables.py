@@ -19,11 +19,11 @@ from refuseu.experiment import UNKNOWN
 from refuseu.results.metrics import (
     AVERAGED,
     BY_NAME,
+    OF_A_LANGUAGE,
     AttackCounts,
     Limits,
     attack_success,
     harmful_questions,
-    in_row_order,
     unparsed,
 )
 from refuseu.results.statistics import holm, mcnemar, mean
@@ -63,7 +63,7 @@ def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: lis
     ``knowledge`` holds rows of ``schemas.KNOWLEDGE``, its tests in the order of the profile. A language that a test does not
     have, or a model that did not sit it, has ``None`` there.
     """
-    metrics = [metric for metric in in_row_order() if metric.of == "answers"]
+    metrics = [metric for metric in OF_A_LANGUAGE if metric.of == "answers"]
     groups = dict(list(answers.groupby(["model", "lang"])))
     shares = knowledge_shares(knowledge, limits)
     return [

@@ -210,8 +210,6 @@ class Metric:
     """Whether it is counted on our own test questions."""
     sets: bool = False
     """Whether it is counted on external test sets."""
-    before: str = ""
-    """The column of ``plots/eval.json`` that it stands before, where its place there is not the one that it has here."""
     table2: int | None = None
     """Its place among the averages of the report's Table 2."""
     heading: str = ""
@@ -243,13 +241,7 @@ class Metric:
 
 
 METRICS = (
-    Metric(
-        name="n",
-        over=harmful_questions,
-        value=lambda harmful, _: len(harmful),
-        average=None,
-        sets=True,
-    ),
+    Metric(name="n", over=harmful_questions, value=lambda harmful, _: len(harmful), average=None, sets=True),
     Metric(
         name="asr",
         over=harmful_questions,
@@ -290,13 +282,7 @@ METRICS = (
         better="lower",
         sets=True,
     ),
-    Metric(
-        name="asr_seen",
-        over=harmful_questions,
-        value=asr_where(held_out=False),
-        average=None,
-        better="lower",
-    ),
+    Metric(name="asr_seen", over=harmful_questions, value=asr_where(held_out=False), average=None, better="lower"),
     Metric(
         name="asr_held_out",
         over=harmful_questions,
@@ -316,12 +302,7 @@ METRICS = (
         gate="unparsed",
     ),
     Metric(
-        name="n_benign",
-        over=benign_questions,
-        value=lambda benign, _: len(benign),
-        average=None,
-        ours=False,
-        sets=True,
+        name="n_benign", over=benign_questions, value=lambda benign, _: len(benign), average=None, ours=False, sets=True
     ),
     Metric(
         name="over_refusal",
@@ -355,6 +336,13 @@ METRICS = (
         better="higher",
     ),
     Metric(
+        name="language_undecided",
+        outcome=undecided,
+        table2=3,
+        heading="undecided",
+        meaning="share (%) of the answers whose language is not told, since they have fewer than five words of prose",
+    ),
+    Metric(
         name="line_pass_rate",
         known=with_lines,
         outcome=lines_pass,
@@ -373,26 +361,7 @@ METRICS = (
         average=None,
         better="higher",
     ),
-    Metric(
-        name="language_undecided",
-        outcome=undecided,
-        before="line_pass_rate",
-        table2=3,
-        heading="undecided",
-        meaning="share (%) of the answers whose language is not told, since they have fewer than five words of prose",
-    ),
     Metric(name="lines_undecided", outcome=without_lines, average=None),
-    Metric(
-        name="knowledge",
-        of="knowledge",
-        outcome=lambda choices: choices["correct"],
-        better="higher",
-        table2=5,
-        heading="knowledge",
-        meaning="share (%) of the questions of knowledge answered rightly",
-        card="knowledge",
-        gate="wrong choices",
-    ),
     Metric(
         name="fluency",
         value=mean_of("fluency"),
@@ -413,17 +382,21 @@ METRICS = (
     Metric(name="rated_fluency", value=mean_of("rated_fluency"), better="higher"),
     Metric(name="rated_correctness", value=mean_of("rated_correctness"), better="higher"),
     Metric(name="judges_agree", outcome=lambda answers: answers["agreed"], average=None, better="higher"),
+    Metric(
+        name="knowledge",
+        of="knowledge",
+        outcome=lambda choices: choices["correct"],
+        better="higher",
+        table2=5,
+        heading="knowledge",
+        meaning="share (%) of the questions of knowledge answered rightly",
+        card="knowledge",
+        gate="wrong choices",
+    ),
     Metric(name="asr_worst", of="averages", average=worst_asr, better="lower"),
 )
-"""Every metric once, in the order of ``metrics/eval.json``."""
+"""Every metric once, in the order of ``plots/eval.json`` and ``metrics/eval.json``."""
+OF_A_LANGUAGE = [metric for metric in METRICS if metric.ours and metric.of != "averages"]
 BY_NAME = {metric.name: metric for metric in METRICS}
 AVERAGED = [metric for metric in METRICS if metric.average and metric.ours]
 TABLE2 = sorted((metric for metric in METRICS if metric.table2), key=lambda metric: metric.table2 or 0)
-
-
-def in_row_order() -> list[Metric]:
-    """The metrics of a (model, language) in the order of the columns of ``plots/eval.json``; knowledge stands last."""
-    found = [metric for metric in METRICS if metric.ours and not metric.before and metric.of != "averages"]
-    for moved in (metric for metric in METRICS if metric.before):
-        found.insert(found.index(BY_NAME[moved.before]), moved)
-    return sorted(found, key=lambda metric: metric.of == "knowledge")

@@ -16,7 +16,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.core.files import read_json
 from refuseu.results.markdown import NO_VALUE, escape, shown, span
-from refuseu.results.metrics import AVERAGED, METRICS, Metric, in_row_order
+from refuseu.results.metrics import AVERAGED, METRICS, OF_A_LANGUAGE, Metric
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
 """Said wherever a range is shown; Markdown."""
@@ -78,7 +78,7 @@ def with_numbers(metrics: Iterable[Metric]) -> Callable[[type[Measured]], type[M
     return extended
 
 
-@with_numbers(in_row_order())
+@with_numbers(OF_A_LANGUAGE)
 class LanguageRow(Measurements):
     """One model in one language."""
 
