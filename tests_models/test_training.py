@@ -101,7 +101,7 @@ def start(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) ->
     paths = ["--mix", "mix.parquet", "--base", "base", "--out", f"out/{out}"]
     paths += ["--metrics", f"{out}.json", "--plots", f"{out}-plots.json"]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "stages/dpo.py"), *paths],
+        [sys.executable, str(ROOT / "stages/dpo.py"), out, *paths],
         cwd=root,
         env={**os.environ, **own},
         stderr=subprocess.PIPE,

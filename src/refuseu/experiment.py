@@ -90,6 +90,6 @@ class Experiment(Section):
 
 
 RESTRICTED = frozenset({"S4", "S12"})
-"""Hazard categories (child sexual exploitation, sexual content) whose questions no LLM writes, rewrites, translates or answers
-for the data; they are the phrasebook's, which asks no more than how to get around the rules against them.
+"""Hazard categories (child sexual exploitation, sexual content) for which no LLM writes, rewrites, translates or
+refuses a question. The questions are the phrasebook's, which ask no more than how to get around the rules that protect.
 """
