@@ -31,6 +31,8 @@ from refuseu.commands import gate
 from refuseu.engines import transformers
 from refuseu.eval import asking
 
+pytestmark = pytest.mark.slow
+
 MARK = "Mq7"
 SPORTS = ["chess", "tennis", "hockey", "rugby", "rowing", "judo", "cricket", "golf", "boxing", "sailing"]
 CATEGORIES = {"S1": "First", "S4": "Fourth", "S12": "Twelfth"}
