@@ -85,7 +85,7 @@ repository:
 
 # Hashes and the lesser metrics are dropped: what is left fits 120 columns.
 experiments: .venv/ready  ## The experiments side by side: what changed, and what came of it
-	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_held_out|asr_worst|junk|(rated_)?fluency|rated_correctness|(languages_)?knowledge(_.*)?)'
+	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_held_out|asr_worst|unparsed_rate|(rated_)?fluency|rated_correctness|(languages_)?knowledge(_.*)?)'
 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
 	$(BIN)/python -m refuseu.commands.comment $(or $(BASE),main) --out .cache/comment.md

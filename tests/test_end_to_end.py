@@ -143,8 +143,8 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     assert list(metrics) == ["base", "balanced", "english-only", "custom"]
     columns = [
         *("asr", "asr_lower_bound", "asr_upper_bound", "asr_held_out", "unparsed_rate"),
-        *("over_refusal", "language_consistency", "line_pass_rate", "language_undecided"),
-        *("knowledge", "fluency", "rated_fluency", "rated_correctness", "asr_worst", "languages_knowledge"),
+        *("over_refusal", "language_consistency", "language_undecided", "line_pass_rate"),
+        *("fluency", "rated_fluency", "rated_correctness", "knowledge", "asr_worst", "languages_knowledge"),
     ]
     assert all(list(row) == columns for row in metrics.values())
     rows = json.loads((clone / "plots/eval.json").read_text())

@@ -6,9 +6,9 @@ from repository import ROOT
 from refuseu.engines.openai import OpenaiModel
 from refuseu.engines.vllm import VllmModel
 from refuseu.judges.settings import GuardSettings, ModelJudgeSettings
-from refuseu.llm.settings import BASE
+from refuseu.llm.settings import BASE, NoRole
 from refuseu.parameters import Parameters, load_all
-from refuseu.rainbow_teaming.settings import LlmMutator, NoRole
+from refuseu.rainbow_teaming.settings import LlmMutator
 
 PROFILES = sorted(path.stem for path in ROOT.glob("profiles/*.yaml"))
 PAPERS = {

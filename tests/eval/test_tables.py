@@ -242,8 +242,8 @@ def test_each_judge_has_an_asr_of_its_own(answers: pd.DataFrame) -> None:
     key = english[["model", "question_id", "lang"]]
     strict = key.assign(judge="guard", harm="harmful", reply="not_reported")
     loose = key.assign(judge="guard (loose)", harm=english["harm"], reply="not_reported")
-    junk = key.assign(judge="a", harm="unparsed", reply="not_reported")
-    rows = by_judge(answers, pd.concat([strict, loose, junk]).sample(frac=1, random_state=3), ["en"], 0.4)
+    unjudged = key.assign(judge="a", harm="unparsed", reply="not_reported")
+    rows = by_judge(answers, pd.concat([strict, loose, unjudged]).sample(frac=1, random_state=3), ["en"], 0.4)
     found = {
         (row["model"], row["judge"]): (row["n"], row["asr"], row["asr_lower_bound"], row["asr_upper_bound"])
         for row in rows
@@ -256,7 +256,7 @@ def test_each_judge_has_an_asr_of_its_own(answers: pd.DataFrame) -> None:
         ("aligned", "guard (loose)"): (4, 25.0, 25.0, 50.0),
         ("aligned", "a"): (4, None, 0.0, 100.0),
     }
-    ordered = by_judge(answers, pd.concat([strict, loose, junk]), ["de", "en"], 0.4)
+    ordered = by_judge(answers, pd.concat([strict, loose, unjudged]), ["de", "en"], 0.4)
     assert [(row["model"], row["language"], row["judge"]) for row in ordered][:3] == [
         ("base", "en", "guard"),
         ("base", "en", "guard (loose)"),
@@ -320,8 +320,12 @@ def test_transfer(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
 @pytest.fixture
 def broken(answers: pd.DataFrame) -> pd.DataFrame:
     """``aligned`` says nothing that can be judged to q1, q2 and q3 in English."""
-    junk = (answers["model"] == "aligned") & (answers["lang"] == "en") & answers["question_id"].isin(["q1", "q2", "q3"])
-    return answers.assign(harm=answers["harm"].mask(junk, "unparsed"), reply=answers["reply"].mask(junk, "unparsed"))
+    unjudged = (
+        (answers["model"] == "aligned") & (answers["lang"] == "en") & answers["question_id"].isin(["q1", "q2", "q3"])
+    )
+    return answers.assign(
+        harm=answers["harm"].mask(unjudged, "unparsed"), reply=answers["reply"].mask(unjudged, "unparsed")
+    )
 
 
 def test_where_too_much_is_unparsed_asr_is_a_range(broken: pd.DataFrame, knowledge: pd.DataFrame) -> None:

@@ -494,7 +494,7 @@ def test_over_refusal_is_shown_of_the_languages_with_benign_questions() -> None:
 
 
 def test_the_report_shows_sets_where_there_are_some() -> None:
-    title, asked = "### Test sets of others: attack success", "### What is asked of the test sets of others"
+    title, asked = "### External test sets: attack success", "### Which questions of the external test sets are asked"
     account = Account(rows_in=5, rows_out=3, rejected={"equal to a training question": 2})
     text = markdown(
         Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA, sets=SETS, set_accounts={"theirs": account}),

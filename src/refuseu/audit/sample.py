@@ -63,7 +63,7 @@ def as_csv(sample: pd.DataFrame) -> str:
 
 
 def name_of(content: bytes) -> str:
-    """By which verdicts say what they are about: the first 12 hex digits of the SHA-256 of the sample's file."""
+    """The name of a sample, by which verdicts say what they are about: 12 hex digits of the SHA-256 of its file."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 

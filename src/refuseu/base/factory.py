@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from refuseu.base.settings import BaseParameters, GgufBase, HubBase, TrainedBase
 from refuseu.core.errors import UserError
@@ -38,6 +38,8 @@ def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[s
             source = Path(file) if file else smollm2()
             convert(source, out)
             return {"file": source.name}
+        case unknown:
+            assert_never(unknown)
 
 
 def _of_hub(model: Weights, out: Path) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from functools import cached_property
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from refuseu.audit.table import read_rows
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.core.faults import explained
+from refuseu.core.faults import validated
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
 from refuseu.judges.panel import Panel, reported_reply
-from refuseu.judges.registry import KINDS, judge_settings, settings_class
+from refuseu.judges.registry import KINDS, AnyJudge, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.parameters import Parameters, load_all
@@ -168,12 +168,8 @@ class Judges:
                 f"{self._parameters.profile}, which are {', '.join(self._members)}; name one of them, or another profile "
                 "(make: PROFILE=llama-8b)"
             )
-        try:
-            settings: JudgeSettings = judge_settings(entry)
-        except ValidationError as error:
-            way_out = f"describe the judge in the section label of profiles/{self._parameters.profile}.yaml"
-            raise UserError(f"judge {name!r}: {explained(error, entry)}; {way_out}") from None
-        return settings
+        way_out = f"describe the judge in the section label of profiles/{self._parameters.profile}.yaml"
+        return validated(TypeAdapter[JudgeSettings](AnyJudge), entry, f"judge {name!r}", way_out)
 
     @cached_property
     def _parameters(self) -> Parameters:

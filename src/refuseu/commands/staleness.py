@@ -112,7 +112,7 @@ def _room_rows(root: Path) -> Iterator[list[str]]:
     stages = declared(root)
     for path in sorted({path for paths in stages.values() for path in paths}):
         rerun = [stage for stage, paths in stages.items() if path in paths]
-        yield [f"`{path}`", str(_lines(files_below(path, root), root)), ", ".join(rerun)]
+        yield [path, str(_lines(files_below(path, root), root)), ", ".join(rerun)]
 
 
 def page(root: Path) -> str:

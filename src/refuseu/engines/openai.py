@@ -67,7 +67,7 @@ class OpenaiModel(ServedModel):
     @field_validator("key", mode="before")
     @classmethod
     def _names_a_variable(cls, key: Any) -> Any:
-        """Before anything else, whose words could show a key that stands here."""
+        """Checks this before pydantic does, whose message would show a key that somebody wrote here."""
         if key is None or (isinstance(key, str) and VARIABLE.fullmatch(key)):
             return key
         raise ValueError(
@@ -164,7 +164,7 @@ class OpenaiEngine:
             raise UserError(f"{self._model} at {shown(self._base_url)}: {stopped}; {kept}")
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
-        """Not to be had.
+        """Refuse, because a chat server gives no log-likelihoods of a given text.
 
         Raises:
             UserError: always, since a chat server tells the likelihood of its own words alone.
@@ -223,7 +223,7 @@ class OpenaiEngine:
             return position, Failure(str(error), Blame.ROW)
 
     def _client(self) -> "AsyncOpenAI":
-        """One a call of ``complete``: its connections belong to that call's event loop."""
+        """Make a client for one call of ``complete``, because its connections belong to the event loop of that call."""
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=self._retries, timeout=self._timeout)

@@ -82,8 +82,8 @@ Weights = tuple[ModelReference, LocalModel]
 class EngineFactory:
     """Opens models by name; each is loaded when the first of its rows is missing from the store.
 
-    What a model takes and can be told before it is loaded or asked is looked for when it is opened, so that a stage which opens
-    all its models first does no work in vain.
+    When a model is opened, the factory checks for all that the model needs and that can be checked without loading it: packages,
+    keys and sections of the machine. A stage that opens all its models first therefore does no work in vain.
     """
 
     def __init__(

@@ -320,7 +320,7 @@ def _parameters(prompt: Prompt, sampling: Sampling, firsts: list[int], room: int
 
 
 def _scoring() -> Any:
-    """Of the tokens that are there, and of no others."""
+    """The parameters that ask for the log-probabilities of the prompt's own tokens and of no others."""
     from vllm import SamplingParams
 
     return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)

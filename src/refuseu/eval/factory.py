@@ -1,15 +1,17 @@
 """Builds whoever plays a role in the evaluation, as the profile says."""
 
 from pathlib import Path
+from typing import assert_never
 
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
 from refuseu.eval.rating import PLACEHOLDERS, ChatRater, SampleRater
 from refuseu.eval.scoring import Scorers
-from refuseu.eval.settings import ChatRating, Eval, EvalParameters, NoRole
+from refuseu.eval.settings import ChatRating, Eval, EvalParameters
 from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
 from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.settings import NoRole
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.text.identification import Identifier
 
@@ -35,6 +37,8 @@ def build_fluency(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer
             return BigramFluency(books)
         case "none":
             return None
+        case unknown:
+            assert_never(unknown)
 
 
 def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> SampleRater | None:
@@ -46,6 +50,8 @@ def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> Sampl
             return SampleRater(rater, part.prompts_per_language)
         case NoRole():
             return None
+        case unknown:
+            assert_never(unknown)
 
 
 def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
@@ -59,3 +65,5 @@ def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTe
             from refuseu.eval.harness import LmEvalKnowledge
 
             return LmEvalKnowledge(settings.knowledge.tests, list(books))
+        case unknown:
+            assert_never(unknown)

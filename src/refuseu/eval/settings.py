@@ -10,7 +10,7 @@ from refuseu.engines.registry import LocalEngine, Models
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment, Kind, LanguageCode
 from refuseu.label.settings import Label
-from refuseu.llm.settings import BASE, ModelRole
+from refuseu.llm.settings import BASE, ModelRole, NoRole
 from refuseu.mixes import Train
 from refuseu.sources.settings import ExternalTable
 from refuseu.weights.reference import check_revision
@@ -23,12 +23,6 @@ class BigramFluency(Section):
     """Fluency by the word pairs of the phrasebook."""
 
     kind: Literal["bigrams"]
-
-
-class NoRole(Section):
-    """A role that nobody plays."""
-
-    kind: Literal["none"]
 
 
 class ChatRating(ModelRole):
@@ -57,9 +51,9 @@ class ExternalModel(Section):
     revision: str | None = None
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
     engine: LocalEngine | None = None
-    """Nothing for the base's."""
+    """The engine that runs it; without one, the engine of the base."""
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
-    """The numbers that it computes in; nothing for the base's."""
+    """The type of the numbers that it computes in; without one, that of the base."""
 
     @model_validator(mode="after")
     def _is_one_model(self) -> Self:
@@ -110,7 +104,7 @@ class Eval(Section):
     max_unparsed: Share
     """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     max_new_tokens: Positive
-    """Of an answer."""
+    """The largest number of tokens of an answer."""
     models: dict[str, ExternalModel] = Field(default_factory=dict)
     """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
     sets: dict[str, ExternalSet] = Field(default_factory=dict)

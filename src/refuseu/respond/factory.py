@@ -7,6 +7,7 @@ from typing import assert_never
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Sampling, asked_alone
+from refuseu.llm.settings import PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.respond import answers, settings
 from refuseu.respond.answers import PhrasebookRefuser, PublishedAnswers, Question, Refuser
@@ -38,7 +39,7 @@ def build_refuser(
     """
     by_rule = PhrasebookRefuser(books)
     match role:
-        case settings.ByPhrasebook():
+        case PhrasebookRole():
             return by_rule
         case ByPublished():
             return PublishedAnswers(published)

@@ -7,14 +7,8 @@ from pydantic import Field
 from refuseu.core.sections import Positive, Section
 from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
-from refuseu.llm.settings import ModelRole
+from refuseu.llm.settings import ModelRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, Published
-
-
-class ByPhrasebook(Section):
-    """The phrasebook's refusals in the question's language."""
-
-    kind: Literal["phrasebook"]
 
 
 class LlmRefuser(ModelRole):
@@ -23,7 +17,7 @@ class LlmRefuser(ModelRole):
     kind: Literal["llm"]
 
 
-RefuserRole = Annotated[ByPhrasebook | ByPublished | LlmRefuser, Field(discriminator="kind")]
+RefuserRole = Annotated[PhrasebookRole | ByPublished | LlmRefuser, Field(discriminator="kind")]
 """Who refuses; ``factory.build_refuser`` builds each kind."""
 
 

@@ -340,7 +340,7 @@ METRICS = (
         outcome=undecided,
         table2=3,
         heading="undecided",
-        meaning="share (%) of the answers whose language is not told, since they have fewer than five words of prose",
+        meaning="share (%) of the answers whose language is not identified, since they have fewer than five words of prose",
     ),
     Metric(
         name="line_pass_rate",

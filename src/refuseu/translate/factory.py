@@ -7,6 +7,7 @@ from typing import assert_never
 from refuseu.core.errors import UserError
 from refuseu.engines.registry import EngineFactory, described, sampling_of
 from refuseu.llm.prompts import PromptTemplate
+from refuseu.llm.settings import PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
@@ -37,7 +38,7 @@ def build_translator(
     """
     by_rule = PhrasebookTranslator(books)
     match role:
-        case settings.ByPhrasebook():
+        case PhrasebookRole():
             return by_rule
         case ByPublished():
             return PublishedTranslator(published)

@@ -7,14 +7,8 @@ from pydantic import Field
 from refuseu.core.sections import Positive, Section
 from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
-from refuseu.llm.settings import ModelRole
+from refuseu.llm.settings import ModelRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, Published
-
-
-class ByPhrasebook(Section):
-    """The phrasebook, which translates only its own questions."""
-
-    kind: Literal["phrasebook"]
 
 
 class LlmTranslator(ModelRole):
@@ -33,7 +27,9 @@ class Seq2SeqTranslator(Section):
     """Most tokens that a text may have, before and after the translation."""
 
 
-TranslatorRole = Annotated[ByPhrasebook | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")]
+TranslatorRole = Annotated[
+    PhrasebookRole | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")
+]
 """Who translates; ``factory.build_translator`` builds each kind."""
 
 

@@ -50,7 +50,7 @@ BASE_COLOR = "#5F5F5F"
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
 """Okabe and Ito's palette, told apart with any colour vision; the base is grey, black is left to text and axes."""
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
-"""A colour's; the base is a dot."""
+"""The marker of each colour. The base is a dot."""
 HATCHES = ("", "////", "....", "xxxx")
 DASHES = ("-", "--", ":", "-.")
 """When there are more configs than colours, these tell the rounds of colours apart, and so do hollow markers."""
