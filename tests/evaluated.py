@@ -14,6 +14,16 @@ EVAL = {
 }
 """The section ``eval``, as the miniature's parts are written."""
 
+FACT = {
+    "test": "facts",
+    "question_id": "capital-fr",
+    "lang": "en",
+    "correct": True,
+    "margin": 0.5,
+    "source": "phrasebook",
+}
+"""A right answer to a question of knowledge, without the model that gave it."""
+
 
 def language_row(**known: Any) -> LanguageRow:
     """A row with the numbers that are given, and ``None`` for all others."""

@@ -91,7 +91,7 @@ class Parameters(Experiment):
                 raise ValueError(f"{key}: {name!r} is none of models, which are {', '.join(self.models)}")
 
     def _check_published(self) -> None:
-        """The set has translations, answers and sides of its own questions alone."""
+        """The set has translations, answers and splits of its own questions alone."""
         asked = isinstance(self.rainbow_teaming.mutator, ByPublished)
         worded = isinstance(self.translate.translator, ByPublished)
         answered = isinstance(self.respond.refuser, ByPublished) or self.respond.rejected == "published"

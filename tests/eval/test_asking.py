@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluated import FACT
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
@@ -25,14 +26,6 @@ MACHINE = Machine(
     engines={"transformers": TransformersMachine(batch_size=2, device="cpu")},
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
-FACT = {
-    "test": "facts",
-    "question_id": "capital-fr",
-    "lang": "en",
-    "correct": True,
-    "margin": 0.5,
-    "source": "phrasebook",
-}
 
 
 class Parrot:

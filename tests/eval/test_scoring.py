@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
+from evaluated import FACT
 
 from refuseu.core.schema import read_table
 from refuseu.eval.asking import ModelOutputs
@@ -19,14 +20,6 @@ from refuseu.tables.writing import write_table
 from refuseu.text.identification import Identified
 
 NO_SETS = pd.DataFrame(columns=COLUMNS)
-FACT = {
-    "test": "facts",
-    "question_id": "capital-fr",
-    "lang": "en",
-    "correct": True,
-    "margin": 0.5,
-    "source": "phrasebook",
-}
 
 
 LONG = "Nein, das sage ich nicht.\nNo, I will not say that."

@@ -6,7 +6,7 @@ reruns only where its outputs become other bytes.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +96,23 @@ def _lines(paths: set[str], root: Path) -> int:
     return sum(len((root / path).read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
-def not_imported(stage: str, root: Path) -> set[str]:
-    """The files that a stage depends on and does not import."""
-    covered = {file for path in declared(root)[stage] for file in files_below(path, root)}
-    return covered - imported(root / "stages" / f"{stage}.py", root) - {"stages/run"}
+def covered(paths: Iterable[str], root: Path) -> set[str]:
+    """The files with code that several dependencies stand for together."""
+    return {file for path in paths for file in files_below(path, root)}
 
 
-def _stage_rows(root: Path) -> Iterator[list[str]]:
-    for stage, paths in declared(root).items():
-        covered = {file for path in paths for file in files_below(path, root)}
-        yield [stage, str(_lines(covered, root)), str(_lines(not_imported(stage, root), root))]
+def not_imported(stage: str, files: set[str], root: Path) -> set[str]:
+    """Those of ``files``, which a stage depends on, that it does not import."""
+    return files - imported(root / "stages" / f"{stage}.py", root) - {"stages/run"}
 
 
-def _room_rows(root: Path) -> Iterator[list[str]]:
-    stages = declared(root)
+def _stage_rows(stages: dict[str, list[str]], root: Path) -> Iterator[list[str]]:
+    for stage, paths in stages.items():
+        files = covered(paths, root)
+        yield [stage, str(_lines(files, root)), str(_lines(not_imported(stage, files, root), root))]
+
+
+def _room_rows(stages: dict[str, list[str]], root: Path) -> Iterator[list[str]]:
     for path in sorted({path for paths in stages.values() for path in paths}):
         rerun = [stage for stage, paths in stages.items() if path in paths]
         yield [path, str(_lines(files_below(path, root), root)), ", ".join(rerun)]
@@ -117,8 +120,9 @@ def _room_rows(root: Path) -> Iterator[list[str]]:
 
 def page(root: Path) -> str:
     """The Markdown page for the code below ``root`` as it is now."""
-    stages = Table(["stage", "lines", "of them not imported"], list(_stage_rows(root)))
-    rooms = Table(["an edit in", "lines", "reruns"], list(_room_rows(root)), prose=True)
+    named = declared(root)
+    stages = Table(["stage", "lines", "of them not imported"], list(_stage_rows(named, root)))
+    rooms = Table(["an edit in", "lines", "reruns"], list(_room_rows(named, root)), prose=True)
     return "\n".join([HEAD, "## By room\n", rooms.markdown(), "\n## By stage\n", stages.markdown(), ""])
 
 
