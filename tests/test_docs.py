@@ -12,13 +12,13 @@ from repository import ROOT
 from test_pipeline import LAYERS
 from twelve import TWELVE
 
-from refuseu.commands import models
-from refuseu.commands.estimate import Line, Run, lines_of
-from refuseu.commands.models import Size, run_models, short, size_of
 from refuseu.core.sections import Section
 from refuseu.engines.registry import ENGINES, engine_class
 from refuseu.experiment import LANGUAGES, Language
 from refuseu.parameters import Parameters, WholeMachine, load_all
+from refuseu.plan import models
+from refuseu.plan.arithmetic import Line, Run, lines_of
+from refuseu.plan.models import Size, run_models, short, size_of
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),

@@ -95,6 +95,7 @@ LAYERS = (
     "base rainbow_teaming translate respond label split dpo eval",
     "report release",
     "parameters",
+    "plan",
     "audit commands",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""

@@ -7,12 +7,13 @@ from parameter_files import Content
 from planned import RAY, SERVED, WEIGHTS, changed, machine, training, vllm
 from repository import ROOT
 
-from refuseu.commands import doctor, host, models
+from refuseu.commands import doctor
 from refuseu.commands.doctor import assert_at_hand, missing, unreachable
-from refuseu.commands.host import Gpu
-from refuseu.commands.models import Size
 from refuseu.core.errors import UserError
 from refuseu.parameters import Parameters
+from refuseu.plan import host, models
+from refuseu.plan.host import Gpu
+from refuseu.plan.models import Size
 
 HUB = {
     "org/name-8b": Size(8_000_000_000, 16.0, {"num_attention_heads": 32}),

@@ -12,8 +12,15 @@ import click
 
 from refuseu.base import gguf
 from refuseu.base.settings import GgufBase
-from refuseu.commands import host
-from refuseu.commands.models import (
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+from refuseu.dpo.launching import accelerate_config
+from refuseu.dpo.machine import TrainingMachine
+from refuseu.engines.model import LocalModel, ServedModel
+from refuseu.eval.lm_eval import LmEvalKnowledge
+from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
+from refuseu.plan import host
+from refuseu.plan.models import (
     RunModels,
     gpu_gb,
     gpus_of,
@@ -23,13 +30,6 @@ from refuseu.commands.models import (
     takes_published,
     training_gb,
 )
-from refuseu.commands.terminal import tolerate_encodings
-from refuseu.core.errors import UserError
-from refuseu.dpo.launching import accelerate_config
-from refuseu.dpo.machine import TrainingMachine
-from refuseu.engines.model import LocalModel, ServedModel
-from refuseu.eval.lm_eval import LmEvalKnowledge
-from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
 from refuseu.rainbow_teaming.settings import LlmMutator
 from refuseu.sources.external import assert_readable
 from refuseu.sources.published import PublishedSet

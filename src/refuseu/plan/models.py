@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from refuseu.commands import host
 from refuseu.core.errors import UserError
 from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, Model
 from refuseu.eval.models import computed, in_folder
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
+from refuseu.plan import host
 from refuseu.results.markdown import Table, shown
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference, is_folder

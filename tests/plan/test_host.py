@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.commands import host
-from refuseu.commands.host import Gpu
+from refuseu.plan import host
+from refuseu.plan.host import Gpu
 
 REPO, COMMIT = "org/name", "0" * 40
 

@@ -8,12 +8,12 @@ from planned import WEIGHTS, machine, training, vllm
 from repository import ROOT
 from safetensors.torch import save_file
 
-from refuseu.commands import host, models
-from refuseu.commands.models import Size, gpu_gb, gpus_of, short, size_of, training_gb
 from refuseu.dpo.settings import Dpo
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import model_settings
 from refuseu.parameters import Parameters, load_all
+from refuseu.plan import host, models
+from refuseu.plan.models import Size, gpu_gb, gpus_of, short, size_of, training_gb
 
 LLAMA = {
     "num_attention_heads": 32,
