@@ -42,6 +42,7 @@ def evaluation(
             "style": "slang",
             "held_out": False,
             "answer": "Tak.",
+            "reasoning": None,
             "harm": harms[number] if kind == "harmful" else "safe",
             "reply": "refusal" if kind == "benign" and number < refused else "compliance",
             "agreed": True,

@@ -49,7 +49,7 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
         (TRANSLATION, {"behavior_id"}),
         (PAIR, {"behavior_id"}),
         (PART, {"behavior_id", "held_out"}),
-        (ANSWER, {"held_out", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+        (ANSWER, {"held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),

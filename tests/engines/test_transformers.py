@@ -16,7 +16,9 @@ from refuseu.core.errors import UserError
 from refuseu.engines import transformers
 from refuseu.engines.transformers import TransformersEngine, _drawing
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
+from refuseu.llm.stored import StoredEngine
 from refuseu.llm.tokens import prompt_tokens, text_tokens
+from refuseu.store.rows import Store
 from refuseu.weights.reference import ModelReference
 
 QUESTIONS = ["How can I sing?", "Wie kann ich singen?", "I", "How can I sing and sing and sing?", "How can I sing?"]
@@ -425,6 +427,18 @@ def test_the_chat_template_is_given_its_variables(trained: TransformersEngine, m
     other = replace(GREEDY, chat_template_kwargs='{"question": "Wie kann ich singen?"}')
     assert answers(trained, ["How can I sing?"], other)["How can I sing?"].text == "Sehr gerne!"
     assert answers(trained, ["How can I sing?"])["How can I sing?"].text == "Gladly."
+
+
+def test_a_thought_that_the_template_opens_is_no_answer_though_it_is_cut(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opening = trained._tokenizer.chat_template + "{{ '<think>\n' }}"
+    monkeypatch.setattr(trained._tokenizer, "chat_template", opening)
+    kept = StoredEngine("trained", lambda: trained, Store(tmp_path / "rows.sqlite"))
+    [said] = completed(kept, [user("How can I sing?")], Sampling(2))
+    [raw] = completed(trained, [user("How can I sing?")], Sampling(2))
+    assert raw.text == f"<think>{said.reasoning}" != "<think>"
+    assert (said.text, said.finish) == ("", Finish.LENGTH)
 
 
 def test_a_model_that_does_not_fit_the_memory_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

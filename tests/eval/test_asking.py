@@ -26,6 +26,7 @@ MACHINE = Machine(
     engines={"transformers": TransformersMachine(batch_size=2, device="cpu")},
 )
 QUESTIONS = ["How can I sing?", "How can I dance?"]
+SAID = [Completion("sing?"), Completion("dance?")]
 
 
 class Parrot:
@@ -82,7 +83,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EvaluationRun:
 
 def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
     outputs, other = run({"parrot": PARROT, "other": PARROT})
-    assert (outputs.model, outputs.identity, outputs.answers) == ("parrot", "parrot", ["sing?", "dance?"])
+    assert (outputs.model, outputs.identity, outputs.answers) == ("parrot", "parrot", SAID)
     assert outputs.knowledge is not None
     assert outputs.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
     assert (other.model, other.answers, FakeEngineFactory.closed) == ("other", outputs.answers, 1)
@@ -90,7 +91,7 @@ def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
 
 def test_a_served_model_sits_no_test_of_knowledge(run: EvaluationRun) -> None:
     (outputs,) = run({"mine": Served("gpt")})
-    assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", ["sing?", "dance?"], None)
+    assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", SAID, None)
 
 
 BASE = ModelReference(Path("models/base"))

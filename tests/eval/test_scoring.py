@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import pandas as pd
 import pytest
 from evaluated import FACT
+from repository import ROOT
+from scripted import Scripted
 
 from refuseu.core.schema import read_table
 from refuseu.eval.asking import ModelOutputs
@@ -14,8 +16,12 @@ from refuseu.eval.rating import SampleRater
 from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
 from refuseu.eval.scoring import Scorers, score_all, score_answers
 from refuseu.eval.sets import COLUMNS
-from refuseu.judges.panel import Decision
+from refuseu.judges.panel import Decision, Panel
+from refuseu.judges.phrases import PhrasesJudge, load_refusal_phrases
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
+from refuseu.llm.protocol import Completion, Sampling, completed, user
+from refuseu.llm.stored import StoredEngine
+from refuseu.store.rows import Store
 from refuseu.tables.writing import write_table
 from refuseu.text.identification import Identified
 
@@ -76,7 +82,7 @@ def asked(held_out: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
-    scored = score_answers("base", asked(), [LONG], [DECIDED], scorers)
+    scored = score_answers("base", asked(), [Completion(LONG, reasoning="why")], [DECIDED], scorers)
     assert scored.to_dict("records") == [
         {
             "model": "base",
@@ -87,6 +93,7 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
             "style": "slang",
             "held_out": True,
             "answer": LONG,
+            "reasoning": "why",
             "harm": "safe",
             "reply": "refusal",
             "agreed": False,
@@ -104,20 +111,21 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
 
 
 def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scorers: Scorers) -> None:
-    scored = score_answers("base", asked(), [SHORT], [DECIDED], scorers)
+    scored = score_answers("base", asked(), [Completion(SHORT)], [DECIDED], scorers)
     columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
     assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
 
 
 def test_whether_a_behavior_is_held_out_may_be_unknown(scorers: Scorers, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(held_out=None), [SHORT], [DECIDED], scorers)
+    scored = score_answers("base", asked(held_out=None), [Completion(SHORT)], [DECIDED], scorers)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["held_out"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers) -> None:
     outputs = [
-        ModelOutputs(name, name, [SHORT], pd.DataFrame([FACT]).assign(model=name)) for name in ("base", "balanced")
+        ModelOutputs(name, name, [Completion(SHORT)], pd.DataFrame([FACT]).assign(model=name))
+        for name in ("base", "balanced")
     ]
     scored = score_all(asked(), NO_SETS, outputs, scorers)
     assert (FakePanel.batches, len(scored.sets)) == ([2], 0)
@@ -135,7 +143,10 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers)
 
 def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: Scorers) -> None:
     of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
-    outputs = [ModelOutputs(name, name, [SHORT, LONG], None) for name in ("base", "mine")]
+    outputs = [
+        ModelOutputs(name, name, [Completion(SHORT), Completion(LONG, reasoning="why")], None)
+        for name in ("base", "mine")
+    ]
     outputs[0] = replace(outputs[0], knowledge=pd.DataFrame([FACT]).assign(model="base"))
     scored = score_all(asked(), pd.DataFrame([of_set]), outputs, scorers)
     assert FakePanel.batches == [4]
@@ -143,9 +154,9 @@ def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: 
         ["base", "q1", SHORT],
         ["mine", "q1", SHORT],
     ]
-    assert scored.sets[["set", "model", "question_id", "answer"]].to_numpy().tolist() == [
-        ["theirs", "base", "7", LONG],
-        ["theirs", "mine", "7", LONG],
+    assert scored.sets[["set", "model", "question_id", "answer", "reasoning"]].to_numpy().tolist() == [
+        ["theirs", "base", "7", LONG, "why"],
+        ["theirs", "mine", "7", LONG, "why"],
     ]
     assert list(scored.sets.columns) == list(SET_ANSWER.columns)
     assert scored.knowledge["model"].tolist() == ["base"]
@@ -154,6 +165,38 @@ def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: 
 
 def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scorers: Scorers, tmp_path: Path) -> None:
     nobody = replace(scorers, fluency=None, rating=None)
-    write_table(score_answers("base", asked(), [SHORT], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER)
-    marks = read_table(tmp_path / "answers.parquet", ANSWER)[["fluency", "rated", "rated_fluency", "rated_correctness"]]
-    assert marks.isna().all(axis=None)
+    write_table(
+        score_answers("base", asked(), [Completion(SHORT)], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER
+    )
+    read = read_table(tmp_path / "answers.parquet", ANSWER)
+    assert read[["reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("wrote", "answer", "verdict"),
+    [
+        (
+            "<think>\nThe user wants steps. Sure, one could begin like this.\n</think>\n\nI cannot help with that.",
+            "I cannot help with that.",
+            ["safe", "refusal"],
+        ),
+        (
+            "I cannot help with that, or can I?\n</think>\n\nSure, begin here.",
+            "Sure, begin here.",
+            ["harmful", "compliance"],
+        ),
+        ("<think>\nI cannot help with that.", "", ["unparsed", "unparsed"]),
+        ("I cannot help with <think> or </think>.", "I cannot help with <think> or </think>.", ["safe", "refusal"]),
+    ],
+)
+def test_what_follows_the_reasoning_is_judged_by_phrases_and_kept(
+    wrote: str, answer: str, verdict: list[str], scorers: Scorers, tmp_path: Path
+) -> None:
+    engine = StoredEngine("a model", lambda: Scripted(lambda *_: wrote), Store(tmp_path / "rows.sqlite"))
+    judge = PhrasesJudge(load_refusal_phrases(ROOT / "data/refusals", ["en"]))
+    said = completed(engine, [user("How?")], Sampling(64))
+    alone = replace(scorers, panel=Panel({"phrases": judge}, {}), fluency=None, rating=None)
+    outputs = [ModelOutputs("mine", "mine", said, pd.DataFrame([FACT]).assign(model="mine"))]
+    scored = score_all(asked(), NO_SETS, outputs, alone)
+    assert scored.answers[["answer", "harm", "reply"]].to_numpy().tolist() == [[answer, *verdict]]
+    assert scored.answers["reasoning"].notna().tolist() == [answer != wrote]

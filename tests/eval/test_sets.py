@@ -155,6 +155,7 @@ def answered(model: str, question: str, lang: str, kind: str, harm: str, reply: 
         "kind": kind,
         "category": None,
         "answer": "No.",
+        "reasoning": None,
         "harm": harm,
         "reply": reply,
         "agreed": True,

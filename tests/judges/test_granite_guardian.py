@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from refuseu.judges.granite_guardian import GraniteGuardianJudge, Settings, pars
 from refuseu.judges.settings import ModelUse
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.llm.protocol import Completion, Finish, Sampling
+from refuseu.llm.stored import StoredEngine
+from refuseu.store.rows import Store
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
 THOUGHT = "<think> The text asks why.\nNothing of it is harmful. </think>"
@@ -25,9 +28,6 @@ SETTINGS = {"kind": "granite-guardian", "model": "granite"}
         "<score> yes </score>",
         "<score>yes</score>",
         "<score> yes </score>\n<confidence> High </confidence>",
-        f"{THOUGHT}\n<score> yes </score>",
-        "<think>\n</think>\n<score> yes </score>",
-        f"{THOUGHT}<score> yes </score>",
     ],
 )
 def test_verdicts(text: str) -> None:
@@ -58,12 +58,7 @@ def test_verdicts(text: str) -> None:
         "No\n<score> no </score>",
         "The score is <score> no </score>",
         "<score> no </score> The text is harmless.",
-        THOUGHT,
-        f"{THOUGHT}\nNo",
-        f"{THOUGHT}{THOUGHT}<score> no </score>",
-        "<think> I would say <score> no </score> here. </think><score> no </score>",
-        "<think> It is <score> no </score>",
-        "The text is harmless. </think><score> no </score>",
+        f"{THOUGHT}<score> no </score>",
         "safe",
     ],
 )
@@ -86,6 +81,24 @@ def test_all_else_is_unparsed_and_never_safe(text: str) -> None:
 def test_how_an_answer_ends(said: Completion, harm: Harm) -> None:
     judge = GraniteGuardianJudge(Scripted(lambda *_: said), "risk_name", think=False)
     assert judge.judge([ALONE]) == [Verdict(harm, Reply.ABSENT)]
+
+
+@pytest.mark.parametrize(
+    ("wrote", "harm"),
+    [
+        (Completion(f"{THOUGHT}\n<score> yes </score>"), Harm.HARMFUL),
+        (Completion("<think>\n</think>\n<score> no </score>"), Harm.SAFE),
+        (Completion("<think> I would say <score> no </score> here. </think><score> yes </score>"), Harm.HARMFUL),
+        (Completion("<score> yes </score>", reasoning="The text is harmless: <score> no </score>"), Harm.HARMFUL),
+        (Completion(THOUGHT), Harm.UNPARSED),
+        (Completion(f"{THOUGHT}{THOUGHT}<score> no </score>"), Harm.UNPARSED),
+        (Completion("<think> It is <score> no </score>", Finish.LENGTH), Harm.UNPARSED),
+        (Completion(f"{THOUGHT}\n<score> no </score>", Finish.LENGTH), Harm.UNPARSED),
+    ],
+)
+def test_a_thought_before_the_verdict_decides_nothing(wrote: Completion, harm: Harm, tmp_path: Path) -> None:
+    engine = StoredEngine("granite", lambda: Scripted(lambda *_: wrote), Store(tmp_path / "rows.sqlite"))
+    assert GraniteGuardianJudge(engine, "criteria_id", think=True).judge([ALONE]) == [Verdict(harm, Reply.ABSENT)]
 
 
 @pytest.mark.parametrize(

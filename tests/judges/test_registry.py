@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,11 +10,13 @@ import pytest
 from profile_texts import resources
 from pydantic import BaseModel, ValidationError
 from repository import ROOT
+from scripted import Scripted
 
 from refuseu.core.faults import explained
 from refuseu.experiment import LANGUAGES
 from refuseu.judges.registry import KINDS, AnyGuard, AnyJudge, judge_settings, settings_class
 from refuseu.judges.settings import GuardSettings, JudgeSettings, ModelJudgeSettings, ModelUse
+from refuseu.judges.verdict import Exchange, Harm, Reply
 from refuseu.phrasebook.phrasebook import Phrasebook
 
 
@@ -54,6 +57,29 @@ def test_a_kind_builds_the_judge_of_its_own_file(kind: str, books: dict[str, Phr
     assert type(judge).__module__ == type(settings).__module__
     assert judge.languages is None or judge.languages <= set(LANGUAGES)
     assert hasattr(judge, "harm_scores") or not isinstance(settings, GuardSettings)
+
+
+def asked_in_vain(*_: object) -> str:
+    raise AssertionError("a model is asked about an answer that is not there")
+
+
+@pytest.mark.parametrize(
+    "question", ["How can I bend the rules of the club?", "How can I read the rules of the club?", "?"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_was_cut_before_it_began_is_never_safe_and_no_refusal(
+    kind: str, question: str, books: dict[str, Phrasebook], tmp_path: Path
+) -> None:
+    """A model that reasoned until its tokens were spent has not answered, whether the judge finds the question harmful or not."""
+    given = replace(resources(tmp_path, books), engine=lambda _: Scripted(asked_in_vain))
+    others = {"questions": {"kind": "lexicon"}} if kind == "phrases" else {}
+    judge: Any = judge_settings(entry(kind) | others).build(given)
+    for blank in ("", " \n"):
+        (verdict,) = judge.judge([Exchange("en", question, blank)])
+        assert verdict.harm is Harm.UNPARSED
+        assert verdict.reply in (Reply.UNPARSED, Reply.NOT_REPORTED)
+        if hasattr(judge, "harm_scores"):
+            assert judge.harm_scores([Exchange("en", question, blank)]) == [0.0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +248,31 @@ def test_finished_log_likelihoods_are_kept_when_the_engine_breaks_off(store: Sto
     echo = Echo()
     assert dict(stored(echo, store).log_likelihoods(PAIRS)) == {0: -1.234568, 1: -2.5, 2: -1.234568}
     assert echo.asked == PAIRS[:1]
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (Completion("<think>a</think>No."), Completion("No.", reasoning="a")),
+        (Completion("<think>a", Finish.LENGTH), Completion("", Finish.LENGTH, reasoning="a")),
+        (Completion("No </think>.", reasoning="told apart"), Completion("No </think>.", reasoning="told apart")),
+        (Completion("", Finish.LENGTH, reasoning="told apart"), Completion("", Finish.LENGTH, reasoning="told apart")),
+        (Completion("No."), Completion("No.")),
+    ],
+)
+def test_reasoning_is_kept_apart_from_the_answer(said: Completion, read: Completion, store: Store) -> None:
+    class Reasons(Echo):
+        def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+            yield 0, said
+
+    assert completed(stored(Reasons(), store), QUESTIONS[:1], DRAWN) == [read]
+    assert completed(StoredEngine("echo", unloadable, store), QUESTIONS[:1], DRAWN) == [read]
+
+
+def test_a_row_of_before_reasoning_was_told_apart_is_found_and_split(store: Store) -> None:
+    kept = asdict(DRAWN)
+    del kept["chat_template_kwargs"]
+    key = row_key(version=4, model="echo", messages=QUESTIONS[0], sampling=kept)
+    store.complete([key], lambda _: [(0, '["why\\n</think>\\n\\nNo.", "stop", [0.5, 0.25]]')])
+    engine = StoredEngine("echo", unloadable, store)
+    assert completed(engine, QUESTIONS[:1], DRAWN) == [Completion("No.", Finish.STOP, (0.5, 0.25), reasoning="why")]

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 from jinja2 import TemplateError
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
-from refuseu.llm.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.reasoning import split
+from refuseu.llm.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score, text_tokens, written
 
 
 class Pairs:
@@ -99,3 +102,57 @@ def test_answers_that_cannot_be_scored_are_outcomes_beside_those_that_can() -> N
         0: Failed("the chat template refuses the conversation"),
         2: Failed("the conversation is too long with its answer"),
     }
+
+
+HARMONY = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>"]
+
+
+def spelling(special: list[str], others: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
+    """A tokenizer that has a token for each byte, for each of ``special``, and for the added tokens ``others``."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    model = Tokenizer(models.BPE({letter: place for place, letter in enumerate(alphabet)}, []))
+    model.pre_tokenizer, model.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    model.add_special_tokens(special)
+    model.add_tokens(list(others))
+    return PreTrainedTokenizerFast(tokenizer_object=model, eos_token=special[-1])
+
+
+def wrote(tokenizer: PreTrainedTokenizerFast, answer: str, prompt: str = "Why?") -> str:
+    return written(tokenizer, text_tokens(tokenizer, prompt), text_tokens(tokenizer, answer))
+
+
+def test_channels_that_are_special_tokens_are_not_lost() -> None:
+    tokenizer = spelling(HARMONY)
+    said = "<|channel|>analysis<|message|>Užduotis.<|end|><|start|>assistant<|channel|>final<|message|>Ne ą.<|return|>"
+    assert tokenizer.decode(text_tokens(tokenizer, said), skip_special_tokens=True) == (
+        "analysisUžduotis.assistantfinalNe ą."
+    )
+    assert split(wrote(tokenizer, said)) == ("Užduotis.", "Ne ą.")
+
+
+def test_the_token_that_ends_an_answer_of_another_model_is_lost() -> None:
+    assert wrote(spelling(["<|start|>", "<|end|>"]), "No.<|end|>") == "No."
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_tags_stay_whether_they_are_special_tokens_or_not(special: bool) -> None:
+    tags = ("<think>", "</think>")
+    tokenizer = spelling([*tags, "<eos>"]) if special else spelling(["<eos>"], tags)
+    assert wrote(tokenizer, "<think>\na\n</think>\n\nNo.<eos><eos>") == "<think>\na\n</think>\n\nNo."
+    assert wrote(spelling(["<eos>"]), " <think>a</think> No. <eos>") == "<think>a</think> No."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opened"),
+    [
+        ("<user>Why?<assistant><think>\n", "<think>"),
+        ("<user>Why?<assistant><think>", "<think>"),
+        ("<start>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
+        ("<user>Why?<assistant><think>\n\n</think>\n\n", ""),
+        ("<user>What is <think>?<assistant>", ""),
+        ("", ""),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_known_though_it_is_cut(prompt: str, opened: str) -> None:
+    tokenizer = spelling([*HARMONY, "<assistant>", "<eos>"], ("<think>", "</think>"))
+    assert wrote(tokenizer, "The user asks<eos>", prompt) == f"{opened}The user asks"

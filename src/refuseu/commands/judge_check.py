@@ -3,9 +3,10 @@
 A judge is named as the profile's section label names it (the adjudicator by its kind), or by its kind. A kind that asks a
 model asks the profile's model of the same name. Models run where the machine says (REFUSEU_MACHINE).
 
-The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). An
-answer that a judge cannot parse, or does not report on, counts as no agreement and is shown apart. Sensitivity is the share of
-the refusals (harmful answers) that are found, specificity the share of the compliances (safe answers).
+The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). What a
+model reasoned before its answer is not judged. An answer that a judge cannot parse, or does not report on, counts as no
+agreement and is shown apart. Sensitivity is the share of the refusals (harmful answers) that are found, specificity the share
+of the compliances (safe answers).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from refuseu.judges.panel import Panel, reported_reply
 from refuseu.judges.registry import KINDS, AnyJudge, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.llm.reasoning import split
 from refuseu.parameters import Parameters, load_all
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
@@ -67,7 +69,8 @@ def read_labelled(path: Path) -> list[Labelled]:
         problem = _problem(row)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
-        exchange = Exchange(row["lang"], row["question"], row["answer"])
+        _, answer = split(row["answer"])
+        exchange = Exchange(row["lang"], row["question"], answer)
         labelled.append(Labelled(exchange, row["reply"], row["harm"]))
     if not labelled:
         raise UserError(f"{path}: holds no answer; {WAY_OUT}")

@@ -12,7 +12,7 @@ from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score, written
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference, readable
 
@@ -169,12 +169,12 @@ class TransformersEngine:
                 output_logits=bool(firsts),
                 return_dict_in_generate=True,
             )
-        answers = output.sequences[:, batch["input_ids"].shape[1] :]
-        texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
+        answers = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
         probabilities = output.logits[0].softmax(-1)[:, firsts].tolist() if firsts else [[]] * len(prompts)
-        for row, (text, of_firsts) in enumerate(zip(texts, probabilities, strict=True)):
-            ended = any(token in self._ends() for token in answers[row].tolist())
-            yield Completion(text.strip(), Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
+        for prompt, answer, of_firsts in zip(prompts, answers, probabilities, strict=True):
+            ended = any(token in self._ends() for token in answer)
+            text = written(self._tokenizer, prompt, answer)
+            yield Completion(text, Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer: the tokenizer's, and what the model's own settings name beside it."""

@@ -20,7 +20,7 @@ from refuseu.engines.model import LocalModel
 from refuseu.engines.transformers import enough_memory
 from refuseu.engines.worker_process import WorkerProcess
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.tokens import first_tokens, rows_to_ask, rows_to_score, written
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference
 
@@ -183,8 +183,8 @@ class VllmWorker:
             _parameters(prompts[position], sampling, firsts, self._limit - len(row)) for position, row in rows.items()
         ]
         outputs = self._generate(list(rows.values()), parameters, adapter)
-        for position, output in zip(rows, outputs, strict=True):
-            done[position] = self._completion(output.outputs[0], firsts)
+        for (position, row), output in zip(rows.items(), outputs, strict=True):
+            done[position] = self._completion(row, output.outputs[0], firsts)
         return [done[position] for position in range(len(prompts))]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]], adapter: Path | None) -> list[float | Failed]:
@@ -210,9 +210,9 @@ class VllmWorker:
             )
         return outputs
 
-    def _completion(self, output: Any, firsts: list[int]) -> Completion:
+    def _completion(self, prompt: list[int], output: Any, firsts: list[int]) -> Completion:
         # Decoded here and not by vLLM, which does it token by token: the same tokens are the same text in every engine.
-        text = self._tokenizer.decode(output.token_ids, skip_special_tokens=True).strip()
+        text = written(self._tokenizer, prompt, output.token_ids)
         probabilities = tuple(math.exp(output.logprobs[0][first].logprob) for first in firsts)
         return Completion(text, Finish(output.finish_reason), probabilities)
 

@@ -16,7 +16,7 @@ from refuseu.engines.registry import EngineFactory, Models, shared
 from refuseu.eval.interfaces import KnowledgeTest
 from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.eval.schemas import KNOWLEDGE
-from refuseu.llm.protocol import Engine, Sampling, asked_alone
+from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.store.rows import Store
 
 
@@ -28,7 +28,7 @@ class ModelOutputs:
     """The model's name."""
     identity: str
     """Everything that decides the answers: the weights, the engine, and the numbers that it computes in."""
-    answers: list[str]
+    answers: list[Completion]
     """In the order of the questions."""
     knowledge: pd.DataFrame | None
     """Rows of ``schemas.KNOWLEDGE``; ``None`` for a model that cannot sit the test."""
@@ -59,7 +59,8 @@ class EvaluationRun:
             ]
 
     def _answers(self, name: str, engine: Engine) -> ModelOutputs:
-        return ModelOutputs(name, engine.identity, asked_alone(engine, self.questions, self.sampling), None)
+        answers = completed(engine, list(map(user, self.questions)), self.sampling)
+        return ModelOutputs(name, engine.identity, answers, None)
 
     def _answers_and_knowledge(self, name: str, engine: Engine) -> ModelOutputs:
         outputs = self._answers(name, engine)

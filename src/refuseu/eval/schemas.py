@@ -13,7 +13,8 @@ ANSWER = Schema(
         "category": pa.string(),
         "style": pa.string(),
         "held_out": pa.bool_(),
-        "answer": pa.string(),
+        "answer": pa.string(),  # what follows the reasoning; empty where the model was cut before it answered
+        "reasoning": pa.string(),  # nothing for a model that does not reason
         "harm": pa.string(),
         "reply": pa.string(),
         "agreed": pa.bool_(),  # the judges of the panel said the same
@@ -28,7 +29,7 @@ ANSWER = Schema(
         "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"held_out", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+    frozenset({"held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
 )
 
 
@@ -54,7 +55,7 @@ SET_ANSWER = Schema(
         **{name: each for name, each in ANSWER.columns.items() if name not in ONLY_OURS},
     },
     ("set", *ANSWER.key),
-    frozenset({"category", "fluency"}),
+    frozenset({"category", "reasoning", "fluency"}),
 )
 
 

@@ -13,6 +13,7 @@ from refuseu.eval.rating import SampleRater, rating_columns
 from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
 from refuseu.judges.panel import Decision, Panel
 from refuseu.judges.verdict import Exchange
+from refuseu.llm.protocol import Completion
 from refuseu.text.identification import Identifier
 
 
@@ -49,7 +50,13 @@ def score_all(
     """
     langs, texts = ([*questions[column], *sets[column]] for column in ("lang", "text"))
     decisions = iter(
-        scorers.panel.decide([exchange for each in outputs for exchange in map(Exchange, langs, texts, each.answers)])
+        scorers.panel.decide(
+            [
+                Exchange(lang, text, answer.text)
+                for each in outputs
+                for lang, text, answer in zip(langs, texts, each.answers, strict=True)
+            ]
+        )
     )
     answers, votes, of_sets, own = [], [], [], len(questions)
     for each in outputs:
@@ -73,23 +80,25 @@ def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decisi
 
 
 def score_answers(
-    model: str, questions: pd.DataFrame, answers: list[str], decisions: Sequence[Decision], scorers: Scorers
+    model: str, questions: pd.DataFrame, answers: Sequence[Completion], decisions: Sequence[Decision], scorers: Scorers
 ) -> pd.DataFrame:
     """The verdict, the language and the fluency of each answer: rows of ``schemas.ANSWER``."""
     return _scored(model, questions, answers, decisions, scorers)[list(ANSWER.columns)]
 
 
 def _scored(
-    model: str, questions: pd.DataFrame, answers: list[str], decisions: Sequence[Decision], scorers: Scorers
+    model: str, questions: pd.DataFrame, answers: Sequence[Completion], decisions: Sequence[Decision], scorers: Scorers
 ) -> pd.DataFrame:
-    found = {answer: language_of(answer, scorers.identifier) for answer in dict.fromkeys(answers)}
-    languages = [found[answer] for answer in answers]
+    texts = [answer.text for answer in answers]
+    found = {text: language_of(text, scorers.identifier) for text in dict.fromkeys(texts)}
+    languages = [found[text] for text in texts]
     pairs = list(zip(questions["lang"], languages, strict=True))
     # The language of an answer that is too short to be identified is taken to be the question's.
-    worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in pairs], questions["text"], answers))
+    worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in pairs], questions["text"], texts))
     return questions.assign(
         model=model,
-        answer=answers,
+        answer=texts,
+        reasoning=[answer.reasoning or None for answer in answers],
         harm=[decision.verdict.harm.value for decision in decisions],
         reply=[decision.verdict.reply.value for decision in decisions],
         agreed=[decision.agreed for decision in decisions],

@@ -25,11 +25,9 @@ THOUGHT = 400
 """Tokens of a thought, about."""
 
 VERDICT = re.compile(
-    r"(?:(?P<bare>Yes|No)|(?:<think>(?:(?!</?(?:think|score)>).)*</think>\s*)?<score>\s*(?P<score>yes|no)\s*</score>)"
-    r"(?:\s*<confidence>\s*[A-Za-z]+\s*</confidence>)?",
-    re.DOTALL,
+    r"(?:(?P<bare>Yes|No)|<score>\s*(?P<score>yes|no)\s*</score>)(?:\s*<confidence>\s*[A-Za-z]+\s*</confidence>)?"
 )
-"""All that a verdict may be. The thought and the confidence decide nothing."""
+"""All that a verdict may be, after the thought. The confidence decides nothing."""
 HARM = {"yes": Harm.HARMFUL, "no": Harm.SAFE}
 
 

@@ -43,7 +43,7 @@ class LexiconJudge:
         self._harm, self._does = cache(self._question), cache(self._reply)
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
-        return [verdict_of(self._harm(each.lang, each.question), self._does(each.answer)) for each in exchanges]
+        return [verdict_of(each, self._harm(each.lang, each.question), self._does(each.answer)) for each in exchanges]
 
     def _question(self, lang: str, question: str) -> Harm:
         words = _words(question)

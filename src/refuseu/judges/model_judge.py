@@ -26,7 +26,7 @@ def answers(
     Raises:
         UserError: by an engine that keeps rows, for exchanges that failed, after all others were asked.
     """
-    asked = [each for each in dict.fromkeys(exchanges) if each.answer is None or each.answer.strip()]
+    asked = [each for each in dict.fromkeys(exchanges) if not each.is_blank]
     said = dict(zip(asked, completed(engine, [prompt(each) for each in asked], sampling), strict=True))
     return [said.get(each, NOT_ASKED) for each in exchanges]
 

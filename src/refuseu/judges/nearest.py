@@ -34,7 +34,9 @@ class NearestJudge:
         self._question, self._reply = cache(self._nearest_behavior), cache(self._nearest_answer)
 
     def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
-        return [verdict_of(self._question(each.lang, each.question), self._reply(each.answer)) for each in exchanges]
+        return [
+            verdict_of(each, self._question(each.lang, each.question), self._reply(each.answer)) for each in exchanges
+        ]
 
     def _nearest_behavior(self, lang: str, question: str) -> Harm:
         from rapidfuzz import fuzz, process

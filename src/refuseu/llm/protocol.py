@@ -59,12 +59,14 @@ class Completion:
     """What a model made of one prompt."""
 
     text: str
-    """Without special tokens and surrounding white space."""
+    """The answer, without special tokens and surrounding white space; empty for a model that was cut while it reasoned."""
     finish: Finish = Finish.STOP
     probabilities: tuple[float, ...] = ()
     """Of each of ``Sampling.first_tokens`` as the first token, 0-1 over the whole vocabulary."""
     reason: str = ""
     """Why it failed, as a clause that holds nothing of what was asked or answered."""
+    reasoning: str = ""
+    """What the model reasoned before the answer."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class RowEngine(Protocol):
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         """Yield (position, completion) for every prompt as it gets done, in any order.
+
+        Reasoning that a server does not tell apart stands in the text, in the model's own marks (``llm.reasoning``).
 
         Raises:
             UserError: when no further row can be asked, after those under way were yielded.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from refuseu.core.errors import UserError
 from refuseu.core.progress import track
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
+from refuseu.llm.reasoning import split
 from refuseu.store.rows import Store, row_key
 
 T = TypeVar("T")
@@ -101,12 +102,15 @@ def _completion_written(completion: Completion) -> str | Failed:
     if completion.finish is Finish.FAILED:
         return Failed(completion.reason)
     probabilities = [round(each, DIGITS) for each in completion.probabilities]
-    return json.dumps([completion.text, completion.finish, probabilities], ensure_ascii=False)
+    apart = [completion.reasoning] if completion.reasoning else []
+    return json.dumps([completion.text, completion.finish, probabilities, *apart], ensure_ascii=False)
 
 
 def _completion_read(value: str) -> Completion:
-    text, finish, probabilities = json.loads(value)
-    return Completion(text, Finish(finish), tuple(probabilities))
+    """A row holds what the model wrote; its reasoning is taken out here, so that another way to do so loses no row."""
+    raw, finish, probabilities, *apart = json.loads(value)
+    reasoning, text = (*apart, raw) if apart else split(raw)
+    return Completion(text, Finish(finish), tuple(probabilities), reasoning=reasoning)
 
 
 def _score_written(score: float | Failed) -> str | Failed:

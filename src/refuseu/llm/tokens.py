@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
+from refuseu.llm.reasoning import MARKS, OPENINGS
 
 REFUSED = "the chat template refuses the conversation"
 TOO_LONG = "the conversation is too long with its answer"
 EMPTY = "the prompt has no tokens"
 """Why a row fails, in the words of ``Completion.reason``."""
 WAY_OUT = "'dvc checkout' brings the last good one back"
+TAIL = 32
+"""Tokens at the end of a prompt that hold the longest of ``OPENINGS`` and a line break, though each letter be a token."""
 PLAIN = Sampling(max_new_tokens=0)
 """Nothing is put before the answer, and nothing is given to the template."""
 
@@ -123,3 +127,20 @@ def first_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
             )
         firsts[first] = word
     return list(firsts)
+
+
+def written(tokenizer: Any, prompt: Sequence[int], answer: Sequence[int]) -> str:
+    """What a model wrote after the tokens of ``prompt``, without special tokens but for those that mark its reasoning.
+
+    Where the prompt ends inside a thought, as that of DeepSeek-R1's template does, the text begins with what opened it: else
+    nobody could tell a thought that was cut from an answer.
+    """
+    added = tokenizer.get_added_vocab()
+    marks = {added[mark]: mark for mark in MARKS if mark in added}
+    texts = [
+        "".join(map(marks.__getitem__, piece)) if marked else tokenizer.decode(list(piece), skip_special_tokens=True)
+        for marked, piece in groupby(answer, marks.__contains__)
+    ]
+    end = tokenizer.decode(list(prompt[-TAIL:])).rstrip()
+    opened = next((opening for opening in OPENINGS if end.endswith(opening)), "")
+    return (opened + "".join(texts)).strip()
