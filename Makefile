@@ -91,9 +91,9 @@ comment: .venv/ready  ## What a pull request's comment says: make comment BASE=o
 	$(BIN)/python -m refuseu.commands.comment $(or $(BASE),main) --out .cache/comment.md
 
 dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
-	stages/run eval --questions data/split/dev.parquet --out .cache/dev/data --metrics .cache/dev/metrics.json \
+	stages/run eval --questions data/split/dev.parquet --out .cache/dev/data --metrics .cache/dev/metrics \
 		--evaluated .cache/dev/evaluated.json --rows .cache/dev/rows.json --plots .cache/dev/plots
-	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/metrics.json', orient='index').round(1).to_string())"
+	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/plots/averages.json', orient='index').round(1).to_string())"
 
 # REV=main draws the workspace beside a revision; several may be named.
 plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that works offline; needs npm

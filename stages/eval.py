@@ -33,12 +33,12 @@ from refuseu.tables.schemas import PART
 @path_option("--base", "models/base")
 @path_option("--models", "models/dpo", "A folder a config.")
 @path_option("--out", "data/eval")
-@path_option("--metrics", "metrics/eval.json", "Averages of every model.")
+@path_option("--metrics", "metrics/eval", "Folder of the headline of every model.")
 @path_option(
     "--evaluated", "metrics/evaluated.json", "Which models and judges were asked, and the account of every set."
 )
 @path_option("--rows", "plots/eval.json", "One row a (model, language).")
-@path_option("--plots", "plots/eval", "Folder of the other rows.")
+@path_option("--plots", "plots/eval", "Folder of the averages and the other rows.")
 def main(
     questions: Path,
     train: Path,

@@ -16,19 +16,16 @@ from refuseu.results.outputs import Evaluation
 
 
 @click.command(help=__doc__)
-@path_option("--metrics", "metrics/eval.json", "Averages of every model.")
 @path_option("--rows", "plots/eval.json", "One row a (model, language).")
-@path_option("--plots", "plots/eval", "Folder of the evaluation's other rows.")
+@path_option("--plots", "plots/eval", "Folder of the averages and the evaluation's other rows.")
 @path_option("--search", "plots/rainbow-teaming/search.json", "One row an iteration of the search.")
 @path_option("--curves", "plots/dpo", "Folder of training curves.")
 @path_option("--stages", "metrics", "Folder of the stages' metrics.")
 @path_option("--figures", "plots/figures")
 @path_option("--out", "report.md", "The report, in Markdown.")
-def main(
-    metrics: Path, rows: Path, plots: Path, search: Path, curves: Path, stages: Path, figures: Path, out: Path
-) -> None:
+def main(rows: Path, plots: Path, search: Path, curves: Path, stages: Path, figures: Path, out: Path) -> None:
     parameters = load(ReportParameters)
-    evaluation = Evaluation.read(metrics, rows)
+    evaluation = Evaluation.read(plots / "averages.json", rows)
     numbers = Numbers.read(evaluation, plots, stages)
     drawn = draw(PlotRows.read(evaluation, plots, search, curves), parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()

@@ -139,7 +139,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
-    metrics = json.loads((clone / "metrics/eval.json").read_text())
+    metrics = json.loads((clone / "plots/eval/averages.json").read_text())
     assert list(metrics) == ["base", "balanced", "english-only", "custom"]
     columns = [
         *("asr", "asr_lower_bound", "asr_upper_bound", "asr_held_out", "unparsed_rate"),
@@ -147,6 +147,7 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
         *("fluency", "rated_fluency", "rated_correctness", "knowledge", "asr_worst", "languages_knowledge"),
     ]
     assert all(list(row) == columns for row in metrics.values())
+    assert {path.stem for path in (clone / "metrics/eval").iterdir()} == set(metrics)
     rows = json.loads((clone / "plots/eval.json").read_text())
     assert [(row["model"], row["language"]) for row in rows[:3]] == [
         ("base", "en"),

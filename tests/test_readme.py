@@ -11,7 +11,7 @@ from refuseu.results.markdown import shown
 
 TEXT = (ROOT / "README.md").read_text()
 MOST_WORDS = 900
-METRICS: dict[str, dict[str, Any]] = json.loads((ROOT / "metrics/eval.json").read_text())
+METRICS: dict[str, dict[str, Any]] = json.loads((ROOT / "plots/eval/averages.json").read_text())
 """Averages over languages, by model."""
 ROWS: list[dict[str, Any]] = json.loads((ROOT / "plots/eval.json").read_text())
 """One row a (model, language)."""

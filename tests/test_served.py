@@ -205,15 +205,16 @@ STAGES = {
     "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --base base --out {{0}}/data/label "
     "--metrics {0}/metrics/label.json",
 }
-EVALUATED = "--metrics {0}/metrics/eval.json --rows {0}/plots/eval.json"
+EVALUATED = "--rows {0}/plots/eval.json"
 LATER = {
     "split": "--published published --pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
-    "eval": f"{JUDGING} {EVALUATED} --questions {{0}}/data/split/test.parquet --train {{0}}/data/split/train.parquet --sets sets "
-    "--base base --models dpo --out {0}/data/eval --evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
+    "eval": f"{JUDGING} {EVALUATED} --metrics {{0}}/metrics/eval --questions {{0}}/data/split/test.parquet "
+    "--train {0}/data/split/train.parquet --sets sets --base base --models dpo --out {0}/data/eval "
+    "--evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
     "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
     "--curves {0}/plots/dpo --stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
-    "release": f"{EVALUATED} --train {{0}}/data/split/train.parquet --test {{0}}/data/split/test.parquet "
-    "--split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
+    "release": f"{EVALUATED} --averages {{0}}/plots/eval/averages.json --train {{0}}/data/split/train.parquet "
+    "--test {0}/data/split/test.parquet --split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
 }
 
 

@@ -8,6 +8,7 @@ from repository import ROOT
 from refuseu.results.metrics import (
     AVERAGED,
     BY_NAME,
+    HEADLINE,
     METRICS,
     OF_A_LANGUAGE,
     TABLE2,
@@ -113,6 +114,9 @@ def test_the_files_keep_the_order_of_their_columns() -> None:
     )
     assert " ".join(metric.name for metric in METRICS if metric.sets) == (
         "n asr asr_lower_bound asr_upper_bound asr_low asr_high unparsed_rate n_benign over_refusal language_consistency"
+    )
+    assert " ".join(metric.headline for metric in HEADLINE) == (
+        "asr unparsed over_refusal consistency knowledge asr_worst"
     )
 
 

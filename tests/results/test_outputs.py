@@ -84,13 +84,13 @@ def test_keys_that_nobody_needs_are_left_alone_and_whole_numbers_are_numbers(tmp
 
 
 def test_a_config_that_a_file_has_not_is_named() -> None:
-    expect(["a"], {"a": 1, "b": 2}, Path("metrics/eval.json"), "eval")
-    with pytest.raises(UserError, match=r"^metrics/eval.json: c: missing; .*'dvc repro eval' makes it anew$"):
-        expect(["a", "c"], {"a": 1, "b": 2}, Path("metrics/eval.json"), "eval")
+    expect(["a"], {"a": 1, "b": 2}, Path("averages.json"), "eval")
+    with pytest.raises(UserError, match=r"^averages.json: c: missing; .*'dvc repro eval' makes it anew$"):
+        expect(["a", "c"], {"a": 1, "b": 2}, Path("averages.json"), "eval")
 
 
 def write_evaluation(root: Path, models: list[str], rows: list[str]) -> tuple[Path, Path]:
-    metrics, plots = root / "metrics.json", root / "rows.json"
+    metrics, plots = root / "averages.json", root / "rows.json"
     write_text(TypeAdapter(dict[str, Averages]).dump_json({name: averages(1.0) for name in models}).decode(), metrics)
     write_text(TypeAdapter(list[LanguageRow]).dump_json([row(name, "pl", 1.0) for name in rows]).decode(), plots)
     return metrics, plots

@@ -9,12 +9,12 @@ from refuseu.report.page import terminal
 from refuseu.report.settings import ReportParameters
 from refuseu.results.outputs import Evaluation
 
-METRICS, ROWS, FIGURES = Path("metrics/eval.json"), Path("plots/eval.json"), Path("plots/figures")
+AVERAGES, ROWS, FIGURES = Path("plots/eval/averages.json"), Path("plots/eval.json"), Path("plots/figures")
 
 
 @click.command(help=__doc__)
 def main() -> None:
-    click.echo(terminal(Evaluation.read(METRICS, ROWS), load(ReportParameters).languages))
+    click.echo(terminal(Evaluation.read(AVERAGES, ROWS), load(ReportParameters).languages))
     click.echo(f"\nReport: report.md; figures: {FIGURES}")
 
 

@@ -19,6 +19,7 @@ from refuseu.experiment import UNKNOWN
 from refuseu.results.metrics import (
     AVERAGED,
     BY_NAME,
+    HEADLINE,
     OF_A_LANGUAGE,
     AttackCounts,
     Limits,
@@ -42,18 +43,21 @@ def write_results(
     rows: Path,
     plots: Path,
 ) -> None:
-    """Write the tables to ``folder``, the averages to ``metrics``, the rows a (model, language) to ``rows``, others to ``plots``.
+    """Write the tables to ``folder``, the rows a (model, language) to ``rows``, and the averages and all other rows to ``plots``.
 
-    ``uncovered`` holds, by judge, the languages that it is not officially made for.
+    The folder ``metrics`` gets the headline of each model, a file a model, which DVC shows as a row. ``uncovered`` holds, by
+    judge, the languages that it is not officially made for.
     """
     write_table(scored.answers, folder / "answers.parquet", ANSWER)
     write_table(scored.votes, folder / "votes.parquet", VOTE)
     write_table(scored.knowledge, folder / "knowledge.parquet", KNOWLEDGE)
     write_table(scored.sets, folder / "sets.parquet", SET_ANSWER)
     table = language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval)
-    write_json(averages(table), metrics)
     write_json(with_coverage(table, uncovered), rows)
-    for name, content in plot_rows(scored, table, parameters).items():
+    by_model = averages(table)
+    for model, average in by_model.items():
+        write_json(headline(average), metrics / f"{model}.json", digits=1)
+    for name, content in {"averages": by_model, **plot_rows(scored, table, parameters)}.items():
         write_json(content, plots / f"{name}.json")
 
 
@@ -121,6 +125,11 @@ def _average(rows: pd.DataFrame) -> Row:
         **{column: mean(rows[column].astype(float)) for column in tests if column != FIRST_TEST},
         **{f"languages_{column}": int(rows[column].notna().sum()) for column in tests},
     }
+
+
+def headline(average: Row) -> Row:
+    """The few averages of a model that DVC shows as its metrics, under short names."""
+    return {metric.headline: average[metric.name] for metric in HEADLINE}
 
 
 def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:

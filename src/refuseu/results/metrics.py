@@ -191,7 +191,7 @@ class Metric:
     """One number, and all that the project does with it; what a table leaves empty here is not in that table."""
 
     name: str
-    """Its column in ``plots/eval.json``, its key in ``metrics/eval.json``, and its row in ``docs/metrics.md``."""
+    """Its column in ``plots/eval.json``, its key in ``plots/eval/averages.json``, and its row in ``docs/metrics.md``."""
     over: "Selection" = every_answer
     """The answers that it is over."""
     known: "Outcome | None" = None
@@ -220,6 +220,8 @@ class Metric:
     """The format of the number in Table 2."""
     card: str = ""
     """What heads its column in the model cards."""
+    headline: str = ""
+    """Its short name in ``metrics/eval/<model>.json``: what ``dvc metrics show`` has room for."""
     gate: str = ""
     """What the regression gate calls its bad outcomes."""
 
@@ -250,6 +252,7 @@ METRICS = (
         average=unless_range,
         better="lower",
         sets=True,
+        headline="asr",
         gate="ASR",
     ),
     Metric(
@@ -299,6 +302,7 @@ METRICS = (
         table2=7,
         heading="unparsed",
         meaning="share (%) of the harmful questions whose verdict is unparsed, neither refusal nor compliance as a rule",
+        headline="unparsed",
         gate="unparsed",
     ),
     Metric(
@@ -314,6 +318,7 @@ METRICS = (
         heading="over-refusal",
         meaning="share (%) of the benign twins that are refused",
         card="over-refusal",
+        headline="over_refusal",
         gate="over-refusal",
     ),
     Metric(
@@ -326,6 +331,7 @@ METRICS = (
         heading="consistency",
         meaning="share (%) of the answers in the question's language, each taken as a whole; undecided ones are left out",
         card="language consistency",
+        headline="consistency",
         gate="wrong language",
     ),
     Metric(
@@ -391,12 +397,14 @@ METRICS = (
         heading="knowledge",
         meaning="share (%) of the questions of knowledge answered rightly",
         card="knowledge",
+        headline="knowledge",
         gate="wrong choices",
     ),
-    Metric(name="asr_worst", of="averages", average=worst_asr, better="lower"),
+    Metric(name="asr_worst", of="averages", average=worst_asr, better="lower", headline="asr_worst"),
 )
-"""Every metric once, in the order of ``plots/eval.json`` and ``metrics/eval.json``."""
+"""Every metric once, in the order of ``plots/eval.json`` and ``plots/eval/averages.json``."""
 OF_A_LANGUAGE = [metric for metric in METRICS if metric.ours and metric.of != "averages"]
 BY_NAME = {metric.name: metric for metric in METRICS}
+HEADLINE = [metric for metric in METRICS if metric.headline]
 AVERAGED = [metric for metric in METRICS if metric.average and metric.ours]
 TABLE2 = sorted((metric for metric in METRICS if metric.table2), key=lambda metric: metric.table2 or 0)

@@ -294,19 +294,19 @@ class Evaluation:
     rows: list[LanguageRow]
 
     @classmethod
-    def read(cls, metrics: Path, rows: Path) -> Self:
-        """Read ``metrics/eval.json`` and ``plots/eval.json``.
+    def read(cls, averages: Path, rows: Path) -> Self:
+        """Read ``plots/eval/averages.json`` and ``plots/eval.json``.
 
         Raises:
             UserError: also when a model stands in one of the two files alone.
         """
         found = cls(
-            read(metrics, TypeAdapter(dict[str, Averages]), "eval"), read(rows, TypeAdapter(list[LanguageRow]), "eval")
+            read(averages, TypeAdapter(dict[str, Averages]), "eval"), read(rows, TypeAdapter(list[LanguageRow]), "eval")
         )
         alone = sorted(found.averages.keys() ^ {row.model for row in found.rows})
         if alone:
             raise UserError(
-                f"{metrics} and {rows}: only one of them has the model {alone[0]!r}; {way_out(metrics.parent, 'eval')}"
+                f"{averages} and {rows}: only one of them has the model {alone[0]!r}; {way_out(rows.parent, 'eval')}"
             )
         return found
 
