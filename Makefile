@@ -23,8 +23,10 @@ repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.repro
 	@$(BIN)/python -m refuseu.commands.table
 
-plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8]
-	@$(BIN)/python -m refuseu.commands.estimate $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8] [PRICE_GPU=2.5]
+	@$(BIN)/python -m refuseu.commands.estimate $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)') \
+		$(if $(PRICE_GPU),--price-gpu '$(PRICE_GPU)') \
+		$(if $(PRICE_INPUT),--price-input '$(PRICE_INPUT)') $(if $(PRICE_OUTPUT),--price-output '$(PRICE_OUTPUT)')
 
 doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=llama-8b] [MACHINE=h100x8]
 	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
@@ -177,6 +179,8 @@ help:  ## This list
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
 ## PROFILE, MACHINE: plan, doctor: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE); judge-check: PROFILE
+## PRICE_GPU: plan: money for an hour of a GPU, in any currency (none)
+## PRICE_INPUT, PRICE_OUTPUT: plan: money for a million tokens that paid models read, and write (none)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers

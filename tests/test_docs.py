@@ -17,7 +17,7 @@ from refuseu.engines.registry import ENGINES, engine_class
 from refuseu.experiment import LANGUAGES, Language
 from refuseu.parameters import Parameters, WholeMachine, load_all
 from refuseu.plan import models
-from refuseu.plan.arithmetic import Line, Run, lines_of
+from refuseu.plan.arithmetic import H100, Line, Run, paid, work_of
 from refuseu.plan.models import Size, run_models, short, size_of
 
 PAGES = [
@@ -212,11 +212,11 @@ def planned(profile: str) -> tuple[str, ...]:
     # The page tells of the paper's languages; whoever adds one has more.
     twelve = [lang for lang in parameters.languages if lang in TWELVE]
     run = Run(parameters.model_copy(update={"languages": twelve}))
-    lines = lines_of(run)
-    total = Line(*(sum(column) for column in zip(*lines.values(), strict=True)))
+    work = work_of(run)
+    total, calls = Line.sum(work.values()), Line.sum(paid(run, work).values())
     fetched = [size for model in run_models(parameters).models.values() if (size := size_of(model))]
-    numbers = map(short, (run.pairs, total.rows - lines["dpo", "base"].rows, total.written, total.paid))
-    return *numbers, f"{sum(size.stored_gb for size in fetched):.0f} GB", f"{total.hours:.0f}"
+    numbers = map(short, (run.pairs, total.rows - work["dpo", "base"].rows, total.written, calls.rows))
+    return *numbers, f"{sum(size.stored_gb or 0.0 for size in fetched):.0f} GB", f"{total.hours(H100):.0f}"
 
 
 @pytest.mark.parametrize("profile", ["llama-8b", "llama-70b", "published-8b"])

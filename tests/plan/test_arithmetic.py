@@ -2,12 +2,22 @@ from pathlib import Path
 
 import pytest
 from parameter_files import Content
-from planned import WEIGHTS, changed
+from planned import RAY, WEIGHTS, changed, machine, training, vllm
 from repository import ROOT
 
-from refuseu.parameters import load_all
+from refuseu.parameters import WholeMachine, load_all
 from refuseu.plan import arithmetic, models
-from refuseu.plan.arithmetic import Run, lines_of
+from refuseu.plan.arithmetic import (
+    H100,
+    Line,
+    Run,
+    gpus_taken,
+    hours_here,
+    paid,
+    unknown,
+    work_of,
+    work_of_configs,
+)
 from refuseu.plan.models import Size
 
 
@@ -36,9 +46,10 @@ def test_rows_of_every_model_in_every_stage(tmp_path: Path) -> None:
     run = Run(changed(tmp_path, real))
     assert (run.candidates, run.contests, run.questions, run.pairs) == (420, 70, 140, 504)
     assert (run.labelled, run.parts, run.models) == (151, 24, 3)
-    rows = {key: round(line.rows) for key, line in lines_of(run).items()}
+    rows = {key: round(line.rows) for key, line in work_of(run).items()}
     facts = 113 * 2 * 4 * run.models
     assert rows == {
+        ("base", "base"): 500 * 32,
         ("rainbow-teaming", "base"): 420,
         ("rainbow-teaming", "writer"): 2 * 420 * 12 / 14 + 2 * 70 + 140 * 12 / 14,
         ("rainbow-teaming", "guard"): 420,
@@ -57,8 +68,9 @@ def test_rows_of_every_model_in_every_stage(tmp_path: Path) -> None:
 
 
 def test_only_calls_of_models_with_a_key_are_paid(tmp_path: Path) -> None:
-    paid = {key: line.paid for key, line in lines_of(Run(changed(tmp_path, real))).items() if line.paid}
-    assert set(paid) == {("label", "chat"), ("eval", "chat")}
+    run = Run(changed(tmp_path, real))
+    work = work_of(run)
+    assert paid(run, work) == {"chat": Line.sum([work["label", "chat"], work["eval", "chat"]])}
 
 
 def test_a_search_by_phrasebook_is_counted_as_the_miniature_was(tmp_path: Path) -> None:
@@ -68,15 +80,18 @@ def test_a_search_by_phrasebook_is_counted_as_the_miniature_was(tmp_path: Path) 
     assert run.candidates == 2560
     assert run.questions == pytest.approx(816, rel=0.05)
     assert run.labelled == pytest.approx(19_224 * len(parameters.languages) / 12, rel=0.05)
-    assert list(lines_of(run)) == [(stage, "base") for stage in ("rainbow-teaming", "respond", "dpo", "eval")]
+    assert set(work_of(run)) == {(stage, "base") for stage in ("base", "rainbow-teaming", "respond", "dpo", "eval")}
 
 
 def test_a_published_set_is_taken_whole_without_its_restricted_categories() -> None:
+    """Its preference pairs are 2,748 and 141 a language; the 1,400 questions of ``evaluation`` are not read."""
     parameters = load_all(ROOT, "published-8b")
     run = Run(parameters)
-    assert run.questions == round(2889 * 12 / 14) + 1200
-    assert run.test == 1200 * len(parameters.languages)
-    assert not [key for key in lines_of(run) if key[0] in ("rainbow-teaming", "translate", "respond")]
+    assert run.questions == round(2748 * 12 / 14) + round(141 * 12 / 14) == 2355 + 121
+    assert run.test == 121 * len(parameters.languages)
+    # 20 questions of each of 12 categories are dev; a config with one language trains 3 epochs, in steps of 64 pairs.
+    assert run.pairs_of["english-only"] == -(-3 * (2355 - 240) // 64) * 64
+    assert not [key for key in work_of(run) if key[0] in ("rainbow-teaming", "translate", "respond")]
 
 
 def test_hours_are_operations_over_what_a_card_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,17 +100,94 @@ def test_hours_are_operations_over_what_a_card_does(monkeypatch: pytest.MonkeyPa
         profile["base"] = {"kind": "hub"}
 
     monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 16.0))
-    lines = lines_of(Run(changed(tmp_path, edit)))
-    respond, dpo = lines["respond", "base"], lines["dpo", "base"]
-    work = 2 * (respond.read / 0.4 + respond.written / 0.1)
-    assert respond.hours == pytest.approx(work * 8e9 / 989e12 / 3600)
-    assert dpo.hours == pytest.approx(8 * dpo.read / 0.4 * 8e9 / 989e12 / 3600)
+    work = work_of(Run(changed(tmp_path, edit)))
+    respond, dpo = work["respond", "base"], work["dpo", "base"]
+    operations = 2 * (respond.read / 0.4 + respond.written / 0.1)
+    assert respond.hours(H100) == pytest.approx(operations * 8e9 / 989e12 / 3600)
+    assert dpo.hours(H100) == pytest.approx(8 * dpo.read / 0.4 * 8e9 / 989e12 / 3600)
+
+
+ON_HUB = {"meta-llama/Llama-Guard-3-8B": Size(8_030_261_248), "meta-llama/Llama-3.1-70B-Instruct": Size(70_553_706_496)}
+
+
+@pytest.fixture
+def llama_8b(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The profile ``llama-8b`` in English and Polish, with the sizes of two of its models."""
+    monkeypatch.setattr(models, "_size", lambda repo, revision: ON_HUB.get(repo))
+    return Run(load_all(ROOT, "llama-8b").model_copy(update={"languages": ["en", "pl"]}))
+
+
+def test_two_rows_of_llama_8b_as_they_are_reckoned_by_hand(llama_8b: Run) -> None:
+    """1.2 and 2.6 tokens a word are 1.9; so a question of 35 words is 66.5 tokens, a refusal of 100 is 190."""
+    work = work_of(llama_8b)
+    # 140 cells x 720 questions in two languages, of which 90% are kept: 181,440. Of 14 categories 12 are written for.
+    refused = work["respond", "instruct"]
+    assert llama_8b.pairs == 2 * 100_800 * 0.9 == 181_440
+    assert refused[:3] == pytest.approx((155_520, 155_520 * (300 + 66.5), 155_520 * 190))
+    assert refused.hours(H100) == pytest.approx(
+        155_520 * (2 * 366.5 / 0.4 + 2 * 190 / 0.1) * 70.553706496e9 / 989e12 / 3600
+    )
+    # Each pair is three items to a guard: question, refusal, and the base's answer of 475 tokens.
+    guard = work["label", "llama-guard-3"]
+    assert guard.rows == 3 * 181_440
+    template = guard.read / guard.rows - 66.5 - (190 + 475) / 3
+    assert round(template, 6) == load_all(ROOT, "llama-8b").label.judges["llama-guard-3"].model_uses()[0].prompt_tokens
+
+
+def test_hours_here_are_those_of_a_card_over_the_cards_that_work(llama_8b: Run) -> None:
+    def here(stage: str, name: str, machine: WholeMachine) -> float | None:
+        return hours_here(llama_8b, machine, {(stage, name): work[stage, name]})
+
+    work = work_of(llama_8b)
+    hours = {key: line.hours(H100) for key, line in work.items()}
+    eight = machine(vllm=vllm(tensor_parallel=4), ray=RAY, training=training(processes=4))
+    assert here("respond", "instruct", eight) == pytest.approx(hours["respond", "instruct"] / (2 * 4))
+    assert here("dpo", "base", eight) == pytest.approx(hours["dpo", "base"] / 4)
+    assert here("label", "polyguard", eight) is None  # nobody tells its size
+    assert here("eval", "gpt-4o-mini", eight) is None  # served
+    assert unknown(llama_8b, work) == ["polyguard"]
+    assert gpus_taken(llama_8b, eight, work) == 8
+    elsewhere = machine(vllm=vllm(tensor_parallel=4), ray={**RAY, "address": "auto"})
+    assert here("respond", "instruct", elsewhere) == pytest.approx(hours["respond", "instruct"] / 8)
+    assert here("respond", "instruct", machine()) is None  # no section for its engine
+    assert gpus_taken(llama_8b, machine(), work) is None
+
+
+def test_cpus_work_at_their_own_speed() -> None:
+    run = Run(load_all(ROOT, "miniature"))
+    work = work_of(run)
+    line = work["respond", "base"]
+    base = 2 * 7000 * 96 + 4 * 96**2 + 3 * 96 * 192
+    assert hours_here(run, machine(), {("respond", "base"): line}) == pytest.approx(
+        2 * base * (line.read / 100e9 + line.written / 60e9) / 3600
+    )
+    assert gpus_taken(run, machine(), work) == 0
+
+
+def test_configs_share_out_the_trainings_and_the_evaluation(llama_8b: Run) -> None:
+    work, configs = work_of(llama_8b), work_of_configs(llama_8b)
+    trained = Line.sum(each["dpo", "base"] for each in configs.values())
+    assert trained == pytest.approx(work["dpo", "base"])
+    assert configs["balanced"]["dpo", "base"].rows == llama_8b.pairs_of["balanced"] > llama_8b.pairs_of["english-only"]
+    for key in (("eval", "base"), ("eval", "polyguard")):
+        assert configs["balanced"][key].rows == pytest.approx(work[key].rows / llama_8b.models)
+
+
+def test_an_external_model_with_a_model_of_its_own_takes_no_part_of_the_configs(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["models"]["chat"] = {"engine": "openai", "model": "chat"}
+        params["eval"]["models"] = {"served": {"model": "chat"}}
+
+    run = Run(changed(tmp_path, edit))
+    work, config = work_of(run), work_of_configs(run)["balanced"]
+    assert config["eval", "base"].rows == pytest.approx(work["eval", "base"].rows / (run.models - 1))
+    assert ("eval", "chat") in work and ("eval", "chat") not in config
 
 
 @pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
 def test_every_role_of_every_profile_is_counted(profile: str) -> None:
     parameters = load_all(ROOT, profile)
-    asked = {name for _, name in lines_of(Run(parameters))}
+    asked = {name for _, name in work_of(Run(parameters))}
     assert asked == {name for _, name in models.played(parameters)} | {"base"}
 
 

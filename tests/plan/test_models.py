@@ -13,7 +13,7 @@ from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import model_settings
 from refuseu.parameters import Parameters, load_all
 from refuseu.plan import host, models
-from refuseu.plan.models import Size, gpu_gb, gpus_of, short, size_of, training_gb
+from refuseu.plan.models import Size, gpu_gb, gpus_of, short, size_in, size_of, training_gb
 
 LLAMA = {
     "num_attention_heads": 32,
@@ -97,7 +97,7 @@ def test_a_training_holds_the_base_and_16_bytes_of_what_is_trained(monkeypatch: 
     full = {"method": {"kind": "full"}, "dtype": "float32"}
     assert training_gb(parameters(**full), alone) == 128 + 32
     assert training_gb(parameters(**full, reference="precomputed"), alone) == 128
-    monkeypatch.setattr(models, "_size", lambda repo, revision: None)
+    monkeypatch.setattr(models, "size_of", lambda model: None)
     assert training_gb(parameters(), alone) is None
 
 
@@ -115,3 +115,28 @@ def test_a_training_holds_the_base_and_16_bytes_of_what_is_trained(monkeypatch: 
 )
 def test_numbers_are_short(number: float, text: str) -> None:
     assert short(number) == text
+
+
+@pytest.mark.parametrize(
+    ("repo", "count"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", 70_000_000_000),
+        ("org/qwen2.5-0.5b", 500_000_000),
+        ("org/SmolLM2-135M", 135_000_000),
+        ("8b/no-size", None),
+        ("org/Mixtral-8x7B", None),
+        ("org/name-8bit", None),
+        ("org/Llama-3.1", None),
+    ],
+)
+def test_a_name_may_tell_the_size_where_nothing_else_does(
+    repo: str, count: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_size", lambda repo, revision: None)
+    assert size_of(weights(repo=repo)) == (Size(count, named=True) if count else None)
+
+
+@pytest.mark.parametrize(("profile", "count"), [("miniature", 1_436_160), ("smollm2", 135_000_000)])
+def test_the_size_of_a_base_that_is_made_here(profile: str, count: int) -> None:
+    found = size_in(load_all(ROOT, profile), "base")
+    assert found and found.parameters == count

@@ -202,7 +202,7 @@ def _weights(models: RunModels) -> Iterator[str]:
             )
         return
     sizes = [size_of(model) for model in unfetched.values()]
-    room = sum(size.stored_gb for size in sizes if size)
+    room = sum(size.stored_gb or 0.0 for size in sizes if size)
     if room and room > (free := host.free_gb()):
         yield (
             f"{room:.0f} GB of weights ({', '.join(unfetched)}) are to be fetched, the disk of the hub's cache has {free:.0f} "

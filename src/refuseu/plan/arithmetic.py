@@ -1,16 +1,17 @@
-"""What a run asks of which model, by arithmetic: rows, tokens, and hours of one H100."""
+"""What a run asks of which model, by arithmetic: rows, tokens, operations, and the hours that they take."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from refuseu.engines.model import ServedModel
+from refuseu.base.settings import TrainedBase
+from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import LANGUAGES, RESTRICTED
 from refuseu.llm.settings import BASE
-from refuseu.parameters import Parameters
-from refuseu.plan.models import played, size_of, takes_published
+from refuseu.parameters import Parameters, WholeMachine
+from refuseu.plan.models import played, size_in, takes_published, works_on
 
 BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "trained")
 """Words of a question, a refusal and an answer of the base: of the phrasebook measured, of models assumed."""
@@ -19,13 +20,17 @@ TOLD, VERDICT, TEMPLATE = 300, 20, 10
 TESTS = {"belebele": (1, 900, 140), "global-mmlu": (57, 246, 80)}
 """Tasks of a language in a test of knowledge, questions of a task, and words of a question with one of its options."""
 OTHER_TEST, FACTS, OPTIONS = (1, 1000, 80), (113, 7), 4
-PAPERS_SET = (2_889, 1_400)
-"""Questions of train and test in each language of the paper's set."""
+PUBLISHED_SET = (2_748, 141)
+"""Questions in each language of the splits train and test of the published set, config ``multilingual``. They are the paper's
+2,889 training questions; its own 1,400 test questions are another config, which the pipeline does not read.
+"""
 PEAK, READING, WRITING = 989e12, 0.4, 0.1
 """Operations a second of an H100 SXM in bfloat16 by its data sheet, and the shares of it while tokens are read and written."""
+OF_DPO, OF_TRAINING, OF_ANSWERS = 8, 6, 2
+"""Operations a parameter and token: forward 2, backward 4, and 2 of DPO's reference model."""
 SHARES = ("candidates archived", "translations kept", "pairs kept", "questions complete", "answers disputed")
 MINIATURE = (0.38, 1.0, 0.98, 0.7, 0.05), "counted in metrics/ of the miniature"
-PAPER = (0.5, 0.9, 0.3, 0.043, 0.2), "assumed, to leave about the paper's 4,289 questions"
+PAPER = (0.5, 0.9, 0.3, 0.043, 0.2), "assumed, to leave about 4,289 as in the paper"
 PUBLISHED = (1.0, 1.0, 1.0, 1.0, 0.2), "at most; the last one is assumed"
 """The share (0-1) of each of ``SHARES``, and where the numbers come from; complete: whole in all languages."""
 
@@ -40,7 +45,7 @@ class Run:
         entering, translated, labelled, complete, self.disputed = self.shares[0]
         # No model writes for restricted categories; of a published set they are left out.
         self.written = fmean(each not in RESTRICTED for each in p.categories)
-        train, test = (round(count * self.written) for count in PAPERS_SET)
+        train, test = (round(count * self.written) for count in PUBLISHED_SET)
         self.candidates = train + test if self.published else search.iterations * search.mutations
         entered = round(self.candidates * entering)
         cells = len(p.categories) * len(p.styles)
@@ -52,12 +57,15 @@ class Run:
         whole = round(self.questions * complete)
         self.parts = whole * languages * (1 + with_twins)
         test = min(whole, cells * p.split.test_per_cell if p.split.assignment == "stratified" else test)
-        train = max(0, whole - test - len(p.categories) * p.split.dev_per_category)
-        self.trained = 0
+        dev = round(len(p.categories) * (self.written if self.published else 1)) * p.split.dev_per_category
+        train = max(0, whole - test - dev)
+        self.pairs_of: dict[str, int] = {}
+        """Pairs that the training of each config sees, one as often as there are epochs."""
         for name in p.train.configs:
             benign = p.train.benign_share_of(name) if with_twins else 0.0
             mix = train * len(p.train.languages_of(name, p.languages)) / (1 - benign)
-            self.trained += p.dpo.steps_for(round(mix)) * p.dpo.batch_size
+            self.pairs_of[name] = p.dpo.steps_for(round(mix)) * p.dpo.batch_size
+        self.trained = sum(self.pairs_of.values())
         self.models = 1 + len(p.train.configs) + len(p.eval.models)
         self.test = test * languages * (1 + with_twins)
         self.tokens_per_word = fmean(LANGUAGES[lang].tokens_per_word for lang in p.languages)
@@ -94,6 +102,8 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
                 ("eval", answers, evaluated),
             ):
                 yield stage, use.model, rows, use.prompt_tokens + question + text, use.verdict_tokens
+    if isinstance(p.base, TrainedBase):
+        yield "base", BASE, p.base.steps * p.base.batch_size, question + run.answer, 0
     yield "rainbow-teaming", BASE, 0 if run.published else run.candidates, TEMPLATE + question, attacked
     yield "respond", BASE, run.pairs if p.respond.rejected == "base" else 0, TEMPLATE + question, rejected
     yield "dpo", BASE, run.trained, 2 * question + refusal + rejected, 0
@@ -116,25 +126,119 @@ def knowledge(p: Parameters) -> list[tuple[int, int]]:
     ]
 
 
+class Speed(NamedTuple):
+    """Operations a second of a device."""
+
+    reading: float
+    """While prompts are read, and while a model is trained."""
+    writing: float
+    """While answers are written, a token at a time."""
+
+
+H100 = Speed(READING * PEAK, WRITING * PEAK)
+CPU = Speed(100e9, 60e9)
+"""Two CPU cores, as LoRA trainings (480 pairs in 10 minutes) and answers (230 tokens a second) of 135 M parameters were."""
+
+
 class Line(NamedTuple):
-    """What models are asked: rows, tokens that they read and write, hours of one H100 (0: unknown), and calls that cost money."""
+    """What a model is asked, or several models together: rows, tokens, and operations."""
 
     rows: float = 0.0
     read: float = 0.0
+    """Tokens of the prompts, and of what is trained on."""
     written: float = 0.0
-    hours: float = 0.0
-    paid: float = 0.0
+    """Tokens of the answers."""
+    reading: float = 0.0
+    """Operations; 0 of a model whose size is not known."""
+    writing: float = 0.0
+
+    @classmethod
+    def sum(cls, lines: Iterable[Self]) -> Self:
+        return cls(*(sum(column) for column in zip(cls(), *lines, strict=True)))
+
+    def times(self, share: float) -> "Line":
+        return Line(*(share * value for value in self))
+
+    def hours(self, speed: Speed) -> float:
+        return (self.reading / speed.reading + self.writing / speed.writing) / 3600
 
 
-def lines_of(run: Run) -> dict[tuple[str, str], Line]:
-    """What is asked by stage and model."""
-    found: dict[tuple[str, str], Line] = {}
+Work = dict[tuple[str, str], Line]
+"""What is asked, by stage and model: of a whole run, or of a part of it."""
+
+
+def work_of(run: Run) -> Work:
+    """What the whole run asks."""
+    found: Work = {}
     for stage, name, rows, read, written in requests(run):
-        model, size = run.parameters.models[name], size_of(run.parameters.models[name])
-        # Operations a parameter and token: 2 of a model that is asked, 8 of a training with its reference model.
-        operations = (8 if stage == "dpo" else 2) * read / READING + 2 * written / WRITING
-        hours = rows * operations * size.parameters / PEAK / 3600 if size else 0.0
-        paid = rows if isinstance(model, ServedModel) and model.key else 0.0
-        line, before = Line(rows, rows * read, rows * written, hours, paid), found.get((stage, name), Line())
-        found[stage, name] = Line(*map(sum, zip(line, before, strict=True)))
+        size = size_in(run.parameters, name)
+        parameters = size.parameters if size else 0
+        factor = {"dpo": OF_DPO, "base": OF_TRAINING}.get(stage, OF_ANSWERS)
+        operations = (rows * read * factor * parameters, rows * written * OF_ANSWERS * parameters)
+        line = Line(rows, rows * read, rows * written, *operations)
+        found[stage, name] = Line.sum([found.get((stage, name), Line()), line])
     return {key: line for key, line in found.items() if line.rows}
+
+
+def work_of_configs(run: Run) -> dict[str, Work]:
+    """What each config of ``train.configs`` adds: its training, and its part of the evaluation.
+
+    All models are asked and judged alike, so that each has an equal part.
+    """
+    whole, external = work_of(run), [each.model or BASE for each in run.parameters.eval.models.values()]
+    answering = run.models - sum(name != BASE for name in external)
+    evaluation = {
+        (stage, name): line.times(1 / (answering if name == BASE else run.models))
+        for (stage, name), line in whole.items()
+        if stage == "eval" and (name == BASE or name not in external)
+    }
+    training = whole.get(("dpo", BASE), Line())
+    return {
+        name: {("dpo", BASE): training.times(pairs / run.trained if run.trained else 0.0), **evaluation}
+        for name, pairs in run.pairs_of.items()
+    }
+
+
+def is_paid(parameters: Parameters, name: str) -> bool:
+    """Whether calls of a model cost money: it is served, and a key is asked for."""
+    model = parameters.models[name]
+    return isinstance(model, ServedModel) and model.key is not None
+
+
+def paid(run: Run, work: Work) -> dict[str, Line]:
+    """The calls that cost money, by model."""
+    names = dict.fromkeys(name for _, name in work if is_paid(run.parameters, name))
+    return {each: Line.sum(line for (_, name), line in work.items() if name == each) for each in names}
+
+
+def unknown(run: Run, work: Work) -> list[str]:
+    """The models whose size is not known, so that their hours are counted nowhere; those that are paid by call have none."""
+    asked = dict.fromkeys(name for _, name in work)
+    return [name for name in asked if not size_in(run.parameters, name) and not is_paid(run.parameters, name)]
+
+
+def gpus_at_work(run: Run, machine: WholeMachine, stage: str, name: str) -> int | None:
+    """GPUs of a machine that work for a model in a stage; 0 where its CPUs do, ``None`` where the work is done elsewhere.
+
+    Elsewhere is behind a server, or on a machine that runs the model's engine.
+    """
+    if stage in ("base", "dpo"):
+        return machine.training.processes if machine.training.device == "cuda" else 0
+    model = run.parameters.models[name]
+    return works_on(model, machine) if isinstance(model, LocalModel) else None
+
+
+def gpus_taken(run: Run, machine: WholeMachine, work: Work) -> int | None:
+    """GPUs of a machine that work takes where it takes most; ``None`` where the machine does not run one of its models."""
+    found = [gpus_at_work(run, machine, *key) for key in work if isinstance(run.parameters.models[key[1]], LocalModel)]
+    return None if None in found else max((gpus or 0 for gpus in found), default=0)
+
+
+def hours_here(run: Run, machine: WholeMachine, work: Work) -> float | None:
+    """Hours by the clock of a machine; ``None`` where nothing is asked here of a model whose size is known."""
+    found = []
+    for (stage, name), line in work.items():
+        gpus = gpus_at_work(run, machine, stage, name)
+        if gpus is not None and size_in(run.parameters, name):
+            found.append(line.hours(H100) / gpus if gpus else line.hours(CPU))
+    return sum(found) if found else None

@@ -1,11 +1,13 @@
 """The models that a run asks: which they are, how large, and what they take of a GPU. 1 GB is 1e9 bytes."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from refuseu.base.settings import GgufBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, Model
@@ -34,10 +36,12 @@ class Size:
     """The size of a model, as its repository or folder tells it."""
 
     parameters: int
-    stored_gb: float
-    """Size of its files of weights."""
+    stored_gb: float | None = None
+    """Size of its files of weights; ``None`` where nobody tells it."""
     config: dict[str, Any] = field(default_factory=dict, hash=False)
     """Its ``config.json``; empty where that could not be read."""
+    named: bool = False
+    """Whether only the model's name tells how large it is, as ``Llama-3.1-8B`` does."""
 
     @property
     def heads(self) -> int | None:
@@ -59,11 +63,30 @@ class Size:
 
 
 def size_of(model: Model) -> Size | None:
-    """The size of a model in a folder, in the hub's cache or on the hub; ``None`` where none of them tells it.
+    """The size of a model in a folder, in the hub's cache or on the hub, or as its name tells; ``None`` where none of them does.
 
     Of a repository that is not in the cache, the hub is asked for the headers of its files and for ``config.json``.
     """
-    return _size(model.repo, model.revision) if isinstance(model, LocalModel) and model.repo else None
+    if not isinstance(model, LocalModel) or not model.repo:
+        return None
+    return _size(model.repo, model.revision) or (None if model.in_folder else _size_named(model.repo))
+
+
+def _size_named(repo: str) -> Size | None:
+    """What the name of a repository tells: ``Llama-3.1-8B`` has about 8e9 parameters; ``8x7B`` and ``Qwen`` tell nothing."""
+    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BM])(?![a-z0-9])", repo.rpartition("/")[2], re.IGNORECASE)
+    return Size(round(float(found[1]) * {"b": 1e9, "m": 1e6}[found[2].lower()]), named=True) if found else None
+
+
+def size_in(parameters: Parameters, name: str) -> Size | None:
+    """The size of a model of the profile, of a base that the run makes itself too; ``None`` where nobody tells it."""
+    base = parameters.base
+    if name == BASE and isinstance(base, TrainedBase):
+        layer = 4 * base.hidden_size**2 + 3 * base.hidden_size * base.intermediate_size
+        return Size(2 * base.vocabulary * base.hidden_size + base.layers * layer)
+    if name == BASE and isinstance(base, GgufBase):
+        return _size_named(base.file or "SmolLM2-135M-Instruct")
+    return size_of(parameters.models[name])
 
 
 @cache
@@ -147,6 +170,14 @@ def gpus_of(model: Model, machine: WholeMachine) -> int:
     return model.gpus(machine) if isinstance(model, LocalModel) and machine.section(model.section) else 0
 
 
+def works_on(model: LocalModel, machine: WholeMachine) -> int | None:
+    """GPUs that work for a model at once, on other nodes too; 0 where CPUs do, ``None`` where its engine does not run."""
+    if not machine.section(model.section):
+        return None
+    own = model.in_process(machine)
+    return 0 if own and own.device == "cpu" else machine.copies * model.gpu_share(machine)[0]
+
+
 def gpu_gb(model: Model, machine: WholeMachine) -> float | None:
     """What a model takes of each GPU that it is spread over; ``None`` where its size is not known.
 
@@ -161,7 +192,7 @@ def gpu_gb(model: Model, machine: WholeMachine) -> float | None:
 
 def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
     """What a training takes of each device, without activations; ``None`` where the base's size is not known."""
-    size, dpo = size_of(parameters.models[BASE]), parameters.dpo
+    size, dpo = size_in(parameters, BASE), parameters.dpo
     if size is None:
         return None
     if isinstance(dpo.method, Lora):
@@ -178,10 +209,12 @@ def table(parameters: Parameters) -> Table:
     found = run_models(parameters)
     unfetched, rows = found.unfetched(), []
     for key, model in found.models.items():
-        size, name = size_of(model), str(getattr(model, "repo", None) or getattr(model, "model", "made here"))
+        key_in_profile = key.removeprefix("models.")
+        size = size_in(parameters, key_in_profile) if key_in_profile in parameters.models else size_of(model)
+        name = str(getattr(model, "repo", None) or getattr(model, "model", "made here"))
         gb = shown(size.stored_gb if size else None, ".0f") if key in unfetched else ""
-        count = short(size.parameters if size else 0)
-        rows.append([key.removeprefix("models."), model.engine, count, gb, name])
+        count = ("~" if size and size.named else "") + short(size.parameters if size else 0)
+        rows.append([key_in_profile, model.engine, count, gb, name])
     return Table(["model", "engine", "parameters", "GB to fetch", "which"], rows, prose=True)
 
 
