@@ -75,6 +75,7 @@ def project(folder: Path) -> Path:
 def linked(folder: Path) -> Path:
     """A project whose environment is the tests' own."""
     (project(folder) / ".venv").symlink_to(BIN.parent)
+    (folder / "src").symlink_to(ROOT / "src")
     return folder
 
 

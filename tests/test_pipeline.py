@@ -11,7 +11,7 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.commands.staleness import covered, declared, files_below, imported, imports_of, not_imported
+from refuseu.commands.staleness import covered, declared, files_below, imports_of, used
 from refuseu.core.sections import Section
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -32,19 +32,18 @@ def parameters_of(name: str) -> type[Section]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_rooms_named_cover_all_that_a_stage_imports(name: str) -> None:
-    assert imported(ROOT / "stages" / f"{name}.py", ROOT) - covered(ROOMS[name], ROOT) == set()
+    assert used(name, ROOT) - covered(ROOMS[name], ROOT) == set()
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_no_room_is_named_without_need(name: str) -> None:
-    used = imported(ROOT / "stages" / f"{name}.py", ROOT) | {"stages/run"}
-    assert [path for path in ROOMS[name] if not files_below(path, ROOT) & used] == []
+    assert [path for path in ROOMS[name] if not files_below(path, ROOT) & used(name, ROOT)] == []
 
 
 @pytest.mark.parametrize(("name", "most"), [("dpo", 0), ("base", 150)])
 def test_what_is_not_remembered_depends_on_what_it_imports(name: str, most: int) -> None:
     """A training runs again for every line that it depends on; models' answers are in the row store."""
-    unused = not_imported(name, covered(ROOMS[name], ROOT), ROOT)
+    unused = covered(ROOMS[name], ROOT) - used(name, ROOT)
     assert sum(len((ROOT / path).read_text().splitlines()) for path in unused) <= most, unused
 
 

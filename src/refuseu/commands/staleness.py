@@ -26,6 +26,8 @@ of `dpo` hold not one line that it does not import.
 """
 CODE = ("src/", "stages/")
 """Where first-party code lies, below the repository's root."""
+START = "src/refuseu/core/environment.py"
+"""The module in which ``stages/run`` starts every stage."""
 NAMED = re.compile(r"(refuseu(?:\.\w+)+):\w+")
 """How a registry names what it loads when it is asked for: ``refuseu.judges.lexicon:Lexicon``."""
 
@@ -101,15 +103,15 @@ def covered(paths: Iterable[str], root: Path) -> set[str]:
     return {file for path in paths for file in files_below(path, root)}
 
 
-def not_imported(stage: str, files: set[str], root: Path) -> set[str]:
-    """Those of ``files``, which a stage depends on, that it does not import."""
-    return files - imported(root / "stages" / f"{stage}.py", root) - {"stages/run"}
+def used(stage: str, root: Path) -> set[str]:
+    """The files with code that run when a stage runs: its start, and all that its script imports."""
+    return {"stages/run"} | imported(root / START, root) | imported(root / "stages" / f"{stage}.py", root)
 
 
 def _stage_rows(stages: dict[str, list[str]], root: Path) -> Iterator[list[str]]:
     for stage, paths in stages.items():
         files = covered(paths, root)
-        yield [stage, str(_lines(files, root)), str(_lines(not_imported(stage, files, root), root))]
+        yield [stage, str(_lines(files, root)), str(_lines(files - used(stage, root), root))]
 
 
 def _room_rows(stages: dict[str, list[str]], root: Path) -> Iterator[list[str]]:

@@ -47,6 +47,10 @@ class Machine(Section):
     """Nothing for a machine that works alone."""
     engines: dict[str, EngineMachine] = Field(default_factory=dict)
     """The sections of the engines by their names. In the file they stand beside the other entries, and any may be left out."""
+    environment: list[Annotated[str, Field(pattern=r"^[A-Za-z_]\w+\*?$")]] = Field(default_factory=list)
+    """Variables of the shell that stages are given beside those that ``core/environment.py`` lists; ``NCCL_*`` names all that
+    begin so.
+    """
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,95 @@
+"""The environment that a stage starts from. It is listed here, so that no result depends on the shell that a run is typed in.
+
+A variable of the shell may choose the numbers of a training, a library's defaults or the order of a set, and no output would
+say so. What is listed decides where something is or how it is reached, and no result. Everything else is dropped before the
+libraries are loaded. A machine that needs more names it in its file, under ``environment``.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from refuseu.core.errors import UserError
+from refuseu.core.sections import machine_file, merged_sections
+
+LISTED = (
+    # This run: its row store, machine and manner of showing progress, and the main repository where DVC runs a copy of it.
+    *("REFUSEU_*", "DVC_ROOT"),
+    # Programs, libraries of a Python that a cluster's module brings, the user and their folders.
+    *("PATH", "LD_LIBRARY_PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"),
+    # The terminal, and how wide it is.
+    *("TERM", "COLUMNS", "NO_COLOR"),
+    # The hub: its address, its token, its cache, and whether to stay off the network (the last two by their older name too).
+    *("HF_HOME", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_*", "HF_XET_*", "HUGGING_FACE_HUB_TOKEN"),
+    *("HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"),
+    # The way to the network, and the certificates that are trusted on it.
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    # The GPUs that are this run's, and a Ray cluster that is there.
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "RAY_ADDRESS"),
+)
+"""Names of variables that every stage is given where they are set; ``*`` stands for any letters."""
+
+SET = {
+    # The same bytes whatever newer instructions the processor has, and on any number of cores. Processors of different makers
+    # still differ in the last bits of trained weights (docs/architecture.md, "Same bytes").
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # The tensors of a step come and go. glibc by itself hands their pages back each time, and fetching them anew took a third
+    # of DPO's time.
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    # Progress bars of libraries fill logs. TRL tells the hub of every training from a thread of its own, whose look-up of the
+    # hub's address can crash the process; training stays on this machine.
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Packages of the user's home would stand in for the locked ones.
+    "PYTHONNOUSERSITE": "1",
+    # Files and messages are UTF-8 in every language of the shell.
+    "PYTHONUTF8": "1",
+}
+"""What every stage is given, whatever the shell holds."""
+
+
+def stage_environment(shell: Mapping[str, str], also: Iterable[str], code: Path) -> dict[str, str]:
+    """The environment of a stage whose library lies in the folder ``code``; ``also`` are names beside ``LISTED``."""
+    listed = [*LISTED, *also]
+    kept = {name: value for name, value in shell.items() if any(fnmatchcase(name, each) for each in listed)}
+    return {**kept, **SET, "PYTHONPATH": str(code)}
+
+
+def also_listed(root: Path = Path()) -> Iterator[str]:
+    """Yield the names that the machine's file lists, and those of the variables that hold the keys of served models.
+
+    A file that cannot be read has none: the stage that needs it says what is wrong with it.
+    """
+    with suppress(UserError):
+        _, machine = machine_file(root)
+        if isinstance(machine, dict) and isinstance(machine.get("environment"), list):
+            yield from map(str, machine["environment"])
+    with suppress(UserError):
+        yield from _keys(merged_sections(root)[0])
+
+
+def _keys(part: Any) -> Iterator[str]:
+    """The values of all entries ``key`` below ``part``: each is the name of a variable."""
+    for name, value in part.items() if isinstance(part, dict) else ():
+        if name == "key" and isinstance(value, str):
+            yield value
+        yield from _keys(value)
+
+
+def start() -> None:
+    """Become the stage that the first argument of this process names, with the other arguments, in its listed environment."""
+    name, *arguments = sys.argv[1:]
+    environment = stage_environment(os.environ, also_listed(), Path.cwd() / "src")
+    os.execve(sys.executable, [sys.executable, f"stages/{name}.py", *arguments], environment)
