@@ -85,10 +85,10 @@ def test_stage_scripts_stay_thin() -> None:
 LAYERS = (
     "core",
     "experiment mixes",
-    "phrasebook weights training",
+    "phrasebook text weights training",
     "store",
     "llm",
-    "engines text",
+    "engines",
     "judges sources tables",
     "results",
     "base rainbow_teaming translate respond label split dpo eval",

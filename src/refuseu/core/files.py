@@ -1,6 +1,7 @@
 """Readers of YAML and JSON, and writers that write a file completely or not at all."""
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,14 +14,16 @@ from refuseu.core.errors import UserError
 
 
 def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
-    """The content of a YAML file, with the types that DVC reads. With ``texts`` every value is a text, also ``no`` and ``1984``.
+    """The content of a YAML file, with the types that DVC reads. With ``texts`` every value is a text, also ``no`` and ``1984``,
+    and all of them are in the form in which texts are compared (NFC).
 
     Raises:
         UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), for one that is not YAML, and
             for a key that stands twice in a mapping.
     """
     try:
-        return YAML(typ="base" if texts else "safe").load(path.read_text(encoding="utf-8"))
+        content = path.read_text(encoding="utf-8")
+        return YAML(typ="base").load(unicodedata.normalize("NFC", content)) if texts else YAML(typ="safe").load(content)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
     except (YAMLError, ValueError) as error:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from refuseu.judges.verdict import Exchange
 from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.text.normal import plain
 
 BOUNDARY = "</s>"
 LOWEST, HIGHEST = 1.0, 5.0
@@ -41,5 +42,5 @@ class BigramFluency:
 
 def bigrams(text: str) -> list[tuple[str, str]]:
     """Adjacent words and punctuation marks, lower case, with a boundary at both ends."""
-    words = [BOUNDARY, *re.findall(r"\w+|[^\w\s]", text.casefold()), BOUNDARY]
+    words = [BOUNDARY, *re.findall(r"\w+|[^\w\s]", plain(text)), BOUNDARY]
     return list(pairwise(words))

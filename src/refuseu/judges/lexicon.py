@@ -9,6 +9,7 @@ from refuseu.experiment import Kind
 from refuseu.judges.settings import JudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.phrasebook.phrasebook import Phrasebook
+from refuseu.text.normal import plain
 
 OPENING_WORDS = 3
 """Words of an answer that decide whether it is a refusal or a compliance."""
@@ -83,5 +84,5 @@ def opening(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    words = re.findall(r"\w+", text.casefold())
+    words = re.findall(r"\w+", plain(text))
     return f" {' '.join(words)} "

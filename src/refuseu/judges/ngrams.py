@@ -11,6 +11,7 @@ from refuseu.judges.lexicon import known_answers, known_behaviors
 from refuseu.judges.settings import JudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
+from refuseu.text.normal import composed
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -73,7 +74,7 @@ class NgramJudge:
         new = sorted({text for text in texts if (side, text) not in self._known})
         if new:
             classes = list(model.classes_)
-            for text, row in zip(new, model.predict_proba(new), strict=True):
+            for text, row in zip(new, model.predict_proba(list(map(composed, new))), strict=True):
                 likeliest = classes[row.argmax()] if row.max() >= LEAST_PROBABILITY else Harm.UNPARSED
                 self._known[side, text] = (likeliest, float(row[classes.index(positive)]))
         return [self._known[side, text] for text in texts]

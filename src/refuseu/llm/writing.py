@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from refuseu.llm.protocol import Completion, Conversation, Engine, Finish, Sampling, completed
+from refuseu.text.normal import plain, writable
 
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "»", "»": "«", "‚": "‘"}
 """Opening quotation mark to the closing one."""
@@ -60,14 +61,14 @@ def ended(completion: Completion) -> str:
 
 
 def repeats(text: str, conversation: Conversation) -> bool:
-    """Whether ``text`` stands in what was asked, whatever its case and white space."""
-    return any(_folded(text) in _folded(message["content"]) for message in conversation)
+    """Whether ``text`` stands in what was asked, in the form of ``plain``."""
+    return any(plain(text) in plain(message["content"]) for message in conversation)
 
 
 def _line(completion: Completion, conversation: Conversation, field: str) -> str | None:
     text = ended(completion)
     line = " ".join((_entry(completion, field) if "{" in text else _plain(text, field)).split())
-    if not any(map(str.isalpha, line)) or _declines(line) or repeats(line, conversation) or not _encodable(line):
+    if not any(map(str.isalpha, line)) or _declines(line) or repeats(line, conversation) or not writable(line):
         return None
     return line
 
@@ -95,13 +96,4 @@ def _bare(line: str) -> str:
 
 
 def _declines(line: str) -> bool:
-    return DECLINES.search(_folded(line).replace("’", "'")) is not None
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _encodable(line: str) -> bool:
-    """Whether the line is Unicode text: JSON can name halves of characters, which no file holds."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in line)
+    return DECLINES.search(plain(line).replace("’", "'")) is not None

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from refuseu.rainbow_teaming.interfaces import Question
+from refuseu.text.normal import composed
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
@@ -128,7 +129,7 @@ def _metric() -> "BLEU":
 
 def bleu(candidate: str, other: str) -> float:
     """Return the sentence BLEU-4 (0-1) of ``candidate`` against ``other``, as in Rainbow Teaming, section 3.2."""
-    return float(_metric().sentence_score(candidate, [other]).score) / 100
+    return float(_metric().sentence_score(composed(candidate), [composed(other)]).score) / 100
 
 
 def too_similar(candidate: str, others: Iterable[str], max_bleu: float) -> bool:
@@ -138,7 +139,7 @@ def too_similar(candidate: str, others: Iterable[str], max_bleu: float) -> bool:
 
 def self_bleu(texts: list[str], sample: int, seed: int) -> float:
     """Return the mean BLEU (0-1) of ``sample`` texts, each against all others of the sample; lower is more diverse."""
-    chosen = random.Random(seed).sample(texts, min(sample, len(texts)))
+    chosen = list(map(composed, random.Random(seed).sample(texts, min(sample, len(texts)))))
     if len(chosen) < 2:
         return 0.0
     scores = [

@@ -58,7 +58,7 @@ def _reason(
 ) -> str | None:
     if not row.keys() >= {PIVOT, *experiment.languages}:
         return INCOMPLETE
-    category = categories.get(row[PIVOT].category.casefold())
+    category = categories.get(plain(row[PIVOT].category))
     if category is None:
         return OTHER_CATEGORY
     if category in RESTRICTED:
@@ -72,8 +72,8 @@ def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mappin
         "lang": PIVOT,
         "kind": Kind.HARMFUL.value,
         "group_id": pair.row_id,
-        "category": categories[pair.category.casefold()],
-        "style": styles.get(pair.style.casefold(), UNKNOWN),
+        "category": categories[plain(pair.category)],
+        "style": styles.get(plain(pair.style), UNKNOWN),
         "behavior_id": None,
         "text": pair.question,
         "fitness": None,

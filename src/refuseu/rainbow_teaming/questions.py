@@ -14,6 +14,7 @@ from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.interfaces import Mutator, Twins
 from refuseu.rainbow_teaming.search import Attack, Roles, Search
 from refuseu.tables.schemas import ELITE
+from refuseu.text.normal import composed
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
 
 def question_id(text: str) -> str:
     """Return the id of a question, which its English text decides: a question has the same id in every run."""
-    return sha256(text.encode()).hexdigest()[:12]
+    return sha256(composed(text).encode()).hexdigest()[:12]
 
 
 def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from refuseu.llm.routing import route
 from refuseu.llm.writing import ended, repeats
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedPair, PublishedSet
+from refuseu.text.normal import composed
 
 PLACEHOLDERS = ("question", "language")
 """Placeholders of the prompt ``refusal.md``."""
@@ -66,7 +67,7 @@ class PublishedAnswers:
 
     def _pair(self, question: Question) -> PublishedPair | None:
         pair = self._published.by_row.get((question.question_id, question.lang))
-        return pair if pair and pair.question == question.text else None
+        return pair if pair and composed(pair.question) == composed(question.text) else None
 
 
 @dataclass(frozen=True)

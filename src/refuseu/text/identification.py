@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT
+from refuseu.text.normal import composed
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -53,14 +54,14 @@ class Identifier:
 
 def is_english(text: str, identifier: Identifier) -> bool:
     """Whether ``text`` is English among the identifier's languages and written in Latin letters."""
-    letters = [sign for sign in text if sign.isalpha()]
+    letters = [sign for sign in composed(text) if sign.isalpha()]
     return identifier.identify(text).restricted == PIVOT and sum(map(str.isascii, letters)) >= LATIN * len(letters)
 
 
 def _remembered(identifier: "LanguageIdentifier") -> Callable[[str], str]:
     @lru_cache(KEPT)
     def identify(text: str) -> str:
-        code: str = identifier.classify(text)[0] if any(map(str.isalpha, text)) else ""
+        code: str = identifier.classify(composed(text))[0] if any(map(str.isalpha, text)) else ""
         return code
 
     return identify

@@ -9,6 +9,7 @@ from refuseu.experiment import PIVOT
 from refuseu.tables.schemas import REJECTION, TRANSLATION
 from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
+from refuseu.text.normal import composed
 from refuseu.translate.translators import Translator
 
 UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
@@ -50,7 +51,10 @@ def _translated(
     back = iter(translator.translate([text for text in texts if text], lang, PIVOT))
     returned = [next(back) if text else None for text in texts]
     chrf = CHRF()
-    scores = [chrf.sentence_score(each or "", [text]).score for each, text in zip(returned, originals, strict=True)]
+    scores = [
+        chrf.sentence_score(composed(each or ""), [composed(text)]).score
+        for each, text in zip(returned, originals, strict=True)
+    ]
     identified = [identifier.identify(text or "") for text in texts]
     return questions.assign(
         lang=lang,

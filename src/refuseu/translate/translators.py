@@ -12,6 +12,7 @@ from refuseu.llm.routing import route
 from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedSet
+from refuseu.text.normal import composed
 
 PLACEHOLDERS = ("text", "source", "target")
 """Placeholders of the prompt ``translation.md``."""
@@ -33,7 +34,7 @@ class PhrasebookTranslator:
         self._books = books
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        readings = map(self._books[source].parse, texts)
+        readings = map(self._books[source].parse, map(composed, texts))
         return [self._books[target].compose(reading) if reading else None for reading in readings]
 
 
@@ -48,7 +49,7 @@ class PublishedTranslator:
         self._published = published
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        return [self._question(self._rows.get((source, text), ""), target) for text in texts]
+        return [self._question(self._rows.get((source, composed(text)), ""), target) for text in texts]
 
     def _question(self, row_id: str, lang: str) -> str | None:
         pair = self._published.by_row.get((row_id, lang))
@@ -57,7 +58,7 @@ class PublishedTranslator:
     @cached_property
     def _rows(self) -> dict[tuple[str, str], str]:
         """Language and text of each question to its ``row_id``."""
-        return {(pair.lang, pair.question): pair.row_id for pair in reversed(self._published.pairs)}
+        return {(pair.lang, composed(pair.question)): pair.row_id for pair in reversed(self._published.pairs)}
 
 
 @dataclass(frozen=True)
