@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -171,6 +172,17 @@ def test_no_reviewer_is_compared_with_themselves(project: Path) -> None:
         assert result.output.startswith(f"Error: anna.csv and {other} are both by 'Anna'")
 
 
+def test_a_name_is_the_same_person_in_both_forms_of_unicode(project: Path) -> None:
+    for name, form in (("one.csv", "NFC"), ("other.csv", "NFD")):
+        verdicts_file(project, ["accept", "reject"], name, reviewer=unicodedata.normalize(form, "Zoë Łukáš"))
+    result = CliRunner().invoke(score.main, ["one.csv", "other.csv"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: one.csv and other.csv are both by 'Zoë Łukáš'")
+    lines = [(project / name).read_text().splitlines() for name in ("one.csv", "other.csv")]
+    (project / "mixed.csv").write_text("\n".join([*lines[0][:2], lines[1][2]]))
+    assert "2 of 20 pairs judged" in CliRunner().invoke(score.main, ["mixed.csv"]).output
+
+
 def test_equal_verdicts_of_two_names_are_said(project: Path) -> None:
     paths = [verdicts_file(project, ["accept", "reject"], f"{name}.csv", reviewer=name) for name in ("Anna", "Jan")]
     result = CliRunner().invoke(score.main, [str(path) for path in paths])
@@ -222,7 +234,10 @@ def test_a_doubled_line_a_missing_column_and_no_file_are_named(project: Path) ->
     path.write_text("sample,reviewer,id,verdict\n")
     assert "holds no verdict" in CliRunner().invoke(score.main, [str(path)]).output
     path.write_bytes(b"sample,reviewer,id,verdict\n\xff")
-    assert "save it once more in the spreadsheet, as 'CSV UTF-8'" in CliRunner().invoke(score.main, [str(path)]).output
+    assert (
+        "save it once more as UTF-8, in a spreadsheet as 'CSV UTF-8'"
+        in CliRunner().invoke(score.main, [str(path)]).output
+    )
     assert "none.csv: no such file; 'Save verdicts'" in CliRunner().invoke(score.main, ["none.csv"]).output
 
 

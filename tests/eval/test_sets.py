@@ -58,6 +58,33 @@ def test_questions_are_named_by_their_rows_and_asked_in_their_language(tmp_path:
     assert (account["rows_in"], account["rows_out"], set(account["rejected"].values())) == (3, 3, {0})
 
 
+def test_language_tags_of_any_spelling_are_the_language_and_the_account_says_so(tmp_path: Path) -> None:
+    spellings = ["en-US", "EN", "en", "eng_Latn", "German (Austria)", "de_CH", "fr-CA", "Klingon", ""]
+    questions, account = read(tmp_path, [row(f"Why so, {number}?", each) for number, each in enumerate(spellings)])
+    assert questions["lang"].tolist() == ["en"] * 4 + ["de"] * 2
+    assert account["languages"] == {
+        "EN": "en",
+        "German (Austria)": "de",
+        "de_CH": "de",
+        "en-US": "en",
+        "eng_Latn": "en",
+        "fr-CA": "fr",
+    }
+    assert account["rejected"]["in no language of this run"] == 3
+
+
+def test_a_spreadsheet_of_any_locale_is_a_set(tmp_path: Path) -> None:
+    text = 'Language;Ask;note;\r\nde;Warum, und wie?;1,5;\r\nEN;"Why?\r\nAnd how?";;\r\n;;;\r\n'
+    (tmp_path / "s.csv").write_bytes(text.encode("utf-16"))
+    given = {"source": "s.csv", "text": "ask", "lang": "language"}
+    questions, account = read_sets(parameters({"theirs": given}), tmp_path, TRAIN)
+    assert questions[["question_id", "lang", "text"]].values.tolist() == [
+        ["1", "de", "Warum, und wie?"],
+        ["2", "en", "Why? And how?"],
+    ]
+    assert account["theirs"]["rows_in"] == 2
+
+
 def test_why_a_question_is_not_asked_is_counted(tmp_path: Path) -> None:
     rows = [
         row("Why so?"),
@@ -121,8 +148,8 @@ def test_kinds_are_known_by_the_words_of_the_field(tmp_path: Path) -> None:
         (
             [row(MARKED, "fr"), row(TRAIN[0])],
             {},
-            "eval.sets.theirs: no question is left to ask (1 in no language of this run, 1 equal to a training question); mend "
-            "its columns, or take the set out",
+            "eval.sets.theirs: no question is left to ask (1 in no language of this run, 1 equal to a training question; "
+            "languages of the set: en, fr; of the run: en, de); mend its columns, or take the set out",
         ),
         ([], {}, "FILE: holds no row; name a test set with questions"),
     ],

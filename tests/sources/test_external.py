@@ -89,7 +89,8 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
 
 def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"^org/seeds: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; "
+        UserError,
+        match=r"^org/seeds: neither a .csv, .tsv, .txt, .jsonl or .parquet file nor a dataset at a revision; ",
     ):
         read(Table(source="org/seeds", text="behavior"), tmp_path)
 
@@ -147,15 +148,15 @@ def test_a_faulty_row_is_named_and_not_shown(
         ("s.csv", f'behavior,kind\n"{MARKED}', ": not valid CSV after line 1 (unexpected end of data); mend it"),
         ("s.csv", "behavior,kind\n", ": holds no row; name a seed set with questions"),
         ("s.csv", "kind,behavior\nS1\n", ", row 1: column 'behavior' holds no text; "),
-        ("s.csv", f"behavior\n{MARKED}ż".encode("cp1250"), ": seed set is not UTF-8; save it as UTF-8"),
+        ("s.csv", f"behavior\n{MARKED}ż".encode("cp1250"), ": is not in UTF-8; save it once more as UTF-8, "),
         ("s.csv", f"{MARKED}\n{MARKED}\n", ", row 1: no column 'behavior'; name one that is there"),
         (
             "s.jsonl",
             f'{{"behavior": "{MARKED}"}}\n{{"behavior": "{MARKED}',
-            ", row 2: not a JSON object; write one a line",
+            ", line 2: not a JSON object; write one a line",
         ),
-        ("s.jsonl", f'["{MARKED}"]', ", row 1: not a JSON object; write one a line"),
-        ("s.jsonl", f"{MARKED}ż".encode("cp1250"), ": seed set is not UTF-8; save it as UTF-8"),
+        ("s.jsonl", f'["{MARKED}"]', ", line 1: not a JSON object; write one a line"),
+        ("s.jsonl", f"{MARKED}ż".encode("cp1250"), ": is not in UTF-8; save it once more as UTF-8, "),
         ("s.parquet", MARKED, ": not a parquet file; save it anew, or name another"),
     ],
 )
@@ -182,3 +183,91 @@ def test_a_line_separator_of_unicode_ends_no_row(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text('{"behavior": "How\u2028so?"}\n', encoding="utf-8")
     assert read(Table(source=path.name, text="behavior"), tmp_path) == [("How so?", None)]
+
+
+@pytest.mark.parametrize("column", ["behavior", "Behavior ", "BEHAVIOR"])
+def test_columns_are_found_whatever_their_case_and_blanks(column: str, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(" Behavior ,kind\nWhere is the key?,S5\n", encoding="utf-8")
+    assert read(Table(source="s.csv", text=column, category="Kind"), tmp_path) == [("Where is the key?", "S5")]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_columns_and_categories_are_found_in_both_forms_of_unicode(ending: str, tmp_path: Path) -> None:
+    names = [("é", "ü"), ("e\u0301", "u\u0308")]
+    for (column, name), (asked, key) in (names, reversed(names)):
+        source = saved(tmp_path, ending, [{f"fr{column}": "Where?", "kind": f"{name}ber"}])
+        found = read_external(Table(source=source, text=f"fr{asked}"), tmp_path)
+        assert [(row.question(f"fr{asked}"), row.category("kind", {"S1": f"{key}BER"})) for row in found] == [
+            ("Where?", "S1")
+        ]
+
+
+@pytest.mark.parametrize("name", ["s.CSV", "s.tsv", "s.txt"])
+def test_a_table_of_tabs_in_utf_16_is_one_under_any_of_its_names(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes("behavior\tkind\r\nWhere, is it?\tS5\r\n".encode("utf-16"))
+    assert read(Table(source=name, text="behavior", category="kind"), tmp_path) == [("Where, is it?", "S5")]
+
+
+def test_jsonl_of_powershell_with_blank_lines_is_read(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_bytes('{"behavior": "Where?"}\r\n\r\n{"behavior": "Why?"}\r\n\r\n'.encode("utf-16"))
+    assert read(Table(source="s.jsonl", text="behavior"), tmp_path) == [("Where?", None), ("Why?", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        # "\\ud83d" is the first half of a character, as JSON can name it.
+        ("s.jsonl", b'{"behavior": "How \\ud83d so?"}', ", row 1: column 'behavior' holds half of a character"),
+        ("s.jsonl", b'{"behavior": "How \\u0000 so?"}', ", row 1: column 'behavior' holds half of a character"),
+        (
+            "s.csv",
+            "behavior\nHow \ud83d so?\n".encode("utf-16", "surrogatepass"),
+            ": is not in UTF-8; save it once more",
+        ),
+        (
+            "s.csv",
+            "behavior\nHow \ud83d so?\n".encode("utf-8", "surrogatepass"),
+            ": is not in UTF-8; save it once more",
+        ),
+        ("s.csv", "behavior\nHow so?\n".encode("utf-16-le"), ": is not in UTF-8; save it once more"),
+        ("s.csv", b"behavior\nHow\0so?\n", ": is not in UTF-8; save it once more"),
+        ("s.jsonl", b"[" * 100_000, ", line 1: not a JSON object"),
+        ("s.jsonl", b'{"behavior": 5}', ", row 1: column 'behavior' holds no text; write it as a text"),
+        ("s.jsonl", b'{"behavior": "a", "Behavior": "b"}', None),
+        ("s.jsonl", b'{"BEHAVIOR": "a", "Behavior": "b"}', ", row 1: 2 columns 'behavior'; rename one of them"),
+        ("s.csv", "behavior,kind,Behavior\na,S1,b\n", ": columns 1 and 3 have the same name; rename one of them"),
+        ("s.csv", "behavior\nHow is it, then?\n", ": line 2: has more cells than the table has columns; "),
+        ("s.csv", "behavior,kind,,\nHow?,S1,,\n", None),
+        ("s.csv", "behavior\n#NAME?\n", ", row 1: column 'behavior' holds what a spreadsheet made of a text"),
+        ("s.csv", 'behavior\n"4,08E+11"\n', ", row 1: column 'behavior' holds what a spreadsheet made of a text"),
+        ("s.csv", "behavior\nErr:508\n", ", row 1: column 'behavior' holds what a spreadsheet made of a text"),
+        ("s.csv", "behavior\nWhat does #NAME? mean?\n", None),
+    ],
+)
+def test_what_spreadsheets_and_scripts_break_is_one_sentence(
+    name: str, content: str | bytes, sentence: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    if sentence is None:
+        assert len(read(Table(source=name, text="behavior"), tmp_path)) == 1
+        return
+    with pytest.raises(UserError) as error:
+        read(Table(source=name, text="behavior"), tmp_path)
+    assert error.value.message.startswith(f"{tmp_path / name}{sentence}")
+
+
+def test_a_parquet_file_of_broken_texts_is_one_sentence(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    broken = pa.array([b"How \xff so?"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"behavior": broken}), tmp_path / "s.parquet")
+    with pytest.raises(UserError, match="holds a text that is not in UTF-8; save it anew"):
+        read(Table(source="s.parquet", text="behavior"), tmp_path)
+
+
+def test_a_cell_without_a_number_is_empty(tmp_path: Path) -> None:
+    rows = [{"behavior": "Where?", "kind": float("nan")}]
+    assert read(Table(source=saved(tmp_path, ".parquet", rows), text="behavior", category="kind"), tmp_path) == [
+        ("Where?", None)
+    ]

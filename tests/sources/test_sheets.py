@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from refuseu.audit.table import read_rows
 from refuseu.core.errors import UserError
+from refuseu.sources.sheets import read_rows
 
 COMMAS = "id,verdict\na,accept\nb,reject\n"
 READ = [(2, {"id": "a", "verdict": "accept"}), (3, {"id": "b", "verdict": "reject"})]
@@ -25,6 +25,7 @@ READ = [(2, {"id": "a", "verdict": "accept"}), (3, {"id": "b", "verdict": "rejec
         b'id,verdict,note\na,accept,"one; two; three; four; five"\nb,reject,\n',
         b"id;verdict;\na;accept;\nb;reject;\n;;\n;;\n",
         b"id,verdict\na,accept\nb,reject\n\n , \n",
+        b'"id, or name; or both";verdict;id\n1;accept;a\n2;reject;b\n',
     ],
 )
 def test_what_spreadsheets_write_is_read(content: bytes, tmp_path: Path) -> None:
@@ -50,8 +51,14 @@ def test_a_cell_that_is_missing_is_empty(tmp_path: Path) -> None:
         (b"", "no column 'id'; save it"),
         (b"id\na\n", "no column 'verdict'; save it"),
         (b"id,verdict,verdict\na,x,y\n", "2 columns 'verdict'; save it"),
-        ("id,verdict,who\na,accept,Łukasz\n".encode("cp1250"), "is not in UTF-8; save it once more in the spreadsheet"),
-        ("id,verdict\na,accept\n".encode("utf-16")[:-1], "is not in UTF-8; save it once more in the spreadsheet"),
+        (
+            "id,verdict,who\na,accept,Łukasz\n".encode("cp1250"),
+            "is not in UTF-8; save it once more as UTF-8, in a spreadsheet as 'CSV UTF-8'",
+        ),
+        (
+            "id,verdict\na,accept\n".encode("utf-16")[:-1],
+            "is not in UTF-8; save it once more as UTF-8, in a spreadsheet as 'CSV UTF-8'",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence_with_the_way_out(content: bytes, expected: str, tmp_path: Path) -> None:
@@ -60,6 +67,20 @@ def test_what_cannot_be_read_is_one_sentence_with_the_way_out(content: bytes, ex
     with pytest.raises(UserError) as error:
         read_rows(path, ["id", "verdict"], "save it")
     assert error.value.message.startswith(f"{path}: {expected}")
+
+
+def test_a_row_with_more_cells_than_columns_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,verdict\na,accept,\nb,reject, really\n")
+    with pytest.raises(
+        UserError, match="line 3: has more cells than the table has columns; put texts that hold a comma"
+    ):
+        read_rows(tmp_path / "t.csv", ["id", "verdict"], "save it", optional=["note"])
+
+
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('id,verdict\na,accept\nb,"reject\nc,accept\n')
+    with pytest.raises(UserError, match=r"not valid CSV after line 2 \(unexpected end of data\); mend it"):
+        read_rows(tmp_path / "t.csv", ["id", "verdict"], "save it")
 
 
 def test_no_file_is_one_sentence(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import click
 import pandas as pd
 
 from refuseu.audit.sample import name_of
-from refuseu.audit.table import read_rows
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.results.statistics import wilson
+from refuseu.sources.sheets import read_rows
+from refuseu.text.normal import composed, plain
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
 VERDICTS = ("accept", "reject", "unsure")
@@ -35,7 +36,7 @@ class Review:
 def read_sample(path: Path) -> dict[str, str]:
     """Language by id."""
     rows = read_rows(path, ["id", "lang"], "'make audit' writes the sample")
-    return {row["id"]: row["lang"] for _, row in rows}
+    return {composed(row["id"]): row["lang"] for _, row in rows}
 
 
 def read_review(path: Path, sample: str, languages: dict[str, str]) -> Review:
@@ -47,7 +48,7 @@ def read_review(path: Path, sample: str, languages: dict[str, str]) -> Review:
     review = Review(path)
     way_out = f"'Save verdicts' on the audit's page writes one with the columns {', '.join(COLUMNS)}"
     for line, row in read_rows(path, COLUMNS, way_out):
-        row["verdict"] = row["verdict"].casefold()
+        row |= {"id": composed(row["id"]), "verdict": plain(row["verdict"])}
         problem = _problem(row, sample, languages, review)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
@@ -75,7 +76,7 @@ def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before
 
 
 def _same_person(one: str, other: str) -> bool:
-    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
+    return plain(one) == plain(other)
 
 
 def _refuse_one_reviewer_twice(reviews: list[Review]) -> None:

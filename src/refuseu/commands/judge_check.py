@@ -17,7 +17,6 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
-from refuseu.audit.table import read_rows
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
@@ -33,7 +32,10 @@ from refuseu.parameters import Parameters, load_all
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
 from refuseu.results.statistics import wilson
+from refuseu.sources.languages import language_code
+from refuseu.sources.sheets import read_rows
 from refuseu.store.rows import Store
+from refuseu.text.normal import plain
 
 REFUSALS = Path("data/refusals")
 PHRASEBOOK = Path("data/phrasebook")
@@ -65,7 +67,7 @@ def read_labelled(path: Path) -> list[Labelled]:
     """
     labelled = []
     for line, row in read_rows(path, COLUMNS, WAY_OUT, optional=["harm"]):
-        row |= {name: row[name].casefold() for name in ("lang", *CLASSES)}
+        row |= {name: plain(row[name]) for name in CLASSES} | {"lang": language_code(row["lang"]) or row["lang"]}
         problem = _problem(row)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")

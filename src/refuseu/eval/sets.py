@@ -13,9 +13,10 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
 from refuseu.eval.settings import EvalParameters, ExternalSet
-from refuseu.experiment import LANGUAGES, RESTRICTED, Kind
+from refuseu.experiment import RESTRICTED, Kind
 from refuseu.results.metrics import METRICS, harmful_questions
 from refuseu.sources.external import ExternalRow, read_external
+from refuseu.sources.languages import language_code
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
@@ -32,7 +33,6 @@ KINDS = {
     **dict.fromkeys(("benign", "safe", "harmless", "unharmful"), Kind.BENIGN),
 }
 """What sets call the kinds of their questions."""
-CODES = {spelling.casefold(): code for code, each in LANGUAGES.items() for spelling in (code, each.name)}
 
 COUNTED = [metric for metric in METRICS if metric.sets]
 
@@ -42,36 +42,53 @@ Accounts = dict[str, dict[str, Any]]
 def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str]) -> tuple[pd.DataFrame, Accounts]:
     """The questions of all sets that are asked, and by set the account of its rows; files lie in ``folder``.
 
+    Where a set does not spell its languages as their codes, ``languages`` of its account says what each spelling was read as.
+
     Raises:
         UserError: for a set that cannot be read, lacks a column, holds an unknown kind or category, or has no question left.
     """
     tables, accounts = [], {}
     for name, asked in parameters.eval.sets.items():
-        rows = [_question(name, asked, row, parameters.categories) for row in read_external(asked, folder)]
-        table = pd.DataFrame(rows, columns=COLUMNS)
+        rows = read_external(asked, folder)
+        spelt = {spelling: language_code(spelling) for spelling in _languages(asked, rows)}
+        table = pd.DataFrame(
+            [_question(name, asked, row, parameters.categories, spelt) for row in rows], columns=COLUMNS
+        )
         reasons = pd.Series(list(_reasons(table, parameters, trained_on)))
         counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
         kept = table[reasons == ""]
         if kept.empty:
             why = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+            there = ", ".join(sorted(table["lang"].dropna().unique())) or "none that is known"
             raise UserError(
-                f"eval.sets.{name}: no question is left to ask ({why}); mend its columns, or take the set out"
+                f"eval.sets.{name}: no question is left to ask ({why}; languages of the set: {there}; of the run: "
+                f"{', '.join(parameters.languages)}); mend its columns, or take the set out"
             )
         tables.append(kept)
-        accounts[name] = {"rows_in": len(table), "rows_out": len(kept), "rejected": counts}
+        read_as = {spelling: code for spelling, code in sorted(spelt.items()) if code and spelling != code}
+        accounts[name] = {"rows_in": len(table), "rows_out": len(kept), "rejected": counts} | (
+            {"languages": read_as} if read_as else {}
+        )
     return pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS), accounts
 
 
-def _question(name: str, asked: ExternalSet, row: ExternalRow, categories: Mapping[str, str]) -> list[str | None]:
+def _languages(asked: ExternalSet, rows: Sequence[ExternalRow]) -> set[str]:
+    """The languages of a set, as it spells them."""
+    return {row.entry(asked.lang) for row in rows} if asked.lang else set()
+
+
+def _question(
+    name: str, asked: ExternalSet, row: ExternalRow, categories: Mapping[str, str], spelt: Mapping[str, str | None]
+) -> list[str | None]:
     text = row.question(asked.text)
-    lang = CODES.get(row.entry(asked.lang).casefold()) if asked.lang else asked.every_lang
+    lang = spelt[row.entry(asked.lang)] if asked.lang else asked.every_lang
     return [name, str(row.number), lang, _kind(asked, row), row.category(asked.category, categories), text]
 
 
 def _kind(asked: ExternalSet, row: ExternalRow) -> str:
     if asked.kind is None:
         return asked.every_kind
-    kind = KINDS.get(row.entry(asked.kind).casefold())
+    kind = KINDS.get(plain(row.entry(asked.kind)))
     if kind is None:
         raise UserError(
             f"{row.place}: column '{asked.kind}' holds no kind of question; write one of {', '.join(KINDS)}"

@@ -1,19 +1,24 @@
 """External datasets: tables from outside this project, in a file or as a dataset of the hub.
 
-A file is CSV (RFC 4180, with a header, in UTF-8), JSONL (one JSON object on each line) or parquet; the end of its name decides.
-Rows count from 1, without the header of a CSV file. Errors never show a text of the table, not even the name of a column that it
-has: texts may be harmful, and in a file without a header the first question takes the place of the column names.
+A file is a spreadsheet's table with a header (``sheets``), JSONL (one JSON object on each line) or parquet; the end of its name
+decides. Rows count from 1, without the header of a table and without blank rows. Errors never show a text of the table, not even
+the name of a column that it has: texts may be harmful, and in a file without a header the first question takes the place of the
+column names.
 """
 
-import csv
+import io
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.sources.settings import Source
+from refuseu.sources.sheets import MANGLED, read_sheet, read_text
+from refuseu.text.normal import plain, writable
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -27,26 +32,73 @@ class ExternalRow:
     """Source and row number, for errors."""
     columns: Mapping[str, Any]
 
-    def entry(self, column: str) -> str:
-        """Return the text in a column, with single spaces for white space; empty where the column holds no text.
+    def has(self, column: str) -> bool:
+        """Whether there is such a column."""
+        return bool(self._names(column))
+
+    def value(self, column: str) -> Any:
+        """Return what a column holds; ``None`` for a number that is none. Names are compared in the form of ``plain``.
 
         Raises:
-            UserError: when there is no such column.
+            UserError: when there is no such column, or two of the same name.
         """
-        if column not in self.columns:
-            raise UserError(f"{self.place}: no column '{column}'; name one that is there")
-        value = self.columns[column]
-        return " ".join(value.split()) if isinstance(value, str) else ""
+        names = self._names(column)
+        if len(names) != 1:
+            raise UserError(
+                f"{self.place}: {len(names) or 'no'} column{'s' if names else ''} '{column}'; "
+                f"{'rename one of them' if names else 'name one that is there'}"
+            )
+        value = self.columns[names[0]]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    def _names(self, column: str) -> list[str]:
+        if column in self.columns:
+            return [column]
+        return [name for name in self.columns if _plain_name(name) == _plain_name(column)]
+
+    def text(self, column: str) -> str:
+        """Return the text in a column as it came; empty where the column holds nothing.
+
+        Raises:
+            UserError: as ``value``, and for a value that is no text or that no file can hold.
+        """
+        return self.whole(column, "" if (value := self.value(column)) is None else value)
+
+    def entry(self, column: str) -> str:
+        """Return the text in a column with single spaces for white space; raises as ``text``."""
+        return " ".join(self.text(column).split())
+
+    def whole(self, column: str, text: Any) -> str:
+        """Return ``text``, which stands in a column.
+
+        Raises:
+            UserError: when it is no text, or holds half of a character, which no file can hold.
+        """
+        if not isinstance(text, str):
+            raise UserError(
+                f"{self.place}: column '{column}' holds no text; write it as a text, or name another column"
+            )
+        if not writable(text):
+            raise UserError(
+                f"{self.place}: column '{column}' holds half of a character (a lone surrogate) or NUL, which no text can hold; "
+                "write it anew, or take the row out"
+            )
+        return text
 
     def question(self, column: str) -> str:
         """Return the question in a column.
 
         Raises:
-            UserError: when the column is missing or holds no text.
+            UserError: when the column is missing, or holds no text or what a spreadsheet made of one.
         """
         text = self.entry(column)
         if not text:
             raise UserError(f"{self.place}: column '{column}' holds no text; write the question, or take the row out")
+        if MANGLED.fullmatch(text):
+            raise UserError(
+                f"{self.place}: column '{column}' holds what a spreadsheet made of a text that it took for a number or a "
+                "formula; format the column as text and write the question anew"
+            )
         return text
 
     def category(self, column: str | None, categories: Mapping[str, str]) -> str | None:
@@ -57,7 +109,7 @@ class ExternalRow:
         Raises:
             UserError: when the column is missing, or its text is no key and no name.
         """
-        given = self.entry(column).casefold() if column else ""
+        given = plain(self.entry(column)) if column else ""
         if not given:
             return None
         keys = spellings(categories)
@@ -69,9 +121,14 @@ class ExternalRow:
         return keys[given]
 
 
+@cache
+def _plain_name(column: str) -> str:
+    return plain(column)
+
+
 def spellings(named: Mapping[str, str]) -> dict[str, str]:
-    """Return the key for every key and every name of ``named`` (key to name), both in lower case."""
-    return {spelling.casefold(): key for key, name in named.items() for spelling in (key, name)}
+    """Return the key for every key and every name of ``named`` (key to name), both in the form of ``plain``."""
+    return {plain(spelling): key for key, name in named.items() for spelling in (key, name)}
 
 
 def read_external(source: Source, folder: Path) -> list[ExternalRow]:
@@ -101,37 +158,39 @@ def assert_readable(source: Source, folder: Path) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    return path.suffix in READERS
+    return path.suffix.lower() in READERS
 
 
 def _file(source: Source, path: Path) -> Rows:
     try:
-        return list(READERS[path.suffix](path))
+        return list(READERS[path.suffix.lower()](path))
     except OSError as error:
         raise UserError(f"{path}: {source.called} cannot be read ({error.strerror}); name another") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: {source.called} is not UTF-8; save it as UTF-8") from None
 
 
-def _csv(path: Path) -> Rows:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            yield from reader
-        except csv.Error as error:
-            raise UserError(f"{path}: not valid CSV after line {reader.line_num} ({error}); mend it") from None
+def _sheet(path: Path) -> Rows:
+    sheet = read_sheet(path)
+    names = list(map(_plain_name, sheet.header))
+    for place, name in enumerate(names):
+        if name and name in names[:place]:
+            raise UserError(
+                f"{path}: columns {names.index(name) + 1} and {place + 1} have the same name; rename one of them"
+            )
+    return [dict(zip(sheet.header, cells, strict=True)) for _, cells in sheet.rows]
 
 
 def _jsonl(path: Path) -> Rows:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                row = None
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, row {number}: not a JSON object; write one a line")
-            yield row
+    # newline=None: U+2028 and its kind end no line of JSON.
+    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number}: not a JSON object; write one a line")
+        yield row
 
 
 def _parquet(path: Path) -> Rows:
@@ -141,11 +200,18 @@ def _parquet(path: Path) -> Rows:
     try:
         with path.open("rb") as file:
             yield from pq.read_table(file).to_pylist()
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         raise UserError(f"{path}: not a parquet file; save it anew, or name another") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: holds a text that is not in UTF-8; save it anew") from None
 
 
-READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+READERS: dict[str, Callable[[Path], Rows]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), _sheet),
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
+"""By the end of the file's name; Excel calls its tables of Unicode text ``.txt``."""
 
 
 def _hub(source: Source) -> Rows:
@@ -166,7 +232,9 @@ def _hub(source: Source) -> Rows:
 
 def _revision(source: Source) -> str:
     if source.revision is None:
+        *some, last = READERS
         raise UserError(
-            f"{source.source}: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)"
+            f"{source.source}: neither a {', '.join(some)} or {last} file nor a dataset at a revision; "
+            "give the revision (a commit)"
         )
     return source.revision

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
 from refuseu.sources.external import ExternalRow, read_external
+from refuseu.sources.languages import language_code
 from refuseu.sources.settings import Published, Source
 from refuseu.store.revisions import hub_commit
 from refuseu.store.rows import Store
-from refuseu.text.normal import plain
+from refuseu.text.normal import composed, plain
 
 SPLITS = ("train", "test")
 """The splits of a set, in the order in which they are read."""
@@ -124,19 +125,19 @@ class PublishedSet:
 
 
 def _pair(row: ExternalRow, split: str) -> PublishedPair:
-    lang = row.entry("lang")
-    if lang not in LANGUAGES:
+    lang = language_code(row.entry("lang"))
+    if lang is None:
         raise UserError(f"{row.place}: column 'lang' holds no known language; write one of {', '.join(LANGUAGES)}")
     question, chosen = _turns(row, "chosen")
     again, rejected = _turns(row, "rejected")
-    if question != again:
+    if composed(question) != composed(again):
         raise UserError(f"{row.place}: chosen and rejected answer different questions; give both the same user's turn")
     return PublishedPair(
         row_id=_row_id(row),
         lang=lang,
         split=split,
         category=row.entry("category"),
-        style=row.entry("style") if "style" in row.columns else "",
+        style=row.entry("style") if row.has("style") else "",
         question=question,
         chosen=chosen,
         rejected=rejected,
@@ -146,8 +147,8 @@ def _pair(row: ExternalRow, split: str) -> PublishedPair:
 
 def _row_id(row: ExternalRow) -> str:
     """Return the id of the row, which is a number in some sets and a text in others."""
-    value = row.columns.get("row_id")
-    found = str(value) if isinstance(value, int) else row.entry("row_id")
+    value = row.value("row_id")
+    found = str(value) if isinstance(value, int) else composed(row.entry("row_id"))
     if not found:
         raise UserError(f"{row.place}: column 'row_id' is empty; name the question there, alike in all its languages")
     return found
@@ -155,14 +156,13 @@ def _row_id(row: ExternalRow) -> str:
 
 def _turns(row: ExternalRow, column: str) -> tuple[str, str]:
     """Return the question and the answer in a column."""
-    row.entry(column)  # fails where there is no such column
-    turns = row.columns[column]
+    turns = row.value(column)
     if not _is_exchange(turns):
         raise UserError(
             f"{row.place}: column '{column}' must be a list of two turns, each with its role and content: the user's "
             "question and the assistant's answer"
         )
-    question, answer = (turn["content"] for turn in turns)
+    question, answer = (row.whole(column, turn["content"]) for turn in turns)
     return question, answer
 
 

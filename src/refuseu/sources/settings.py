@@ -19,7 +19,7 @@ Commit = Annotated[str, AfterValidator(_is_commit)]
 
 
 class Source(Section):
-    """A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``, or a dataset of the hub at a revision."""
+    """A file (``.csv``, ``.tsv``, ``.txt``, ``.jsonl`` or ``.parquet``), or a dataset of the hub at a revision."""
 
     called: ClassVar[str]
     """What errors call it."""

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets write it: commas, semicolons or tabs, UTF-8 or UTF-16, blank rows and all."""
+"""Tables as people and their spreadsheets write them: commas, semicolons or tabs, UTF-8 or UTF-16, blank rows and all."""
 
 import csv
 import io
@@ -6,10 +6,39 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from refuseu.core.errors import UserError
+from refuseu.text.normal import plain
 
 DELIMITERS = ",;\t"
+MANGLED = re.compile(r"\d(?:[.,]\d+)?E\+?\d+|#(?:NAME\?|REF!|VALUE!|DIV/0!|N/A|NULL!|NUM!|ERROR!|#+)|Err:\d+", re.I)
+"""What spreadsheets make of a text that they take for a large number or for a formula."""
+
+
+class Sheet(NamedTuple):
+    """A table of texts; cells are without the blanks around them."""
+
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+    """The line of the file on which each row that is not blank ends, and a cell for each column of the header."""
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read the whole table.
+
+    Raises:
+        UserError: when the file is no text of a spreadsheet, or a row has more cells than the header. No cell is shown.
+        OSError: when the file is missing or cannot be read.
+    """
+    (_, header), *rows = [*_lines(read_text(path), path)] or [(0, [])]
+    for line, cells in rows:
+        if any(cells[len(header) :]):
+            raise UserError(
+                f"{path}: line {line}: has more cells than the table has columns; put texts that hold a comma, a semicolon or "
+                "a tab into double quotes"
+            )
+    return Sheet(header, [(line, [*cells, *[""] * len(header)][: len(header)]) for line, cells in rows])
 
 
 def read_rows(
@@ -17,7 +46,7 @@ def read_rows(
 ) -> list[tuple[int, dict[str, str]]]:
     """The rows that are not blank: the line of the file on which each ends, and its cells of ``columns`` and ``optional``.
 
-    Cells are without the blanks around them, and empty where a row has too few or the file has no such optional column.
+    A cell is empty where a row has too few, or the file has no such optional column.
 
     Raises:
         UserError: when the file is missing, is no text of a spreadsheet, has not each of ``columns`` once, or has one of
@@ -26,37 +55,63 @@ def read_rows(
     if not path.is_file():
         raise UserError(f"{path}: no such file; {way_out}")
     try:
-        lines = list(_lines(_text(path)))
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error}); {way_out}") from None
-    header = [cell.casefold() for cell in lines[0][1]] if lines else []
+        sheet = read_sheet(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
+    header = list(map(plain, sheet.header))
     for column in (*columns, *optional):
-        count = header.count(column)
-        if count > 1 or (not count and column in columns):
-            raise UserError(f"{path}: {f'{count} columns' if count else 'no column'} {column!r}; {way_out}")
-    places = {column: header.index(column) if column in header else len(header) for column in (*columns, *optional)}
-    return [(line, {name: "".join(cells[at : at + 1]) for name, at in places.items()}) for line, cells in lines[1:]]
+        found = header.count(column)
+        if found > 1 or (not found and column in columns):
+            raise UserError(f"{path}: {f'{found} columns' if found else 'no column'} {column!r}; {way_out}")
+    places = {column: header.index(column) for column in (*columns, *optional) if column in header}
+    missing = dict.fromkeys(optional, "")
+    return [(line, missing | {name: cells[at] for name, at in places.items()}) for line, cells in sheet.rows]
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        UserError: for another encoding.
+        OSError: when the file is missing or cannot be read.
+    """
     content = path.read_bytes()
-    # A spreadsheet's "Unicode text" is UTF-16, and starts with a byte order mark.
+    # A spreadsheet's "Unicode text" is UTF-16, and so is what PowerShell writes; both start with a byte order mark.
     encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError:
-        raise UserError(f"{path}: is not in UTF-8; save it once more in the spreadsheet, as 'CSV UTF-8'") from None
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{path}: is not in UTF-8; save it once more as UTF-8, in a spreadsheet as 'CSV UTF-8'")
+    return text
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number and cells of each line that is not blank; Excel names the delimiter in a first line ``sep=;``."""
     named = re.match(r'"?sep=(.)"?[^\S\r\n]*(?:\r\n|\r|\n)', text)
     body = text[named.end() :] if named else text
-    head = next(iter(body.lstrip().splitlines()), "")
-    delimiter = named.group(1) if named else max(DELIMITERS, key=head.count)
     # newline=None takes the line ends of every system, old Macs' among them.
-    reader = csv.reader(io.StringIO(body, newline=None), delimiter=delimiter)
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        if any(cells):
-            yield reader.line_num + bool(named), cells
+    lines = io.StringIO(body, newline=None)
+    reader = csv.reader(lines, delimiter=named.group(1) if named else _delimiter(body), strict=True)
+    last = 0
+    try:
+        for row in reader:
+            last = reader.line_num + bool(named)
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield last, cells
+    except csv.Error as error:
+        raise UserError(f"{path}: not valid CSV after line {last} ({error}); mend it") from None
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter by which the first line that is not blank has the most cells; what stands in quotes divides nothing."""
+    return max(DELIMITERS, key=lambda delimiter: _cells(text.lstrip(), delimiter))
+
+
+def _cells(text: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True), []))
+    except csv.Error:
+        return 0
