@@ -8,7 +8,7 @@ import mlcroissant
 import pandas as pd
 import pytest
 import yaml
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
 from evaluated import averages, row
 from repository import ROOT
 
@@ -112,6 +112,43 @@ def test_datasets_loads_every_config_by_its_name_offline(
         "prompt",
     ]
     assert len(load_dataset(str(folder), split="test", cache_dir=str(tmp_path))) == 4
+
+
+ONLY_HARMFUL = "kind == 'harmful'"
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "left_out"),
+    [
+        ("kind == kind", "kind == kind", []),
+        (ONLY_HARMFUL, ONLY_HARMFUL, [("benign", "train"), ("benign", "test")]),
+        ("kind == kind", ONLY_HARMFUL, [("benign", "test")]),
+        ("lang == 'en'", "lang == 'en'", [("lang_pl", "train"), ("lang_pl", "test")]),
+        ("kind == kind", "lang == 'en'", [("lang_pl", "test")]),
+    ],
+)
+def test_datasets_loads_every_config_of_a_release_that_lacks_some(
+    train: str, test: str, left_out: list[tuple[str, str]], made: Tables, config: ReleaseParameters, tmp_path: Path
+) -> None:
+    found = tables(rows("train", range(3)).query(train), rows("test", range(2)).query(test), LANGUAGES)
+    assert [key for key in made if key not in found] == left_out
+    card = dataset_card(found, config)
+    write_tables(found, tmp_path / "release")
+    write_croissant(found, tmp_path / "release")
+    (tmp_path / "release/README.md").write_text(card, encoding="utf-8")
+    names = get_dataset_config_names(str(tmp_path / "release"))
+    assert sorted(names) == sorted({name for name, _ in found})
+    loaded = {
+        (name, split): len(table)
+        for name in names
+        for split, table in load_dataset(str(tmp_path / "release"), name, cache_dir=str(tmp_path / "cache")).items()
+    }
+    assert loaded == {key: len(table) for key, table in found.items()}
+    assert len(load_dataset(str(tmp_path / "release"), split="train", cache_dir=str(tmp_path / "cache"))) > 0
+    assert ("`benign`" in card) == ("benign" in names)
+    assert yaml.safe_load(card.split("---")[1])["language"] == [lang for lang in LANGUAGES if f"lang_{lang}" in names]
+    croissant = json.loads((tmp_path / "release/croissant.json").read_text())
+    assert {each["name"] for each in croissant["recordSet"]} == {f"{name}-{split}" for name, split in found}
 
 
 def test_croissant_is_valid_and_reads_its_records(folder: Path) -> None:

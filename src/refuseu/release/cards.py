@@ -50,9 +50,7 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
         WARNING,
         f"{DESCRIPTION} Rebuilt from: {CITATION}",
         "## Configs",
-        "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); in `benign`, twins that share their words, "
-        "`chosen` answers and `rejected` refuses; `evaluation` (`eval`) is the test questions alone. All languages and "
-        "near-duplicates of a question are on one side of the split.",
+        _configs(tables),
         "## Columns",
         COLUMNS,
         "## Statistics",
@@ -65,13 +63,23 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def _configs(tables: Tables) -> str:
+    twins = "in `benign`, twins that share their words, `chosen` answers and `rejected` refuses; "
+    return (
+        "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); "
+        f"{twins if any(name == 'benign' for name, _ in tables) else ''}"
+        "`evaluation` (`eval`) is the test questions alone. All languages and near-duplicates of a question are on one side of "
+        "the split."
+    )
+
+
 def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
     splits: dict[str, list[dict[str, str]]] = {}
     for name, split in tables:
         splits.setdefault(name, []).append({"split": split, "path": file_of(name, split)})
     head = {
         "pretty_name": NAME,
-        "language": config.languages,
+        "language": [lang for lang in config.languages if any(name == f"lang_{lang}" for name, _ in tables)],
         "license": LICENCE.lower(),
         "task_categories": ["text-generation"],
         "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual", NOT_FOR_ALL],
@@ -88,7 +96,7 @@ def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
         table.select(["lang", "category", "style"]).to_pandas().assign(part=f"{label} {split}")
         for label, name in (("harmful", "multilingual"), ("benign", "benign"))
         for split in ("train", "test")
-        for table in [tables[name, split]]
+        if (table := tables.get((name, split))) is not None
     )
     styles = config.styles | ({UNKNOWN: UNKNOWN} if (frame["style"] == UNKNOWN).any() else {})
     languages = {code: each.name for code, each in LANGUAGES.items()}

@@ -1,7 +1,8 @@
 """The dataset as it is published: the layout and columns of NASK-PIB/RefusEU, and its Croissant description.
 
 Configs ``lang_<xx>`` and ``multilingual`` (splits train and test) hold the harmful questions as preference pairs, as
-published; ``benign`` holds the twins that this rebuild adds; ``evaluation`` (split eval) is the test questions alone.
+published; ``benign`` holds the twins that this rebuild adds; ``evaluation`` (split eval) is the test questions alone. What has no
+rows is left out: the hub's ``datasets`` reads no file without rows.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ PAIRS = pa.schema(
 PROMPTS = pa.schema([("row_id", pa.string()), ("lang", pa.string()), ("prompt", pa.string())])
 
 Tables = dict[tuple[str, str], pa.Table]
-"""By config and split."""
+"""By config and split; each has rows."""
 
 
 def tables(train: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tables:
@@ -57,7 +58,7 @@ def tables(train: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tab
     asked = test[test["kind"] == Kind.HARMFUL].sort_values(["question_id", "lang"])
     columns = {"row_id": asked["question_id"], "lang": asked["lang"], "prompt": asked["text"]}
     made["evaluation", "eval"] = pa.Table.from_pydict(columns, schema=PROMPTS)
-    return made
+    return {key: table for key, table in made.items() if len(table)}
 
 
 def pairs(rows: pd.DataFrame) -> pa.Table:
