@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from disk import files_up_to
 from tiny import EXAMPLES, TINY
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer
 
@@ -163,3 +164,13 @@ def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path: Path) -> Non
         train_base(EXAMPLES, TINY.model_copy(update={"learning_rate": 1e30}), 1, tmp_path)
     assert error.value.message == ("base: the gradient norm is not finite at step 3; lower base.learning_rate (1e+30)")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [500, 20_000])
+def test_a_base_that_cannot_be_saved_is_one_sentence_and_leaves_nothing(limit: int, tmp_path: Path) -> None:
+    with (
+        files_up_to(limit),
+        pytest.raises(UserError, match=r"models/base: cannot be written \(File too large\); .*ulimit"),
+    ):
+        train_base(EXAMPLES, TINY.model_copy(update={"steps": 1}), 1, tmp_path / "models/base")
+    assert list((tmp_path / "models").iterdir()) == []

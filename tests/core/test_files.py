@@ -1,12 +1,15 @@
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from disk import files_up_to
 
-from refuseu.core.errors import UserError
-from refuseu.core.files import atomic, read_json, read_yaml, write_json
+from refuseu.core.errors import UnwritableError, UserError
+from refuseu.core.files import atomic, atomic_folder, read_json, read_yaml, write_json, write_text, writing
 
 
 def read(tmp_path: Path, text: str | bytes, texts: bool = False) -> Any:
@@ -147,3 +150,80 @@ def test_atomic_leaves_the_old_file_when_the_work_fails(tmp_path: Path) -> None:
         temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
     assert [(each.name, each.read_text(encoding="utf-8")) for each in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path) -> None:
+    write_text("old", tmp_path / "report.md")
+    (tmp_path / ".report.md.tmp").symlink_to("/dev/full")
+    with pytest.raises(UnwritableError) as error:
+        write_text("new" * 10000, tmp_path / "report.md")
+    assert error.value.message == (
+        f"{tmp_path}/report.md: cannot be written (No space left on device); make room there ('df -h' and 'df -i' show how much "
+        "it has)"
+    )
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.md", "old")]
+
+
+def test_a_limit_on_files_is_said_with_its_own_way_out(tmp_path: Path) -> None:
+    with files_up_to(1000), pytest.raises(UnwritableError, match=r"File too large\); .*ulimit -f unlimited"):
+        write_json(["x" * 2000], tmp_path / "new/rows.json")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["report.md", "deep/er/report.md"])
+def test_a_file_where_a_folder_is_wanted_is_named(below: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics").write_text("mine")
+    with pytest.raises(UnwritableError, match=f"cannot be written .*; move away {tmp_path}/metrics$"):
+        write_text("new", tmp_path / "metrics" / below)
+    with pytest.raises(UnwritableError, match=f"cannot be written .*; move away {tmp_path}/metrics$"):
+        with atomic_folder(tmp_path / "metrics" / below):
+            pass
+    assert (tmp_path / "metrics").read_text() == "mine"
+
+
+def test_a_folder_where_a_file_is_wanted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(UnwritableError, match=f"Is a directory\\); move away {tmp_path}/report.md$"):
+        write_text("new", tmp_path / "report.md")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_place_that_is_not_this_users_has_its_own_way_out(number: int, tmp_path: Path) -> None:
+    with (
+        pytest.raises(UnwritableError, match=f"{os.strerror(number)}.*; let it be written by this user"),
+        writing(tmp_path),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_all_files_of_a_folder_come_or_none(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "models/one") as folder:
+            (folder / f"{text}.json").write_text(text)
+            (folder / "config.json").write_text(text)
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "models/one") as folder:
+        (folder / "config.json").write_text("half")
+        raise RuntimeError
+    found = {path.name: path.read_text() for path in (tmp_path / "models/one").iterdir()}
+    assert found == {"old.json": "old", "new.json": "new", "config.json": "new"}
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["one"]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_no_part_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".one.tmp").mkdir()
+    (tmp_path / ".one.tmp/half.json").touch()
+    with atomic_folder(tmp_path / "one") as folder:
+        (folder / "config.json").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["one", "config.json"]
+
+
+def test_an_error_that_is_no_matter_of_the_disk_stays_what_it_is(tmp_path: Path) -> None:
+    for error in (RuntimeError("shape"), KeyError("a"), UserError("seed: missing")):
+        with pytest.raises(type(error)) as raised, writing(tmp_path):
+            raise error
+        assert raised.value is error
+    with pytest.raises(RuntimeError, match="shape"), writing(tmp_path):
+        try:
+            raise OSError(errno.ENOENT, "no such file")
+        except OSError:
+            raise RuntimeError("shape") from None

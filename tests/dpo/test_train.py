@@ -2,12 +2,14 @@ import json
 import math
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from accelerate import Accelerator
+from disk import files_up_to
 from safetensors.torch import load_file
 from tiny import EXAMPLES, ONE_CORE, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -449,3 +451,49 @@ def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model
 
 def unreachable() -> ModelReference:
     raise UserError("org/name: the hub cannot be reached")
+
+
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA])
+def test_a_disk_that_is_full_costs_no_checkpoint(
+    method: Full | Lora, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit comes in the middle of the training, so the first checkpoint is whole and the second is not."""
+    config, reference, out = WHOLE_TRAINING.model_copy(update={"method": method}), ModelReference(base), tmp_path / "m"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    train = DPOTrainer.training_step
+    with ExitStack() as limits, monkeypatch.context() as patched:
+
+        def fills(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+            if self.state.global_step == 4:
+                limits.enter_context(files_up_to(500))
+            return train(self, *arguments, **named)
+
+        patched.setattr(DPOTrainer, "training_step", fills)
+        with pytest.raises(UserError, match=r"checkpoints/\w+: cannot be written \(.+\)"):
+            train_dpo(MIX, reference, config, EVERY_THIRD, 1, out)
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    assert newest(left) == left / "checkpoint-3"
+    assert not out.exists()
+    train_dpo(MIX, reference, config, EVERY_THIRD, 1, out)
+    assert any(out.glob("*.safetensors")) and not left.exists()
+
+
+def test_a_model_that_cannot_be_saved_is_saved_by_the_next_run_from_the_last_checkpoint(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "models").touch()
+    with pytest.raises(UserError, match=rf"models/slavic: cannot be written \(.+\); move away {tmp_path}/models$"):
+        train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "models/slavic")
+    (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
+    assert newest(left) == left / "checkpoint-8"
+
+
+def test_a_place_for_checkpoints_that_is_taken_is_said(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/refuseu").touch()
+    with pytest.raises(UserError, match=rf"cannot be written \(.+\); move away {tmp_path}/\.cache/refuseu$"):
+        train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")

@@ -103,6 +103,24 @@ def test_default_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_path() == Path("/elsewhere/rows")
 
 
+@pytest.mark.parametrize("name", [".", ".cache", ".cache/refuseu", ".cache/refuseu/", "there"])
+@pytest.mark.parametrize("made", [False, True])
+def test_a_store_is_not_made_where_a_folder_is_wanted(
+    made: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainings keep their checkpoints in ``.cache/refuseu``, and fail hours later where a file has this name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("REFUSEU_STORE", name)
+    (tmp_path / "there").mkdir()
+    if made:
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"REFUSEU_STORE: .+ is a folder's place; name a file, like .*rows\.sqlite$"):
+        Store()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "deep" / "er" / "rows.sqlite"))
     assert Store().complete(["a"], Worker(["a"])) == ["A"]

@@ -4,7 +4,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from disk import files_up_to
 
+from refuseu.core.errors import UserError
 from refuseu.core.schema import Schema, read_table
 from refuseu.label.labelling import VERDICT
 from refuseu.tables.schemas import REJECTION
@@ -102,3 +104,12 @@ def test_nothing_rejected() -> None:
 def test_a_lost_row_is_an_error(rows_in: int) -> None:
     with pytest.raises(ValueError, match=f"{rows_in} rows in, 3 kept and 3 rejected"):
         account(rows_in, KEPT, REJECTED, ["en", "de"])
+
+
+def test_a_table_that_cannot_be_written_is_one_sentence_and_the_old_one_stays(tmp_path: Path) -> None:
+    write_table(ROWS, tmp_path / "rows.parquet", REJECTION)
+    before = (tmp_path / "rows.parquet").read_bytes()
+    with files_up_to(100), pytest.raises(UserError, match=r"rows\.parquet: cannot be written \(.*File too large"):
+        write_table(ROWS[:1], tmp_path / "rows.parquet", REJECTION)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+    assert (tmp_path / "rows.parquet").read_bytes() == before

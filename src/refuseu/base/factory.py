@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from refuseu.base.settings import BaseParameters, GgufBase, HubBase, TrainedBase
 from refuseu.core.errors import UserError
-from refuseu.core.files import write_json
+from refuseu.core.files import atomic_folder, write_json
 from refuseu.llm.settings import Weights
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.revisions import hub_model
@@ -54,8 +54,8 @@ def _of_hub(model: Weights, out: Path) -> dict[str, Any]:
 
 
 def _copied(source: Path, out: Path) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
     files = sorted({path for pattern in FILES for path in source.glob(pattern)})
-    for path in files:
-        shutil.copyfile(path, out / path.name)
+    with atomic_folder(out) as folder:
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
     return {"files": len(files)}

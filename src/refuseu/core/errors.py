@@ -5,3 +5,7 @@ import click
 
 class UserError(click.ClickException):
     """A mistake of the user. Click shows it as ``Error: <message>``, with exit code 1 and without a traceback."""
+
+
+class UnwritableError(UserError):
+    """A place that cannot be written, as on a full disk. What was made so far is right, and is made use of another time."""

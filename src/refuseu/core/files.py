@@ -1,6 +1,10 @@
 """Readers of YAML and JSON, and writers that write a file completely or not at all."""
 
+import errno
 import json
+import os
+import re
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +14,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from refuseu.core.errors import UserError
+from refuseu.core.errors import UnwritableError, UserError
+
+
+def kept_folder() -> Path:
+    """``.cache/refuseu`` below the main repository's root, for what is kept between runs and is no output of DVC."""
+    return Path(os.environ.get("DVC_ROOT", "."), ".cache", "refuseu")
 
 
 def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
@@ -72,16 +81,96 @@ def write_text(text: str, path: Path) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, which is renamed to ``path`` at the end."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Yield a temporary path beside ``path``, which is renamed to ``path`` at the end.
+
+    Raises:
+        UnwritableError: when the place cannot be written. What was there before is there still.
+    """
+    temporary = _beside(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside ``folder``, whose files are moved into ``folder`` at the end.
+
+    Raises:
+        UnwritableError: when the place cannot be written. What was there before is there still.
+    """
+    temporary = _beside(folder)
+    with writing(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            folder.mkdir(exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name that DVC and Git ignore, since a process that is killed leaves it behind."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+MAKE_ROOM = "make room there ('df -h' and 'df -i' show how much it has)"
+LET_WRITE = "let it be written by this user, or take a clone in another place"
+WAYS_OUT = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EFBIG: "raise the limit on the size of a file ('ulimit -f unlimited')",
+    errno.EACCES: LET_WRITE,
+    errno.EPERM: LET_WRITE,
+    errno.EROFS: LET_WRITE,
+}
+"""What to do about the errors of the system that a writer meets."""
+IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
+"""The system's errors for a file where a folder is wanted, and for a folder where a file is wanted."""
+OF_RUST = re.compile(r"\(os error (\d+)\)")
+"""How safetensors and tokenizers show the system's number of an error, for which they raise no ``OSError``."""
+OF_TORCH = re.compile(r"inline_container\.cc|PytorchStreamWriter")
+"""What stands in every error of the writer of ``torch.save``, which does not know the system's number."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the error of a library that cannot write ``path``, or something below it, into one sentence.
+
+    Raises:
+        UnwritableError: for every error of the system, whatever the library made of it.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); free the place, or name another"
-        ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        found = _of_system(error)
+        if found is None:
+            raise
+        number, said = found
+        way_out = WAYS_OUT.get(number, "see whether the disk is there, has room and may be written")
+        if number in IN_THE_WAY:
+            way_out = f"move away {next((each for each in path.parents if each.is_file()), path)}"
+        raise UnwritableError(f"{path}: cannot be written ({said}); {way_out}") from None
+
+
+def _of_system(error: BaseException | None) -> tuple[int, str] | None:
+    """The system's error that ``error`` is, or that it was raised for: its number (0 where unknown), and its words."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return None
+        if isinstance(error, OSError):
+            return error.errno or 0, error.strerror or str(error)
+        if of_rust := OF_RUST.search(str(error)):
+            return int(of_rust[1]), os.strerror(int(of_rust[1]))
+        if OF_TORCH.search(str(error)):
+            return 0, "its end was not reached"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refuseu.core.errors import UserError
+from refuseu.core.errors import UnwritableError, UserError
+from refuseu.core.files import kept_folder
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -35,18 +36,21 @@ def checkpoint_folder(**decides: Any) -> Path:
     code = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(__file__).parent.glob("*.py"))]
     everything = {**decides, "code": code, "libraries": [version(name) for name in LIBRARIES]}
     digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "refuseu" / "checkpoints" / digest
+    return kept_folder() / "checkpoints" / digest
 
 
 @contextmanager
 def kept(folder: Path, first: bool) -> Iterator[None]:
-    """Keep ``folder`` while a training runs and when it is killed. Remove it when the training ends, also with a ``UserError``.
+    """Keep ``folder`` while a training runs, when it is killed, and when its model cannot be written. Remove it when the
+    training ends, also with another ``UserError``.
 
     The first process of a training waits until no other training uses the same folder.
     """
     handle = _locked(folder) if first else None
     try:
         yield
+    except UnwritableError:
+        raise
     except UserError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import atomic_folder, writing
 from refuseu.dpo.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
 from refuseu.dpo.launching import accelerate_config, first_process, launched
 from refuseu.dpo.machine import TrainingMachine
-from refuseu.dpo.settings import Dpo, Full, Lora
+from refuseu.dpo.settings import Dpo, Lora
 from refuseu.dpo.tokens import check_lengths, token_statistics
 from refuseu.dpo.trainer import preference_trainer, row_order
 from refuseu.training import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
@@ -67,7 +68,7 @@ def train_dpo(
         check_lengths(tokens, settings.max_length, settings.max_dropped)
         # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
         # must not cost what was trained so far.
-        with kept(folder, first_process()):
+        with writing(folder), kept(folder, first_process()):
             trainer = preference_trainer(stage)(
                 model,
                 args=arguments,
@@ -79,9 +80,7 @@ def train_dpo(
             rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
             trainer.train_dataset = trainer.train_dataset.select(rows)
             log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
-            save_trained(trainer, base, out)
-            if isinstance(settings.method, Full) and first_process():
-                save_tokenizer(tokenizer, out)
+            save_trained(trainer, tokenizer, base, out)
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"rows": len(mix), **last, "tokens": tokens}, points
@@ -159,11 +158,11 @@ def _lora(method: Lora) -> "LoraConfig":
     )
 
 
-def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None:
-    """Save the trained weights, which are only the adapter's if there is one. The first of several processes saves them.
+def save_trained(trainer: "DPOTrainer", tokenizer: "PreTrainedTokenizerBase", base: ModelReference, out: Path) -> None:
+    """Save the trained model with its tokenizer, or the adapter alone. The first of several processes does it.
 
     Raises:
-        UserError: for a weight that is not finite. Nothing is saved then.
+        UserError: for a weight that is not finite, and for a place that cannot be written. Nothing is saved then.
     """
     from accelerate.utils import is_peft_model
 
@@ -174,10 +173,12 @@ def save_trained(trainer: "DPOTrainer", base: ModelReference, out: Path) -> None
     if wrong:
         raise UserError(f"dpo@{out.name}: the weight {wrong} is not finite after the training; nothing was saved")
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    if is_peft_model(model):
-        _save_adapter(model, weights, base, out)
-    else:
-        model.save_pretrained(out, state_dict=weights)
+    with atomic_folder(out) as folder:
+        if is_peft_model(model):
+            _save_adapter(model, weights, base, folder)
+        else:
+            model.save_pretrained(folder, state_dict=weights)
+            save_tokenizer(tokenizer, folder)
 
 
 def _save_adapter(model: "PeftModel", weights: dict[str, "Tensor"], base: ModelReference, out: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import kept_folder
 
 Work = Callable[[list[int]], Iterable[tuple[int, str]]]
 """A function that is given the positions of the missing rows and yields (position, value) whenever a row is done."""
@@ -42,9 +43,15 @@ def row_key(**decides: Any) -> str:
 
 
 def default_path() -> Path:
-    """``$REFUSEU_STORE``, or ``.cache/refuseu/rows.sqlite`` below the main repository's root."""
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    return Path(os.environ.get("REFUSEU_STORE") or root / ".cache" / "refuseu" / "rows.sqlite")
+    """``$REFUSEU_STORE``, or ``.cache/refuseu/rows.sqlite`` below the main repository's root.
+
+    Raises:
+        UserError: when it names a folder, or a place where the project wants a folder, for other things that it keeps.
+    """
+    path = Path(os.environ.get("REFUSEU_STORE") or kept_folder() / "rows.sqlite")
+    if path.is_dir() or kept_folder().absolute().is_relative_to(path.absolute()):
+        raise UserError(f"REFUSEU_STORE: {path} is a folder's place; name a file, like {path / 'rows.sqlite'}")
+    return path
 
 
 class Store:

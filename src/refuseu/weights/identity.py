@@ -43,7 +43,7 @@ def assert_configured(models: Path, configs: Collection[str]) -> None:
     """
     folders = sorted(models.iterdir()) if models.is_dir() else []
     for folder in folders:
-        if folder.is_dir() and folder.name not in configs:
+        if folder.is_dir() and folder.name not in configs and not folder.name.startswith("."):
             name = folder.name
             raise UserError(
                 f"{folder}: no config of train.configs has this name; add it there, or take the model away with all that was "
