@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -379,3 +380,27 @@ def test_an_unknown_file_is_one_sentence(option: str, expected: str, monkeypatch
     monkeypatch.setenv("REFUSEU_MACHINE", "cpu")
     result = CliRunner().invoke(doctor.main, [option, "none-such"])
     assert result.exit_code == 1 and result.output.startswith("Error: ") and expected in result.output
+
+
+@pytest.mark.parametrize(
+    "place", ["models", "metrics", ".cache", ".cache/refuseu", ".cache/refuseu/checkpoints", ".dvc"]
+)
+def test_a_place_that_cannot_be_written_is_said_before_any_stage(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = changed(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert missing(parameters, machine()) == []
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).touch()
+    before = sorted(tmp_path.rglob("*"))
+    (said,) = missing(parameters, machine())
+    assert "cannot be written (Not a directory)" in said and said.endswith(f"; move away {place}")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_disk_that_is_nearly_full_is_said_before_any_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "disk_usage", lambda path: SimpleNamespace(free=120_000_000))
+    said = missing(changed(tmp_path), machine())
+    assert said == ["the disk of this folder has 0.1 GB left, and the miniature alone takes 0.3; make room"]

@@ -175,9 +175,11 @@ def test_a_file_where_a_folder_is_wanted_is_named(below: str, tmp_path: Path) ->
     (tmp_path / "metrics").write_text("mine")
     with pytest.raises(UnwritableError, match=f"cannot be written .*; move away {tmp_path}/metrics$"):
         write_text("new", tmp_path / "metrics" / below)
-    with pytest.raises(UnwritableError, match=f"cannot be written .*; move away {tmp_path}/metrics$"):
-        with atomic_folder(tmp_path / "metrics" / below):
-            pass
+    with (
+        pytest.raises(UnwritableError, match=f"cannot be written .*; move away {tmp_path}/metrics$"),
+        atomic_folder(tmp_path / "metrics" / below),
+    ):
+        pass
     assert (tmp_path / "metrics").read_text() == "mine"
 
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import TemporaryFile
 
 import click
 
@@ -14,6 +16,7 @@ from refuseu.base import gguf
 from refuseu.base.settings import GgufBase
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.files import kept_folder, writing
 from refuseu.dpo.launching import accelerate_config
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
@@ -39,6 +42,10 @@ from refuseu.weights.hub import assert_obtainable
 from refuseu.weights.reference import ModelReference
 
 DATA = Path("data")
+WRITTEN = tuple(map(Path, (".dvc/tmp", "data", "metrics", "models", "plots")))
+"""Folders in which a run writes."""
+LEAST_ROOM = 0.3
+"""Gigabytes that the outputs of the miniature and their copies in DVC's cache take (measured: 0.22)."""
 DRIVER = 580
 """The NVIDIA driver that CUDA 13 asks for at least; the locked torch and vLLM are built with it."""
 
@@ -211,8 +218,10 @@ def _weights(models: RunModels) -> Iterator[str]:
 
 
 def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check]:
-    """How a training is spread, and every seed set, test set, published set and GGUF file that lies on this machine."""
+    """Where outputs are written, how a training is spread, and every set and GGUF file that lies on this machine."""
     base, mutator, published = parameters.base, parameters.rainbow_teaming.mutator, parameters.published
+    yield from (partial(_assert_writable, place) for place in (*WRITTEN, kept_folder() / "checkpoints"))
+    yield _assert_room
     yield partial(training.accumulation, parameters.dpo.batch_size)
     if training.processes > 1:  # one process alone is not launched by accelerate
         yield partial(accelerate_config, training)
@@ -225,6 +234,21 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
         store = Store(Path(":memory:"))
         yield lambda: PublishedSet(published, DATA / "published", parameters.languages, store).pairs
     yield from (partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values())
+
+
+def _assert_writable(place: Path) -> None:
+    """Make a file that is gone at once in ``place``, or where ``place`` would be made."""
+    there = next((each for each in (place, *place.parents) if each.exists()), Path())
+    with writing(place), TemporaryFile(dir=there):
+        pass
+
+
+def _assert_room() -> None:
+    free = disk_usage(Path()).free / 1e9
+    if free < LEAST_ROOM:
+        raise UserError(
+            f"the disk of this folder has {free:.1f} GB left, and the miniature alone takes {LEAST_ROOM}; make room"
+        )
 
 
 def report(parameters: Parameters, machine: WholeMachine) -> bool:
