@@ -20,7 +20,7 @@ from refuseu.llm.protocol import Sampling
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
-from refuseu.tables.schemas import PART
+from refuseu.tables.schemas import PART, TEST
 
 
 @click.command(help=__doc__)
@@ -60,7 +60,7 @@ def main(
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     scorers = build_scorers(parameters, books, engines, prompts, refusals)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    own = read_known(questions, PART, named)
+    own = read_known(questions, TEST, named)
     external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
     run = EvaluationRun([*own["text"], *external["text"]], knowledge, sampling, parameters.models, machine)

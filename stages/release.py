@@ -13,24 +13,27 @@ from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import tables, write_croissant, write_tables
 from refuseu.results.outputs import Evaluation, SplitAccount, expect, read
 from refuseu.tables.reading import question_values, read_known
-from refuseu.tables.schemas import PART
+from refuseu.tables.schemas import PART, TEST
 
 
 @click.command(help=__doc__)
-@path_option("--train", "data/split/train.parquet")
-@path_option("--test", "data/split/test.parquet")
+@path_option("--parts", "data/split", "Folder of train, dev and test.")
 @path_option("--split", "metrics/split.json", "Metrics of the split.")
 @path_option("--averages", "plots/eval/averages.json", "Averages of every model.")
 @path_option("--rows", "plots/eval.json", "One row a (model, language).")
 @path_option("--out", "data/release")
 @path_option("--cards", "models/cards", "Folder of the model cards.")
-def main(train: Path, test: Path, split: Path, averages: Path, rows: Path, out: Path, cards: Path) -> None:
+def main(parts: Path, split: Path, averages: Path, rows: Path, out: Path, cards: Path) -> None:
     parameters = load(ReleaseParameters)
     account, evaluation = read(split, TypeAdapter(SplitAccount), "split"), Evaluation.read(averages, rows)
     expect(parameters.train.configs, account.mixes, split, "split")
     expect(["base", *parameters.train.configs], evaluation.averages, averages, "eval")
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    made = tables(read_known(train, PART, named), read_known(test, PART, named), parameters.languages)
+    train, test = (
+        read_known(parts / f"{name}.parquet", schema, named) for name, schema in (("train", PART), ("test", TEST))
+    )
+    dev = read_known(parts / "dev.parquet", PART, named) if account.parts["dev"].rows else train[:0]
+    made = tables(train, dev, test, parameters.languages)
     write_tables(made, out)
     write_croissant(made, out)
     write_text(dataset_card(made, parameters), out / "README.md")

@@ -10,13 +10,13 @@ from refuseu.core.sections import load
 from refuseu.dpo.mix import MIX
 from refuseu.experiment import Kind
 from refuseu.sources.published import PublishedSet
-from refuseu.split.assignment import WRITTEN
+from refuseu.split.published import keep_parts, question_rows
 from refuseu.split.settings import SplitParameters
 from refuseu.split.splitting import mixes, split_up
 from refuseu.store.rows import Store
 from refuseu.tables.reading import Batches, read_known
-from refuseu.tables.schemas import PAIR, PART
-from refuseu.tables.writing import write_batches
+from refuseu.tables.schemas import PAIR, PART, TEST
+from refuseu.tables.writing import write_batches, write_table
 
 
 @click.command(help=__doc__)
@@ -29,14 +29,20 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     answers = Batches(pairs, PAIR, ("chosen", "rejected"))
     labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)}, without=answers.columns)
 
-    assignment = None
-    if parameters.split.assignment == "published":
-        assignment = PublishedSet(parameters.published, published, parameters.languages, Store()).assignment
-    parts, summary = split_up(labelled, parameters.languages, parameters.split, parameters.seed, assignment)
-    trained_on = mixes(parts["train"], parameters.train, parameters.languages, parameters.seed)
+    split, languages = parameters.split, parameters.languages
+    if split.assignment == "published":
+        the_set = PublishedSet(parameters.published, published, languages, Store())
+        parts, summary = keep_parts(labelled, the_set.part_of, question_rows(the_set.test), split.near_duplicate)
+    else:
+        parts, summary = split_up(labelled, languages, split, parameters.seed)
+    trained_on = mixes(parts["train"], parameters.train, languages, parameters.seed)
 
-    for name in WRITTEN:
+    for name in ("train", "dev"):
         write_batches(answers.complete(parts[name]), out / f"{name}.parquet", PART)
+    if split.assignment == "published":
+        write_table(parts["test"], out / "test.parquet", TEST)
+    else:
+        write_batches(answers.complete(parts["test"]), out / "test.parquet", TEST)
     for name, mix in trained_on:
         write_batches(answers.complete(mix), out / "dpo" / f"{name}.parquet", MIX)
         summary["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == Kind.BENIGN).sum())}

@@ -1,4 +1,4 @@
-"""Translate every question into every language, checked by language identification and back-translation."""
+"""Bring every question into every language, and check it."""
 
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import PIVOT, RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
+from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
 from refuseu.translate.factory import build_translator
-from refuseu.translate.questions import summary, translate
+from refuseu.translate.questions import summary, take_written, translate
 from refuseu.translate.settings import TranslateParameters
 
 
@@ -38,14 +39,17 @@ def main(
     english = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
     restricted = set(english.loc[english["category"].isin(RESTRICTED), "text"])
-    published_set = PublishedSet(parameters.published, published, parameters.languages, engines.store)
-    translator = build_translator(parameters.translate.translator, books, engines, prompts, restricted, published_set)
-
-    kept, rejected = translate(english, parameters.languages, translator, parameters.translate.min_chrf)
+    languages, settings = parameters.languages, parameters.translate
+    if isinstance(settings.translator, ByPublished):
+        written = PublishedSet(parameters.published, published, languages, engines.store).by_slot
+        kept, rejected = take_written(english, languages, {slot: pair.text for slot, pair in written.items()})
+    else:
+        translator = build_translator(settings.translator, books, engines, prompts, restricted)
+        kept, rejected = translate(english, languages, translator, settings.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
-    write_json({**summary(english, kept, rejected, parameters.languages), "models": engines.identities()}, metrics)
+    write_json({**summary(english, kept, rejected, languages), "models": engines.identities()}, metrics)
 
 
 if __name__ == "__main__":

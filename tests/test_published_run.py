@@ -1,7 +1,12 @@
-"""A published set goes through the real scripts, from its questions to the training mixes, and no model is used."""
+"""A set in the published schema goes through the real scripts, from its questions to the report.
+
+It is as the published one: row ids occur twice with different categories, the questions of a slot are no translations of each
+other, the pairs come with a dev part, and the test questions have neither answers nor a category.
+"""
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,77 +14,74 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from parameter_files import Content, write
-from published_set import Row, published_row, write_set
+from published_set import Row, asked, pairs_of, published_row, write_set
 from repository import ROOT
 
 from refuseu.experiment import PLAIN, Kind
-from refuseu.phrasebook.phrasebook import Behavior, Reading, load_phrasebooks
+from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading, load_phrasebooks
+from refuseu.split.published import EQUAL, NEAR
 
 CATEGORIES = {"S1": "Violent Crimes", "S2": "Non-Violent Crimes", "S12": "Sexual Content"}
 STYLES = {"slang": "Slang"}
-TEST = ("s1-t", "s2-t")
+LANGUAGES = ("en", "de", "pl")
 TEXTS = {name: str(ROOT / "data" / name) for name in ("phrasebook", "prompts", "refusals", "seeds")}
+SLOTS = [(1, "S1"), (2, "S2"), (1, "S2"), (3, "S1"), (2, "S1"), (3, "S2"), (4, "S1"), (5, "S12"), (6, "Gardening")]
+"""``row_id`` and category of the slots of train; three row ids occur twice."""
 
 
 def of_published(params: Content, profile: Content) -> None:
-    params.update(languages=["en", "de"], categories=CATEGORIES, styles=STYLES)
+    params.update(languages=list(LANGUAGES), categories=CATEGORIES, styles=STYLES)
     params["published"]["source"] = "mine"
     params["train"].update(benign_share=0.0, languages=["en"], configs={"balanced": {"languages": "all"}, "custom": {}})
+    params["report"]["benign_pairs"] = None
+    profile["base"].update(steps=20)
     profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
     profile["translate"].update(translator={"kind": "published"})
     profile["respond"].update(refuser={"kind": "published"}, rejected="published")
     profile["label"] = {"judges": {"phrases": {"kind": "phrases", "questions": {"kind": "lexicon"}}}}
-    profile["split"].update(assignment="published", dev_per_category=1)
+    profile["split"].update(assignment="published")
+    profile["eval"].update(max_new_tokens=8)
 
 
-def the_set() -> dict[str, list[Row]]:
-    """Behaviors of the phrasebook in two languages: four of each of two categories, and rows that are left out."""
-    books = load_phrasebooks(ROOT / "data/phrasebook", ["en", "de"], CATEGORIES, STYLES)
+def the_set() -> dict[tuple[str, str], list[Row]]:
+    """Questions of the phrasebook, in each language another one, and rows that are left out."""
+    books = load_phrasebooks(ROOT / "data/phrasebook", LANGUAGES, CATEGORIES, STYLES)
 
-    def question(category: str, behavior_id: str, lang: str) -> str:
-        return books[lang].compose(Reading(PLAIN, 0, Behavior(category, behavior_id, Kind.HARMFUL)))
+    def question(place: int, category: str, lang: str, style: str = PLAIN) -> str:
+        known = category if category in CATEGORIES else "S1"
+        behaviors = list(books[lang].behaviors[known])
+        behavior = behaviors[(place + LANGUAGES.index(lang)) % len(behaviors)]
+        return books[lang].compose(Reading(style, 0, Behavior(known, behavior, Kind.HARMFUL)))
 
-    def rows(row_id: str, category: str, behavior_id: str, name: str = "") -> list[Row]:
-        return [
-            published_row(
-                row_id,
-                lang,
-                question(category, behavior_id, lang),
-                books[lang].refusals[0],
-                books[lang].compliances.harmful[0],
-                name or CATEGORIES[category],
-            )
-            for lang in ("en", "de")
-        ]
+    def pair(row_id: int, lang: str, text: str, category: str) -> Row:
+        book: Phrasebook = books[lang]
+        return published_row(row_id, lang, text, book.refusals[0], book.compliances.harmful[0], category)
 
-    behaviors = {category: list(books["en"].behaviors[category]) for category in CATEGORIES}
     train = [
-        row
-        for n in range(3)
-        for category in ("S1", "S2")
-        for row in rows(f"{category}-{n}", category, behaviors[category][n])
+        pair(row_id, lang, question(place, category, lang), CATEGORIES.get(category, category))
+        for lang in LANGUAGES
+        for place, (row_id, category) in enumerate(SLOTS)
     ]
+    train[len(SLOTS) + 6] = pair(4, "de", question(0, "S1", "de"), CATEGORIES["S1"])  # as the first slot asks in German
+    dev = [pair(1, lang, question(0, "S2", lang, "slang"), CATEGORIES["S2"]) for lang in LANGUAGES]
     test = [
-        row
-        for row_id, category in zip(TEST, ("S1", "S2"), strict=True)
-        for row in rows(row_id, category, behaviors[category][3])
+        asked(row_id, lang, question(n, "S1", lang, "slang"))
+        for n, row_id in enumerate((1, 1, 2))
+        for lang in LANGUAGES
     ]
-    left_out = [
-        *rows("restricted", "S12", behaviors["S12"][0]),
-        *rows("other", "S1", behaviors["S1"][4], "Gardening"),
-        *rows("again", "S1", behaviors["S1"][0]),
-        rows("incomplete", "S2", behaviors["S2"][4])[0],
-    ]
-    return {"train": [*train, *left_out], "test": test}
+    english = [row["chosen"][0]["content"] for row in train if row["lang"] == "en"]
+    test[0]["prompt"] = english[0].upper()  # stands in train, too
+    test[3]["prompt"] = f"{english[1]} Please."  # is like one of train
+    return {**pairs_of(train, dev), ("evaluation", "eval"): test}
 
 
-def stage(name: str, **options: str) -> None:
+def stage(name: str, *arguments: str, **options: str) -> None:
     spec = importlib.util.spec_from_file_location(name.replace("-", "_"), ROOT / "stages" / f"{name}.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
-    CliRunner().invoke(script.main, arguments, catch_exceptions=False, standalone_mode=False)
+    given = [part for key, value in options.items() for part in (f"--{key}", value)]
+    CliRunner().invoke(script.main, [*arguments, *given], catch_exceptions=False, standalone_mode=False)
 
 
 def account(name: str) -> dict[str, Any]:
@@ -91,62 +93,76 @@ def texts(*names: str) -> dict[str, str]:
     return {name: TEXTS[name] for name in names}
 
 
-@pytest.fixture
-def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Row]]:
-    """The five stages have run in an empty folder, where there is no base."""
-    write(tmp_path, of_published)
-    (tmp_path / "machines").symlink_to(ROOT / "machines")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], list[Row]]]:
+    """All stages have run in an empty folder."""
+    folder = write(tmp_path_factory.mktemp("published"), of_published)
+    (folder / "machines").symlink_to(ROOT / "machines")
     splits = the_set()
-    write_set(tmp_path / "data/published/mine", splits["train"], splits["test"])
-    rt = "rainbow-teaming"
-    ours = {"published": "data/published", "target": "models/base"}
-    stage(rt, **texts(*TEXTS), **ours, out=f"data/{rt}", metrics=f"metrics/{rt}.json", plots=f"plots/{rt}")
-    del ours["target"]
-    for name, before, read in (
-        ("translate", f"data/{rt}/questions", texts("phrasebook", "prompts") | ours | {"base": "models/base"}),
-        ("respond", "data/translate/questions", texts("phrasebook", "prompts") | ours | {"base": "models/base"}),
-        ("label", "data/respond/pairs", texts("phrasebook", "prompts", "refusals") | {"base": "models/base"}),
-        ("split", "data/label/pairs", ours),
-    ):
-        table = {before.split("/")[-1]: f"{before}.parquet"}
-        stage(name, **table, **read, out=f"data/{name}", metrics=f"metrics/{name}.json")
-    return splits
+    write_set(folder / "data/published/mine", splits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("REFUSEU_STORE", str(folder / "rows.sqlite"))
+        stage("base", **texts("phrasebook"))
+        stage("rainbow-teaming", **texts("phrasebook", "prompts", "seeds", "refusals"))
+        stage("translate", **texts("phrasebook", "prompts"))
+        stage("respond", **texts("phrasebook", "prompts"))
+        stage("label", **texts("phrasebook", "prompts", "refusals"))
+        stage("split")
+        for config in ("balanced", "custom"):
+            stage("dpo", config)
+        stage("eval", **texts("phrasebook", "prompts", "refusals"))
+        stage("report")
+        stage("release")
+        yield splits
 
 
-def test_a_published_set_becomes_training_mixes_without_a_model(ran: dict[str, list[Row]]) -> None:
+@pytest.mark.slow
+def test_a_published_set_goes_to_the_report(ran: dict[tuple[str, str], list[Row]]) -> None:
     found = account("rainbow-teaming")
-    assert (found["rows_in"], found["rows_out"], found["published"]) == (12, 8, "mine")
+    assert (found["rows_in"], found["rows_out"], found["published"]) == (10, 8, "mine")
     assert found["rejected"] == {
-        "equal to another question": 1,
-        "not in every language": 1,
         "of a category that no model is shown": 1,
         "of a category that params.yaml does not name": 1,
     }
     questions = pd.read_parquet("data/rainbow-teaming/questions.parquet")
-    assert questions[["behavior_id", "fitness", "iteration"]].isna().all(axis=None)
-    assert set(questions["style"]) == {"unknown"}
-    assert json.loads(Path("plots/rainbow-teaming/search.json").read_text()) == []
+    assert questions[["behavior_id", "style", "fitness", "iteration"]].isna().all(axis=None)
+    assert set(questions["question_id"]) >= {"train-1", "train-1-2", "train-2-2", "dev-1"}
     cells = json.loads(Path("plots/rainbow-teaming/archive.json").read_text())
-    assert [(cell["category"], cell["style"], cell["elites"], cell["best_fitness"]) for cell in cells] == [
-        ("S1", "unknown", 4, None),
-        ("S2", "unknown", 4, None),
-    ]
+    assert [(cell["category"], cell["style"], cell["elites"]) for cell in cells] == [("S1", None, 4), ("S2", None, 4)]
 
-    for name in ("translate", "respond", "label"):
-        assert (account(name)["rows_out"], account(name)["rejected"]) == (16, {}), name
-    assert account("translate")["chrf"] == pytest.approx({"en": 100, "de": 100})
-    published = {(row["row_id"], row["lang"]): row for split in ran.values() for row in split}
+    translated = account("translate")
+    assert (translated["rows_in"], translated["rejected"]) == (24, {"equal to another question": 1})
+    assert translated["chrf"] == {}
+    for name in ("respond", "label"):
+        assert (account(name)["rows_out"], account(name)["rejected"]) == (23, {}), name
+    published = {
+        (row["chosen"][0]["content"], row["lang"]): row for rows in ran.values() for row in rows if "id" in row
+    }
     pairs = pd.read_parquet("data/label/pairs.parquet")
     for pair in pairs.itertuples():
-        row = published[pair.question_id, pair.lang]
-        assert [pair.text, pair.chosen] == [turn["content"] for turn in row["chosen"]]
-        assert [pair.text, pair.rejected] == [turn["content"] for turn in row["rejected"]]
+        row = published[pair.text, pair.lang]
+        assert [pair.chosen, pair.rejected] == [row[column][1]["content"] for column in ("chosen", "rejected")]
 
-    parts = {name: set(pd.read_parquet(f"data/split/{name}.parquet")["group_id"]) for name in ("train", "dev", "test")}
-    assert parts["test"] == set(TEST)
-    assert {group_id[:2] for group_id in parts["dev"]} == {"S1", "S2"} and len(parts["dev"]) == 2
-    assert parts["train"] | parts["dev"] == {f"{category}-{n}" for category in ("S1", "S2") for n in range(3)}
-    assert set(account("split")["contamination"]) == {"dev", "test"}
-    assert len(pd.read_parquet("data/split/dpo/balanced.parquet")) == 2 * len(parts["train"])
+
+@pytest.mark.slow
+def test_what_stands_in_two_parts_is_counted_and_the_test_stays(ran: dict[tuple[str, str], list[Row]]) -> None:
+    divided = account("split")
+    assert divided["rejected"] == {EQUAL: 1, NEAR: 1}
+    assert {name: part["rows"] for name, part in divided["parts"].items()} == {"train": 18, "dev": 3, "test": 9}
+    assert {lang["exact"] + lang["near"] for part in divided["contamination"].values() for lang in part.values()} == {0}
+    assert len(pd.read_parquet("data/split/dpo/balanced.parquet")) == 18
+    test = pd.read_parquet("data/split/test.parquet")
+    assert {*zip(test["text"], test["lang"], strict=True)} == {
+        (row["prompt"], row["lang"]) for row in ran["evaluation", "eval"]
+    }
+
+
+@pytest.mark.slow
+def test_no_number_pretends_to_know_a_category_or_style(ran: dict[tuple[str, str], list[Row]]) -> None:
+    answers = pd.read_parquet("data/eval/answers.parquet")
+    assert len(answers) == 3 * 9 and answers[["category", "style"]].isna().all(axis=None)
+    for name in ("by-category", "by-style"):
+        assert json.loads(Path(f"plots/eval/{name}.json").read_text()) == []
+    paired = json.loads(Path("plots/eval/paired.json").read_text())
+    assert {(row["model"], row["reference"]) for row in paired} <= {("base", "balanced"), ("custom", "balanced")}

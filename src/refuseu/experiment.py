@@ -53,9 +53,6 @@ HIGH_RESOURCE = frozenset(code for code, language in LANGUAGES.items() if langua
 PLAIN = "plain"
 """Name of the ways to ask that carry no attack style."""
 
-UNKNOWN = "unknown"
-"""Style of questions whose style nobody tells."""
-
 PIVOT = "en"
 """Questions are searched for in this language and translated from it."""
 

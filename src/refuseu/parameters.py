@@ -15,7 +15,7 @@ from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import Models
 from refuseu.eval.settings import NAME, Eval, well_named
-from refuseu.experiment import PIVOT, PLAIN, UNKNOWN, Experiment
+from refuseu.experiment import PIVOT, PLAIN, Experiment
 from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE
 from refuseu.mixes import Train
@@ -51,9 +51,8 @@ class Parameters(Experiment):
     def _consistent(self) -> Self:
         if PIVOT not in self.languages:
             raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
-        for name, meaning in ((PLAIN, "asking without a style"), (UNKNOWN, "a style that nobody tells")):
-            if name in self.styles:
-                raise ValueError(f"styles.{name}: is the name of {meaning}; take another")
+        if PLAIN in self.styles:
+            raise ValueError(f"styles.{PLAIN}: is the name of asking without a style; take another")
         if self.eval.reference not in self.train.configs:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         for key, name in dict(self.report.benign_pairs or {}).items():

@@ -268,12 +268,11 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
         "no/such.gguf: there is no such file; name a GGUF file",
         "data/seeds/gone.csv: seed set cannot be read (No such file or directory); name another",
         "data/sets/gone.jsonl: test set cannot be read (No such file or directory); name another",
-        "org/set: neither a .csv, .jsonl or .parquet file nor a dataset at a revision; give the revision (a commit)",
+        "org/set: neither a .csv, .tsv, .txt, .jsonl or .parquet file nor a dataset at a revision; "
+        "give the revision (a commit)",
     ]
     (sentence,) = missing(with_published(tmp_path / "set", "gone", {"kind": "ngrams"}), machine())
-    assert sentence.startswith(
-        "data/published/gone/multilingual: holds neither train.parquet nor train.jsonl; put the set"
-    )
+    assert sentence.startswith("data/published/gone/lang_en: holds neither train.parquet nor train.jsonl; put the set")
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:

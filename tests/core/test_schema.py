@@ -10,7 +10,7 @@ from refuseu.core.schema import Schema, read_table
 from refuseu.dpo.mix import MIX
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE, VOTE
 from refuseu.label.labelling import VERDICT
-from refuseu.tables.schemas import ELITE, PAIR, PART, QUESTION, REJECTION, TRANSLATION
+from refuseu.tables.schemas import ELITE, PAIR, PART, QUESTION, REJECTION, TEST, TRANSLATION
 from refuseu.tables.writing import write_table
 
 SEEN = Schema(
@@ -44,12 +44,16 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
 @pytest.mark.parametrize(
     ("schema", "nullable"),
     [
-        (QUESTION, {"behavior_id"}),
-        (ELITE, {"behavior_id", "fitness", "iteration"}),
-        (TRANSLATION, {"behavior_id"}),
-        (PAIR, {"behavior_id"}),
-        (PART, {"behavior_id", "held_out"}),
-        (ANSWER, {"held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+        (QUESTION, {"behavior_id", "style"}),
+        (ELITE, {"behavior_id", "style", "fitness", "iteration"}),
+        (TRANSLATION, {"behavior_id", "style", "chrf"}),
+        (PAIR, {"behavior_id", "style"}),
+        (PART, {"behavior_id", "style", "held_out"}),
+        (TEST, {"behavior_id", "style", "held_out", "category", "chosen", "rejected"}),
+        (
+            ANSWER,
+            {"category", "style", "held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"},
+        ),
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),

@@ -1,9 +1,10 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from profile_texts import published
-from published_set import published_row, write_set
+from published_set import pairs_of, published_row, write_set
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import Experiment
@@ -17,7 +18,8 @@ EXPERIMENT = Experiment(
 
 
 def questions_of(folder: Path, *rows: dict[str, Any]) -> list[dict[str, Any]]:
-    write_set(folder / "mine", list(rows), [published_row("last", lang, category="nowhere") for lang in ("en", "de")])
+    dev = [published_row("last", lang, category="nowhere") for lang in ("en", "de")]
+    write_set(folder / "mine", pairs_of(rows, dev))
     return published_questions(published(folder), EXPERIMENT)[0].to_dict("records")
 
 
@@ -28,15 +30,19 @@ def test_category_and_style_are_known_by_key_or_name(tmp_path: Path) -> None:
         for row_id, category, style in described
         for lang in ("en", "de")
     ]
-    found = [(each["question_id"], each["category"], each["style"]) for each in questions_of(tmp_path, *rows)]
-    assert found == [("q1", "S2", "role_play"), ("q2", "S2", "slang"), ("q3", "S2", "unknown"), ("q4", "S2", "unknown")]
+    found = [
+        (each["question_id"], each["category"], None if pd.isna(each["style"]) else each["style"])
+        for each in questions_of(tmp_path, *rows)
+    ]
+    names = ("train-q1", "train-q2", "train-q3", "train-q4")
+    assert found == list(zip(names, ["S2"] * 4, ("role_play", "slang", None, None), strict=True))
 
 
 def test_no_question_left_is_one_sentence_with_the_reasons(tmp_path: Path) -> None:
-    rows = [published_row("q1", "en"), *(published_row("q2", lang, category="S4") for lang in ("en", "de"))]
+    rows = [published_row("q1", lang, category="S4") for lang in ("en", "de")]
     with pytest.raises(UserError) as error:
         questions_of(tmp_path, *rows)
     assert error.value.message == (
-        "mine: no question is left (1 not in every language, 1 of a category that no model is shown, 1 of a category that "
-        "params.yaml does not name); mend languages or categories in params.yaml"
+        "mine: no question is left (1 of a category that no model is shown, 1 of a category that params.yaml does not name); "
+        "mend categories in params.yaml"
     )

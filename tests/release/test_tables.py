@@ -60,7 +60,7 @@ def config() -> ReleaseParameters:
 
 @pytest.fixture(scope="module")
 def made() -> Tables:
-    return tables(rows("train", range(3)), rows("test", range(2)), LANGUAGES)
+    return tables(rows("train", range(3)), rows("dev", range(2)), rows("test", range(4)), LANGUAGES)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,8 @@ def test_the_published_layout(made: Tables) -> None:
         ("lang_pl", "test"): 2,
         ("multilingual", "test"): 4,
         ("benign", "test"): 4,
-        ("evaluation", "eval"): 4,
+        ("evaluation", "eval"): 8,
+        ("evaluation-benign", "eval"): 8,
     }
 
 
@@ -110,27 +111,44 @@ def test_datasets_loads_every_config_by_its_name_offline(
         "row_id",
         "lang",
         "prompt",
+        "category",
+        "style",
     ]
     assert len(load_dataset(str(folder), split="test", cache_dir=str(tmp_path))) == 4
 
 
+ALL = "kind == kind"
 ONLY_HARMFUL = "kind == 'harmful'"
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "left_out"),
+    ("train", "dev", "test", "left_out"),
     [
-        ("kind == kind", "kind == kind", []),
-        (ONLY_HARMFUL, ONLY_HARMFUL, [("benign", "train"), ("benign", "test")]),
-        ("kind == kind", ONLY_HARMFUL, [("benign", "test")]),
-        ("lang == 'en'", "lang == 'en'", [("lang_pl", "train"), ("lang_pl", "test")]),
-        ("kind == kind", "lang == 'en'", [("lang_pl", "test")]),
+        (ALL, ALL, ALL, []),
+        (
+            ONLY_HARMFUL,
+            ONLY_HARMFUL,
+            ONLY_HARMFUL,
+            [("benign", "train"), ("benign", "test"), ("evaluation-benign", "eval")],
+        ),
+        (ALL, ONLY_HARMFUL, ALL, [("benign", "test")]),
+        (ALL, ALL, ONLY_HARMFUL, [("evaluation-benign", "eval")]),
+        ("lang == 'en'", "lang == 'en'", ALL, [("lang_pl", "train"), ("lang_pl", "test")]),
+        (ALL, "lang == 'en'", ALL, [("lang_pl", "test")]),
+        (ALL, "lang == 'xx'", ALL, [(name, "test") for name in ("lang_en", "lang_pl", "multilingual", "benign")]),
     ],
 )
 def test_datasets_loads_every_config_of_a_release_that_lacks_some(
-    train: str, test: str, left_out: list[tuple[str, str]], made: Tables, config: ReleaseParameters, tmp_path: Path
+    train: str,
+    dev: str,
+    test: str,
+    left_out: list[tuple[str, str]],
+    made: Tables,
+    config: ReleaseParameters,
+    tmp_path: Path,
 ) -> None:
-    found = tables(rows("train", range(3)).query(train), rows("test", range(2)).query(test), LANGUAGES)
+    parts = (("train", 3, train), ("dev", 2, dev), ("test", 4, test))
+    found = tables(*(rows(part, range(count)).query(kept) for part, count, kept in parts), LANGUAGES)
     assert [key for key in made if key not in found] == left_out
     card = dataset_card(found, config)
     write_tables(found, tmp_path / "release")
@@ -167,7 +185,8 @@ def test_croissant_is_valid_and_reads_its_records(folder: Path) -> None:
 
 
 def test_the_same_rows_are_the_same_bytes(made: Tables, folder: Path, tmp_path: Path) -> None:
-    again = tables(rows("train", range(3)).sample(frac=1, random_state=1), rows("test", range(2)), LANGUAGES)
+    shuffled = rows("train", range(3)).sample(frac=1, random_state=1)
+    again = tables(shuffled, rows("dev", range(2)), rows("test", range(4)), LANGUAGES)
     write_tables(again, tmp_path)
     write_croissant(again, tmp_path)
     for path in sorted(tmp_path.rglob("*.*")):
@@ -180,10 +199,10 @@ def test_the_card_counts_what_is_there(made: Tables, config: ReleaseParameters) 
     head = yaml.safe_load(card.split("---")[1])
     assert head["language"] == LANGUAGES
     assert [each["config_name"] for each in head["configs"] if each.get("default")] == ["multilingual"]
-    assert "| pl Polish | 3 | 2 | 3 | 2 |" in card
-    assert "| S2 Non-Violent Crimes | 2 | 2 | 2 | 2 |" in card
-    assert "| S9 Indiscriminate Weapons | 0 | 0 | 0 | 0 |" in card
-    assert card.count("| all | 6 | 4 | 6 | 4 |") == 3
+    assert "| pl Polish | 3 | 3 | 2 | 2 | 4 | 4 |" in card
+    assert "| S2 Non-Violent Crimes | 2 | 2 | 2 | 2 | 4 | 4 |" in card
+    assert "| S9 Indiscriminate Weapons | 0 | 0 | 0 | 0 | 0 | 0 |" in card
+    assert card.count("| all | 6 | 6 | 4 | 4 | 8 | 8 |") == 3
 
 
 EVALUATION = Evaluation(
@@ -195,21 +214,23 @@ EVALUATION = Evaluation(
 )
 
 
-def test_the_card_counts_styles_that_nobody_tells(config: ReleaseParameters) -> None:
-    train = rows("train", range(3))
-    train.loc[train["group_id"] == "train-0", "style"] = "unknown"
-    card = dataset_card(tables(train, rows("test", range(2)), LANGUAGES), config)
-    assert "| unknown | 2 | 0 | 2 | 0 |" in card
-    assert card.count("| all | 6 | 4 | 6 | 4 |") == 3
+def test_the_card_counts_what_nobody_knows_of_a_question(config: ReleaseParameters) -> None:
+    train, test = rows("train", range(3)), rows("test", range(4)).assign(category=None, style=None)
+    train.loc[train["group_id"] == "train-0", "style"] = None
+    card = dataset_card(tables(train, rows("dev", range(2)), test, LANGUAGES), config)
+    assert "| not known | 0 | 0 | 0 | 0 | 8 | 8 |" in card
+    assert "| not known | 2 | 2 | 0 | 0 | 8 | 8 |" in card
+    assert card.count("| all | 6 | 6 | 4 | 4 | 8 | 8 |") == 3
 
 
 def test_a_release_is_a_published_set(folder: Path, tmp_path: Path) -> None:
     settings = Published(source=folder.name)
-    found = PublishedSet(settings, folder.parent, LANGUAGES, Store(tmp_path / "rows.sqlite")).by_row
-    assert len(found) == 10
-    pair = found["test-1-harmful", "pl"]
-    assert (pair.split, pair.category, pair.style) == ("test", "S2", "slang")
-    assert (pair.question, pair.chosen, pair.rejected) == ("test question 1 | in pl?", "No.", "Yes.")
+    found = PublishedSet(settings, folder.parent, LANGUAGES, Store(tmp_path / "rows.sqlite"))
+    assert (len(found.by_slot), len(found.test)) == (10, 8)
+    pair = found.by_slot["dev-dev-1-harmful", "pl"]
+    assert (pair.part, pair.category, pair.style) == ("dev", "S2", "slang")
+    assert (pair.text, pair.chosen, pair.rejected) == ("dev question 1 | in pl?", "No.", "Yes.")
+    assert found.test[-1].text == "test question 3 | in pl?"
 
 
 def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from playing import PlayedEngine
 from profile_texts import PROMPTS, engines, published, read
-from published_set import published_row, write_set
+from published_set import pairs_of, published_row, write_set
 
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.respond.answers import LlmRefuser, PhrasebookRefuser, Question, Refuser
@@ -35,15 +35,16 @@ def test_an_llm_samples_as_the_profile_says(books: dict[str, Phrasebook], tmp_pa
 
 PUBLISHED = Respond.model_validate({"refuser": {"kind": "published"}, "rejected": "published", "max_new_tokens": 8})
 ASKED = [
-    Question("q1", "de", "How does q1 work in de?"),
-    Question("q1", "de", "How does it work in other words?"),
+    Question("train-q1", "de", "How does q1 work in de?"),
+    Question("train-q1", "de", "How does it work in other words?"),
     Question("q2", "de", "How does q2 work in de?"),
 ]
 
 
 @pytest.fixture
 def with_set(tmp_path: Path) -> Path:
-    write_set(tmp_path / "mine", [published_row("q1", lang) for lang in ("en", "de")], [published_row("q3", "en")])
+    train, dev = ([published_row(row_id, lang) for lang in ("en", "de")] for row_id in ("q1", "q3"))
+    write_set(tmp_path / "mine", pairs_of(train, dev))
     return tmp_path
 
 

@@ -6,7 +6,7 @@ from question_groups import LANGUAGES, SPLIT, forty_groups, group_rows, unlike
 
 from refuseu.core.errors import UserError
 from refuseu.mixes import Train
-from refuseu.split.assignment import PARTS, assign_stratified, complete_groups, merge_near_duplicates
+from refuseu.split.assignment import PARTS
 from refuseu.split.splitting import (
     Contamination,
     assert_clean,
@@ -14,9 +14,7 @@ from refuseu.split.splitting import (
     contamination,
     mix,
     mixes,
-    parts_of,
     split_up,
-    summary,
 )
 
 TRAIN = Train.model_validate(
@@ -121,10 +119,7 @@ def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> N
 def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
     again = pd.DataFrame(group_rows("S1x00-again", "S1", "x", "S1-0", text=unlike("S1x00harmfulen") + "!"))
     labelled = pd.concat([pairs, again, pd.DataFrame(group_rows("incomplete", "S1", "x", "S1-0"))[:3]])
-    whole = complete_groups(labelled, LANGUAGES)
-    groups = merge_near_duplicates(whole, SPLIT.near_duplicate)
-    parts = parts_of(whole, assign_stratified(groups, SPLIT, 1))
-    account = summary(labelled, whole, parts, groups, SPLIT.near_duplicate)
+    parts, account = split_up(labelled, LANGUAGES, SPLIT, 1)
     assert account["rows_in"] == 160 + 4 + 3 == account["rows_out"] + sum(account["rejected"].values())
     assert account["rejected"]["group not complete in every language"] == 3
     assert account["rejected"]["behavior held out of training"] == len(parts["spare"]) > 0
@@ -147,50 +142,3 @@ def test_the_account_counts_held_out_questions_only_where_behaviors_are_known(pa
     assert account["rows_out"] == sum(len(parts[name]) for name in ("train", "dev", "test")) == 160
     known = split_up(pairs, LANGUAGES, SPLIT, 1)[1]["parts"]
     assert (known["train"]["held_out_questions"], known["test"]["held_out_questions"] > 0) == (0, True)
-
-
-def plain_rows(group_id: str, category: str, text: str = "") -> list[dict[str, str | None]]:
-    """A harmful question of an unknown behavior and style, without a twin."""
-    return [row for row in group_rows(group_id, category, "unknown", None, text) if row["kind"] == "harmful"]
-
-
-NEAR = [f"Where does the old river of the valley cross the long road to the sea{end}" for end in ("?", "!")]
-
-
-def test_groups_stay_in_the_parts_of_a_published_set_and_dev_comes_from_its_train() -> None:
-    assignment = {
-        f"{category}{number}": "test" if number < 2 else "train" for category in ("S1", "S2") for number in range(6)
-    }
-    published = pd.DataFrame([row for group_id in assignment for row in plain_rows(group_id, group_id[:2])])
-    parts, account = split_up(published, LANGUAGES, SPLIT, 1, assignment)
-    found = {name: set(parts[name]["group_id"]) for name in PARTS}
-    assert found["test"] == {"S10", "S11", "S20", "S21"}
-    assert Counter(group_id[:2] for group_id in found["dev"]) == {"S1": 2, "S2": 2}
-    assert found["train"] | found["dev"] == {group_id for group_id, part in assignment.items() if part == "train"}
-    assert found["spare"] == set()
-    assert account["parts"]["test"]["held_out_questions"] is None
-
-
-def test_near_duplicates_across_published_parts_stay_and_are_reported() -> None:
-    assignment = {"a": "train", "b": "test", "c": "train"}
-    texts = {"a": NEAR[0], "b": NEAR[1]}
-    published = pd.DataFrame(
-        [row for group_id in assignment for row in plain_rows(group_id, "S1", texts.get(group_id, ""))]
-    )
-    parts, account = split_up(published, LANGUAGES, SPLIT.model_copy(update={"dev_per_category": 1}), 1, assignment)
-    # Dev may not take what train has a near-duplicate of, and here that stands in test.
-    assert {name: list(parts[name]["group_id"].unique()) for name in ("train", "dev", "test")} == {
-        "train": ["a"],
-        "dev": ["c"],
-        "test": ["b"],
-    }
-    assert account["contamination"]["test"]["en"]["near"] == 1
-    assert account["contamination"]["test"]["de"]["near"] == 0
-
-
-def test_a_question_that_the_assignment_lacks_is_one_sentence() -> None:
-    published = pd.DataFrame([row for group_id in ("a", "b") for row in plain_rows(group_id, "S1")])
-    with pytest.raises(
-        UserError, match=r"^split: question b is not in the published set; set split.assignment to stratified"
-    ):
-        split_up(published, LANGUAGES, SPLIT, 1, {"a": "train"})

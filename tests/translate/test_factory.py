@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from profile_texts import MODELS, PROMPTS, engines, published, read
+from profile_texts import MODELS, PROMPTS, engines, read
 
 from refuseu.core.errors import UserError
 from refuseu.phrasebook.phrasebook import Phrasebook
@@ -15,7 +15,6 @@ from refuseu.translate.translators import (
     KnownFirst,
     LlmTranslator,
     PhrasebookTranslator,
-    PublishedTranslator,
     Translator,
 )
 from refuseu.weights.reference import ModelReference
@@ -27,9 +26,7 @@ GERMAN_FILM = "Wie kann ich das Ende eines Films verraten?"
 
 
 def translator(text: str, books: dict[str, Phrasebook], folder: Path) -> Translator:
-    return build_translator(
-        Translate.model_validate(read(text)).translator, books, engines(folder), PROMPTS, (), published(folder)
-    )
+    return build_translator(Translate.model_validate(read(text)).translator, books, engines(folder), PROMPTS, ())
 
 
 @pytest.mark.parametrize(("text", "kind"), [(BY_RULE, PhrasebookTranslator), (BY_LLM, KnownFirst)])
@@ -40,11 +37,6 @@ def test_every_kind_translates_what_the_phrasebook_knows_without_a_model(
     assert type(made) is kind
     assert made.translate([FILM], "en", "de") == [GERMAN_FILM]
     assert made.translate([GERMAN_FILM], "de", "en") == [FILM]
-
-
-def test_a_published_set_translates_by_itself(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    made = translator("translator: {kind: published}\nmin_chrf: 90.0", books, tmp_path)
-    assert type(made) is PublishedTranslator
 
 
 def test_an_llm_samples_as_the_profile_says(books: dict[str, Phrasebook], tmp_path: Path) -> None:
@@ -61,7 +53,7 @@ SEQ2SEQ = "translator: {kind: seq2seq, model: local, max_tokens: 9}\nmin_chrf: 9
 def test_a_translation_model_is_reported_like_every_other_model(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     opened = engines(tmp_path)
     role = Translate.model_validate(read(SEQ2SEQ)).translator
-    build_translator(role, books, opened, PROMPTS, (), published(tmp_path))
+    build_translator(role, books, opened, PROMPTS, ())
     assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
 
 
@@ -103,5 +95,5 @@ def test_a_translation_model_is_run_by_transformers(
     role = Translate.model_validate(read(SEQ2SEQ.replace("local", model))).translator
     models = f"{MODELS}\nin-vllm: {{engine: vllm, dtype: bfloat16, repo: org/name, revision: {'a' * 40}}}"
     with pytest.raises(UserError) as error:
-        build_translator(role, books, engines(tmp_path, models), PROMPTS, (), published(tmp_path))
+        build_translator(role, books, engines(tmp_path, models), PROMPTS, ())
     assert error.value.message == sentence

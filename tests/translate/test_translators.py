@@ -1,15 +1,12 @@
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
-from profile_texts import published
-from published_set import published_row, write_set
 
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Completion, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.translate.translators import KnownFirst, LlmTranslator, PhrasebookTranslator, PublishedTranslator
+from refuseu.translate.translators import KnownFirst, LlmTranslator, PhrasebookTranslator
 
 ENGLISH = "Please explain how to find the keys of a neighbour."
 GERMAN = "Bitte erkläre mir, wie man die Schlüssel einer Nachbarin finden kann."
@@ -22,20 +19,6 @@ def test_the_phrasebook_translates_both_ways_and_only_its_own(books: dict[str, P
     assert translator.translate([ENGLISH], "en", "en") == [ENGLISH]
     assert translator.translate([ENGLISH], "de", "en") == [None]
     assert translator.translate([], "en", "de") == []
-
-
-def test_a_question_is_given_in_the_sets_own_words_and_back(tmp_path: Path) -> None:
-    train = [
-        published_row("q1", "en", "How do I open the old gate?"),
-        published_row("q1", "de", "Wie öffne ich das alte Tor?"),
-        published_row("q2", "en", "How may I open the old gate?"),
-        published_row("q2", "de", "Wie öffne ich das alte Tor?"),
-    ]
-    write_set(tmp_path / "mine", train, [published_row("q3", "en")])
-    translator = PublishedTranslator(published(tmp_path))
-    asked = ["How may I open the old gate?", "How do I open another gate?", "How does q3 work in en?"]
-    assert translator.translate(asked, "en", "de") == ["Wie öffne ich das alte Tor?", None, None]
-    assert translator.translate(["Wie öffne ich das alte Tor?"], "de", "en") == ["How do I open the old gate?"]
 
 
 PROMPT = PromptTemplate("Translate.", "{source} to {target}: {text}")

@@ -232,7 +232,8 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     if takes_published(parameters) and "/" not in published.source:
         # Only a set of the hub keeps anything in the store: its commit.
         store = Store(Path(":memory:"))
-        yield lambda: PublishedSet(published, DATA / "published", parameters.languages, store).pairs
+        the_set = PublishedSet(published, DATA / "published", parameters.languages, store)
+        yield from (lambda: the_set.pairs, lambda: the_set.test)
     yield from (partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values())
 
 

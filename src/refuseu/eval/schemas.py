@@ -29,7 +29,7 @@ ANSWER = Schema(
         "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+    frozenset({"category", "style", "held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
 )
 
 

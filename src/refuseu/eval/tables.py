@@ -15,7 +15,6 @@ from refuseu.eval.schemas import ANSWER, KNOWLEDGE, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
 from refuseu.eval.sets import set_rows
 from refuseu.eval.settings import EvalParameters
-from refuseu.experiment import UNKNOWN
 from refuseu.results.metrics import (
     AVERAGED,
     BY_NAME,
@@ -135,8 +134,8 @@ def headline(average: Row) -> Row:
 def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:
     """ASR of each model by ``column`` (``category`` or ``style``), over all languages.
 
-    In the order of ``values``; one that no question has gets no row. Without intervals: a question stands in it in every
-    language, so its rows are not independent.
+    In the order of ``values``; one that no question has gets no row, and a question without a value counts in none. Without
+    intervals: a question stands in it in every language, so its rows are not independent.
     """
     harmful = harmful_questions(answers)
     found = {key: AttackCounts.of(group) for key, group in harmful.groupby(["model", column])}
@@ -202,7 +201,7 @@ def plot_rows(scored: ScoredOutputs, rows: list[Row], parameters: EvalParameters
     answers, max_unparsed = scored.answers, parameters.eval.max_unparsed
     return {
         "by-category": breakdown(answers, "category", parameters.categories, max_unparsed),
-        "by-style": breakdown(answers, "style", [*parameters.styles, UNKNOWN], max_unparsed),
+        "by-style": breakdown(answers, "style", parameters.styles, max_unparsed),
         "by-judge": by_judge(answers, scored.votes, parameters.languages, max_unparsed),
         "knowledge": knowledge_sources(scored.knowledge),
         "paired": paired_tests(answers, parameters.eval.reference, max_unparsed),

@@ -7,75 +7,55 @@ from typing import Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import PIVOT, RESTRICTED, UNKNOWN, Experiment, Kind
+from refuseu.experiment import PIVOT, RESTRICTED, Experiment, Kind
 from refuseu.rainbow_teaming.questions import Found
 from refuseu.sources.external import spellings
 from refuseu.sources.published import PublishedPair, PublishedSet
 from refuseu.tables.schemas import ELITE
 from refuseu.text.normal import plain
 
-INCOMPLETE = "not in every language"
 OTHER_CATEGORY = "of a category that params.yaml does not name"
 RESTRICTED_CATEGORY = "of a category that no model is shown"
-REPEATED = "equal to another question"
 
 
 def published_questions(published: PublishedSet, experiment: Experiment) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the English questions of the set (``schemas.ELITE``) and their account; the ``row_id`` is the id of a question.
+    """Return the English questions of the set's preference pairs (``schemas.ELITE``) and their account.
 
-    A question is left out where it is missing in one of the languages, where its category is restricted or not one of the
-    experiment's, and where it equals an earlier question. Behavior, fitness and iteration are not known. The style is
-    ``UNKNOWN`` where the set does not give one of the experiment's.
+    A slot of the set is left out where its category is restricted or not one of the experiment's. Behavior, fitness and iteration
+    are not known. The style is null where the set does not give one of the experiment's.
 
     Raises:
         UserError: when no question is left.
     """
-    categories = spellings(experiment.categories)
-    rows: dict[str, dict[str, PublishedPair]] = {}
-    for pair in published.pairs:
-        rows.setdefault(pair.row_id, {})[pair.lang] = pair
-    kept: list[PublishedPair] = []
-    rejected: Counter[str] = Counter()
-    seen: set[str] = set()
-    for row in rows.values():
-        reason = _reason(row, experiment, categories, seen)
-        if reason:
-            rejected[reason] += 1
-        else:
-            kept.append(row[PIVOT])
-        if PIVOT in row:
-            seen.add(plain(row[PIVOT].question))
+    categories, styles = spellings(experiment.categories), spellings(experiment.styles)
+    english = [pair for pair in published.pairs if pair.lang == PIVOT]
+    reasons = [_reason(pair, categories) for pair in english]
+    rejected = Counter(filter(None, reasons))
+    kept = [pair for pair, reason in zip(english, reasons, strict=True) if reason is None]
     if not kept:
         why = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
-        raise UserError(f"{published.name}: no question is left ({why}); mend languages or categories in params.yaml")
-    styles = spellings(experiment.styles)
+        raise UserError(f"{published.name}: no question is left ({why}); mend categories in params.yaml")
     table = pd.DataFrame([_question(pair, categories, styles) for pair in kept], columns=list(ELITE.columns))
-    return table, {"rows_in": len(rows), "rows_out": len(kept), "rejected": dict(sorted(rejected.items()))}
+    return table, {"rows_in": len(english), "rows_out": len(kept), "rejected": dict(sorted(rejected.items()))}
 
 
-def _reason(
-    row: Mapping[str, PublishedPair], experiment: Experiment, categories: Mapping[str, str], seen: set[str]
-) -> str | None:
-    if not row.keys() >= {PIVOT, *experiment.languages}:
-        return INCOMPLETE
-    category = categories.get(plain(row[PIVOT].category))
+def _reason(pair: PublishedPair, categories: Mapping[str, str]) -> str | None:
+    category = categories.get(plain(pair.category))
     if category is None:
         return OTHER_CATEGORY
-    if category in RESTRICTED:
-        return RESTRICTED_CATEGORY
-    return REPEATED if plain(row[PIVOT].question) in seen else None
+    return RESTRICTED_CATEGORY if category in RESTRICTED else None
 
 
 def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "question_id": pair.row_id,
+        "question_id": pair.question_id,
         "lang": PIVOT,
         "kind": Kind.HARMFUL.value,
-        "group_id": pair.row_id,
+        "group_id": pair.question_id,
         "category": categories[plain(pair.category)],
-        "style": styles.get(plain(pair.style), UNKNOWN),
+        "style": styles.get(plain(pair.style)),
         "behavior_id": None,
-        "text": pair.question,
+        "text": pair.text,
         "fitness": None,
         "iteration": None,
     }
@@ -92,9 +72,9 @@ def take_published(published: PublishedSet, experiment: Experiment) -> Found:
 
 
 def _cells(questions: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one row for each cell that holds a question; the fitness is not known."""
-    counts = questions.groupby(["category", "style"], sort=True).size()
+    """Return one row for each cell that holds a question; the fitness is not known, nor is the style where the set gives none."""
+    cells = Counter(zip(questions["category"], questions["style"].where(questions["style"].notna(), None), strict=True))
     return [
-        {"category": category, "style": style, "elites": int(count), "best_fitness": None}
-        for (category, style), count in counts.items()
+        {"category": category, "style": style, "elites": count, "best_fitness": None}
+        for (category, style), count in sorted(cells.items(), key=str)
     ]

@@ -10,7 +10,7 @@ import yaml
 
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
-from refuseu.experiment import LANGUAGES, UNKNOWN
+from refuseu.experiment import LANGUAGES
 from refuseu.llm.settings import BASE, Weights
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
@@ -36,10 +36,12 @@ COLUMNS = """\
 | `chosen`, `rejected` | the question and an answer as chat turns (`content`, `role`) |
 | `lang` | ISO 639-1 code |
 | `id` | names the row |
-| `row_id` | names the question in all its languages |
+| `row_id` | names the question, or the place that it was written for, in all languages |
 | `category` | hazard category (Llama Guard 3) |
 | `style` | attack style (Rainbow Teaming) |
 | `prompt` | in `evaluation`: the question alone |"""
+NOT_KNOWN = "not known"
+"""Of questions of a published set, which gives its test questions no category and no question a style."""
 
 
 def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
@@ -64,12 +66,15 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
 
 
 def _configs(tables: Tables) -> str:
-    twins = "in `benign`, twins that share their words, `chosen` answers and `rejected` refuses; "
+    twins = (
+        "Twins that share the words of a harmful question and ask for nothing harmful are in `benign`, where `chosen` answers "
+        "and `rejected` refuses, and in `evaluation-benign`. "
+    )
     return (
-        "`lang_<xx>` and `multilingual` hold the harmful questions (`train`, `test`); "
+        "`lang_<xx>` and `multilingual` hold the harmful questions as preference pairs. As in the published set, their split "
+        "`test` is a dev part; the test questions are `evaluation` (`eval`), without answers. "
         f"{twins if any(name == 'benign' for name, _ in tables) else ''}"
-        "`evaluation` (`eval`) is the test questions alone. All languages and near-duplicates of a question are on one side of "
-        "the split."
+        "No question of one part is equal to, or a near-duplicate of, a question of another part."
     )
 
 
@@ -92,22 +97,18 @@ def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
 
 
 def _statistics(tables: Tables, config: ReleaseParameters) -> Iterator[str]:
+    """The rows of each config and split by language, category and style; the configs of one language are left out."""
+    shown = {f"{name} {split}": table for (name, split), table in tables.items() if not name.startswith("lang_")}
     frame = pd.concat(
-        table.select(["lang", "category", "style"]).to_pandas().assign(part=f"{label} {split}")
-        for label, name in (("harmful", "multilingual"), ("benign", "benign"))
-        for split in ("train", "test")
-        if (table := tables.get((name, split))) is not None
+        table.select(["lang", "category", "style"]).to_pandas().assign(part=part) for part, table in shown.items()
     )
-    styles = config.styles | ({UNKNOWN: UNKNOWN} if (frame["style"] == UNKNOWN).any() else {})
-    languages = {code: each.name for code, each in LANGUAGES.items()}
-    for column, names in (("lang", languages), ("category", config.categories), ("style", styles)):
-        wanted = config.languages if column == "lang" else list(names)
-        counts = pd.crosstab(frame[column], frame["part"]).reindex(index=wanted, fill_value=0)
-        parts = [part for part in ("harmful train", "harmful test", "benign train", "benign test") if part in counts]
-        rows = [
-            [f"{key} {names[key]}" if key != names[key] else key, *map(str, counts.loc[key, parts])] for key in wanted
-        ]
-        yield Table([column, *parts], [*rows, ["all", *map(str, counts[parts].sum())]]).markdown()
+    languages = {code: each.name for code, each in LANGUAGES.items() if code in config.languages}
+    for column, names in (("lang", languages), ("category", config.categories), ("style", config.styles)):
+        counts = pd.crosstab(frame[column].fillna(NOT_KNOWN), frame["part"])
+        wanted = [*names, *([NOT_KNOWN] if NOT_KNOWN in counts.index else [])]
+        counts = counts.reindex(index=wanted, columns=list(shown), fill_value=0)
+        rows = [[f"{key} {names[key]}" if key in names else key, *map(str, counts.loc[key])] for key in wanted]
+        yield Table([column, *shown], [*rows, ["all", *map(str, counts.sum())]]).markdown()
 
 
 ON_CARDS = [metric for metric in METRICS if metric.card]

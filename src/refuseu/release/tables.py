@@ -1,8 +1,9 @@
 """The dataset as it is published: the layout and columns of NASK-PIB/RefusEU, and its Croissant description.
 
-Configs ``lang_<xx>`` and ``multilingual`` (splits train and test) hold the harmful questions as preference pairs, as
-published; ``benign`` holds the twins that this rebuild adds; ``evaluation`` (split eval) is the test questions alone. What has no
-rows is left out: the hub's ``datasets`` reads no file without rows.
+Configs ``lang_<xx>`` and ``multilingual`` hold the harmful questions as preference pairs. As published, their split ``test`` is
+the dev part, and the test questions stand alone in ``evaluation`` (split eval). This rebuild adds the columns ``style``, and
+``category`` in ``evaluation``, and its benign twins in the configs ``benign`` and ``evaluation-benign``. What has no rows is left
+out: the hub's ``datasets`` reads no file without rows.
 """
 
 import hashlib
@@ -35,30 +36,38 @@ PAIRS = pa.schema(
         ("rejected", TURNS),
         ("lang", pa.string()),
         ("id", pa.string()),  # names the row
-        ("row_id", pa.string()),  # names the question in all its languages
+        ("row_id", pa.string()),  # names the question, or the slot, in all languages
         ("category", pa.string()),
         ("style", pa.string()),
     ]
 )
-PROMPTS = pa.schema([("row_id", pa.string()), ("lang", pa.string()), ("prompt", pa.string())])
+PROMPTS = pa.schema([(name, pa.string()) for name in ("row_id", "lang", "prompt", "category", "style")])
 
 Tables = dict[tuple[str, str], pa.Table]
 """By config and split; each has rows."""
 
 
-def tables(train: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tables:
-    """Every config and split of the release, from the parts of ``data/split`` (``tables.schemas.PART``)."""
+def tables(train: pd.DataFrame, dev: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tables:
+    """Every config and split of the release that holds a row.
+
+    ``train`` and ``dev`` are rows of ``tables.schemas.PART``, ``test`` of ``tables.schemas.TEST``.
+    """
     made: Tables = {}
-    for split, part in (("train", train), ("test", test)):
+    for split, part in (("train", train), ("test", dev)):
         harmful = part[part["kind"] == Kind.HARMFUL]
         for lang in languages:
             made[f"lang_{lang}", split] = pairs(harmful[harmful["lang"] == lang])
         made["multilingual", split] = pairs(harmful)
         made["benign", split] = pairs(part[part["kind"] == Kind.BENIGN])
-    asked = test[test["kind"] == Kind.HARMFUL].sort_values(["question_id", "lang"])
-    columns = {"row_id": asked["question_id"], "lang": asked["lang"], "prompt": asked["text"]}
-    made["evaluation", "eval"] = pa.Table.from_pydict(columns, schema=PROMPTS)
+    for config, kind in (("evaluation", Kind.HARMFUL), ("evaluation-benign", Kind.BENIGN)):
+        made[config, "eval"] = prompts(test[test["kind"] == kind])
     return {key: table for key, table in made.items() if len(table)}
+
+
+def prompts(rows: pd.DataFrame) -> pa.Table:
+    """Questions alone, sorted by question and language."""
+    asked = rows.rename(columns={"question_id": "row_id", "text": "prompt"}).sort_values(["row_id", "lang"])
+    return pa.Table.from_pandas(asked[PROMPTS.names], schema=PROMPTS, preserve_index=False).replace_schema_metadata()
 
 
 def pairs(rows: pd.DataFrame) -> pa.Table:

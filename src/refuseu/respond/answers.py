@@ -66,8 +66,8 @@ class PublishedAnswers:
         return [pair.rejected if pair else "" for pair in map(self._pair, questions)]
 
     def _pair(self, question: Question) -> PublishedPair | None:
-        pair = self._published.by_row.get((question.question_id, question.lang))
-        return pair if pair and composed(pair.question) == composed(question.text) else None
+        pair = self._published.by_slot.get((question.question_id, question.lang))
+        return pair if pair and composed(pair.text) == composed(question.text) else None
 
 
 @dataclass(frozen=True)

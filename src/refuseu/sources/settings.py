@@ -50,11 +50,9 @@ class ByPublished(Section):
 
 
 class Published(Section):
-    """Where the published set is; it has the columns of NASK-PIB/RefusEU."""
+    """Where the published set is; it has the configs and columns of NASK-PIB/RefusEU."""
 
     source: str
     """A dataset of the hub (``org/name``), or a folder in ``data/published``."""
     revision: str | None = None
     """Commit of a dataset of the hub; without it the newest commit is looked up."""
-    config: str = "multilingual"
-    """Config of the dataset, or the folder inside the folder; it holds the splits ``train`` and ``test``."""

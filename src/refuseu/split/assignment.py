@@ -2,20 +2,19 @@
 
 A question group is a harmful question with its benign twin, both in all languages. Groups with near-duplicate questions are
 merged, and a merged group stays together. The test part is stratified by cell (category x style). Some behaviors are held out of
-training, so that the evaluation can compare them with behaviors that training saw. Groups of a published set can also keep the
-assignment that the set gives them.
+training, so that the evaluation can compare them with behaviors that training saw. (The parts that a published set gives itself
+are in ``published``.)
 """
 
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from refuseu.core.errors import UserError
 from refuseu.experiment import Kind
 from refuseu.split.settings import Split
 from refuseu.text.near_duplicates import Comparison, clusters
@@ -118,29 +117,6 @@ def assign_stratified(groups: list[QuestionGroup], settings: Split, seed: int) -
     _fill(assignment, "test", held_out_test, (per_cell, per_cell), lambda group: group.cells[0])
     _fill(assignment, "dev", held_out_dev, (per_category // 2, per_category), lambda group: group.cells[0][0])
     return {group_id: assignment.part[group] for group in groups for group_id in group.group_ids}
-
-
-def assign_published(
-    groups: list[QuestionGroup], assignment: Mapping[str, str], settings: Split, seed: int
-) -> dict[str, str]:
-    """Return the part of each group id: the one in ``assignment``, where dev takes ``dev_per_category`` groups of each category
-    from train.
-
-    Raises:
-        UserError: for a group that ``assignment`` does not hold.
-    """
-    strangers = [group_id for group in groups for group_id in group.group_ids if group_id not in assignment]
-    if strangers:
-        raise UserError(
-            f"split: question {strangers[0]} is not in the published set; "
-            "set split.assignment to stratified, or take all questions from the set"
-        )
-    order = random.Random(seed).sample(groups, len(groups))
-    train = _Assignment(
-        [group for group in order if all(assignment[group_id] == "train" for group_id in group.group_ids)]
-    )
-    _fill(train, "dev", frozenset(), (0, settings.dev_per_category), lambda group: group.cells[0][0])
-    return {group_id: train.part.get(group, assignment[group_id]) for group in groups for group_id in group.group_ids}
 
 
 def _held_out(order: list[QuestionGroup], settings: Split, rng: random.Random) -> tuple[frozenset[str], frozenset[str]]:

@@ -16,7 +16,7 @@ class Split(Section):
     """Sizes of the parts, and the similarity of near-duplicates."""
 
     assignment: Literal["stratified", "published"] = "stratified"
-    """How train and test are assigned: by a stratified draw, or by the published set, which uses only dev's size below."""
+    """How the parts are assigned: by a stratified draw, or as the published set has them, which uses none of the sizes below."""
     test_per_cell: Positive
     """Question groups that test takes from each cell (category x style)."""
     dev_per_category: Count

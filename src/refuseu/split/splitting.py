@@ -1,20 +1,18 @@
 """Splits the labelled pairs into train, dev and test without contamination, and mixes the training pairs of every config."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import PIVOT, Kind
+from refuseu.experiment import Kind
 from refuseu.mixes import Train
 from refuseu.split.assignment import (
     PARTS,
     WRITTEN,
-    QuestionGroup,
-    assign_published,
     assign_stratified,
     complete_groups,
     merge_near_duplicates,
@@ -25,11 +23,7 @@ from refuseu.text.normal import plain
 
 
 def split_up(
-    labelled: pd.DataFrame,
-    languages: list[str],
-    settings: Split,
-    seed: int,
-    assignment: Mapping[str, str] | None = None,
+    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Split the pairs of all complete question groups.
 
@@ -38,27 +32,25 @@ def split_up(
         languages: codes of the languages that a complete group has.
         settings: sizes of the parts, and the similarity of near-duplicates.
         seed: decides every draw.
-        assignment: part of each group id (train or test) where a published set gives it. Near-duplicates across its parts are
-            then reported in the account and stay. Without it, the parts are drawn.
 
     Returns:
         The rows of each part, and the account of the split, in which ``mixes`` is still empty.
 
     Raises:
-        UserError: when train or test is empty, a drawn part shares a question with train, or a group is missing in
-            ``assignment``.
+        UserError: when train or test is empty, or a part shares a question with train.
     """
     whole = complete_groups(labelled, languages)
     groups = merge_near_duplicates(whole, settings.near_duplicate)
-    if assignment is None:
-        part_by_group = assign_stratified(groups, settings, seed)
-    else:
-        part_by_group = assign_published(groups, assignment, settings, seed)
-    parts = parts_of(whole, part_by_group)
+    parts = parts_of(whole, assign_stratified(groups, settings, seed))
     assert_filled(parts)
-    account = summary(labelled, whole, parts, groups, settings.near_duplicate)
-    shared = account["contamination"]
-    assert_clean(shared if assignment is None else {"dev": shared["dev"]})
+    rejected = {
+        "group not complete in every language": len(labelled) - len(whole),
+        "behavior held out of training": len(parts["spare"]),
+    }
+    ids = [len(group.group_ids) for group in groups]
+    merged = sum(count for count in ids if count > 1)
+    account = summary(parts, len(labelled), rejected, sum(ids), settings.near_duplicate, merged)
+    assert_clean(account["contamination"])
     return parts, account
 
 
@@ -130,22 +122,24 @@ def assert_clean(shared: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def summary(
-    labelled: pd.DataFrame,
-    whole: pd.DataFrame,
     parts: dict[str, pd.DataFrame],
-    groups: list[QuestionGroup],
+    rows_in: int,
+    rejected: dict[str, int],
+    groups: int,
     threshold: float,
+    merged: int = 0,
 ) -> dict[str, Any]:
-    """Return the account of the split; the caller fills ``mixes``."""
+    """Return the account of the split; the caller fills ``mixes``.
+
+    ``groups`` counts the question groups, ``merged`` those of them that were merged with another, and ``rejected`` the rows in no
+    part by their reason. ``threshold`` (0-1) is the similarity of near-duplicates.
+    """
     return {
-        "rows_in": len(labelled),
+        "rows_in": rows_in,
         "rows_out": sum(len(parts[name]) for name in WRITTEN),
-        "rejected": {
-            "group not complete in every language": len(labelled) - len(whole),
-            "behavior held out of training": len(parts["spare"]),
-        },
-        "groups": sum(len(group.group_ids) for group in groups),
-        "groups_merged": sum(len(group.group_ids) for group in groups if len(group.group_ids) > 1),
+        "rejected": rejected,
+        "groups": groups,
+        "groups_merged": merged,
         "parts": {name: _part_summary(parts[name]) for name in WRITTEN},
         "contamination": {
             name: {lang: asdict(each) for lang, each in contamination(parts["train"], parts[name], threshold).items()}
@@ -156,7 +150,7 @@ def summary(
 
 
 def _part_summary(part: pd.DataFrame) -> dict[str, Any]:
-    harmful = part[(part["kind"] == Kind.HARMFUL) & (part["lang"] == PIVOT)]
+    harmful = part[part["kind"] == Kind.HARMFUL].drop_duplicates("question_id")
     return {
         "rows": len(part),
         "questions": len(harmful),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.core.schema import WAY_OUT, Schema, opened, read_table
-from refuseu.experiment import UNKNOWN, Kind
+from refuseu.experiment import Kind
 
 Known = Mapping[str, Collection[str]]
 """Column to the values that it may hold."""
@@ -18,11 +18,13 @@ BATCH = 65_536
 
 def question_values(languages: Collection[str], categories: Collection[str], styles: Collection[str]) -> Known:
     """Return the values that the columns of a table of questions may hold under these parameters."""
-    return {"lang": languages, "kind": list(Kind), "category": categories, "style": [*styles, UNKNOWN]}
+    return {"lang": languages, "kind": list(Kind), "category": categories, "style": styles}
 
 
 def read_known(path: Path, schema: Schema, known: Known, without: Collection[str] = ()) -> pd.DataFrame:
-    """Read a table whose columns hold only ``known`` values; the columns ``without`` are not read.
+    """Read a table whose columns hold only ``known`` values, or none where the schema allows that.
+
+    The columns ``without`` are not read.
 
     A table that an earlier stage wrote under other parameters is refused in this way.
 
@@ -31,7 +33,7 @@ def read_known(path: Path, schema: Schema, known: Known, without: Collection[str
     """
     rows = read_table(path, schema, without)
     for column, values in known.items():
-        strange = ~rows[column].isin(list(values))
+        strange = rows[column].notna() & ~rows[column].isin(list(values))
         if strange.any():
             place = int(strange.argmax())
             value = rows[column].iloc[place]

@@ -11,11 +11,11 @@ QUESTION = Schema(
         "kind": pa.string(),  # harmful | benign
         "group_id": pa.string(),  # question group: a harmful question, its benign twin and all their translations
         "category": pa.string(),
-        "style": pa.string(),
+        "style": pa.string(),  # null where a set of others gives none
         "behavior_id": pa.string(),  # the behavior that is asked for, in whatever wording; null where it is not known
         "text": pa.string(),
     },
-    nullable=frozenset({"behavior_id"}),
+    nullable=frozenset({"behavior_id", "style"}),
 )
 """A question in one language."""
 
@@ -30,11 +30,11 @@ TRANSLATION = Schema(
         **QUESTION.columns,
         "lang_restricted": pa.string(),  # identified among the project's languages
         "lang_free": pa.string(),  # identified among all languages that the identifier knows
-        "chrf": pa.float64(),  # of the back-translation, 0-100
+        "chrf": pa.float64(),  # of the back-translation, 0-100; null for a question that was written in its language
     },
-    nullable=QUESTION.nullable,
+    nullable=QUESTION.nullable | {"chrf"},
 )
-"""A question as it was translated into a language."""
+"""A question in each language."""
 
 PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string()}, nullable=QUESTION.nullable)
 """A preference pair: a question with its chosen and its rejected answer."""
@@ -44,6 +44,9 @@ PART = Schema(
     nullable=PAIR.nullable | {"held_out"},
 )
 """A pair in one part of the split: train, dev or test."""
+
+TEST = Schema(PART.columns, nullable=PART.nullable | {"category", "chosen", "rejected"})
+"""A question of the test part. A published set gives its test questions without answers and without a category."""
 
 REJECTION = Schema({"question_id": pa.string(), "lang": pa.string(), "reason": pa.string()})
 """A row that a stage did not keep, with the reason."""

@@ -9,19 +9,16 @@ from refuseu.engines.registry import EngineFactory, described, sampling_of
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.settings import PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.sources.published import PublishedSet
-from refuseu.sources.settings import ByPublished
 from refuseu.translate import settings, translators
-from refuseu.translate.translators import KnownFirst, PhrasebookTranslator, PublishedTranslator, Translator
+from refuseu.translate.translators import KnownFirst, PhrasebookTranslator, Translator
 
 
 def build_translator(
-    role: settings.TranslatorRole,
+    role: settings.TranslatingRole,
     books: dict[str, Phrasebook],
     engines: EngineFactory,
     prompts: Path,
     restricted: Container[str],
-    published: PublishedSet,
 ) -> Translator:
     """Build the translator of one kind.
 
@@ -31,7 +28,6 @@ def build_translator(
         engines: opens the profile's models.
         prompts: the folder with the prompt of an LLM, ``translation.md``.
         restricted: texts that no model may see.
-        published: the published set, which is read only by the kind ``published``.
 
     Raises:
         UserError: for a model or a prompt that is missing or wrong.
@@ -40,8 +36,6 @@ def build_translator(
     match role:
         case PhrasebookRole():
             return by_rule
-        case ByPublished():
-            return PublishedTranslator(published)
         case settings.LlmTranslator():
             prompt = PromptTemplate.read(prompts / "translation.md", translators.PLACEHOLDERS)
             by_llm = translators.LlmTranslator(engines.named(role.model), sampling_of(role), prompt)

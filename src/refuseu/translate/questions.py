@@ -1,5 +1,10 @@
-"""Translates questions into every language and checks each translation by language identification and back-translation chrF."""
+"""Brings questions into every language: translated, or as others wrote them in each language.
 
+A translation is checked by language identification and back-translation chrF, a question that was written in its language by
+language identification alone.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,10 +14,11 @@ from refuseu.experiment import PIVOT
 from refuseu.tables.schemas import REJECTION, TRANSLATION
 from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
-from refuseu.text.normal import composed
+from refuseu.text.normal import composed, plain
 from refuseu.translate.translators import Translator
 
 UNTRANSLATED, WRONG_LANGUAGE, LOW_CHRF = "not translated", "wrong language", "back-translation differs"
+REPEATED = "equal to another question"
 
 
 def translate(
@@ -35,9 +41,51 @@ def translate(
         _translated(questions, lang, translator, identifier, min_chrf)
         for lang in track(languages, len(languages), "translate", "language")
     ]
+    return _divided(by_language)
+
+
+def take_written(
+    questions: pd.DataFrame, languages: list[str], written: Mapping[tuple[str, str], str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take every question as it was written in each language; nothing is translated, so there is no chrF.
+
+    Args:
+        questions: the questions in English (``schemas.QUESTION``); their ids name the slots.
+        languages: codes of the languages.
+        written: the text of each slot in each language, by id and language.
+
+    Returns:
+        As ``translate``. A text that another question of its language holds already, whatever the case and white space, is
+        rejected.
+    """
+    identifier = Identifier(languages)
+    return _divided([_written(questions, lang, written, identifier) for lang in languages])
+
+
+def _divided(by_language: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = pd.concat(by_language, ignore_index=True)
     kept, rejected = table[table["reason"].isna()], table[table["reason"].notna()]
     return kept[list(TRANSLATION.columns)], rejected[list(REJECTION.columns)]
+
+
+def _written(
+    questions: pd.DataFrame, lang: str, written: Mapping[tuple[str, str], str], identifier: Identifier
+) -> pd.DataFrame:
+    """All slots in one language, with the reason as in ``_translated``."""
+    texts = [written[question_id, lang] for question_id in questions["question_id"]]
+    identified = [identifier.identify(text) for text in texts]
+    repeated = pd.Series(list(map(plain, texts))).duplicated()
+    return questions.assign(
+        lang=lang,
+        text=texts,
+        lang_restricted=[each.restricted for each in identified],
+        lang_free=[each.free for each in identified],
+        chrf=float("nan"),
+        reason=[
+            WRONG_LANGUAGE if each.restricted != lang else REPEATED if again else None
+            for each, again in zip(identified, repeated, strict=True)
+        ],
+    )
 
 
 def _translated(
@@ -82,12 +130,13 @@ def summary(
 ) -> dict[str, Any]:
     """Return the account of the stage with two numbers for each language.
 
-    ``chrf`` is the mean chrF (0-100) of the translations that are kept. ``identified_free`` is the share of them (percent) whose
-    language is identified correctly among all languages that the identifier knows.
+    ``chrf`` is the mean chrF (0-100) of the translations that are kept; no language has one where nothing was translated.
+    ``identified_free`` is the share of them (percent) whose language is identified correctly among all languages that the
+    identifier knows.
     """
     by_language = kept.groupby("lang")
     return {
         **account(len(questions) * len(languages), kept, rejected, languages),
-        "chrf": by_language["chrf"].mean().to_dict(),
+        "chrf": by_language["chrf"].mean().dropna().to_dict(),
         "identified_free": (100 * (kept["lang_free"] == kept["lang"]).groupby(kept["lang"]).mean()).to_dict(),
     }

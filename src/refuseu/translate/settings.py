@@ -27,16 +27,15 @@ class Seq2SeqTranslator(Section):
     """Most tokens that a text may have, before and after the translation."""
 
 
-TranslatorRole = Annotated[
-    PhrasebookRole | ByPublished | LlmTranslator | Seq2SeqTranslator, Field(discriminator="kind")
-]
+TranslatingRole = PhrasebookRole | LlmTranslator | Seq2SeqTranslator
 """Who translates; ``factory.build_translator`` builds each kind."""
 
 
 class Translate(Section):
     """Who translates, and which translations are kept."""
 
-    translator: TranslatorRole
+    translator: Annotated[TranslatingRole | ByPublished, Field(discriminator="kind")]
+    """Who translates. A published set has its own question in each language, so nothing is translated."""
     min_chrf: Annotated[float, Field(ge=0, le=100)]
     """Lowest chrF (0-100) of the back-translation against the English question with which a translation is kept."""
 

@@ -1,8 +1,7 @@
-"""Translators: the role, and the kinds that need no code of their own size (the phrasebook, a published set, an LLM)."""
+"""Translators: the role, and the kinds that need no code of their own size (the phrasebook, an LLM)."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from refuseu.experiment import LANGUAGES
@@ -11,7 +10,6 @@ from refuseu.llm.protocol import Engine, Sampling
 from refuseu.llm.routing import route
 from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.sources.published import PublishedSet
 from refuseu.text.normal import composed
 
 PLACEHOLDERS = ("text", "source", "target")
@@ -36,29 +34,6 @@ class PhrasebookTranslator:
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         readings = map(self._books[source].parse, map(composed, texts))
         return [self._books[target].compose(reading) if reading else None for reading in readings]
-
-
-class PublishedTranslator:
-    """Finds a question of a published set by its text and returns the set's own text of it in the other language.
-
-    The back-translation is therefore the set's English question itself, and its chrF is 100: the makers of the set checked
-    their texts, so no distance is measured again. Where two questions have the same text, the first of the set is found.
-    """
-
-    def __init__(self, published: PublishedSet) -> None:
-        self._published = published
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        return [self._question(self._rows.get((source, composed(text)), ""), target) for text in texts]
-
-    def _question(self, row_id: str, lang: str) -> str | None:
-        pair = self._published.by_row.get((row_id, lang))
-        return pair.question if pair else None
-
-    @cached_property
-    def _rows(self) -> dict[tuple[str, str], str]:
-        """Language and text of each question to its ``row_id``."""
-        return {(pair.lang, composed(pair.question)): pair.row_id for pair in reversed(self._published.pairs)}
 
 
 @dataclass(frozen=True)
