@@ -9,12 +9,17 @@ unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-# A name that is mistyped (make plan PROFLE=llama-8b) would otherwise be a run of something else.
-KNOWN = $(subst $(comma), ,$(shell sed -nE 's/^## ([A-Z_, ]+): .*/\1/p' '$(firstword $(MAKEFILE_LIST))'))
+# A name that is mistyped (make plan PROFLE=llama-8b), or that the command does not take (make repro PROFILE=llama-8b), would
+# otherwise be a run of something else. The lines of help at the end say which command takes which.
 comma := ,
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
-UNKNOWN := $(if $(GIVEN),$(filter-out $(KNOWN),$(GIVEN)))
-$(if $(UNKNOWN),$(error unknown variable: $(UNKNOWN); 'make help' lists all that there are))
+GOALS := $(or $(MAKECMDGOALS),repro)
+# The commands that take a variable, and a dot; nothing for a variable that is not listed.
+takers = $(subst $(comma),,$(shell sed -nE 's/^## (.*, )?$(1)(, [^:]*)?: (([a-z, -]+): )?.*/\4 ./p' '$(firstword $(MAKEFILE_LIST))'))
+unknown = $(error unknown variable: $(1); 'make help' lists all that there are)
+foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
+refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
+$(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
 .PHONY: repro plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
 
@@ -178,12 +183,13 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
-## PROFILE, MACHINE: plan, doctor: files of profiles/ and machines/ (params.yaml's, and REFUSEU_MACHINE); judge-check: PROFILE
+## PROFILE: plan, doctor, judge-check: the file of profiles/ (params.yaml's)
+## MACHINE: plan, doctor: the file of machines/ (REFUSEU_MACHINE's)
 ## PRICE_GPU: plan: money for an hour of a GPU, in any currency (none)
 ## PRICE_INPUT, PRICE_OUTPUT: plan: money for a million tokens that paid models read, and write (none)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
-## FILE: audit-score: the files of verdicts; judge-check: the file of labelled answers
+## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, and the judges of the profile (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
 ## OPTIONS: audit, audit-score, bench, publish: further options; --help lists them

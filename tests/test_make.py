@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,31 @@ def test_a_variable_that_no_command_takes_is_refused(tmp_path: Path) -> None:
     assert "--profile 'llama-8b' --machine 'h100x8'" in typed(
         folder, "make", "-n", "doctor", "PROFILE=llama-8b", "MACHINE=h100x8"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("PROFILE=llama-8b", "repro takes no PROFILE, which is for plan doctor judge-check"),
+        ("repro WHAT=", "repro takes no WHAT, which is for publish"),
+        ("repro table REV=main", "repro table takes no REV, which is for plots-page"),
+        ("repro profile=llama-8b", "unknown variable: profile; 'make help' lists all that there are"),
+        ("plan OUTPUT=1", "unknown variable: OUTPUT; "),
+    ],
+)
+def test_a_variable_that_another_command_takes_is_refused(typed: str, said: str, tmp_path: Path) -> None:
+    result = run(linked(tmp_path / "clone"), "make", "-n", *typed.split())
+    assert result.returncode and not result.stdout
+    assert said in result.stderr
+
+
+def test_every_variable_is_taken_by_the_commands_that_help_names(tmp_path: Path) -> None:
+    folder = linked(tmp_path / "clone")
+    for line in re.findall(r"^## ([A-Z].*)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        names, *commands, _ = line.split(": ")
+        for name in names.split(", "):
+            for command in (commands or ["repro, plan"])[0].split(", "):
+                assert "takes no" not in run(folder, "make", "-n", command, f"{name}=x").stderr
 
 
 def test_clean_keeps_the_row_store(tmp_path: Path) -> None:

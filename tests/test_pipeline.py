@@ -187,6 +187,7 @@ def test_trl_has_one_importer() -> None:
 
 def test_generated_outputs_are_ignored_by_git_and_small_results_are_not() -> None:
     ignored = (ROOT / ".gitignore").read_text().split()
+    assert "/dvc_plots/" in ignored  # where `dvc plots show` writes its page
     for definition in STAGES.values():
         for out in definition.get("outs", []):
             if isinstance(out, str):
