@@ -27,7 +27,8 @@ def main(rows: Path, plots: Path, search: Path, curves: Path, stages: Path, figu
     parameters = load(ReportParameters)
     evaluation = Evaluation.read(plots / "averages.json", rows)
     numbers = Numbers.read(evaluation, plots, stages)
-    drawn = draw(PlotRows.read(evaluation, plots, search, curves), parameters.languages, parameters.report.dpi, figures)
+    found = PlotRows.read(parameters, evaluation, plots, search, curves)
+    drawn = draw(found, parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()
     write_text(markdown(numbers, parameters, drawn, link), out)
 

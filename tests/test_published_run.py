@@ -129,7 +129,10 @@ def test_a_published_set_goes_to_the_report(ran: dict[tuple[str, str], list[Row]
     assert questions[["behavior_id", "style", "fitness", "iteration"]].isna().all(axis=None)
     assert set(questions["question_id"]) >= {"train-1", "train-1-2", "train-2-2", "dev-1"}
     cells = json.loads(Path("plots/rainbow-teaming/archive.json").read_text())
-    assert [(cell["category"], cell["style"], cell["elites"]) for cell in cells] == [("S1", None, 4), ("S2", None, 4)]
+    assert [(cell["category"], cell["style"], cell["elites"]) for cell in cells] == [
+        ("S1 Violent Crimes", None, 4),
+        ("S2 Non-Violent Crimes", None, 4),
+    ]
 
     translated = account("translate")
     assert (translated["rows_in"], translated["rejected"]) == (24, {"equal to another question": 1})

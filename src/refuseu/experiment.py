@@ -1,5 +1,6 @@
 """What an experiment is about: languages, hazard categories and attack styles."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -84,6 +85,15 @@ class Experiment(Section):
     languages: Languages
     categories: Named
     styles: Named
+
+    def category(self, key: str) -> str:
+        """A hazard category as people read it: ``S1 Violent Crimes``; a key that is a word is left to the name."""
+        name = self.categories.get(key, "")
+        return f"{key} {name}" if name and re.fullmatch(r"[A-Z]+\d+", key) else name or key
+
+    def style(self, key: str) -> str:
+        """An attack style as people read it: ``Role play``; one without a name by its key."""
+        return self.styles.get(key, key)
 
 
 RESTRICTED = frozenset({"S4", "S12"})

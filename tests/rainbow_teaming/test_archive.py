@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from refuseu.experiment import Experiment
 from refuseu.rainbow_teaming.archive import PATIENCE, Archive, Elite, bleu, self_bleu, too_similar
 from refuseu.rainbow_teaming.interfaces import Question
 
@@ -96,9 +97,10 @@ def test_a_row_a_cell() -> None:
     archive = Archive(["S1"], ["slang", "role_play"], 2)
     for text, fitness in (("a", 0.5), ("b", 0.75)):
         archive.insert(("S1", "slang"), elite(text, fitness))
-    assert archive.rows() == [
-        {"category": "S1", "style": "slang", "elites": 2, "best_fitness": 0.75},
-        {"category": "S1", "style": "role_play", "elites": 0, "best_fitness": 0.0},
+    named = Experiment(languages=["en"], categories={"S1": "Violent Crimes"}, styles={"role_play": "Role play"})
+    assert archive.rows(named) == [
+        {"category": "S1 Violent Crimes", "style": "slang", "elites": 2, "best_fitness": 0.75},
+        {"category": "S1 Violent Crimes", "style": "Role play", "elites": 0, "best_fitness": 0.0},
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from refuseu.experiment import Experiment
 from refuseu.rainbow_teaming.interfaces import Question
 from refuseu.text.normal import composed
 
@@ -94,12 +95,15 @@ class Archive:
             self.cells[cell].remove(rival)
         self.cells[cell].append(elite)
 
-    def rows(self) -> list[dict[str, str | int | float]]:
-        """Return one row for each cell: how many elites it has, and the fitness of the best one (0 in an empty cell)."""
+    def rows(self, experiment: Experiment) -> list[dict[str, str | int | float]]:
+        """Return one row for each cell: how many elites it has, and the fitness of the best one (0 in an empty cell).
+
+        Category and style are those that people read, since the rows are there to be looked at.
+        """
         return [
             {
-                "category": category,
-                "style": style,
+                "category": experiment.category(category),
+                "style": experiment.style(style),
                 "elites": len(elites),
                 "best_fitness": max((elite.fitness for elite in elites), default=0.0),
             }

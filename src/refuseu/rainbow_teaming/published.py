@@ -68,13 +68,24 @@ def take_published(published: PublishedSet, experiment: Experiment) -> Found:
         UserError: when the set cannot be read or no question is left.
     """
     questions, account = published_questions(published, experiment)
-    return Found(questions, {**account, "published": published.name}, [], _cells(questions))
+    return Found(questions, {**account, "published": published.name}, [], _cells(questions, experiment))
 
 
-def _cells(questions: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one row for each cell that holds a question; the fitness is not known, nor is the style where the set gives none."""
+def _cells(questions: pd.DataFrame, experiment: Experiment) -> list[dict[str, Any]]:
+    """Return one row for each cell that holds a question, as people read it.
+
+    The fitness is not known, nor is the style where the set gives none.
+    """
+    order = list(experiment.categories)
     cells = Counter(zip(questions["category"], questions["style"].where(questions["style"].notna(), None), strict=True))
     return [
-        {"category": category, "style": style, "elites": count, "best_fitness": None}
-        for (category, style), count in sorted(cells.items(), key=str)
+        {
+            "category": experiment.category(category),
+            "style": style and experiment.style(style),
+            "elites": count,
+            "best_fitness": None,
+        }
+        for (category, style), count in sorted(
+            cells.items(), key=lambda cell: (order.index(cell[0][0]), str(cell[0][1]))
+        )
     ]

@@ -43,7 +43,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     search = Search(archive, players, settings, parameters.seed)
     search.run()
     questions = questions_of(archive, twins)
-    return Found(questions, summary(search, questions), search.history, archive.rows())
+    return Found(questions, summary(search, questions), search.history, archive.rows(parameters))
 
 
 def question_id(text: str) -> str:

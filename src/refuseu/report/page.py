@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from refuseu.experiment import HIGH_RESOURCE
+from refuseu.experiment import HIGH_RESOURCE, LANGUAGES
 from refuseu.report.figures.gallery import FIGURES
 from refuseu.report.settings import ReportParameters
 from refuseu.report.tables import (
@@ -17,6 +17,7 @@ from refuseu.report.tables import (
     agreement_table,
     asr_table,
     benign_table,
+    by_resource,
     contamination_table,
     held_out_table,
     judge_table,
@@ -268,10 +269,12 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
     counts = sorted({row.n for row in numbers.evaluation.rows})
     questions = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "no"
     high = ", ".join(lang for lang in languages if lang in HIGH_RESOURCE)
+    named = ", ".join(f"{lang} {LANGUAGES[lang].name}" for lang in by_resource(languages))
     reference = ", ".join(escape(name) for name in dict.fromkeys(row.reference for row in numbers.paired))
     return (
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
-        f"High-resource languages ({high or 'none'}) stand before the others. `base` is the model before alignment; the "
+        f"The languages are {named}. High-resource languages ({high or 'none'}) stand before the others. "
+        f"`base` is the model before alignment; the "
         f"other models are the configs of `train.configs`, then those of `eval.models`. "
         f"Reference of the paired tests: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."

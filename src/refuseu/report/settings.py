@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from refuseu.core.sections import Section
-from refuseu.experiment import Languages
+from refuseu.experiment import Experiment
 
 
 class BenignPairs(Section):
@@ -26,6 +26,7 @@ class Report(Section):
     """The configs of the table on benign pairs and over-refusal; nothing to leave the table out."""
 
 
-class ReportParameters(Section):
-    languages: Languages
+class ReportParameters(Experiment):
+    """All parameters that the stage reads."""
+
     report: Report

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from evaluated import averages, row
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
+from refuseu.experiment import Experiment
 from refuseu.report.figures.canvas import (
     BASE_COLOR,
     COLORS,
@@ -76,7 +78,7 @@ PLOTS = PlotRows(
         CategoryRow(model="base", category="S1", asr=50.0, asr_lower_bound=50.0, asr_upper_bound=50.0),
         CategoryRow(model=ODD, category="S1", asr=None, asr_lower_bound=4.6, asr_upper_bound=100.0),
     ],
-    by_style=[StyleRow(model="base", style="role_play", asr=90.0, asr_lower_bound=90.0, asr_upper_bound=90.0)],
+    by_style=[StyleRow(model="base", style="Role play", asr=90.0, asr_lower_bound=90.0, asr_upper_bound=90.0)],
     transfer=[transfer("pl", lang, 30.0) for lang in LANGUAGES],
     search=[
         SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.0),
@@ -305,8 +307,23 @@ def test_dark_cells_have_white_numbers_on_one_scale_from_zero_to_hundred() -> No
 
 def test_long_names_of_columns_are_slanted() -> None:
     categories, styles = painted(PLOTS, LANGUAGES, categories_heatmap).axes[:2]
-    assert [label.get_text() for label in styles.get_xticklabels()] == ["role play"]
+    assert [label.get_text() for label in styles.get_xticklabels()] == ["Role play"]
     assert (categories.get_xticklabels()[0].get_rotation(), styles.get_xticklabels()[0].get_rotation()) == (0, 30)
+
+
+def test_spelled_out_categories_keep_off_each_other_and_stay_in_the_figure() -> None:
+    names = [f"S{number} A category with a long name" for number in range(1, 15)]
+    cells = [
+        CategoryRow(model="base", category=name, asr=50.0, asr_lower_bound=50.0, asr_upper_bound=50.0) for name in names
+    ]
+    figure = painted(replace(PLOTS, by_category=cells), LANGUAGES, categories_heatmap)
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == names
+    height = max(label.get_fontsize() for label in labels) * figure.dpi / 72
+    ends = [label.get_window_extent().x1 for label in labels]
+    # Slanted by 30 degrees, neighbours are as far apart as half of the distance between their columns.
+    assert min(right - left for left, right in pairwise(ends)) / 2 > height
+    assert all(figure.bbox.x0 <= label.get_window_extent().x0 for label in labels)
 
 
 def test_training_curves_of_main_configs_have_their_configs_color_and_unit() -> None:
@@ -346,20 +363,24 @@ def test_any_number_of_configs_and_one_group_of_languages(count: int, tmp_path: 
 
 def write_rows(root: Path) -> None:
     write_json([each.model_dump() for each in PLOTS.by_category], root / "plots/by-category.json")
-    write_json([each.model_dump() for each in PLOTS.by_style], root / "plots/by-style.json")
+    write_json([each.model_dump() | {"style": "role_play"} for each in PLOTS.by_style], root / "plots/by-style.json")
     write_json([each.model_dump() for each in PLOTS.transfer], root / "plots/transfer.json")
     write_json([each.model_dump() for each in PLOTS.search], root / "search.json")
     for name, steps in PLOTS.curves.items():
         write_json([each.model_dump() for each in steps], root / f"curves/{name}.json")
 
 
+NAMED = Experiment(languages=["en"], categories={"S1": "Violent Crimes"}, styles={"role_play": "Role play"})
+
+
 def read(root: Path) -> PlotRows:
-    return PlotRows.read(PLOTS.evaluation, root / "plots", root / "search.json", root / "curves")
+    return PlotRows.read(NAMED, PLOTS.evaluation, root / "plots", root / "search.json", root / "curves")
 
 
 def test_rows_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_rows(tmp_path)
-    assert read(tmp_path) == PLOTS
+    spelled = [each.model_copy(update={"category": "S1 Violent Crimes"}) for each in PLOTS.by_category]
+    assert read(tmp_path) == replace(PLOTS, by_category=spelled)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def transfer_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
 def categories_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
     """ASR (percent) over all languages by hazard category and by attack style, base and main configs."""
     configs = plots.configs
-    figure, panels = panels_of(PAGE, 2.1 + 0.42 * len(configs), rows=2, columns=1)
+    figure, panels = panels_of(PAGE, 2.9 + 0.42 * len(configs), rows=2, columns=1)
     parts: dict[str, dict[tuple[str, str], Asr]] = {
         "Hazard category": {(row.model, row.category): row for row in plots.by_category},
         "Attack style": {(row.model, row.style): row for row in plots.by_style},
@@ -122,7 +122,7 @@ def categories_heatmap(plots: PlotRows, languages: list[str]) -> "Figure":
     for axes, (title, cells) in zip(panels, parts.items(), strict=True):
         names = list(dict.fromkeys(name for _, name in cells))
         values = [[cells.get((config, name)) for name in names] for config in configs]
-        heatmap(axes, values, configs, [name.replace("_", " ") for name in names])
+        heatmap(axes, values, configs, names)
         axes.set(title=f"ASR by {title.lower()}", xlabel=title, ylabel="model")
         if max(map(len, names), default=0) > LONG:
             axes.tick_params(axis="x", rotation=30)

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
+from refuseu.experiment import Experiment
 from refuseu.results.outputs import (
     CategoryRow,
     CurveRow,
@@ -31,16 +32,20 @@ class PlotRows:
     """Of each config."""
 
     @classmethod
-    def read(cls, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
+    def read(cls, experiment: Experiment, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
         """Read the file ``search`` and the folders ``plots`` and ``curves`` (a file a config).
+
+        Categories and styles get the names by which people read them.
 
         Raises:
             UserError: when a file is missing or has another shape.
         """
+        categories = read(plots / "by-category.json", TypeAdapter(list[CategoryRow]), "eval")
+        styles = read(plots / "by-style.json", TypeAdapter(list[StyleRow]), "eval")
         return cls(
             evaluation,
-            by_category=read(plots / "by-category.json", TypeAdapter(list[CategoryRow]), "eval"),
-            by_style=read(plots / "by-style.json", TypeAdapter(list[StyleRow]), "eval"),
+            by_category=[row.model_copy(update={"category": experiment.category(row.category)}) for row in categories],
+            by_style=[row.model_copy(update={"style": experiment.style(row.style)}) for row in styles],
             transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
             search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
             curves={
