@@ -1,6 +1,7 @@
 # Nothing to install beforehand but Python >= 3.11, Git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+STORE = $(or $(REFUSEU_STORE),.cache/refuseu/rows.sqlite)
 SOURCES := src stages tests tests_models benchmarks
 # The code is this folder's; packages that the shell or the user's home offers would stand in for the locked ones.
 export PYTHONPATH := $(CURDIR)/src
@@ -168,8 +169,10 @@ staleness: .venv/ready  ## Write docs/staleness.md: what an edit reruns
 clean:  ## Remove the environment and all tool caches; the row store, DVC's outputs and DVC's cache stay
 	rm -rf .venv .venv-models .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))
 
-clean-rows:  ## Remove the row store, which took the models' time to fill; outputs are the same without it
+clean-rows:  ## Remove the row store and forget the last run's rows, so that models are asked anew; outputs stay the same
 	rm -rf .cache/refuseu
+	rm -f '$(STORE)'
+	store="$$(dirname '$(STORE)')" && if [ -f dvc.lock ]; then mkdir -p "$$store" && cp dvc.lock "$$store/forgotten.lock"; fi
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14

@@ -20,6 +20,7 @@ from refuseu.llm.protocol import Sampling
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
+from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PART, TEST
 
 
@@ -34,9 +35,7 @@ from refuseu.tables.schemas import PART, TEST
 @path_option("--models", "models/dpo", "A folder a config.")
 @path_option("--out", "data/eval")
 @path_option("--metrics", "metrics/eval", "Folder of the headline of every model.")
-@path_option(
-    "--evaluated", "metrics/evaluated.json", "Which models and judges were asked, and the account of every set."
-)
+@path_option("--evaluated", "metrics/evaluated.json", "The models and judges that were asked; accounts of sets.")
 @path_option("--rows", "plots/eval.json", "One row a (model, language).")
 @path_option("--plots", "plots/eval", "Folder of the averages and the other rows.")
 def main(
@@ -64,9 +63,10 @@ def main(
     external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
     run = EvaluationRun([*own["text"], *external["text"]], knowledge, sampling, parameters.models, machine)
-    outputs = ask_models(to_ask, run)
+    outputs = ask_models(to_ask, run, engines.store)
     scored = score_all(own, external, outputs, scorers)
     write_results(scored, scorers.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
+    write_rows(engines.store, out)
     identities = {"models": {each.model: each.identity for each in outputs}, "judges": engines.identities()}
     write_json({**identities, "sets": set_accounts(accounts, scored.sets, parameters)}, evaluated)
 

@@ -16,6 +16,7 @@ from refuseu.label.settings import LabelParameters
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import Batches, question_values, read_known
+from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PAIR, REJECTION
 from refuseu.tables.writing import write_batches, write_table
 from refuseu.text.identification import Identifier
@@ -50,6 +51,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     write_batches(texts.complete(kept), out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
+    write_rows(engines.store, out)
     counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
     judged_by = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
     write_json({**counted, **judged_by}, metrics)

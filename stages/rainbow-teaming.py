@@ -19,6 +19,7 @@ from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
+from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import ELITE
 from refuseu.tables.writing import write_table
 from refuseu.weights.reference import ModelReference
@@ -58,6 +59,7 @@ def main(
         found = search_questions(roles, roles.build_mutator(settings.mutator), attack)
 
     write_table(found.questions, out / "questions.parquet", ELITE)
+    write_rows(engines.store, out)
     write_json({**found.summary, "models": engines.identities()}, metrics)
     write_json(found.history, plots / "search.json")
     write_json(found.cells, plots / "archive.json")

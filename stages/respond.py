@@ -17,6 +17,7 @@ from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
+from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PAIR, REJECTION, TRANSLATION
 from refuseu.tables.writing import account, write_table
 
@@ -46,6 +47,7 @@ def main(
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_rows(engines.store, out)
     counted = account(len(translated), kept, rejected, parameters.languages)
     write_json({**counted, "models": engines.identities()}, metrics)
 

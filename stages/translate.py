@@ -15,6 +15,7 @@ from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
+from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
 from refuseu.translate.factory import build_translator
@@ -49,6 +50,7 @@ def main(
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_rows(engines.store, out)
     write_json({**summary(english, kept, rejected, languages), "models": engines.identities()}, metrics)
 
 

@@ -51,6 +51,8 @@ openai: {concurrency: 1, retries: 0, timeout: 1.0}
 training:
   {device: cpu, processes: 1, batch_size: 16, accelerate: none, gradient_checkpointing: false, checkpoint_every: 50}
 """
+ASKING = ("rainbow-teaming", "respond", "label", "eval")
+"""Those of the stages that ask models that do so on this profile, and label, whose judges are no models here."""
 DOCUMENTED = [
     line.split("  #")[0].strip()
     for page in sorted((ROOT / "docs").glob("*.md"))
@@ -188,11 +190,23 @@ def test_outputs_are_the_same_bytes_without_the_row_store_and_on_another_machine
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = outputs(clone)
-    shutil.rmtree(clone / ".cache")
+    run(clone, "make", "clean-rows")
     (clone / "machines/other.yaml").write_text(OTHER_MACHINE)
     monkeypatch.setenv("REFUSEU_MACHINE", "other")
     assert "up to date" in repro(clone)
-    repro(clone, "--force", "--single-item", "respond", "eval")
+    repro(clone, "--force", "--single-item", *ASKING)
+    assert outputs(clone) == before
+    assert all((clone / f"data/{stage}/rows.parquet").is_file() for stage in ASKING)
+
+
+def test_without_the_row_store_the_rows_of_the_last_run_are_taken(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = outputs(clone)
+    shutil.rmtree(clone / ".cache")
+    # A machine that could load no model.
+    (clone / "machines/none.yaml").write_text(OTHER_MACHINE.replace("device: cpu}\nopenai", "device: cuda}\nopenai"))
+    monkeypatch.setenv("REFUSEU_MACHINE", "none")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    repro(clone, "--force", "--single-item", *ASKING)
     assert outputs(clone) == before
 
 

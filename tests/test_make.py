@@ -161,6 +161,13 @@ def test_clean_keeps_the_row_store(tmp_path: Path) -> None:
     assert not (folder / ".venv").exists()
     typed(folder, "make", "clean-rows")
     assert not list((folder / ".cache").iterdir())
+    # Nor are the rows of the last run taken, which dvc.lock tells (refuseu/store/last_run.py).
+    (folder / "dvc.lock").write_text("stages: {}\n", encoding="utf-8")
+    store = tmp_path / "my rows" / "rows.sqlite"
+    store.parent.mkdir()
+    store.touch()
+    typed(folder, "make", "clean-rows", f"REFUSEU_STORE={store}")
+    assert [path.name for path in store.parent.iterdir()] == ["forgotten.lock"]
 
 
 def test_without_git_it_is_said_before_anything_is_installed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ does what the base answers: the mark stands for text that does harm.
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -361,10 +362,19 @@ def test_nothing_of_the_withheld_categories_reaches_a_part_that_writes_or_prefer
 def test_a_second_run_asks_nothing_and_writes_the_same_bytes(ran: Ran) -> None:
     assert ran.second == []
     written = sorted((ran.root / "second").rglob("*.*"))
-    assert len(written) == 1 + 2 + 2 + 3 + len(STAGES) + 2
+    assert len(written) == 2 + 3 + 3 + 4 + len(STAGES) + 2
     for path in written:
         before = ran.root / "first" / path.relative_to(ran.root / "second")
         assert path.read_bytes() == before.read_bytes(), path
+
+
+def test_every_row_travels_with_the_stage_that_used_it(ran: Ran) -> None:
+    """Also those that other processes used, and each with a value that the store has for it."""
+    travelled = {name: dict(ran.table(f"{name}/rows.parquet").to_numpy()) for name in (*STAGES, "eval")}
+    assert {name for name, rows in travelled.items() if not rows} == set()
+    with sqlite3.connect(ran.root / "rows.sqlite") as store:
+        kept = {bytes.fromhex(key): value for key, value in store.execute("SELECT key, value FROM rows")}
+    assert {key: value for rows in travelled.values() for key, value in rows.items()} == kept
 
 
 def test_the_mark_is_in_every_part_s_output(ran: Ran) -> None:

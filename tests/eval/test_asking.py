@@ -82,7 +82,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EvaluationRun:
 
 
 def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
-    outputs, other = run({"parrot": PARROT, "other": PARROT})
+    outputs, other = run({"parrot": PARROT, "other": PARROT}).models
     assert (outputs.model, outputs.identity, outputs.answers) == ("parrot", "parrot", SAID)
     assert outputs.knowledge is not None
     assert outputs.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
@@ -90,7 +90,7 @@ def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
 
 
 def test_a_served_model_sits_no_test_of_knowledge(run: EvaluationRun) -> None:
-    (outputs,) = run({"mine": Served("gpt")})
+    (outputs,) = run({"mine": Served("gpt")}).models
     assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", SAID, None)
 
 
@@ -138,11 +138,11 @@ class Killer:
         return os._exit, (137,)
 
 
-def test_a_killed_process_is_one_sentence() -> None:
+def test_a_killed_process_is_one_sentence(tmp_path: Path) -> None:
     knowledge: Any = Killer()
     run = EvaluationRun(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
     with pytest.raises(
         UserError,
         match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",
     ):
-        ask_models({"base": (BASE, LOCAL)}, run)
+        ask_models({"base": (BASE, LOCAL)}, run, Store(tmp_path / "rows.sqlite"))

@@ -17,8 +17,9 @@ from refuseu.core.errors import UserError
 from refuseu.core.sections import machine_file, merged_sections
 
 LISTED = (
-    # This run: its row store, machine and manner of showing progress, and the main repository where DVC runs a copy of it.
-    *("REFUSEU_*", "DVC_ROOT"),
+    # This run: its row store, machine and manner of showing progress; the stage, and the main repository where DVC runs a copy
+    # of it; where DVC's settings are, which say where its cache is.
+    *("REFUSEU_*", "DVC_STAGE", "DVC_ROOT", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"),
     # Programs, libraries of a Python that a cluster's module brings, the user and their folders.
     *("PATH", "LD_LIBRARY_PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"),
     # The terminal, and how wide it is.

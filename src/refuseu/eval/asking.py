@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import pandas as pd
+import pyarrow as pa
 
 from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
@@ -35,6 +36,15 @@ class ModelOutputs:
 
 
 @dataclass(frozen=True)
+class GroupOutputs:
+    """What the models of one group answered, and which rows of the store hold it."""
+
+    models: list[ModelOutputs]
+    rows: pa.Array
+    """The keys of the rows, sorted."""
+
+
+@dataclass(frozen=True)
 class EvaluationRun:
     """What every model is asked, and on which machine. It is sent to the processes that ask."""
 
@@ -46,17 +56,19 @@ class EvaluationRun:
     progress: str | None = None
     """The stage whose progress is shown row by row; nothing to show none."""
 
-    def __call__(self, group: Mapping[str, EvaluatedModel]) -> list[ModelOutputs]:
+    def __call__(self, group: Mapping[str, EvaluatedModel]) -> GroupOutputs:
         """The outputs of each model of a group; rows that the row store holds are not computed again."""
-        engines = EngineFactory(self.models, self.machine, Store(), self.progress)
+        store = Store()
+        engines = EngineFactory(self.models, self.machine, store, self.progress)
         local = engines.sharing({name: each for name, each in group.items() if not isinstance(each, Served)})
         with closing(engines):
-            return [
+            outputs = [
                 self._answers(name, engines.named(each.name))
                 if isinstance(each, Served)
                 else self._answers_and_knowledge(name, local[name])
                 for name, each in group.items()
             ]
+        return GroupOutputs(outputs, store.used_keys())
 
     def _answers(self, name: str, engine: Engine) -> ModelOutputs:
         answers = completed(engine, list(map(user, self.questions)), self.sampling)
@@ -83,8 +95,10 @@ def grouped(models: Mapping[str, EvaluatedModel], machine: Machine) -> list[dict
     return list(found.values())
 
 
-def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun) -> list[ModelOutputs]:
+def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun, store: Store) -> list[ModelOutputs]:
     """The outputs of each of ``models``, in their order; the machine's ``workers`` share out the groups.
+
+    What their processes used of the row store counts as used by ``store``.
 
     Raises:
         UserError: when a process is ended from outside, as the kernel does where memory runs out.
@@ -101,8 +115,9 @@ def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun) -> list
         Progress("eval", len(models), "model") as progress,
     ):
         for done in pool.map(run, groups):
-            outputs |= {each.model: each for each in done}
-            progress.advance(len(done))
+            outputs |= {each.model: each for each in done.models}
+            store.use(done.rows)
+            progress.advance(len(done.models))
     return [outputs[name] for name in models]
 
 
