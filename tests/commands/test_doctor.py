@@ -257,11 +257,11 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
         profile["models"]["writer"] = {"engine": "openai", "model": "a-model"}
         seeds = {"source": "gone.csv", "text": "question"}
         profile["rainbow-teaming"]["mutator"] = {"kind": "llm", "model": "writer", "max_new_tokens": 9, "seeds": seeds}
-        asked = {"text": "prompt", "every_lang": "en"}
+        of_set = {"text": "prompt", "every_lang": "en"}
         params["eval"]["sets"] = {
-            "any": {"source": "gone.jsonl", **asked},
-            "far": {"source": "org/set", **asked},
-            "fixed": {"source": "org/set", "revision": "0" * 40, **asked},
+            "any": {"source": "gone.jsonl", **of_set},
+            "far": {"source": "org/set", **of_set},
+            "fixed": {"source": "org/set", "revision": "0" * 40, **of_set},
         }
 
     assert missing(changed(tmp_path, edit), machine()) == [
@@ -271,8 +271,9 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
         "org/set: neither a .csv, .tsv, .txt, .jsonl or .parquet file nor a dataset at a revision; "
         "give the revision (a commit)",
     ]
-    (sentence,) = missing(with_published(tmp_path / "set", "gone", {"kind": "ngrams"}), machine())
-    assert sentence.startswith("data/published/gone/lang_en: holds neither train.parquet nor train.jsonl; put the set")
+    pairs, asked = missing(with_published(tmp_path / "set", "gone", {"kind": "ngrams"}), machine())
+    assert pairs.startswith("data/published/gone/lang_en: holds neither train.parquet nor train.jsonl; put the set")
+    assert asked.startswith("data/published/gone/evaluation: holds neither eval.parquet nor eval.jsonl; put the set")
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:
