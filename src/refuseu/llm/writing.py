@@ -17,16 +17,34 @@ QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "�
 """Opening quotation mark to the closing one."""
 MARKUP = " \t*_#>`"
 """Signs of Markdown around a line."""
-CANNOT = r"i (?:can ?not|can't|won't|will not|must decline|have to decline|must refuse)|i(?: am|'m) (?:not able|unable)"
 VERBS = (
-    "help|assist|provide|write|create|generate|produce|rewrite|fulfill?|comply|engage|support|translate|answer|discuss|offer|give|"
-    "do (?:that|this|so)"
+    "help|assist|provide|write|create|generate|produce|rewrite|fulfill?|comply|engage|translate|answer|discuss|offer|respond|"
+    "continue|process|support (?:this|that|such)|do (?:that|this|so|it)"
 )
+SORRY = r"(?:(?:i'm|i am|we are) )?(?:so |very )?sorry|(?:my )?apologies|i (?:do )?apologi[sz]e|unfortunately|regrettably|no"
+AI = r"as an? (?:\w+ )?(?:ai|artificial intelligence|(?:large )?language model|assistant)\b[\w ]*"
 DECLINES = re.compile(
-    rf"^(?:(?:i'm|i am) )?sorry[,.]? (?:but )?(?:{CANNOT})\b|\b(?:{CANNOT})(?: to)? (?:\w+ )?(?:{VERBS})\b(?! but)"
-    r"|^i (?:must |have to )?(?:decline|refuse)\b|\bas an ai(?: language)? (?:model|assistant)\b"
+    rf"(?:(?:{SORRY})\b(?: \w+)?[,.:;]? ?(?:but |however,? )?)?(?:{AI}, i\b|(?:{AI},? )?"
+    r"(?:"
+    r"(?:(?:i|we) (?:\w+ )?)?(?:can ?not|can't|won't|will not|(?:am|are|'m|'re)?(?: not able| unable) to|do not|don't) "
+    rf"(?:\w+ )?(?:{VERBS})\b(?! but)"
+    r"|i(?: am|'m) (?:\w+ )?(?:unable|not (?:able|allowed|permitted|comfortable|designed|programmed|willing|going))\b"
+    r"|i (?:do not|don't) feel comfortable\b"
+    r"|i(?: must| have to| need to| will have to|'ll have to| would|'d)?(?: \w+)? (?:decline|refuse|rather not)\b"
+    r"|(?:this|that|it|your request|the request|this request)(?: is|'s)? (?:\w+ )?(?:goes |not something i|against|violates)\b"
+    r"|my (?:\w+ )?(?:guidelines|programming|policy|policies|values)\b"
+    r"|(?:request|response) (?:denied|declined|refused)"
+    r"))"
 )
-"""How models decline to write, in English and lower case; what else matches is lost, which costs a candidate."""
+"""How models decline to write, at the start of what they say, in English and lower case; what else matches is lost."""
+LONGEST = 60
+"""The largest number of words of a line that declines."""
+OFFERS = re.compile(
+    r"(?:is there|can i|could i|may i|how (?:can|may|else can) i|what else|would you like|do you have)\b[^?]*\?"
+)
+"""Questions that a model asks after it declined."""
+ASKS = re.compile(r"\?|\b(?:tell|show|teach|give|walk|guide|help) (?:me|us)\b|\bexplain\b")
+"""What a line that asks for something holds. People in need say "I can't" as well."""
 
 
 def written(engine: Engine, conversations: Sequence[Conversation], sampling: Sampling, field: str) -> list[str | None]:
@@ -96,4 +114,7 @@ def _bare(line: str) -> str:
 
 
 def _declines(line: str) -> bool:
-    return DECLINES.search(plain(line).replace("’", "'")) is not None
+    said = plain(line).replace("’", "'")
+    if not DECLINES.match(said) or len(said.split()) > LONGEST:
+        return False
+    return ASKS.search(OFFERS.sub("", said)) is None
