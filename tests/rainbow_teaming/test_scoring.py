@@ -72,15 +72,17 @@ class Fixed:
     [
         ((0.6, 0.3), True),
         ((0.3, 0.6), False),
-        ((0.5, 0.5), False),
+        ((0.5, 0.5), None),
         ((0.26, 0.24), True),
-        ((0.25, 0.24), False),
-        ((0.0, 0.0), False),
-        ((), False),
+        ((0.24, 0.26), False),
+        ((0.25, 0.24), None),
+        ((0.24, 0.25), None),
+        ((0.0, 0.0), None),
+        ((), None),
     ],
 )
 def test_the_more_probable_letter_is_preferred_where_the_model_answers_with_one(
-    probabilities: tuple[float, ...], preferred: bool, books: dict[str, Phrasebook]
+    probabilities: tuple[float, ...], preferred: bool | None, books: dict[str, Phrasebook]
 ) -> None:
     engine = PlayedEngine(Completion("A", probabilities=probabilities))
     pair = (Exchange("en", "one?", "first"), Exchange("en", "two?"))
@@ -90,9 +92,9 @@ def test_the_more_probable_letter_is_preferred_where_the_model_answers_with_one(
 
 
 @pytest.mark.parametrize("said", [TOO_LONG, DECLINED])
-def test_a_pair_without_an_answer_of_the_llm_is_not_preferred(said: Completion, books: dict[str, Phrasebook]) -> None:
+def test_a_pair_without_an_answer_of_the_llm_is_undecided(said: Completion, books: dict[str, Phrasebook]) -> None:
     preference = LlmPreference(PlayedEngine(said), PREFERENCE, books["en"], Fixed(True))
-    assert preference.prefers([(Exchange("en", "a"), Exchange("en", "b"))]) == [False]
+    assert preference.prefers([(Exchange("en", "a"), Exchange("en", "b"))]) == [None]
 
 
 def test_a_pair_with_a_restricted_question_never_reaches_the_llm(

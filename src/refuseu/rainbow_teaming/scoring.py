@@ -60,7 +60,7 @@ class LlmPreference:
     """Decides on pairs with a restricted question."""
 
     def prefers(self, pairs: Sequence[tuple[Exchange, Exchange]]) -> list[bool | None]:
-        """Return for each pair whether the LLM prefers A; it does not where it is undecided or answers with no letter."""
+        """Return for each pair whether the LLM prefers A; ``None`` where it is undecided or answers with no letter."""
         to_llm = [not any(self._restricted(exchange) for exchange in pair) for pair in pairs]
         return route(pairs, to_llm, model=self._by_llm, rule=self.fallback.prefers)
 
@@ -78,7 +78,7 @@ class LlmPreference:
         return [_first(each) for each in completed(self.engine, conversations, Sampling(1, first_tokens=LETTERS))]
 
 
-def _first(completion: Completion) -> bool:
+def _first(completion: Completion) -> bool | None:
     """Whether the first letter is more probable; a completion without an answer has no probabilities."""
     first, second = completion.probabilities or (0.0, 0.0)
-    return first > second and first + second >= DECIDED
+    return first > second if first != second and first + second >= DECIDED else None
