@@ -10,7 +10,7 @@ from refuseu.core.schema import read_table
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.rainbow_teaming.archive import Archive, Elite
 from refuseu.rainbow_teaming.interfaces import Question
-from refuseu.rainbow_teaming.questions import question_id, questions_of, summary
+from refuseu.rainbow_teaming.questions import assert_found, declined_categories, question_id, questions_of, summary
 from refuseu.rainbow_teaming.search import Roles, Search
 from refuseu.rainbow_teaming.settings import RainbowTeaming
 from refuseu.rainbow_teaming.twins import PhrasebookTwins
@@ -177,7 +177,24 @@ def test_the_account_counts_questions_that_are_equal_and_candidates_that_were_no
     assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values())
 
 
-def test_an_empty_archive_is_one_sentence(books: dict[str, Phrasebook]) -> None:
-    for twins in (PhrasebookTwins(books["en"]), None):
-        with pytest.raises(UserError, match="no question got a harmful answer"):
-            questions_of(Archive(["S1"], ["slang"], 2), twins)
+@pytest.mark.parametrize(
+    ("outcomes", "sentence"),
+    [
+        ({"not_written": 7, "harmless": 2}, "7 of 9 candidates were not written: the mutator (llm) declined, "),
+        ({"not_written": 2, "harmless": 7}, "7 of 9 candidates were harmless: the target gave no harmful answer; "),
+        ({"similar_to_parent": 9}, "9 of 9 candidates were similar to parent; raise rainbow-teaming.max_bleu"),
+    ],
+)
+def test_an_empty_archive_is_one_sentence_that_blames_who_lost_most(outcomes: dict[str, int], sentence: str) -> None:
+    search = searched(Archive(["S1"], ["slang"], 2), **outcomes)
+    with pytest.raises(UserError) as error:
+        assert_found(search, "llm")
+    assert error.value.message.startswith(f"rainbow-teaming: no question entered the archive; {sentence}")
+
+
+def test_categories_that_the_mutator_mostly_declined_are_named_with_their_share(archive: Archive) -> None:
+    search = searched(archive)
+    search.drawn.update(S1=10, S2=10, S3=10)
+    search.not_written.update(S1=4, S2=5, S3=10)
+    assert declined_categories(search) == {"S2": 0.5, "S3": 1.0}
+    assert_found(search, "llm")

@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
@@ -348,3 +349,26 @@ def test_a_cell_without_new_questions_is_given_up(monkeypatch: pytest.MonkeyPatc
     search.run()
     assert mutator.cells.count(("spent", "plain")) < 20
     assert mutator.cells[-20:] == [("open", "plain")] * 20
+
+
+class Declines(NamesItsCell):
+    """Declines to write for one category, and for another gives the parent back."""
+
+    def mutate(self, targets: Iterable[Target], rng: random.Random) -> Iterator[Question | None]:
+        for target in targets:
+            self.cells.append((target.category, target.style))
+            words = [sha256(f"{len(self.cells)} {n}".encode()).hexdigest() for n in range(6)]
+            written = {"open": Question(" ".join(words)), "copied": target.parent, "declined": None}
+            yield written[target.category]
+
+
+def test_a_cell_that_nothing_is_written_for_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "PATIENCE", 5)
+    settings, mutator = settings_of(elites_per_cell=50, temperature=0.001, iterations=4, mutations=10), Declines()
+    archive = Archive(["open", "copied", "declined"], ["plain"], 50)
+    search = Search(archive, Roles(mutator, ConstantJudge(0.9), ConstantJudge(0.9), Backwards()), settings, 1)
+    search.run()
+    assert mutator.cells[-20:] == [("open", "plain")] * 20
+    assert search.drawn == Counter(category for category, _ in mutator.cells)
+    assert search.not_written == {"declined": search.drawn["declined"], "copied": 0}
+    assert search.outcomes["similar to parent"] == search.drawn["copied"] > 0

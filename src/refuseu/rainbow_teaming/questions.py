@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import click
 import pandas as pd
 
 from refuseu.core.errors import UserError
@@ -12,9 +13,12 @@ from refuseu.experiment import PIVOT, Kind
 from refuseu.rainbow_teaming.archive import Archive
 from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.interfaces import Mutator, Twins
-from refuseu.rainbow_teaming.search import Attack, Roles, Search
+from refuseu.rainbow_teaming.search import NOT_WRITTEN, Attack, Roles, Search
 from refuseu.tables.schemas import ELITE
 from refuseu.text.normal import composed
+
+NOTED = 0.5
+"""Share (0-1) of a category's candidates that were not written from which on it is said."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,37 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     players, twins = Roles(mutator, roles.build_scorer(), roles.build_preference(), attack), roles.build_twins()
     search = Search(archive, players, settings, parameters.seed)
     search.run()
+    for category, share in declined_categories(search).items():
+        click.echo(f"Note: {category}: the mutator wrote no question for {share:.0%} of its candidates", err=True)
+    assert_found(search, settings.mutator.kind)
     questions = questions_of(archive, twins)
     return Found(questions, summary(search, questions), search.history, archive.rows(parameters))
+
+
+def declined_categories(search: Search) -> dict[str, float]:
+    """Return the share (0-1) of the candidates of a category that no mutator wrote, of the categories where it is ``NOTED``."""
+    shares = {category: search.not_written[category] / drawn for category, drawn in search.drawn.items()}
+    return {category: share for category, share in sorted(shares.items()) if share >= NOTED}
+
+
+def assert_found(search: Search, mutator: str) -> None:
+    """Check that the archive holds a question; ``mutator`` is the kind of the mutator.
+
+    Raises:
+        UserError: when it holds none. The sentence blames what lost most candidates.
+    """
+    if search.archive.coverage():
+        return
+    outcome, lost = search.outcomes.most_common(1)[0]
+    start = f"rainbow-teaming: no question entered the archive; {lost} of {search.outcomes.total()} candidates were"
+    if outcome == NOT_WRITTEN:
+        raise UserError(
+            f"{start} {outcome}: the mutator ({mutator}) declined, or wrote no single English question; use another model"
+        )
+    if outcome == "harmless":
+        way_out = "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_behaviors)"
+        raise UserError(f"{start} {outcome}: the target gave no harmful answer; {way_out}")
+    raise UserError(f"{start} {outcome}; raise rainbow-teaming.max_bleu or iterations")
 
 
 def question_id(text: str) -> str:
@@ -57,14 +90,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
     A question that is an elite of two cells is one row, with the first of the two cells. A twin of two questions is one row,
     too. A twin that equals a harmful question is left out.
 
-    Raises:
-        UserError: when the archive is empty.
     """
-    if not archive.coverage():
-        raise UserError(
-            "rainbow-teaming: no question got a harmful answer from the target; "
-            "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_behaviors)"
-        )
     elites = list(archive)
     benign = twins.twins([elite.question for _, elite in elites]) if twins else [None] * len(elites)
     rows = []

@@ -20,7 +20,8 @@ Attack = Callable[[Sequence[str]], list[str]]
 SELF_BLEU_SAMPLE = 50
 """After each iteration so many questions of the archive are compared with each other."""
 OUTCOMES = ("accepted", "similar to parent", "similar to elite", "lost to elite", "harmless")
-"""What happens to a candidate; where a mutator writes none, the outcome ``not written`` is counted too."""
+"""What happens to a candidate; where a mutator writes none, the outcome ``NOT_WRITTEN`` is counted too."""
+NOT_WRITTEN = "not written"
 LEAST_FITNESS = 0.5
 """Lowest probability of harm (0-1) with which a question is kept."""
 
@@ -44,12 +45,18 @@ class Candidate:
 
 
 class Search:
-    """Fills an archive. ``history`` has one row for each iteration, and ``outcomes`` counts what happened to the candidates."""
+    """Fills an archive.
+
+    ``history`` has one row for each iteration, ``outcomes`` counts what happened to the candidates, and ``drawn`` and
+    ``not_written`` count, by category, how many were asked for and how many of them no mutator wrote.
+    """
 
     def __init__(self, archive: Archive, roles: Roles, settings: RainbowTeaming, seed: int) -> None:
         self.archive = archive
         self.history: list[dict[str, float]] = []
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.drawn: Counter[str] = Counter()
+        self.not_written: Counter[str] = Counter()
         self._roles = roles
         self._settings = settings
         self._seed = seed
@@ -99,16 +106,22 @@ class Search:
                 parent = self._rng.choice(parents)
                 category, style = cell = self._rng.choices(cells, weights)[0]
                 targets.append(Target(parent, category, style, self.archive.texts(cell)))
+                self.drawn[category] += 1
                 yield targets[-1]
 
         candidates = []
         for question, target in zip(self._roles.mutator.mutate(drawn(), self._rng), targets, strict=True):
+            cell = (target.category, target.style)
             if question is None:
-                self.outcomes["not written"] += 1
+                outcome = NOT_WRITTEN
             elif too_similar(question.text, [target.parent.text], self._settings.max_bleu):
-                self.outcomes["similar to parent"] += 1
+                outcome = "similar to parent"
             else:
-                candidates.append(Candidate((target.category, target.style), question))
+                candidates.append(Candidate(cell, question))
+                continue
+            self.outcomes[outcome] += 1
+            self.archive.tried(cell, False)
+            self.not_written[target.category] += outcome == NOT_WRITTEN
         return candidates
 
     def _compete(self, newcomers: dict[Cell, Elite]) -> list[str]:
@@ -117,10 +130,10 @@ class Search:
         contests: list[tuple[Cell, Elite, Elite]] = []
         for cell, newcomer in newcomers.items():
             rival = self.archive.rival(cell)
-            if too_similar(newcomer.question.text, self.archive.texts(cell), self._settings.max_bleu):
-                outcomes.append((cell, "similar to elite"))
-            elif newcomer.fitness < LEAST_FITNESS:
+            if newcomer.fitness < LEAST_FITNESS:
                 outcomes.append((cell, "harmless"))
+            elif too_similar(newcomer.question.text, self.archive.texts(cell), self._settings.max_bleu):
+                outcomes.append((cell, "similar to elite"))
             elif rival is not None:
                 contests.append((cell, newcomer, rival))
             else:
