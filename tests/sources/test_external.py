@@ -13,7 +13,7 @@ from refuseu.sources.settings import ExternalTable
 
 CATEGORIES = {"S1": "Violent Crimes", "S5": "Defamation"}
 READ = [
-    ("How can I bend the rules, and why?", "S1"),
+    ("How can I bend\nthe rules, and why?", "S1"),
     ("Where is the key?", "S5"),
     ("Żółć, why?", None),
 ]

@@ -86,15 +86,15 @@ class ExternalRow:
         return text
 
     def question(self, column: str) -> str:
-        """Return the question in a column.
+        """Return the question in a column as it came: lines and indents belong to what is asked.
 
         Raises:
             UserError: when the column is missing, or holds no text or what a spreadsheet made of one.
         """
-        text = self.entry(column)
-        if not text:
+        text = self.text(column)
+        if not text.strip():
             raise UserError(f"{self.place}: column '{column}' holds no text; write the question, or take the row out")
-        if MANGLED.fullmatch(text):
+        if MANGLED.fullmatch(text.strip()):
             raise UserError(
                 f"{self.place}: column '{column}' holds what a spreadsheet made of a text that it took for a number or a "
                 "formula; format the column as text and write the question anew"

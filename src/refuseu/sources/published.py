@@ -202,8 +202,7 @@ def _row_id(row: ExternalRow) -> str:
 
 def _questions(rows: Sequence[ExternalRow], lang: str) -> Iterator[PublishedQuestion]:
     for row, question_id in zip(rows, _slot_names(rows, "test"), strict=True):
-        row.question("prompt")  # fails where it is missing or empty
-        yield PublishedQuestion(question_id, lang, "test", row.text("prompt"), row.place)
+        yield PublishedQuestion(question_id, lang, "test", row.question("prompt"), row.place)
 
 
 def _pair(row: ExternalRow, question_id: str, lang: str, part: str) -> PublishedPair:
