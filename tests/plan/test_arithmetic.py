@@ -84,13 +84,14 @@ def test_a_search_by_phrasebook_is_counted_as_the_miniature_was(tmp_path: Path) 
 
 
 def test_a_published_set_is_taken_whole_without_its_restricted_categories() -> None:
-    """Its preference pairs are 2,748 and 141 a language; the 1,400 questions of ``evaluation`` are not read."""
+    """Its pairs are 2,748 of train and 141 of dev a language; its 1,400 questions of test have no category to leave out."""
     parameters = load_all(ROOT, "published-8b")
     run = Run(parameters)
     assert run.questions == round(2748 * 12 / 14) + round(141 * 12 / 14) == 2355 + 121
-    assert run.test == 121 * len(parameters.languages)
-    # 20 questions of each of 12 categories are dev; a config with one language trains 3 epochs, in steps of 64 pairs.
-    assert run.pairs_of["english-only"] == -(-3 * (2355 - 240) // 64) * 64
+    assert run.test == 1400 * len(parameters.languages)
+    assert run.parts == (2355 + 121 + 1400) * len(parameters.languages)
+    # A config with one language trains 3 epochs, in steps of 64 pairs.
+    assert run.pairs_of["english-only"] == -(-3 * 2355 // 64) * 64
     assert not [key for key in work_of(run) if key[0] in ("rainbow-teaming", "translate", "respond")]
 
 

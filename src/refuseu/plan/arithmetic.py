@@ -20,10 +20,8 @@ TOLD, VERDICT, TEMPLATE = 300, 20, 10
 TESTS = {"belebele": (1, 900, 140), "global-mmlu": (57, 246, 80)}
 """Tasks of a language in a test of knowledge, questions of a task, and words of a question with one of its options."""
 OTHER_TEST, FACTS, OPTIONS = (1, 1000, 80), (113, 7), 4
-PUBLISHED_SET = (2_748, 141)
-"""Questions in each language of the splits train and test of the published set, config ``multilingual``. They are the paper's
-2,889 training questions; its own 1,400 test questions are another config, which the pipeline does not read.
-"""
+PUBLISHED_SET = (2_748, 141, 1_400)
+"""Questions of train, dev and test in each language of the published set; those of test have no category."""
 PEAK, READING, WRITING = 989e12, 0.4, 0.1
 """Operations a second of an H100 SXM in bfloat16 by its data sheet, and the shares of it while tokens are read and written."""
 OF_DPO, OF_TRAINING, OF_ANSWERS = 8, 6, 2
@@ -45,8 +43,9 @@ class Run:
         entering, translated, labelled, complete, self.disputed = self.shares[0]
         # No model writes for restricted categories; of a published set they are left out.
         self.written = fmean(each not in RESTRICTED for each in p.categories)
-        train, test = (round(count * self.written) for count in PUBLISHED_SET)
-        self.candidates = train + test if self.published else search.iterations * search.mutations
+        *pairs, test = PUBLISHED_SET
+        train, dev = (round(count * self.written) for count in pairs)
+        self.candidates = train + dev if self.published else search.iterations * search.mutations
         entered = round(self.candidates * entering)
         cells = len(p.categories) * len(p.styles)
         self.questions = entered if self.published else min(entered, cells * search.elites_per_cell)
@@ -55,10 +54,12 @@ class Run:
         self.pairs = round(self.translations * translated)
         self.labelled = round(self.pairs * labelled)
         whole = round(self.questions * complete)
-        self.parts = whole * languages * (1 + with_twins)
-        test = min(whole, cells * p.split.test_per_cell if p.split.assignment == "stratified" else test)
-        dev = round(len(p.categories) * (self.written if self.published else 1)) * p.split.dev_per_category
-        train = max(0, whole - test - dev)
+        if p.split.assignment == "stratified":
+            test = min(whole, cells * p.split.test_per_cell)
+            train = max(0, whole - test - len(p.categories) * p.split.dev_per_category)
+            self.parts = whole * languages * (1 + with_twins)
+        else:
+            self.parts = (whole + test) * languages
         self.pairs_of: dict[str, int] = {}
         """Pairs that the training of each config sees, one as often as there are epochs."""
         for name in p.train.configs:
