@@ -23,7 +23,7 @@ class Reply:
     """Done before the first byte is sent."""
 
 
-def said(text: str | None, finish: str = "stop", **choice: Any) -> Reply:
+def said(text: str | None, finish: str | None = "stop", **choice: Any) -> Reply:
     """A good answer, or one that is good but for its finish reason."""
     message = {"role": "assistant", "content": text, **choice.pop("message", {})}
     return Reply(json.dumps({"choices": [{"finish_reason": finish, "message": message, **choice}]}).encode())

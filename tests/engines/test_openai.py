@@ -13,7 +13,8 @@ from engines.misbehaving import Reply, Server, fault, said, serving, wrote
 from refuseu.core.errors import UserError
 from refuseu.engines import machine
 from refuseu.engines.machine import Machine
-from refuseu.engines.openai import PATIENCE, OpenaiEngine, OpenaiMachine, OpenaiModel
+from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
+from refuseu.engines.openai_faults import OTHER_SERVER, PATIENCE, PROBES
 from refuseu.llm.protocol import Completion, Finish, Sampling, completed, row_seed, user
 from refuseu.llm.stored import StoredEngine
 from refuseu.store.rows import Store
@@ -26,7 +27,17 @@ DRAWN = Sampling(8, temperature=0.7, top_p=0.9, seed=3)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for variable in (
+        "ALL_PROXY",
+        "all_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "of-another-service")
     monkeypatch.setenv("SERVICE_KEY", KEY)
 
@@ -64,6 +75,11 @@ def outcome(reply: Reply) -> Completion:
     assert (error, len(yielded), sorted(done)) == ("", 3, [0, 1, 2])
     assert (done[0], done[2]) == (Completion("echo first"), Completion("echo last"))
     return done[1]
+
+
+def stopped(server: Server, reason: str) -> str:
+    """What is said where nothing came of the first row."""
+    return f"model at {server.url}: {reason}; no row is done"
 
 
 def failed(reason: str) -> Completion:
@@ -135,9 +151,8 @@ def test_first_tokens_after_a_raw_prompt_get_their_probability() -> None:
     with serving(
         {"raw": [wrote("yes", logprobs=logprobs)], "none": [wrote("yes", logprobs={"top_logprobs": []})]}
     ) as server:
-        asked = engine(server)
-        [(_, completion)] = asked.complete(["raw"], Sampling(1, first_tokens=("yes", "no")))
-        [(_, without)] = asked.complete(["none"], Sampling(1, first_tokens=("yes",)))
+        said = engine(server).complete(["raw", "none"], Sampling(1, first_tokens=("yes", "no")))
+        (_, completion), (_, without) = said
     assert without == failed("the answer has no probabilities of tokens")
     assert completion.probabilities == pytest.approx((0.6, 0.3))
     assert server.bodies[0]["logprobs"] == 20
@@ -190,10 +205,16 @@ def test_first_tokens_get_their_probability_and_0_when_they_are_not_among_the_li
 
 @pytest.mark.parametrize("logprobs", [None, {"content": None}, {"content": []}])
 def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> None:
-    script = {"row": [said("safe", logprobs=logprobs)]}
+    sampling = Sampling(1, first_tokens=("safe",))
+    script = {"with": [said("safe", logprobs=top(safe=0.5))], "row": [said("safe", logprobs=logprobs)]}
     with serving(script) as server:
-        done = ask(engine(server), ["row"], Sampling(1, first_tokens=("safe",)))
-    assert done == ([(0, failed("the answer has no probabilities of tokens"))], "")
+        yielded, error = ask(engine(server), ["with", "row"], sampling)
+        assert (yielded[1], error) == ((1, failed("the answer has no probabilities of tokens")), "")
+        assert ask(engine(server), ["row", "with"], sampling) == (
+            [],
+            stopped(server, f"the answer has no probabilities of tokens; {OTHER_SERVER}"),
+        )
+        assert server.requests == {"with": 1, "row": 2}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +222,20 @@ def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> N
     [
         (said(" cut \n", "length"), Completion("cut", Finish.LENGTH)),
         (said(None, "length"), Completion("", Finish.LENGTH)),
+        (said("whole", "eos"), Completion("whole")),
+        (said("whole", "end_turn"), Completion("whole")),
+        (said("whole", "STOP"), Completion("whole")),
+        (said("whole", None), Completion("whole")),
+        (said("whole", "something_new"), Completion("whole")),
+        (said("cut", "max_tokens"), Completion("cut", Finish.LENGTH)),
+        (said(None), Completion("")),
+        (said(None, "tool_calls", message={"tool_calls": [{"id": "1"}]}), Completion("")),
+        (said("No.", message={"reasoning_content": " why\n"}), Completion("No.", reasoning="why")),
+        (said("No.", message={"reasoning": "why"}), Completion("No.", reasoning="why")),
+        (said("No.", message={"reasoning": {"effort": "low"}}), Completion("No.")),
+        (said(None, "length", message={"reasoning": "why"}), Completion("", Finish.LENGTH, reasoning="why")),
         (said("partly", "content_filter"), Completion("", Finish.DECLINED)),
+        (said("partly", "SAFETY"), Completion("", Finish.DECLINED)),
         (said(None, message={"refusal": "No."}), Completion("", Finish.DECLINED)),
         (fault(400, code="content_filter"), Completion("", Finish.DECLINED)),
         (fault(400, code="context_length_exceeded"), Completion("", Finish.TOO_LONG)),
@@ -223,14 +257,19 @@ NOT_A_COMPLETION = "the answer is no completion"
         (Reply(b'"' + TEXT.encode() + b'"'), NOT_A_COMPLETION),
         (Reply(b'{"choices": []}'), NOT_A_COMPLETION),
         (Reply(b'{"error": {"message": "in a good answer"}}'), NOT_A_COMPLETION),
-        (said(TEXT, "abort"), NOT_A_COMPLETION),
+        (said(TEXT, "abort"), "the server broke the answer off"),
+        (said(TEXT, "error"), "the server broke the answer off"),
+        (said(None, None), "the server broke the answer off"),
+        (said("", "something_new"), "the server broke the answer off"),
+        (Reply(b"<html>Please log in.</html>"), "the answer is a page for people"),
         (said(TEXT, message={"content": [TEXT]}), NOT_A_COMPLETION),
         (Reply(said(TEXT).body, cut=True), "the connection broke off"),
         (fault(400, TEXT, code="invalid_value", param="messages"), "the server answers 400, invalid_value, messages"),
         (fault(400, TEXT, code=TEXT, param=TEXT), "the server answers 400"),
         (fault(422), "the server answers 422"),
+        (fault(422, f"extra input top_p: {TEXT}"), "the server answers 422, top_p"),
         (fault(429), "the server answers 429"),
-        (fault(429, headers={"Retry-After": "100000"}), "the server answers 429"),
+        (fault(429, headers={"Retry-After": "Wed, 21 Oct 2065 07:28:00 GMT"}), "the server answers 429"),
         (Reply(b"<html>", 503), "the server answers 503"),
     ],
 )
@@ -272,6 +311,37 @@ def test_a_server_that_takes_too_long_is_not_waited_for() -> None:
         (fault(401), None, "a key is wanted (401); name the environment variable"),
         (fault(403), "SERVICE_KEY", "the key of SERVICE_KEY may not use it (403)"),
         (fault(404, TEXT), None, "no such model or address (404); correct `model` in profiles/"),
+        (Reply(b"<html>Not found</html>", 404), None, "no such model or address (404); correct `model` in profiles/"),
+        (fault(400, TEXT, code="model_not_found"), None, "no such model (400, model_not_found)"),
+        (fault(402, TEXT), "SERVICE_KEY", "the account has no credit left (402)"),
+        (Reply(b"<html>Please log in.</html>"), None, f"the answer is a page for people; {OTHER_SERVER}"),
+        (Reply(b""), None, f"the answer is no completion; {OTHER_SERVER}"),
+        (Reply(b"null and void"), None, f"the answer is no completion; {OTHER_SERVER}"),
+        (Reply(b"", 302, {"Location": "/log-in"}), None, "the server sends requests on to another address (302)"),
+        (Reply(b"", 307, {"Location": "/v2/"}), None, "the server sends requests on to another address (307)"),
+        (Reply(b"", 405), None, f"the server answers 405; {OTHER_SERVER}"),
+        (fault(422, "Extra inputs are not permitted: seed"), None, f"the server answers 422, seed; {OTHER_SERVER}"),
+        (
+            Reply(b'{"detail": [{"type": "extra_forbidden", "loc": ["body", "max_completion_tokens"]}]}', 422),
+            None,
+            f"the server answers 422, max_completion_tokens; {OTHER_SERVER}",
+        ),
+        (
+            fault(400, "response_format is not supported"),
+            None,
+            f"the server answers 400, response_format; {OTHER_SERVER}",
+        ),
+        (fault(400, param="model"), None, f"the server answers 400, model; {OTHER_SERVER}"),
+        (
+            fault(429, headers={"Retry-After": "3600"}),
+            None,
+            "the server asks to wait for 3600 seconds (429); run it again",
+        ),
+        (
+            fault(503, headers={"Retry-After": "121"}),
+            None,
+            "the server asks to wait for 121 seconds (503); run it again",
+        ),
         (fault(429, code="insufficient_quota"), "SERVICE_KEY", "no credit left (429, insufficient_quota)"),
         (fault(400, code="unsupported_parameter", param="temperature"), None, "takes no temperature (400"),
         (
@@ -289,7 +359,7 @@ def test_what_no_row_can_help_is_one_sentence_after_the_first_row(reply: Reply, 
     assert yielded == []
     assert error.startswith(f"model at {server.url}: ")
     assert sentence in error
-    assert error.endswith("; nothing was completed")
+    assert error.endswith("; no row is done")
     assert TEXT not in error
 
 
@@ -300,8 +370,7 @@ def test_a_server_that_is_not_there_is_one_sentence() -> None:
     yielded, error = ask(asked, ["one", "two"])
     assert yielded == []
     assert error == (
-        f"model at {url}: the server cannot be reached; start it, or correct its base URL in machines/; "
-        "nothing was completed"
+        f"model at {url}: the server cannot be reached; start it, or correct its base URL in machines/; no row is done"
     )
 
 
@@ -311,8 +380,8 @@ def test_when_the_key_is_refused_half_way_the_rows_under_way_are_kept_and_the_ot
         yielded, error = ask(engine(server, key="SERVICE_KEY", concurrency=1), rows)
     assert [position for position, _ in yielded] == [0, 1, 2, 3]
     assert error == (
-        f"model at {server.url}: the key of SERVICE_KEY is refused (401); export the right one; 4 of 9 rows were completed, and "
-        "are kept"
+        f"model at {server.url}: the key of SERVICE_KEY is refused (401); export the right one; 4 of 9 rows are done, "
+        "and are kept"
     )
 
 
@@ -324,16 +393,73 @@ def test_a_server_that_fails_row_after_row_is_given_up() -> None:
     assert yielded == [(0, Completion("echo row 0")), *busy]
     assert sum(server.requests.values()) == PATIENCE + 1
     assert error == (
-        f"model at {server.url}: {PATIENCE} rows failed one after the other, and the server answers 500; 1 of 25 rows were "
-        "completed, and are kept"
+        f"model at {server.url}: {PATIENCE} rows failed one after the other, and the server answers 500; 1 of 25 rows are done, "
+        "and are kept"
     )
 
 
 def test_rows_that_fail_by_themselves_do_not_stop_the_others() -> None:
     rows = [f"row {number}" for number in range(PATIENCE + 5)]
-    with serving({row: [fault(400)] for row in rows[:-1]}) as server:
+    with serving({row: [fault(400)] for row in rows[1:-1]}) as server:
         yielded, error = ask(engine(server, concurrency=1), rows)
     assert (yielded[-1], len(yielded), error) == ((PATIENCE + 4, Completion(f"echo {rows[-1]}")), len(rows), "")
+
+
+def test_a_server_that_no_row_was_answered_by_is_given_up_after_few() -> None:
+    rows = [f"row {number}" for number in range(50)]
+    with serving({row: [fault(400, TEXT)] for row in rows}) as server:
+        yielded, error = ask(engine(server), rows)
+        assert sum(server.requests.values()) == PROBES
+        assert server.most_at_once == 1
+    assert yielded == [(position, failed("the server answers 400")) for position in range(PROBES - 1)]
+    assert error == stopped(server, f"{PROBES} rows failed one after the other, and the server answers 400")
+
+
+LONG = fault(400, code="context_length_exceeded")
+
+
+def test_a_first_row_that_is_too_long_says_nothing_of_the_server() -> None:
+    rows = [f"row {number}" for number in range(30)]
+    with serving({"row 0": [LONG], "row 1": [fault(400, code="content_filter")], "row 2": [fault(400)]}) as server:
+        yielded, error = ask(engine(server), rows)
+    outcomes = [Completion("", Finish.TOO_LONG), Completion("", Finish.DECLINED), failed("the server answers 400")]
+    assert (error, len(yielded), [done for _, done in yielded[:3]]) == ("", len(rows), outcomes)
+    with serving({"row 0": [LONG], **{row: [fault(422)] for row in rows[1:]}}) as server:
+        yielded, error = ask(engine(server), rows)
+        assert server.requests == {"row 0": 1, "row 1": 1}
+    assert yielded == [(0, outcomes[0])]
+    assert error.endswith(f"the server answers 422; {OTHER_SERVER}; 1 of 30 rows are done, and are kept")
+
+
+def test_pages_in_place_of_answers_stop_the_work_half_way_too() -> None:
+    rows = [f"row {number}" for number in range(PATIENCE + 9)]
+    with serving({row: [Reply(b"<html>Your session is over.</html>")] for row in rows[1:]}) as server:
+        _, error = ask(engine(server, concurrency=1), rows)
+        assert sum(server.requests.values()) == PATIENCE + 1
+    assert f"{PATIENCE} rows failed one after the other, and the answer is a page for people; 1 of" in error
+
+
+def test_an_unknown_reason_to_end_is_noted_once_and_the_answers_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"row {number}" for number in range(9)]
+    script = {row: [said(row, "something_new" if number % 2 else TEXT)] for number, row in enumerate(rows)}
+    with serving(script) as server:
+        asked = engine(server)
+        assert stored(asked, rows, Store(tmp_path / "rows.sqlite")) == rows
+        assert stored(asked, rows, Store(tmp_path / "rows.sqlite")) == rows
+        assert server.requests == dict.fromkeys(rows, 1)
+    notes = sorted(capsys.readouterr().err.splitlines())
+    assert [each.split("'")[1] for each in notes] == ["something else", "something_new"]
+    assert all(each.startswith(f"Note: model at {server.url}: answers end by the finish reason") for each in notes)
+
+
+def test_it_is_not_said_that_others_are_kept_where_none_is(tmp_path: Path) -> None:
+    with serving({"one": [fault(400)]}) as server, pytest.raises(UserError) as raised:
+        stored(engine(server), ["one"], Store(tmp_path / "rows.sqlite"))
+    assert raised.value.message == (
+        "x: 1 of 1 rows failed (their positions count from 0): the server answers 400: 0; no row is done"
+    )
 
 
 def test_after_a_failure_only_the_failed_rows_are_asked_again(tmp_path: Path) -> None:
@@ -436,6 +562,51 @@ def test_a_key_that_no_header_can_carry_is_not_shown(value: str, monkeypatch: py
 def test_an_address_that_is_none_is_one_sentence(url: str) -> None:
     with pytest.raises(UserError, match="the base URL of a server reads http://host:8000/v1"):
         OpenaiEngine(named(), url)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:9", "http://127.0.0.1:9", "ftp://no", "http://[::1"])
+def test_a_server_on_this_machine_is_asked_by_no_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, proxy)
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    with serving() as server:
+        assert ask(engine(server), ["one"]) == ([(0, Completion("echo one"))], "")
+        assert (
+            named().missing(
+                "served",
+                HERE.model_copy(update={"engines": {"openai": SECTION.model_copy(update={"base_url": server.url})}}),
+            )
+            == []
+        )
+
+
+def test_a_proxy_that_cannot_be_used_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
+    sentence = (
+        "the environment variable ALL_PROXY names a proxy that cannot be used (a SOCKS proxy takes the package socksio, which is "
+        "not installed); correct it, or unset it"
+    )
+    with pytest.raises(UserError) as raised:
+        OpenaiEngine(named(), "http://served.example.org/v1")
+    assert raised.value.message == sentence
+    assert named().missing("served", HERE) == [sentence]
+
+
+def test_a_proxy_that_is_asked_is_named_where_nothing_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@127.0.0.1:{held.getsockname()[1]}")
+    asked = OpenaiEngine(named(), "http://served.example.org/v1", retries=0)
+    assert ask(asked, ["one"])[1].startswith(
+        "model at http://served.example.org/v1 (by the proxy of HTTP_PROXY): the server cannot be reached"
+    )
+
+
+def test_a_server_elsewhere_is_asked_by_its_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        asked = OpenaiEngine(named(), "http://served.example.org/v1", retries=0)
+        assert ask(asked, ["one"]) == ([(0, Completion("echo one"))], "")
+    assert proxy.paths == ["http://served.example.org/v1/chat/completions"]
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

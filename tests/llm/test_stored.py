@@ -226,7 +226,7 @@ def test_a_failure_of_many_rows_names_ten_and_each_reason_its_own(store: Store) 
         completed(StoredEngine("fails", Fails, store), [user(str(number)) for number in range(1000)], DRAWN)
     assert error.value.message == (
         "fails: 1000 of 1000 rows failed (their positions count from 0): busy: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 989 more; "
-        "refused: 0; the others are kept, and the stage run again asks for these alone"
+        "refused: 0; no row is done"
     )
 
 

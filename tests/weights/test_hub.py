@@ -274,3 +274,27 @@ def test_an_adapter_is_no_model(tmp_path: Path, downloaded: list[Any]) -> None:
         UserError, match=rf"^org/name: is an adapter at {COMMIT}; name a repository with a whole model$"
     ):
         fetched(REPO)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy:1080", "ftp://proxy", "http://proxy:port"])
+def test_a_proxy_that_the_hub_s_client_cannot_use_is_named(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.delenv("https_proxy", raising=False)
+    huggingface_hub.close_session()
+    sentence = "^the environment variable HTTPS_PROXY names a proxy that cannot be used"
+    for ask in (
+        lambda: newest_commit("org/name", None),
+        lambda: assert_obtainable("org/name", None),
+        lambda: fetched(REPO),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            ask()
+    huggingface_hub.close_session()
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/certificates.pem")
+    huggingface_hub.close_session()
+    with pytest.raises(UserError, match=r"^the environment variable SSL_CERT_FILE names no file of certificates"):
+        newest_commit("org/name", None)
+    huggingface_hub.close_session()

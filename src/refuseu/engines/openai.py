@@ -8,22 +8,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, final
 from urllib.parse import urlsplit
 
+import click
 from pydantic import Field, field_validator
 
 from refuseu.core.errors import UserError
+from refuseu.core.network import async_client, network_faults, proxy_of
 from refuseu.core.sections import Positive, Rate
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import ServedModel
-from refuseu.engines.openai_faults import Blame, Failure, outcome_of
-from refuseu.engines.openai_format import MalformedError, endpoint, read_completion, request_body
+from refuseu.engines.openai_faults import PLAIN, Blame, Failure, Trust, outcome_of
+from refuseu.engines.openai_format import endpoint, read_outcome, request_body
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 HOSTED = "https://api.openai.com/v1"
-PATIENCE = 20
-"""Rows in a row that fail, each after all its retries, before the server is given up: it has other troubles than a row."""
 WITH_WEIGHTS = "give the model the engine vllm or transformers in profiles/"
 KEYLESS = "none"
 """Sent where no key is named: the client insists on one, and would take ``OPENAI_API_KEY`` to whatever server it asks."""
@@ -77,7 +77,7 @@ class OpenaiModel(ServedModel):
 
     def missing(self, name: str, machine: Machine) -> list[str]:
         own = machine.section(OpenaiMachine)
-        url = url_fault(own.url_of(name)) if own else []
+        url = address_faults(own.url_of(name)) if own else []
         return [*super().missing(name, machine), *url, *(key_fault(self.key) if self.key else [])]
 
     @property
@@ -127,7 +127,7 @@ class OpenaiEngine:
         Raises:
             UserError: for a missing key, and for a base URL that is none.
         """
-        for sentence in [*url_fault(base_url), *(key_fault(model.key) if model.key else [])]:
+        for sentence in [*address_faults(base_url), *(key_fault(model.key) if model.key else [])]:
             raise UserError(sentence)
         self.identity = model.identity
         self._model = model.model
@@ -137,6 +137,10 @@ class OpenaiEngine:
         self._concurrency = concurrency
         self._retries = retries
         self._timeout = timeout
+        self._noted: set[str] = set()
+        proxy = proxy_of(base_url)
+        by = f" (by the proxy of {proxy.variable})" if proxy else ""
+        self._at = f"{self._model} at {shown(base_url)}{by}"
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield (position, completion) as they get done, in any order.
@@ -160,8 +164,8 @@ class OpenaiEngine:
                 case Failure(reason=reason):
                     yield position, Completion("", Finish.FAILED, reason=reason)
         if stopped:
-            kept = f"{done} of {len(prompts)} rows were completed, and are kept" if done else "nothing was completed"
-            raise UserError(f"{self._model} at {shown(self._base_url)}: {stopped}; {kept}")
+            kept = f"{done} of {len(prompts)} rows are done, and are kept" if done else "no row is done"
+            raise UserError(f"{self._at}: {stopped}; {kept}")
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
         """Refuse, because a chat server gives no log-likelihoods of a given text.
@@ -187,26 +191,21 @@ class OpenaiEngine:
     async def _outcomes(self, prompts: Sequence[Prompt], sampling: Sampling) -> AsyncGenerator[Outcome, None]:
         waiting = iter(range(len(prompts)))
         running: set[asyncio.Task[Outcome]] = set()
-        width, failed = 1, 0
+        trust = Trust()
         async with self._client() as client:
             while True:
-                for position in islice(waiting, width - len(running)):
+                for position in islice(waiting, (self._concurrency if trust.answered else 1) - len(running)):
                     asking = self._ask(client, position, prompts[position], sampling)
                     running.add(asyncio.create_task(asking))
                 if not running:
                     return
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    position, outcome = task.result()
-                    failed = failed + 1 if isinstance(outcome, Failure) and outcome.blame is Blame.MOMENT else 0
-                    if failed >= PATIENCE and isinstance(outcome, Failure):
-                        outcome = Failure(
-                            f"{failed} rows failed one after the other, and {outcome.reason}", Blame.SERVER
-                        )
+                    position, heard = task.result()
+                    outcome = trust.heard(heard)
                     if isinstance(outcome, Failure) and outcome.blame is Blame.SERVER:
                         waiting = iter(())
                     yield position, outcome
-                width = self._concurrency
 
     async def _ask(self, client: "AsyncOpenAI", position: int, prompt: Prompt, sampling: Sampling) -> Outcome:
         from httpx2 import Response
@@ -216,17 +215,25 @@ class OpenaiEngine:
         try:
             # Not client.chat.completions: it takes an answer that lacks half its fields for a good one.
             response = await client.post(endpoint(prompt), body=body, cast_to=Response)
-            return position, read_completion(response.content, prompt, sampling)
+            return position, read_outcome(response.content, prompt, sampling, self._unknown)
         except APIError as error:
             return position, outcome_of(error, self._key_name)
-        except MalformedError as error:
-            return position, Failure(str(error), Blame.ROW)
+
+    def _unknown(self, reason: str) -> None:
+        """Note once that answers end for a reason that is not known here."""
+        shown_reason = reason if PLAIN.fullmatch(reason) else "something else"
+        if shown_reason not in self._noted:
+            self._noted.add(shown_reason)
+            what = f"answers end by the finish reason '{shown_reason}', which is not known here"
+            click.echo(f"Note: {self._at}: {what}; they are taken as whole", err=True)
 
     def _client(self) -> "AsyncOpenAI":
         """Make a client for one call of ``complete``, because its connections belong to the event loop of that call."""
         from openai import AsyncOpenAI
 
-        return AsyncOpenAI(api_key=self._key, base_url=self._base_url, max_retries=self._retries, timeout=self._timeout)
+        client = async_client(self._base_url, self._concurrency)
+        settings = {"base_url": self._base_url, "max_retries": self._retries, "timeout": self._timeout}
+        return AsyncOpenAI(api_key=self._key, http_client=client, **settings)
 
 
 def shown(url: str) -> str:
@@ -235,15 +242,15 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def url_fault(url: str) -> list[str]:
-    """What is wrong with the base URL of a server, as one sentence or none."""
+def address_faults(url: str) -> list[str]:
+    """What is wrong with the base URL of a server, and with what the environment says of the way to it, a sentence each."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is no number
         usable = False
     if usable:
-        return []
+        return network_faults(url)
     return ["the base URL of a server reads http://host:8000/v1 or https://host/v1; correct it in machines/"]
 
 

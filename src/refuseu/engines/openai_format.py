@@ -6,19 +6,26 @@ A conversation goes to the first, a raw prompt to the second. https://platform.o
 
 import json
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
+from refuseu.engines.openai_faults import Blame, Failure
 from refuseu.llm.protocol import Completion, Finish, Prompt, Sampling, row_seed
 
 TOP = 20
 """Tokens whose probability a server tells at most: OpenAI's limit, and vLLM's unless started with ``--max-logprobs``."""
-FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "content_filter": Finish.DECLINED}
-
-
-class MalformedError(ValueError):
-    """The server's answer lacks what was asked for; the text says what, and nothing of the answer."""
+FINISHES = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"), Finish.STOP),
+    **dict.fromkeys(("tool_calls", "function_call", "tool_use"), Finish.STOP),
+    **dict.fromkeys(("length", "max_tokens", "max_length", "model_length", "repetition"), Finish.LENGTH),
+    **dict.fromkeys(("content_filter", "content_filtered", "refusal", "safety", "prohibited_content"), Finish.DECLINED),
+    **dict.fromkeys(("blocklist", "recitation", "spii", "guardrail_intervened"), Finish.DECLINED),
+}
+"""How servers say why an answer ends, in lower case."""
+BROKEN_OFF = ("abort", "cancelled", "error", "insufficient_system_resource")
+"""How they say that it is none."""
 
 
 Likelihoods = dict[str, float]
@@ -50,12 +57,20 @@ class _TextLogprobs(BaseModel):
 
 class _Message(BaseModel):
     content: str | None = None
-    """``None`` where all tokens went into reasoning, which some servers tell apart."""
+    """``None`` where all tokens went into reasoning, which some servers tell apart, or into the call of a tool."""
     refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    """The same by its older name, as of DeepSeek."""
+
+    @property
+    def reasoned(self) -> str:
+        texts = (each for each in (self.reasoning, self.reasoning_content) if isinstance(each, str))
+        return next(texts, "").strip()
 
 
 class _Choice(BaseModel):
-    finish_reason: Literal["stop", "length", "content_filter"]
+    finish_reason: str | None = None
 
 
 class _ChatChoice(_Choice):
@@ -111,25 +126,34 @@ def request_body(model: str, prompt: Prompt, sampling: Sampling) -> dict[str, An
     return body
 
 
-def read_completion(content: bytes, prompt: Prompt, sampling: Sampling) -> Completion:
-    """The completion in the body of an answer to ``prompt``.
+def read_outcome(
+    content: bytes, prompt: Prompt, sampling: Sampling, unknown: Callable[[str], None]
+) -> Completion | Failure:
+    """The completion in the body of an answer to ``prompt``, or why there is none.
 
-    Raises:
-        MalformedError: for a body that is no completion, or lacks the probabilities that were asked for.
+    A text whose reason to end nobody here knows is taken as whole, since it is paid for; ``unknown`` is told the reason.
     """
     kind = _Text if isinstance(prompt, str) else _Chat
     try:
         choice = kind.model_validate_json(content).choices[0]
-    except ValueError:
-        raise MalformedError("the answer is no completion") from None
-    finish = FINISHES[choice.finish_reason]
-    if choice.message.refusal or finish is Finish.DECLINED:
+    except ValidationError as error:
+        is_json = error.errors()[0]["type"] != "json_invalid"
+        page = "a page for people" if content.lstrip().startswith(b"<") else "no completion"
+        return Failure(f"the answer is {page}", Blame.ROW if is_json else Blame.REQUEST)
+    message, reason = choice.message, (choice.finish_reason or "").lower()
+    text, reasoning = (message.content or "").strip(), message.reasoned
+    finish = FINISHES.get(reason)
+    if message.refusal or finish is Finish.DECLINED:
         return Completion("", Finish.DECLINED)
-    text = (choice.message.content or "").strip()
+    if finish is None and (reason in BROKEN_OFF or not (text or reasoning)):
+        return Failure("the server broke the answer off", Blame.MOMENT)
+    if finish is None and reason:
+        unknown(reason)
     top = choice.logprobs.first() if choice.logprobs else None
     if sampling.first_tokens and not top:
-        raise MalformedError("the answer has no probabilities of tokens")
-    return Completion(text, finish, tuple(_probability(word, top or {}) for word in sampling.first_tokens))
+        return Failure("the answer has no probabilities of tokens", Blame.REQUEST)
+    probabilities = tuple(_probability(word, top or {}) for word in sampling.first_tokens)
+    return Completion(text, finish or Finish.STOP, probabilities, reasoning=reasoning)
 
 
 def _probability(word: str, top: Likelihoods) -> float:

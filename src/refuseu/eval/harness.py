@@ -11,6 +11,7 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
+from refuseu.core.network import network_explained
 from refuseu.eval.lm_eval import LmEvalTest
 from refuseu.llm.protocol import Engine
 
@@ -99,7 +100,7 @@ def _tasks(name: str, commit: str | None, metric: str) -> Sequence[Any]:
             f"{where}: is no task of lm-evaluation-harness, and no YAML file of one; 'lm-eval ls' lists its tasks"
         )
     try:
-        with _quiet():
+        with _quiet(), network_explained():
             tasks = _loaded(name, commit)
     except (DatasetsError, OSError, KeyError, ValueError) as error:
         raise UserError(

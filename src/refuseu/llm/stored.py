@@ -121,7 +121,7 @@ def _summary(failed: dict[str, list[int]], asked: int) -> str:
     """One sentence on all rows that failed: how many, and for each reason where they stand among the rows of the call."""
     count = sum(map(len, failed.values()))
     reasons = "; ".join(f"{reason}: {_positions(sorted(positions))}" for reason, positions in sorted(failed.items()))
-    kept = "the others are kept, and the stage run again asks for these alone"
+    kept = "the others are kept, and the stage run again asks for these alone" if count < asked else "no row is done"
     return f"{count} of {asked} rows failed (their positions count from 0): {reasons}; {kept}"
 
 

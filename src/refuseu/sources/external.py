@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
+from refuseu.core.network import network_explained
 from refuseu.sources.settings import Source
 from refuseu.sources.sheets import MANGLED, read_sheet, read_text
 from refuseu.text.normal import plain, writable
@@ -220,7 +221,8 @@ def _hub(source: Source) -> Rows:
 
     name, revision = source.source, _revision(source)
     try:
-        dataset = load_dataset(name, source.config, split=source.split, revision=revision)
+        with network_explained():
+            dataset = load_dataset(name, source.config, split=source.split, revision=revision)
     except (DatasetsError, OSError, ValueError) as error:
         raise UserError(
             f"{name}@{revision}: dataset cannot be loaded ({type(error).__name__}); look at its name, revision, "

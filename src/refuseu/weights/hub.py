@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from refuseu.core.errors import UserError
+from refuseu.core.network import network_explained
 from refuseu.weights.reference import ADAPTER, NEEDED, ModelReference
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
@@ -83,7 +84,8 @@ def _reachable(repo: str) -> Iterator[None]:
     )
 
     try:
-        yield
+        with network_explained():
+            yield
     except GatedRepoError:
         way_out = "ask for access on its page, then log in with 'hf auth login' or set HF_TOKEN"
         raise UserError(f"{repo}: the repository is gated; {way_out}") from None

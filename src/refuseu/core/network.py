@@ -1,0 +1,124 @@
+"""What the environment says of the network: proxies and certificates. An address of this machine is never asked by a proxy."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
+
+from refuseu.core.errors import UserError
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+CERTIFICATES = "SSL_CERT_FILE"
+EVERY = ("http", "https", "all")
+"""Kinds of addresses that a variable, such as ``HTTPS_PROXY``, names a proxy for."""
+
+
+class Proxy(NamedTuple):
+    """A proxy that the environment names."""
+
+    variable: str
+    url: str
+    """It may hold a password, so it is never shown."""
+
+    def fault(self) -> str:
+        """Why no client can use it; empty where one can."""
+        from httpx2 import HTTPTransport, InvalidURL
+
+        try:
+            if not urlsplit(self.url).hostname:
+                return "it holds no address"
+            # Without certificates, which have a variable and a sentence of their own.
+            HTTPTransport(proxy=self.url, verify=False).close()
+        except ImportError:
+            return "a SOCKS proxy takes the package socksio, which is not installed"
+        except (ValueError, InvalidURL):
+            return "it begins neither with http:// nor with https://, or is no address"
+        return ""
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """The proxy that the environment names for an address; ``NO_PROXY`` and addresses of this machine have none."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if _is_loopback(host) or proxy_bypass_environment(host):
+        return None
+    return _named(parts.scheme) or _named("all")
+
+
+def network_faults(url: str | None = None) -> list[str]:
+    """The variables of the environment that nothing can be asked with at an address, or at any, a sentence each."""
+    proxies = [proxy_of(url)] if url else map(_named, EVERY)
+    found = [
+        f"the environment variable {each.variable} names a proxy that cannot be used ({fault}); correct it, or unset it"
+        for each in proxies
+        if each and (fault := each.fault())
+    ]
+    return found + (_certificate_faults() if url is None or _is_encrypted(url) else [])
+
+
+@contextmanager
+def network_explained() -> Iterator[None]:
+    """Turn what a client raises for a variable that it cannot use into a sentence that names the variable.
+
+    Raises:
+        UserError: where the work ended in an error and such a variable is set.
+    """
+    try:
+        yield
+    except Exception:
+        for sentence in network_faults():
+            raise UserError(sentence) from None
+        raise
+
+
+def async_client(url: str, connections: int) -> "AsyncClient":
+    """A client for one server, with the proxy that ``proxy_of`` finds for it and no other; it is sent on to no other address."""
+    from httpx2 import AsyncClient, AsyncHTTPTransport, Limits
+
+    proxy = proxy_of(url)
+    transport = AsyncHTTPTransport(
+        # Certificates are read even where nothing is encrypted.
+        verify=_is_encrypted(url),
+        proxy=proxy.url if proxy else None,
+        limits=Limits(max_connections=connections),
+    )
+    return AsyncClient(transport=transport, follow_redirects=False)
+
+
+def _named(scheme: str) -> Proxy | None:
+    """Of the two spellings the lower one counts first, as everywhere; a proxy without a scheme is asked by HTTP."""
+    for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+        if value := os.environ.get(variable):
+            return Proxy(variable, value if "://" in value else f"http://{value}")
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_encrypted(url: str) -> bool:
+    """Whether the way to an address takes certificates, those of a proxy among them."""
+    proxy = proxy_of(url)
+    return any(urlsplit(each).scheme != "http" for each in (url, *([proxy.url] if proxy else [])))
+
+
+def _certificate_faults() -> list[str]:
+    path = os.environ.get(CERTIFICATES)
+    try:
+        ssl.create_default_context(cafile=path or None)
+    except OSError as error:
+        why = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        return [
+            f"the environment variable {CERTIFICATES} names no file of certificates ({why}); correct it, or unset it"
+        ]
+    return []
