@@ -194,6 +194,47 @@ def test_secrets_are_kept_and_not_shown_and_what_overrules_the_address_is_said(c
     assert (configured / "config.local").read_text() == local
 
 
+SOCKS = "a SOCKS proxy takes the package socksio, which is not installed"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "environment", "said"),
+    [
+        (
+            "",
+            {"HTTPS_PROXY": "socks5://me:secret@proxy:1"},
+            f"HTTPS_PROXY names a proxy that cannot be used ({SOCKS}); correct it",
+        ),
+        (
+            "http://minio.test:9000",
+            {"HTTP_PROXY": "http://"},
+            "HTTP_PROXY names a proxy that cannot be used (it holds no address)",
+        ),
+        (
+            "http://127.0.0.1:9000",
+            {"HTTP_PROXY": "http://proxy:1"},
+            "DVC asks 127.0.0.1 by the proxy of HTTP_PROXY, though it is this machine; add it to NO_PROXY",
+        ),
+        ("http://127.0.0.1:9000", {"HTTP_PROXY": "http://proxy:1", "NO_PROXY": "127.0.0.1"}, ""),
+        ("", {"ALL_PROXY": "socks5://proxy:1"}, ""),
+        ("", {"HTTPS_PROXY": "http://proxy:1"}, ""),
+        ("", {"AWS_CA_BUNDLE": "/nowhere.pem"}, "AWS_CA_BUNDLE names no file of certificates; correct it, or unset it"),
+    ],
+)
+def test_what_would_keep_dvc_from_the_server_is_said(
+    endpoint: str, environment: dict[str, str], said: str, configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(main, ["s3://new/bucket", "--endpoint", endpoint])
+    assert result.exit_code == 0
+    assert "secret@" not in result.output
+    assert [line[: len(said) + 4] for line in result.output.splitlines()[1:]] == ([f"but {said}"] if said else [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "config", "expected"),
     [

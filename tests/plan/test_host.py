@@ -65,6 +65,9 @@ def test_who_listens_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert host.answers(url)
     assert not host.answers(url)
     assert not host.answers("http://127.0.0.1:port/v1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
-    assert host.answers(url)
+    for proxy in ("http_proxy", "ALL_PROXY"):
+        with monkeypatch.context() as environment:
+            environment.setenv(proxy, "http://127.0.0.1:9")
+            environment.setenv("no_proxy", "")
+            assert host.answers("http://served.invalid:8000/v1")
+            assert not host.answers(url)  # of this machine, so asked by no proxy

@@ -4,12 +4,21 @@ Only the address is written into ``.dvc/config``; credentials stay where boto3 l
 settings of the remote stay as they are, and an empty ``ENDPOINT=`` returns to Amazon's own.
 """
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
+
 import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.network import is_loopback, named_proxy
 
 REMOTE = "storage"
+AMAZON = "https://s3.amazonaws.com"
+CERTIFICATES = "AWS_CA_BUNDLE"
 SECRET = ("access_key_id", "secret_access_key", "session_token", "sse_customer_key")
 """Settings whose values are not shown."""
 
@@ -46,6 +55,24 @@ def settings_in_force() -> dict[str, str]:
     return {"default remote": settings["core"]["remote"], **settings["remote"][REMOTE]}
 
 
+def obstacles(address: str) -> Iterator[str]:
+    """What of the environment keeps DVC from an S3 server, a sentence each, since DVC itself calls it an unexpected error.
+
+    DVC's client asks servers of this machine by a proxy as well, does not read ``ALL_PROXY``, and has a variable of its own for
+    certificates.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    proxy = None if proxy_bypass_environment(host) else named_proxy(parts.scheme)
+    if proxy and (fault := proxy.fault()):
+        yield f"{proxy.variable} names a proxy that cannot be used ({fault}); correct it, or unset it"
+    elif proxy and is_loopback(host):
+        yield f"DVC asks {host} by the proxy of {proxy.variable}, though it is this machine; add it to NO_PROXY"
+    certificates = os.environ.get(CERTIFICATES)
+    if certificates and not Path(certificates).exists():
+        yield f"{CERTIFICATES} names no file of certificates; correct it, or unset it"
+
+
 @click.command(help=__doc__)
 @click.argument("url")
 @click.option("--endpoint", help="Of a server that speaks S3 but is not Amazon's; empty: none.")
@@ -63,6 +90,8 @@ def main(url: str, endpoint: str | None) -> None:
     for key, value in wanted.items():
         if held.get(key) != value:
             click.echo(f"but DVC follows .dvc/config.local or your own configuration: {key} {held.get(key)}")
+    for sentence in obstacles(held.get("endpointurl") or AMAZON):
+        click.echo(f"but {sentence}")
 
 
 if __name__ == "__main__":

@@ -46,14 +46,14 @@ def proxy_of(url: str) -> Proxy | None:
     """The proxy that the environment names for an address; ``NO_PROXY`` and addresses of this machine have none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass_environment(host):
+    if is_loopback(host) or proxy_bypass_environment(host):
         return None
-    return _named(parts.scheme) or _named("all")
+    return named_proxy(parts.scheme) or named_proxy("all")
 
 
 def network_faults(url: str | None = None) -> list[str]:
     """The variables of the environment that nothing can be asked with at an address, or at any, a sentence each."""
-    proxies = [proxy_of(url)] if url else map(_named, EVERY)
+    proxies = [proxy_of(url)] if url else map(named_proxy, EVERY)
     found = [
         f"the environment variable {each.variable} names a proxy that cannot be used ({fault}); correct it, or unset it"
         for each in proxies
@@ -91,15 +91,19 @@ def async_client(url: str, connections: int) -> "AsyncClient":
     return AsyncClient(transport=transport, follow_redirects=False)
 
 
-def _named(scheme: str) -> Proxy | None:
-    """Of the two spellings the lower one counts first, as everywhere; a proxy without a scheme is asked by HTTP."""
+def named_proxy(scheme: str) -> Proxy | None:
+    """The proxy that the environment names for ``http``, ``https`` or ``all`` addresses, whatever it makes exceptions of.
+
+    Of the two spellings the lower one counts first, as everywhere; a proxy without a scheme is asked by HTTP.
+    """
     for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
         if value := os.environ.get(variable):
             return Proxy(variable, value if "://" in value else f"http://{value}")
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -15,12 +15,12 @@ from pydantic import Field
 
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
-from refuseu.core.worker_process import WorkerProcess
 from refuseu.engines.machine import EngineMachine, Machine, missing_package, needed
 from refuseu.engines.model import LocalModel
 from refuseu.engines.transformers import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
 from refuseu.llm.tokens import first_tokens, rows_to_ask, rows_to_score, written
+from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+from refuseu.core.network import proxy_of
 
 PATIENCE = 10.0
 """Seconds that a server may take to accept a connection."""
@@ -44,7 +45,7 @@ def gpus() -> list[Gpu]:
 def answers(url: str) -> bool:
     """Whether something listens at the host and port of a URL. Nothing is sent, and behind a proxy it cannot be told."""
     parts = urlsplit(url)
-    if getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname or ""):
+    if proxy_of(url):
         return True
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)

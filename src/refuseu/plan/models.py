@@ -9,6 +9,7 @@ from typing import Any
 
 from refuseu.base.settings import GgufBase, TrainedBase
 from refuseu.core.errors import UserError
+from refuseu.core.network import network_explained
 from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, Model
 from refuseu.eval.models import computed, in_folder
@@ -103,8 +104,9 @@ def _size(repo: str, revision: str | None) -> Size | None:
             counts = get_local_safetensors_metadata(folder).parameter_count
             config = folder / "config.json"
         else:
-            counts = get_safetensors_metadata(repo, revision=revision).parameter_count
-            config = Path(hf_hub_download(repo, "config.json", revision=revision))
+            with network_explained():
+                counts = get_safetensors_metadata(repo, revision=revision).parameter_count
+                config = Path(hf_hub_download(repo, "config.json", revision=revision))
         content = json.loads(config.read_text(encoding="utf-8"))
     except (HTTPError, OSError, ValueError, NotASafetensorsRepoError, SafetensorsParsingError):
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.core.worker_process import WorkerProcess
+from refuseu.llm.worker_process import WorkerProcess
 
 LONG = 600
 """Seconds that nobody waits for in these tests."""
@@ -56,7 +56,7 @@ def test_a_process_that_dies_is_a_sentence() -> None:
 PARENT = """
 import time
 from functools import partial
-from refuseu.core.worker_process import WorkerProcess
+from refuseu.llm.worker_process import WorkerProcess
 if __name__ == "__main__":
     child = WorkerProcess(partial(list, [1]), "list")
     print(child.pid, flush=True)
