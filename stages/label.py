@@ -15,6 +15,7 @@ from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pai
 from refuseu.label.settings import LabelParameters
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
+from refuseu.tables.losses import tell_losses
 from refuseu.tables.reading import Batches, question_values, read_known
 from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PAIR, REJECTION
@@ -55,6 +56,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
     judged_by = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
     write_json({**counted, **judged_by}, metrics)
+    tell_losses("label", metrics, kept, parameters.languages)
 
 
 if __name__ == "__main__":

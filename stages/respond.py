@@ -16,6 +16,7 @@ from refuseu.respond.factory import build_refuser, other_answers
 from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
+from refuseu.tables.losses import tell_losses
 from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PAIR, REJECTION, TRANSLATION
@@ -50,6 +51,7 @@ def main(
     write_rows(engines.store, out)
     counted = account(len(translated), kept, rejected, parameters.languages)
     write_json({**counted, "models": engines.identities()}, metrics)
+    tell_losses("respond", metrics, kept, parameters.languages)
 
 
 if __name__ == "__main__":

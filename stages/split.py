@@ -1,5 +1,6 @@
 """Split groups into train, dev and test without contamination, and build the DPO mix of every config."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from refuseu.split.published import keep_parts, question_rows
 from refuseu.split.settings import SplitParameters
 from refuseu.split.splitting import mixes, split_up
 from refuseu.store.rows import Store
+from refuseu.tables.losses import where_lost
 from refuseu.tables.reading import Batches, read_known
 from refuseu.tables.schemas import PAIR, PART, TEST
 from refuseu.tables.writing import write_batches, write_table
@@ -30,11 +32,12 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)}, without=answers.columns)
 
     split, languages = parameters.split, parameters.languages
+    lost = partial(where_lost, metrics.parent, len(labelled))
     if split.assignment == "published":
         the_set = PublishedSet(parameters.published, published, languages, Store())
-        parts, summary = keep_parts(labelled, the_set.part_of, question_rows(the_set.test), split.near_duplicate)
+        parts, summary = keep_parts(labelled, the_set.part_of, question_rows(the_set.test), split.near_duplicate, lost)
     else:
-        parts, summary = split_up(labelled, languages, split, parameters.seed)
+        parts, summary = split_up(labelled, languages, split, parameters.seed, lost)
     trained_on = mixes(parts["train"], parameters.train, languages, parameters.seed)
 
     for name in ("train", "dev"):

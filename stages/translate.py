@@ -14,6 +14,7 @@ from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
+from refuseu.tables.losses import tell_losses
 from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
@@ -52,6 +53,7 @@ def main(
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_rows(engines.store, out)
     write_json({**summary(english, kept, rejected, languages), "models": engines.identities()}, metrics)
+    tell_losses("translate", metrics, kept, languages)
 
 
 if __name__ == "__main__":

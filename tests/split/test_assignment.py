@@ -6,9 +6,10 @@ import pytest
 from question_groups import LANGUAGES, SPLIT, forty_groups, group_rows, unlike
 
 from refuseu.core.schema import read_table
-from refuseu.split.assignment import PARTS, QuestionGroup, assign_stratified, complete_groups, merge_near_duplicates
+from refuseu.split.assignment import PARTS, QuestionGroup, assign_stratified, merge_near_duplicates
 from refuseu.split.settings import Split
 from refuseu.split.splitting import contamination, parts_of
+from refuseu.tables.losses import complete_groups
 from refuseu.tables.schemas import PART
 from refuseu.tables.writing import write_table
 

@@ -111,9 +111,23 @@ def test_a_contaminated_part_is_named(exact: int, near: int) -> None:
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> None:
     parts = {**dict.fromkeys(PARTS, pairs), "dev": pairs[:0], "spare": pairs[:0]}
-    assert_filled(parts)
-    with pytest.raises(UserError, match=f"split: no group is left for {name}; raise rainbow-teaming.elites_per_cell"):
-        assert_filled({**parts, name: pairs[:0]})
+    assert_filled(parts, "groups: 40", str)
+    for lost, said in (("", "raise rainbow-teaming.elites_per_cell or iterations"), ("lv: 1 of 52", "lv: 1 of 52")):
+        with pytest.raises(UserError) as error:
+            assert_filled({**parts, name: pairs[:0]}, "groups: 2", lambda lost=lost: lost)
+        assert error.value.message == (
+            f"split: no question is left for {name} (groups: 2); {said}, or lower split.test_per_cell, dev_per_category and "
+            "held-out behaviors"
+        )
+
+
+def test_too_few_groups_are_told_with_what_earlier_stages_lost(pairs: pd.DataFrame) -> None:
+    one = pairs[pairs["group_id"] == "S1x00"]
+    with pytest.raises(UserError) as error:
+        split_up(one, LANGUAGES, SPLIT, 1, where_lost=lambda: "lv: 1 of 52")
+    assert error.value.message.startswith(
+        "split: no question is left for test (question groups in every language: 1); lv: 1 of 52, or lower"
+    )
 
 
 def test_the_account_adds_up(pairs: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playing import PlayedEngine
-from published_set import published_row, write_set
+from published_set import pairs_of, published_row, write_set
 from repository import ROOT
 
 from refuseu.core.files import read_yaml
@@ -30,7 +30,7 @@ from refuseu.text.identification import Identifier, is_english
 from refuseu.text.near_duplicates import similar_pairs
 from refuseu.text.normal import composed, plain, writable
 from refuseu.translate.questions import translate
-from refuseu.translate.translators import PhrasebookTranslator, PublishedTranslator
+from refuseu.translate.translators import PhrasebookTranslator
 
 ACCENTED = ["fr", "pt", "pl", "cs", "sk", "lt", "lv"]
 
@@ -155,16 +155,11 @@ def test_a_back_translation_in_the_other_form_is_faithful() -> None:
 
 def test_a_published_set_knows_its_questions_in_both_forms(tmp_path: Path) -> None:
     asked = "Jak żółć działa?"
-    rows = [
-        [published_row(name, "en"), published_row(name, "pl", question=f"{name} {asked}", chosen="Nie.")]
-        for name in ("q1", "q2")
-    ]
-    rows[0][1]["rejected"][0]["content"] = apart(f"q1 {asked}")
-    write_set(tmp_path / "mine", *rows, ending=".jsonl")
+    rows = [published_row("q", lang, question=asked, chosen="Nie.") for lang in ("en", "pl")]
+    rows[1]["rejected"][0]["content"] = apart(asked)
+    write_set(tmp_path / "mine", pairs_of(rows, rows), ending=".jsonl")
     found = PublishedSet(Published(source="mine"), tmp_path, ["en", "pl"], Store(tmp_path / "rows.sqlite"))
-    other = apart(f"q1 {asked}")
-    assert PublishedAnswers(found).refuse([Question("q1", "pl", other)]) == ["Nie."]
-    assert PublishedTranslator(found).translate([other], "pl", "en") == ["How does q1 work in en?"]
+    assert PublishedAnswers(found).refuse([Question("train-q", "pl", apart(asked))]) == ["Nie."]
 
 
 def test_a_file_of_texts_is_read_in_one_form(tmp_path: Path) -> None:

@@ -41,14 +41,6 @@ class QuestionGroup:
         return frozenset(behavior for behavior in self.behavior_ids if behavior is not None)
 
 
-def complete_groups(pairs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:
-    """Return the rows of the groups that have a harmful question and have each of their kinds in every language."""
-    groups = pairs.groupby("group_id").agg(rows=("lang", "size"), kinds=("kind", "nunique"))
-    whole = groups.index[groups["rows"] == groups["kinds"] * len(languages)]
-    with_harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, "group_id"]
-    return pairs[pairs["group_id"].isin(whole) & pairs["group_id"].isin(with_harmful)]
-
-
 def merge_near_duplicates(pairs: pd.DataFrame, threshold: float) -> list[QuestionGroup]:
     """Return the groups in the order of their ids; those that share a near-duplicate question in any language are merged.
 

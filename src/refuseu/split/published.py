@@ -5,7 +5,7 @@ language alone, since the questions of a slot were written in each language by i
 numbers on it can be compared with those of others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,7 +23,11 @@ NEAR = "near-duplicate of a question of dev or test"
 
 
 def keep_parts(
-    labelled: pd.DataFrame, part_of: Mapping[str, str], test: pd.DataFrame, threshold: float
+    labelled: pd.DataFrame,
+    part_of: Mapping[str, str],
+    test: pd.DataFrame,
+    threshold: float,
+    where_lost: Callable[[], str] = str,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Divide the pairs as the set does, and leave out what a later part holds too.
 
@@ -32,6 +36,7 @@ def keep_parts(
         part_of: part of each question id, train or dev.
         test: the test questions (``schemas.TEST``).
         threshold: Jaccard similarity (0-1) of near-duplicates.
+        where_lost: says what earlier stages rejected, for the error about an empty train part.
 
     Returns:
         The rows of train, dev and test, and the account of the split, in which ``mixes`` is still empty.
@@ -53,7 +58,7 @@ def keep_parts(
     )
     rejected = {reason: of_dev[reason] + of_train[reason] for reason in (EQUAL, NEAR)}
     parts = {"train": train, "dev": dev, "test": test}
-    assert_filled(parts)
+    assert_filled(parts, f"pairs that label kept: {len(labelled)}", where_lost)
     slots = pairs["question_id"].nunique() + test["question_id"].nunique()
     account = summary(parts, len(labelled) + len(test), rejected, slots, threshold)
     assert_clean(account["contamination"])

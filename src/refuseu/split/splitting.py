@@ -1,7 +1,7 @@
 """Splits the labelled pairs into train, dev and test without contamination, and mixes the training pairs of every config."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,16 +14,16 @@ from refuseu.split.assignment import (
     PARTS,
     WRITTEN,
     assign_stratified,
-    complete_groups,
     merge_near_duplicates,
 )
 from refuseu.split.settings import Split
+from refuseu.tables.losses import complete_groups
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
 
 def split_up(
-    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int
+    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int, where_lost: Callable[[], str] = str
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Split the pairs of all complete question groups.
 
@@ -32,6 +32,7 @@ def split_up(
         languages: codes of the languages that a complete group has.
         settings: sizes of the parts, and the similarity of near-duplicates.
         seed: decides every draw.
+        where_lost: says what earlier stages rejected, for the error about too few groups.
 
     Returns:
         The rows of each part, and the account of the split, in which ``mixes`` is still empty.
@@ -42,7 +43,7 @@ def split_up(
     whole = complete_groups(labelled, languages)
     groups = merge_near_duplicates(whole, settings.near_duplicate)
     parts = parts_of(whole, assign_stratified(groups, settings, seed))
-    assert_filled(parts)
+    assert_filled(parts, f"question groups in every language: {len(groups)}", where_lost)
     rejected = {
         "group not complete in every language": len(labelled) - len(whole),
         "behavior held out of training": len(parts["spare"]),
@@ -92,17 +93,18 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
     return result
 
 
-def assert_filled(parts: dict[str, pd.DataFrame]) -> None:
+def assert_filled(parts: dict[str, pd.DataFrame], there: str, where_lost: Callable[[], str]) -> None:
     """Check that train and test hold rows.
 
     Raises:
-        UserError: for a part that is empty.
+        UserError: for a part that is empty. It says what is ``there``, and ``where_lost``, or that the search found too little.
     """
     for name in ("train", "test"):
         if parts[name].empty:
+            more = where_lost() or "raise rainbow-teaming.elites_per_cell or iterations"
             raise UserError(
-                f"split: no group is left for {name}; raise rainbow-teaming.elites_per_cell or iterations, "
-                "or lower split.test_per_cell, dev_per_category and held-out behaviors"
+                f"split: no question is left for {name} ({there}); {more}, or lower split.test_per_cell, dev_per_category "
+                "and held-out behaviors"
             )
 
 
