@@ -52,7 +52,7 @@ def test_questions_are_named_by_their_rows_and_asked_in_their_language(tmp_path:
     questions, account = read(tmp_path, [row("Why so?"), row("Warum  das?", "German"), row("Wie das?", "DE")])
     assert questions.to_dict("split")["data"] == [
         ["theirs", "1", "en", "harmful", None, "Why so?"],
-        ["theirs", "2", "de", "harmful", None, "Warum das?"],
+        ["theirs", "2", "de", "harmful", None, "Warum  das?"],
         ["theirs", "3", "de", "harmful", None, "Wie das?"],
     ]
     assert (account["rows_in"], account["rows_out"], set(account["rejected"].values())) == (3, 3, {0})
@@ -80,7 +80,7 @@ def test_a_spreadsheet_of_any_locale_is_a_set(tmp_path: Path) -> None:
     questions, account = read_sets(parameters({"theirs": given}), tmp_path, TRAIN)
     assert questions[["question_id", "lang", "text"]].values.tolist() == [
         ["1", "de", "Warum, und wie?"],
-        ["2", "en", "Why? And how?"],
+        ["2", "en", "Why?\nAnd how?"],
     ]
     assert account["theirs"]["rows_in"] == 2
 

@@ -182,7 +182,7 @@ def test_a_missing_file_is_one_sentence(ending: str, tmp_path: Path) -> None:
 def test_a_line_separator_of_unicode_ends_no_row(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text('{"behavior": "How\u2028so?"}\n', encoding="utf-8")
-    assert read(Table(source=path.name, text="behavior"), tmp_path) == [("How so?", None)]
+    assert read(Table(source=path.name, text="behavior"), tmp_path) == [("How\u2028so?", None)]
 
 
 @pytest.mark.parametrize("column", ["behavior", "Behavior ", "BEHAVIOR"])

@@ -87,15 +87,15 @@ class ExternalRow:
         return text
 
     def question(self, column: str) -> str:
-        """Return the question in a column as it came: lines and indents belong to what is asked.
+        """Return the question in a column as it came, without blanks around it: lines and indents in it belong to what is asked.
 
         Raises:
             UserError: when the column is missing, or holds no text or what a spreadsheet made of one.
         """
-        text = self.text(column)
-        if not text.strip():
+        text = self.text(column).strip()
+        if not text:
             raise UserError(f"{self.place}: column '{column}' holds no text; write the question, or take the row out")
-        if MANGLED.fullmatch(text.strip()):
+        if MANGLED.fullmatch(text):
             raise UserError(
                 f"{self.place}: column '{column}' holds what a spreadsheet made of a text that it took for a number or a "
                 "formula; format the column as text and write the question anew"
