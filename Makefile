@@ -22,7 +22,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments dev comment actionlint recipes help repository
+.PHONY: repro plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -94,6 +94,9 @@ repository:
 # Hashes and the lesser metrics are dropped: what is left fits 120 columns.
 experiments: .venv/ready  ## The experiments side by side: what changed, and what came of it
 	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_held_out|asr_worst|unparsed_rate|(rated_)?fluency|rated_correctness|(languages_)?knowledge(_.*)?)'
+
+undo: .venv/ready  ## Back to the last commit: parameters, results and outputs, after an experiment, an error or Ctrl-C
+	@$(BIN)/python -m refuseu.commands.undo
 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
 	$(BIN)/python -m refuseu.commands.comment $(or $(BASE),main) --out .cache/comment.md

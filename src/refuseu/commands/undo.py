@@ -1,0 +1,132 @@
+"""Takes parameters, results and outputs back to the last commit: ``make undo``, after an experiment, a failure or Ctrl-C.
+
+What it takes away of your files is kept in Git's stash. Your edits of code, profiles and texts, and your own new files, stay.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.errors import UserError
+
+RESTORED = ("params.yaml", "dvc.lock", "metrics", "plots", "report.md")
+"""What an experiment writes of the files that Git tracks."""
+MESSAGE = "make undo"
+PATIENCE = 120
+"""Seconds that Git may take for a command."""
+
+Outs = dict[str, bool]
+"""The outputs of all stages by their paths, and whether DVC's cache holds them (else Git does)."""
+
+
+def undo() -> None:
+    """Restore ``RESTORED`` and DVC's outputs, remove outputs that only the experiment has, and say what is done and what stays.
+
+    Raises:
+        UserError: during a merge, while DVC runs, outside a repository with a commit, and when DVC cannot restore.
+    """
+    from dvc.repo import Repo, lock_repo
+
+    with _dvc_says(), Repo() as repo:
+        with lock_repo(repo):
+            made = _outs(repo)
+            back, left = _changed()
+            click.echo(
+                f"Back to the last commit: {', '.join(back) or 'nothing that Git tracks'}, and the outputs of DVC"
+            )
+            if back:
+                _git("stash", "push", "--quiet", "--message", MESSAGE, "--", *back)
+                click.echo(
+                    "What these files held is kept: 'git stash show -p' shows it, 'git stash pop' brings it back"
+                )
+        known = _outs(repo)
+        _remove(set(made) - set(known))
+        folders = [path for path, cached in known.items() if not cached and Path(path).is_dir()]
+        if folders:
+            _git("clean", "-d", "--force", "--quiet", "--", *folders)
+        repo.checkout(force=True, allow_missing=True)
+    missing = [path for path, cached in known.items() if cached and not Path(path).exists()]
+    if missing:
+        click.echo(f"Not in DVC's cache: {', '.join(missing)}; 'dvc pull' brings them, or 'make repro' makes them anew")
+    if left:
+        click.echo(f"Left as they are, for they are your edits: {', '.join(left)}; 'git diff' shows them")
+
+
+def _outs(repo: Any) -> Outs:
+    """None where a parameter makes the pipeline unreadable: its outputs are then found by the next run."""
+    from dvc.exceptions import DvcException
+
+    repo._reset()
+    try:
+        return {str(Path(out.fs_path).relative_to(Path.cwd())): out.use_cache for out in repo.index.outs}
+    except DvcException:
+        return {}
+
+
+def _changed() -> tuple[list[str], list[str]]:
+    """The tracked files that differ from the last commit: those to restore, and the user's other edits.
+
+    Raises:
+        UserError: while a merge is under way.
+    """
+    entries = _git("status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", ".").split("\0")
+    root = Path(_git("rev-parse", "--show-toplevel").strip())
+    changed = {str((root / entry[3:]).relative_to(Path.cwd())): entry[:2] for entry in entries if entry}
+    conflicts = [path for path, state in changed.items() if "U" in state or state in ("AA", "DD")]
+    if conflicts:
+        raise UserError(
+            f"undo: a merge is under way, with conflicts in {conflicts[0]}; 'git merge --abort' takes it back"
+        )
+    back = [path for path in changed if any(Path(path).is_relative_to(each) for each in RESTORED)]
+    return back, sorted(changed.keys() - set(back))
+
+
+def _remove(paths: Collection[str]) -> None:
+    """Remove outputs of stages that the last commit does not have."""
+    for path in map(Path, sorted(paths)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"undo: 'git {arguments[0]}' did not end in {PATIENCE} seconds; try it by hand") from None
+    if done.returncode:
+        raise UserError(f"undo: 'git {arguments[0]}' says: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+@contextmanager
+def _dvc_says() -> Iterator[None]:
+    """Turn DVC's errors into one sentence."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    try:
+        yield
+    except LockError:
+        raise UserError("undo: DVC runs in this folder; wait until it ends, or stop it by Ctrl-C") from None
+    except DvcException as error:
+        raise UserError(f"undo: DVC says: {' '.join(str(error).split())}") from None
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    tolerate_encodings()
+    undo()
+
+
+if __name__ == "__main__":
+    main()
