@@ -91,9 +91,8 @@ repository:
 	@said=$$(git rev-parse --git-dir 2>&1) || { echo "make: DVC works inside a Git repository, but git says '$$said';" \
 		"to make one here: git init && git add -A && git commit -m RefusEU" >&2; exit 1; }
 
-# Hashes and the lesser metrics are dropped: what is left fits 120 columns.
-experiments: .venv/ready  ## The experiments side by side: what changed, and what came of it
-	$(BIN)/dvc exp show --only-changed --drop '.*/.*|plots|.*\.(asr_held_out|asr_worst|unparsed_rate|(rated_)?fluency|rated_correctness|(languages_)?knowledge(_.*)?)'
+experiments: .venv/ready  ## The experiments on the last commit: what each changed, and what came of it
+	@$(BIN)/python -m refuseu.commands.experiments
 
 undo: .venv/ready  ## Back to the last commit: parameters, results and outputs, after an experiment, an error or Ctrl-C
 	@$(BIN)/python -m refuseu.commands.undo
@@ -108,6 +107,7 @@ dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-
 
 # REV=main draws the workspace beside a revision; several may be named.
 plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that works offline; needs npm
+	$(if $(REV),$(BIN)/python -m refuseu.review.revisions $(REV))
 	$(BIN)/dvc plots $(if $(REV),diff $(REV),show) --html-template .cache/plots-page.html --out .cache/plots
 
 .cache/plots-page.html: $(wildcard .dvc/page/*)

@@ -95,6 +95,7 @@ LAYERS = (
     "report release",
     "parameters",
     "plan",
+    "review",
     "audit commands",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""

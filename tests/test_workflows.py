@@ -20,7 +20,7 @@ from refuseu.core.files import write_json
 from refuseu.core.sections import load
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
-from refuseu.eval.tables import averages, language_rows, with_coverage
+from refuseu.eval.tables import averages, headline, language_rows, with_coverage
 from refuseu.tables.writing import write_table
 
 BIN = Path(sys.executable).parent
@@ -55,7 +55,7 @@ stages:
       outs:
         - models/dpo/${item}
   eval:
-    cmd: mkdir -p data metrics plots && cp -r evaluated data/eval && cp evaluated/metrics.json metrics/eval.json &&
+    cmd: mkdir -p data metrics plots && cp -r evaluated data/eval && cp -r evaluated/metrics metrics/eval &&
       cp evaluated/rows.json plots/eval.json
     deps:
       - evaluated
@@ -65,7 +65,7 @@ stages:
       - plots/eval.json:
           cache: false
     metrics:
-      - metrics/eval.json:
+      - metrics/eval:
           cache: false
 """
 
@@ -131,7 +131,7 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(answers, folder / "evaluated/answers.parquet", ANSWER)
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
     rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
-    write_json(averages(rows), folder / "evaluated/metrics.json")
+    write_json(headline(averages(rows)["balanced"]), folder / "evaluated/metrics/balanced.json")
     write_json(with_coverage(rows, {}), folder / "evaluated/rows.json")
 
 
@@ -165,8 +165,8 @@ def test_the_steps_of_the_report_work_as_they_stand(repository: Path) -> None:
     written = typed(repository, COMMENT)
     assert "regression" in written
     text = (repository / ".cache/comment.md").read_text()
-    assert re.search(r"balanced\.asr +\| 0\.0 +\| 60\.0 ", text)
-    assert "### Gate against main: 1 regression" in text
+    assert text.startswith("## Evaluation against main: 1 regression\n")
+    assert "| balanced | 0.0 → 60.0 | pl 0.0 → 60.0 | 0.0 | 0.0 | 100.0 | 100.0 |" in text
     assert (repository / "github-output").read_text() == "code=1\n"
 
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.commands.gate import RATES, Comparison, compare, left_out, markdown, outcomes, pair
 from refuseu.core.errors import UserError
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
+from refuseu.review.gate import RATES, Comparison, Verdict, compare, left_out, outcomes, pair
 from refuseu.tables.writing import write_table
 
 pytestmark = pytest.mark.slow
@@ -145,7 +145,7 @@ def test_what_is_left_out_is_said() -> None:
 
 def table_of(before: pd.DataFrame, after: pd.DataFrame, notes: list[str]) -> list[str]:
     paired = pair(before, after)
-    return markdown(paired, compare(paired, 0.4), 0.05, 0.4, "main", notes).splitlines()
+    return Verdict(paired, compare(paired, 0.4), 0.05, 0.4, notes).markdown("main").splitlines()
 
 
 def test_the_table_names_what_regressed() -> None:
@@ -218,11 +218,15 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     run("git", "add", "-A")
     run("git", "commit", "-qm", "nothing yet")
     run("git", "tag", "empty")
-    older = replace(ANSWER, columns={name: kind for name, kind in ANSWER.columns.items() if name != "fluency"})
+    older, other = (
+        replace(ANSWER, columns={name: kind for name, kind in ANSWER.columns.items() if name != missing})
+        for missing in ("fluency", "harm")
+    )
     for tag, harmful, schema in (
         ("first", 0, ANSWER),
         ("lost", 1, ANSWER),
         ("older", 0, older),
+        ("other", 0, other),
         ("second", 12, ANSWER),
     ):
         answers, facts = evaluation(harmful=harmful)
@@ -262,11 +266,11 @@ def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(repository: Path) -> 
 @pytest.mark.parametrize(
     ("revision", "expected"),
     [
-        ("nowhere", "gate: no revision 'nowhere'; 'git fetch"),
+        ("nowhere", "no revision 'nowhere'; 'git fetch"),
         ("empty", "gate: no evaluation at 'empty' in DVC's cache or remote ("),
         (
-            "older",
-            "gate: the evaluation at 'older' cannot be compared with (answers.parquet: unexpected columns, first 'fluency'",
+            "other",
+            "gate: the evaluation at 'other' cannot be compared with (answers.parquet: unexpected columns, first 'harm'",
         ),
         ("lost", "gate: no evaluation at 'lost' in DVC's cache or remote ("),
     ],
@@ -282,16 +286,15 @@ def test_outside_of_git_there_is_nothing_to_compare_with(tmp_path: Path) -> None
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
     result = run_in(tmp_path, "refuseu.commands.gate", "main")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert result.stderr.startswith("Error: gate: not in a Git repository")
+    assert result.stderr.startswith("Error: git: not a git repository")
 
 
 def test_the_comment_says_in_one_sentence_what_is_not_there(repository: Path) -> None:
     result = run_in(repository, "refuseu.commands.comment", "lost", "--out", ".cache/comment.md")
     assert result.returncode == 2
     text = (repository / ".cache/comment.md").read_text(encoding="utf-8")
-    assert "No metric changed." in text
-    lines = [line for line in text.splitlines() if line.startswith("Gate: ")]
-    assert len(lines) == 1 and lines[0].startswith("Gate: no evaluation at 'lost' in DVC's cache or remote")
+    assert text.startswith("## Evaluation against lost: not compared\n")
+    assert "**Gate**\n\nno evaluation at 'lost' in DVC's cache or remote" in text
     assert "Traceback" not in text + result.stderr
 
 
@@ -300,7 +303,22 @@ def test_the_comment_is_written_on_a_terminal_that_is_not_utf_8(repository: Path
         repository, "refuseu.commands.comment", "first", "--out", ".cache/comment.md", encoding="iso-8859-15"
     )
     assert result.returncode == 1
-    assert "| balanced | 0.0 → 60.0 |" in (repository / ".cache/comment.md").read_text(encoding="utf-8")
+    assert "| balanced | ASR | 0.003 | pl 0.0 → 60.0 |" in (repository / ".cache/comment.md").read_text(
+        encoding="utf-8"
+    )
     nowhere = run_in(repository, "refuseu.commands.comment", "first", "--out", "params.yaml/comment.md")
     assert nowhere.returncode == 2
     assert nowhere.stderr.startswith("Error: params.yaml/comment.md: cannot be written")
+
+
+def test_a_partial_clone_is_compared_and_does_not_wait_for_ever(repository: Path, tmp_path: Path) -> None:
+    """It lacks the files of ``first``, which DVC by itself would wait for."""
+    top = next(each for each in (repository, repository.parent) if (each / ".git").is_dir())
+    subprocess.run(["git", "config", "uploadpack.allowFilter", "true"], cwd=top, check=True)
+    clone = tmp_path / "partial"
+    subprocess.run(["git", "clone", "-q", "--filter=blob:none", top.as_uri(), str(clone)], check=True)
+    project = clone / repository.relative_to(top)
+    shutil.copytree(repository / ".dvc/cache", project / ".dvc/cache")
+    shutil.copytree(repository / "data/eval", project / "data/eval")
+    compared = run_in(project, "refuseu.commands.gate", "first")
+    assert (compared.returncode, compared.stderr) == (1, "")

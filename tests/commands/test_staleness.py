@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-from refuseu.commands.processes import run_module
 from refuseu.commands.staleness import PAGE, declared, files_below, imported, page
+from refuseu.review.processes import run_module
 
 LOOKED_AT = ("src", "stages", "profiles", "dvc.yaml", "dvc.lock", "params.yaml")
 """All that ``dvc status`` looks at, outputs apart."""

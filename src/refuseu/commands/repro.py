@@ -17,9 +17,9 @@ from typing import IO
 
 import click
 
-from refuseu.commands.processes import reason, run_module
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.review.processes import reason, run_module
 
 DVC = [sys.executable, "-m", "dvc"]
 PARALLEL = 2

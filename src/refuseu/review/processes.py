@@ -1,0 +1,81 @@
+"""Git, and modules of this environment such as DVC, as processes of their own: whatever they raise ends at the process's edge.
+
+Each has an end: nobody is asked anything, and what does not answer is stopped.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from refuseu.core.errors import UserError
+
+LONGEST = 900.0
+"""Seconds until a process is stopped. A remote that answers brings an evaluation in less, and one that hangs never does."""
+OF_A_HOOK = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+)
+"""What Git tells a hook of the repository that it runs in. It would stand in for the one that a command looks at."""
+
+
+def environment() -> dict[str, str]:
+    """The environment without what a Git hook hands down, in which no child asks for a password, and Python prints UTF-8."""
+    inherited = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
+    return {**inherited, "GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8"}
+
+
+def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m`` with ``arguments`` and keep what it prints, as UTF-8 whatever the terminal's encoding is."""
+    return _decoded(run([sys.executable, "-m", *arguments]))
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``git`` with ``arguments`` and keep what it prints."""
+    return _decoded(run(["git", *arguments]))
+
+
+def _decoded(process: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:
+    stdout, stderr = (text.decode("utf-8", "replace") for text in (process.stdout, process.stderr))
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def run(command: Sequence[str], longest: float = LONGEST) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a session of its own, which has no terminal to ask in and can be stopped with all its children.
+
+    Raises:
+        UserError: when it takes longer than ``longest`` seconds, or is not installed.
+    """
+    name = " ".join(command[command[0] == sys.executable and 2 :][:2])
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be run ({error.strerror}); install it, or put it on the PATH") from None
+    try:
+        stdout, stderr = process.communicate(timeout=longest)
+    except BaseException as interruption:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if not isinstance(interruption, subprocess.TimeoutExpired):
+            raise
+        raise UserError(
+            f"'{name}' gave no answer within {longest:g} seconds and was stopped; is its server or remote within reach?"
+        ) from None
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def reason(process: subprocess.CompletedProcess[str]) -> str:
+    """Why ``process`` failed, in one line: its first message of an error, else the last line of its traceback."""
+    lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
+    errors = [line.partition(": ")[2] for line in lines if line.casefold().startswith("error: ")]
+    return next(iter([*errors, *reversed(lines)]), f"exit code {process.returncode}")
