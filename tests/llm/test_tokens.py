@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.reasoning import split
-from refuseu.llm.tokens import first_tokens, prompt_tokens, rows_to_ask, rows_to_score, text_tokens, written
+from refuseu.llm.tokens import decoded, first_tokens, prompt_tokens, rows_to_ask, rows_to_score, text_tokens
 
 
 class Pairs:
@@ -118,7 +118,7 @@ def spelling(special: list[str], others: tuple[str, ...] = ()) -> PreTrainedToke
 
 
 def wrote(tokenizer: PreTrainedTokenizerFast, answer: str, prompt: str = "Why?") -> str:
-    return written(tokenizer, text_tokens(tokenizer, prompt), text_tokens(tokenizer, answer))
+    return decoded(tokenizer, text_tokens(tokenizer, prompt), text_tokens(tokenizer, answer))
 
 
 def test_channels_that_are_special_tokens_are_not_lost() -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass
 
 import click
 
@@ -63,7 +63,7 @@ def obstacles(address: str) -> Iterator[str]:
     """
     parts = urlsplit(address)
     host = parts.hostname or ""
-    proxy = None if proxy_bypass_environment(host) else named_proxy(parts.scheme)
+    proxy = None if proxy_bypass(host) else named_proxy(parts.scheme)
     if proxy and (fault := proxy.fault()):
         yield f"{proxy.variable} names a proxy that cannot be used ({fault}); correct it, or unset it"
     elif proxy and is_loopback(host):

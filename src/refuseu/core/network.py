@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass
 
 from refuseu.core.errors import UserError
 
@@ -46,7 +46,7 @@ def proxy_of(url: str) -> Proxy | None:
     """The proxy that the environment names for an address; ``NO_PROXY`` and addresses of this machine have none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass_environment(host):
+    if is_loopback(host) or proxy_bypass(host):
         return None
     return named_proxy(parts.scheme) or named_proxy("all")
 

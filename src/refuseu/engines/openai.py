@@ -231,9 +231,13 @@ class OpenaiEngine:
         """Make a client for one call of ``complete``, because its connections belong to the event loop of that call."""
         from openai import AsyncOpenAI
 
-        client = async_client(self._base_url, self._concurrency)
-        settings = {"base_url": self._base_url, "max_retries": self._retries, "timeout": self._timeout}
-        return AsyncOpenAI(api_key=self._key, http_client=client, **settings)
+        return AsyncOpenAI(
+            api_key=self._key,
+            base_url=self._base_url,
+            max_retries=self._retries,
+            timeout=self._timeout,
+            http_client=async_client(self._base_url, self._concurrency),
+        )
 
 
 def shown(url: str) -> str:

@@ -12,7 +12,7 @@ from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import WAY_OUT, first_tokens, rows_to_ask, rows_to_score, written
+from refuseu.llm.tokens import WAY_OUT, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference, readable
 
@@ -173,7 +173,7 @@ class TransformersEngine:
         probabilities = output.logits[0].softmax(-1)[:, firsts].tolist() if firsts else [[]] * len(prompts)
         for prompt, answer, of_firsts in zip(prompts, answers, probabilities, strict=True):
             ended = any(token in self._ends() for token in answer)
-            text = written(self._tokenizer, prompt, answer)
+            text = decoded(self._tokenizer, prompt, answer)
             yield Completion(text, Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
 
     def _ends(self) -> list[int]:

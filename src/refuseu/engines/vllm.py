@@ -19,7 +19,7 @@ from refuseu.engines.machine import EngineMachine, Machine, missing_package, nee
 from refuseu.engines.model import LocalModel
 from refuseu.engines.transformers import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import first_tokens, rows_to_ask, rows_to_score, written
+from refuseu.llm.tokens import decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
 from refuseu.weights.reference import ModelReference
@@ -212,7 +212,7 @@ class VllmWorker:
 
     def _completion(self, prompt: list[int], output: Any, firsts: list[int]) -> Completion:
         # Decoded here and not by vLLM, which does it token by token: the same tokens are the same text in every engine.
-        text = written(self._tokenizer, prompt, output.token_ids)
+        text = decoded(self._tokenizer, prompt, output.token_ids)
         probabilities = tuple(math.exp(output.logprobs[0][first].logprob) for first in firsts)
         return Completion(text, Finish(output.finish_reason), probabilities)
 

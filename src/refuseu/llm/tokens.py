@@ -129,7 +129,7 @@ def first_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
     return list(firsts)
 
 
-def written(tokenizer: Any, prompt: Sequence[int], answer: Sequence[int]) -> str:
+def decoded(tokenizer: Any, prompt: Sequence[int], answer: Sequence[int]) -> str:
     """What a model wrote after the tokens of ``prompt``, without special tokens but for those that mark its reasoning.
 
     Where the prompt ends inside a thought, as that of DeepSeek-R1's template does, the text begins with what opened it: else
