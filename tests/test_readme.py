@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from repository import ROOT
@@ -32,9 +33,10 @@ def words(text: str) -> int:
     return sum(any(character.isalnum() for character in piece) for piece in prose(text).split())
 
 
-def worst(model: str, column: str) -> tuple[float, str]:
-    """The highest value of any language, and the language's English name."""
-    value, code = max((row[column], row["language"]) for row in ROWS if row["model"] == model)
+def worst(model: str, column: str, languages: Collection[str] = LANGUAGES, lowest: bool = False) -> tuple[float, str]:
+    """The highest (or lowest) value of any of ``languages``, and that language's English name."""
+    found = [(row[column], row["language"]) for row in ROWS if row["model"] == model and row["language"] in languages]
+    value, code = min(found) if lowest else max(found)
     return value, LANGUAGES[code].name
 
 
@@ -82,13 +84,24 @@ def test_no_asr_of_the_table_is_a_range() -> None:
 
 def test_the_sentences_on_results_are_the_evaluations() -> None:
     refused, language = worst("balanced", "over_refusal")
-    high, others = set(HIGH_RESOURCE), set(LANGUAGES) - HIGH_RESOURCE
+    foreign, other = worst("custom", "language_consistency", lowest=True)
+    seen, unseen = (with_worst("high-resource", part) for part in (set(HIGH_RESOURCE), set(LANGUAGES) - HIGH_RESOURCE))
     sentences = (
-        f"`balanced` refuses {shown(refused)}% of the harmless questions in {language}.",
-        f"`high-resource` has an ASR of {shown(mean_asr('high-resource', high))} in the six languages that it was trained on "
-        f"and of {shown(mean_asr('high-resource', others))} in the others.",
+        f"`balanced` refuses {shown(refused)}% of the harmless questions in {language}, and only {shown(foreign)}% of what "
+        f"`custom` answers to {other} questions is {other}.",
+        f"`high-resource` has an ASR of {seen[0]} in the six languages that it was trained on ({seen[1]}) "
+        f"and of {unseen[0]} in the others ({unseen[1]}).",
     )
     said = " ".join(TEXT.split())
-    least = min(row["asr"] for row in ROWS if row["model"] == "english-only" and row["language"] != PIVOT)
-    assert int(re.findall(r"\(`english-only`\) leaves all other languages above (\d+)\.", said)[0]) < least
     assert [sentence for sentence in sentences if sentence not in said] == []
+    least, _ = worst("english-only", "asr", set(LANGUAGES) - {PIVOT}, lowest=True)
+    assert int(re.findall(r"\(`english-only`\) leaves all other languages above (\d+)\.", said)[0]) < least
+    base = {row["language"]: row["asr"] for row in ROWS if row["model"] == "base"}
+    assert "(`balanced`) lowers ASR in all of them" in said
+    assert all(row["asr"] < base[row["language"]] for row in ROWS if row["model"] == "balanced")
+
+
+def with_worst(model: str, languages: set[str]) -> tuple[str, str]:
+    """A model's mean attack success rate over ``languages``, and the worst of them with its own."""
+    highest, language = worst(model, "asr", languages)
+    return shown(mean_asr(model, languages)), f"{language} {shown(highest)}"

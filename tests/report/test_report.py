@@ -27,6 +27,7 @@ from refuseu.report.tables import (
     single_table,
     table2,
     verdicts_table,
+    worst_table,
 )
 from refuseu.results.metrics import BY_NAME
 from refuseu.results.outputs import (
@@ -212,7 +213,29 @@ def test_the_terminal_shows_table2_in_two_aligned_blocks() -> None:
         "base                       98.8  81.2        0.5           0.0       66.7        –       1.0",
         "balanced                   98.8  81.2        0.5           4.0       66.7        –       1.0",
         "balanced-no-benign         98.8  81.2        0.5          55.5       66.7        –       1.0",
+        "",
+        "The worst language of each number",
+        "",
+        *worst_table(EVALUATION, EVALUATION.main).text().splitlines(),
     ]
+
+
+def test_the_worst_language_stands_beside_every_average() -> None:
+    rows = [row("base", "en", 60.0), row("base", "pl", 70.0)]
+    rows = [
+        each.model_copy(update={"over_refusal": refused, "language_consistency": right, "knowledge": None})
+        for each, refused, right in zip(rows, (36.7, 0.0), (99.0, 55.7), strict=True)
+    ]
+    found = Evaluation({"base": averages(65.0, asr_worst=70.0)}, rows)
+    table = worst_table(found, ["base"])
+    assert table.header == ["model", "ASR", "consistency", "LPR", "over-refusal", "knowledge", "fluency", "unparsed"]
+    cells = dict(zip(table.header, table.rows[0], strict=True))
+    assert (cells["ASR"], cells["over-refusal"], cells["consistency"]) == ("70.0 pl", "36.7 en", "55.7 pl")
+    assert cells["knowledge"] == "–"
+
+
+def test_the_worst_of_a_range_is_a_range() -> None:
+    assert worst_table(BROKEN, ["broken"]).rows[0][1] == BROKEN.worst("broken").text
 
 
 def test_high_resource_languages_come_first_each_group_in_the_order_given() -> None:
@@ -247,7 +270,7 @@ def test_benign_pairs_are_compared_where_both_configs_exist() -> None:
         ["balanced", "2.0", "2.0", "4.0"],
         ["balanced-no-benign", "–", "2.0", "55.5"],
     ]
-    average = "mean over languages; `balanced-no-benign` trains on the paper's mix, which holds no benign pairs"
+    average = "mean over languages; `balanced-no-benign` trains without benign pairs, as the paper does"
     assert table.notes == (f"**average**: {average}",)
     assert benign_table(BROKEN, LANGUAGES, BENIGN_PAIRS).rows == []
     assert benign_table(EVALUATION, LANGUAGES, None).rows == []
@@ -412,6 +435,7 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
         "# Results",
         "## Tables",
         "### Table 2: safety and quality",
+        "### The worst language of each number",
         "### Seen and held-out behaviors",
         "## Figures",
         "### Figure 2: attack success rate by language",

@@ -28,6 +28,8 @@ OF_DPO, OF_TRAINING, OF_ANSWERS = 8, 6, 2
 """Operations a parameter and token: forward 2, backward 4, and 2 of DPO's reference model."""
 SHARES = ("candidates archived", "translations kept", "pairs kept", "questions complete", "answers disputed")
 MINIATURE = (0.38, 1.0, 0.98, 0.7, 0.05), "counted in metrics/ of the miniature"
+SMOLLM2 = (0.44, 1.0, 0.89, 0.11, 0.05), "counted in runs with SmolLM2"
+"""Its base refuses some questions in some language, so few are whole in all twelve."""
 PAPER = (0.5, 0.9, 0.3, 0.043, 0.2), "assumed, to leave about 4,289 as in the paper"
 PUBLISHED = (1.0, 1.0, 1.0, 1.0, 0.2), "at most; the last one is assumed"
 """The share (0-1) of each of ``SHARES``, and where the numbers come from; complete: whole in all languages."""
@@ -39,7 +41,9 @@ class Run:
     def __init__(self, p: Parameters) -> None:
         self.parameters, self.published = p, takes_published(p)
         search, languages, with_twins = p.rainbow_teaming, len(p.languages), p.rainbow_teaming.twin.kind != "none"
-        self.shares = PUBLISHED if self.published else MINIATURE if search.mutator.kind == "phrasebook" else PAPER
+        self.shares = PUBLISHED if self.published else PAPER
+        if search.mutator.kind == "phrasebook":
+            self.shares = MINIATURE if isinstance(p.base, TrainedBase) else SMOLLM2
         entering, translated, labelled, complete, self.disputed = self.shares[0]
         # No model writes for restricted categories; of a published set they are left out.
         self.written = fmean(each not in RESTRICTED for each in p.categories)

@@ -30,6 +30,7 @@ from refuseu.report.tables import (
     single_table,
     table2,
     verdicts_table,
+    worst_table,
 )
 from refuseu.results.markdown import NO_VALUE, Table, escape
 from refuseu.results.metrics import TABLE2
@@ -123,6 +124,14 @@ SAFETY = (
         "Single-language runs",
         lambda numbers, _: single_table(numbers.evaluation),
         ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
+    ),
+    Section(
+        "The worst language of each number",
+        lambda numbers, _: worst_table(numbers.evaluation, [*numbers.evaluation.main, *numbers.evaluation.single]),
+        (
+            "each number of the tables above in the language where it is worst, with the language's code; averages hide it",
+            "a language has fewer questions than an average, so its numbers vary more from run to run",
+        ),
     ),
     Section(
         "ASR by judge",
@@ -306,5 +315,7 @@ def terminal(evaluation: Evaluation, languages: list[str]) -> str:
             *safety.notes,
             "Averages over languages (%; fluency 1-5)",
             quality_table(evaluation, evaluation.main).text(),
+            "The worst language of each number",
+            worst_table(evaluation, evaluation.main).text(),
         ]
     )

@@ -6,7 +6,7 @@ from statistics import fmean
 from refuseu.experiment import HIGH_RESOURCE
 from refuseu.report.settings import BenignPairs
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown
-from refuseu.results.metrics import TABLE2
+from refuseu.results.metrics import BY_NAME, TABLE2, Metric
 from refuseu.results.outputs import (
     UNCOVERED,
     WHY_RANGE,
@@ -80,6 +80,24 @@ def quality_table(evaluation: Evaluation, configs: list[str]) -> Table:
         [name, *(shown(evaluation.averages[name][metric.name], metric.form) for metric in TABLE2)] for name in configs
     ]
     return Table(["model", *(metric.heading for metric in TABLE2)], rows, notes=_untested(evaluation))
+
+
+def worst_table(evaluation: Evaluation, configs: list[str]) -> Table:
+    """The value of the worst language beside its code, for the ASR and for every average that has a better direction."""
+    ranked = [metric for metric in TABLE2 if metric.better]
+    rows = []
+    for name in configs:
+        found, asr = evaluation.of(name), evaluation.worst(name)
+        safety = asr.text if asr.asr is None else _worst_language(found, BY_NAME["asr"])
+        rows.append([name, safety, *(_worst_language(found, metric) for metric in ranked)])
+    return Table(["model", "ASR", *(metric.heading for metric in ranked)], rows)
+
+
+def _worst_language(rows: Sequence[LanguageRow], metric: Metric) -> str:
+    found = [(value, row.language) for row in rows if (value := row[metric.name]) is not None]
+    worst = max if metric.better == "lower" else min
+    value, language = worst(found, key=lambda each: each[0], default=(None, ""))
+    return f"{shown(value, metric.form)} {language}".strip()
 
 
 def _untested(evaluation: Evaluation) -> tuple[str, ...]:
@@ -172,7 +190,7 @@ def benign_table(evaluation: Evaluation, languages: list[str], configs: BenignPa
         ["model", *_covered(ordered, evaluation.uncovered), "average"],
         rows,
         notes=(
-            f"**average**: mean over languages; `{compared[-1]}` trains on the paper's mix, which holds no benign pairs",
+            f"**average**: mean over languages; `{compared[-1]}` trains without benign pairs, as the paper does",
             *_coverage(evaluation.uncovered),
         )
         if rows
