@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
@@ -15,7 +14,7 @@ from refuseu.eval.models import evaluated_models
 from refuseu.eval.scoring import score_all
 from refuseu.eval.sets import read_sets, set_accounts
 from refuseu.eval.settings import EvalParameters
-from refuseu.eval.tables import write_results
+from refuseu.eval.tables import write_evaluated, write_results
 from refuseu.llm.protocol import Sampling
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
@@ -31,6 +30,7 @@ from refuseu.tables.schemas import PART, TEST
 @path_option("--phrasebook", "data/phrasebook")
 @path_option("--prompts", "data/prompts", "Folder of the prompts for chat models.")
 @path_option("--refusals", "data/refusals", "Folder of phrases that refuse.")
+@path_option("--fluency", "data/fluency", "Folder of the prompts whose answers are rated.")
 @path_option("--base", "models/base")
 @path_option("--models", "models/dpo", "A folder a config.")
 @path_option("--out", "data/eval")
@@ -45,6 +45,7 @@ def main(
     phrasebook: Path,
     prompts: Path,
     refusals: Path,
+    fluency: Path,
     base: Path,
     models: Path,
     out: Path,
@@ -57,18 +58,17 @@ def main(
     engines = EngineFactory(parameters.models, machine, Store(), "eval", base)
     to_ask = evaluated_models(base, models, parameters, engines)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    scorers = build_scorers(parameters, books, engines, prompts, refusals)
+    scorers = build_scorers(parameters, books, engines, prompts, refusals, fluency)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     own = read_known(questions, TEST, named)
     external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
-    run = EvaluationRun([*own["text"], *external["text"]], knowledge, sampling, parameters.models, machine)
-    outputs = ask_models(to_ask, run, engines.store)
+    asked = [*own["text"], *external["text"], *scorers.prompts["text"]]
+    outputs = ask_models(to_ask, EvaluationRun(asked, knowledge, sampling, parameters.models, machine), engines.store)
     scored = score_all(own, external, outputs, scorers)
     write_results(scored, scorers.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
     write_rows(engines.store, out)
-    identities = {"models": {each.model: each.identity for each in outputs}, "judges": engines.identities()}
-    write_json({**identities, "sets": set_accounts(accounts, scored.sets, parameters)}, evaluated)
+    write_evaluated(outputs, engines.identities(), set_accounts(accounts, scored.sets, parameters), evaluated)
 
 
 if __name__ == "__main__":

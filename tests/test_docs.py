@@ -25,10 +25,9 @@ PAGES = [
     *(ROOT / f"data/{name}/README.md" for name in ("published", "seeds", "sets")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "staleness.md"),
 ]
-FOLDERS = (
-    r"(?:src|stages|tests|tests_models|profiles|machines|recipes|docs|benchmarks|data/(?:phrasebook|prompts|refusals))"
-)
-EXAMPLES = {"profiles/mine.yaml", "data/phrasebook/nl.yaml", "data/refusals/nl.yaml"}
+TEXTS = r"data/(?:fluency|phrasebook|prompts|refusals)"
+FOLDERS = rf"(?:src|stages|tests|tests_models|profiles|machines|recipes|docs|benchmarks|{TEXTS})"
+EXAMPLES = {"profiles/mine.yaml", *(f"data/{folder}/nl.yaml" for folder in ("fluency", "phrasebook", "refusals"))}
 """Files that a page tells its reader to write."""
 
 MOST_PAGES = 14
@@ -139,7 +138,7 @@ def test_parameters_that_a_page_shows_can_be_written_so(
     assert faults(snippet) == []
 
 
-@pytest.mark.parametrize("file", ["data/phrasebook/en.yaml", "data/refusals/en.yaml"])
+@pytest.mark.parametrize("file", ["data/phrasebook/en.yaml", "data/refusals/en.yaml", "data/fluency/en.yaml"])
 def test_who_adds_a_language_is_told_every_file_and_entry(file: str) -> None:
     text = (ROOT / "docs/languages.md").read_text()
     entries = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))

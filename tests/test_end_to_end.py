@@ -27,6 +27,7 @@ COPIED = (
     "stages",
     "profiles",
     "machines",
+    "data/fluency",
     "data/phrasebook",
     "data/prompts",
     "data/published",

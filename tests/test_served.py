@@ -206,10 +206,11 @@ STAGES = {
     "label": f"{JUDGING} --pairs {{0}}/data/respond/pairs.parquet --base base --out {{0}}/data/label "
     "--metrics {0}/metrics/label.json",
 }
+RATED = f"--fluency {ROOT}/data/fluency"
 EVALUATED = "--rows {0}/plots/eval.json"
 LATER = {
     "split": "--published published --pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
-    "eval": f"{JUDGING} {EVALUATED} --metrics {{0}}/metrics/eval --questions {{0}}/data/split/test.parquet "
+    "eval": f"{JUDGING} {EVALUATED} {RATED} --metrics {{0}}/metrics/eval --questions {{0}}/data/split/test.parquet "
     "--train {0}/data/split/train.parquet --sets sets --base base --models dpo --out {0}/data/eval "
     "--evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
     "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
@@ -335,6 +336,22 @@ def test_every_row_is_accounted_for(ran: Ran) -> None:
     assert sum(counts["respond"]) == counts["translate"][0]
     assert sum(counts["label"]) == counts["respond"][0]
     assert len(ran.table("label/verdicts.parquet")) == 3 * 2 * counts["respond"][0]
+
+
+def test_answers_to_prompts_of_their_own_are_rated_and_nothing_else(ran: Ran) -> None:
+    ratings = ran.table("eval/ratings.parquet")
+    ids = ["opinion-01", "rephrase-01", "rephrase-02", "request-01"]
+    assert dict(ratings.groupby(["model", "lang"])["prompt_id"].agg(list)) == {
+        (model, lang): ids for model in ("base", "balanced") for lang in ("en", "de")
+    }
+    asked = [body["messages"][-1]["content"] for body in ran.later if part_of(body) == "rating"]
+    assert asked
+    judged = [body["messages"][-1]["content"] for body in ran.later if part_of(body) == "adjudicator"]
+    assert not any("four sentences" in text or "vier Sätze" in text for text in judged)
+    assert all("four sentences" in text or "vier Sätze" in text for text in asked)
+    assert ratings["rated"].sum() == sum(
+        row["rated"] for row in json.loads((ran.root / "first/plots/eval.json").read_text())
+    )
 
 
 def test_an_answer_that_is_no_ruling_is_unparsed(ran: Ran) -> None:

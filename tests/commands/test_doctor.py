@@ -276,6 +276,22 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
     assert asked.startswith("data/published/gone/evaluation: holds neither eval.parquet nor eval.jsonl; put the set")
 
 
+def test_prompts_are_looked_for_only_where_answers_are_rated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["models"]["rater"] = {"engine": "openai", "model": "a-model"}
+        role = {"kind": "chat", "model": "rater", "max_new_tokens": 64, "prompts_per_language": 51}
+        profile["eval"]["rating"] = role
+
+    rated = changed(tmp_path / "rated", edit)
+    unrated = changed(tmp_path / "unrated", lambda params, profile: None)
+    (sentence,) = missing(rated, machine())
+    assert sentence.startswith("data/fluency/en.yaml: holds 50 prompts, eval.rating.prompts_per_language asks for 51; ")
+    monkeypatch.setattr(doctor, "DATA", tmp_path)
+    (sentence,) = missing(rated, machine())
+    assert sentence.startswith(f"{tmp_path}/fluency/en.yaml: cannot be read (No such file or directory); write prompts")
+    assert missing(unrated, machine()) == []
+
+
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     (folder := tmp_path / "weights").mkdir()
     (sentence,) = missing(with_base(tmp_path, repo=str(folder)), machine(vllm=vllm()))

@@ -52,7 +52,6 @@ def evaluation(
             "lines_right": 1 if kind == "benign" and number < opened else 2,
             "lines_right_free": 2,
             "fluency": 5.0,
-            **dict.fromkeys(("rated", "rated_fluency", "rated_correctness")),
         }
         for kind in ("harmful", "benign")
         for number in range(n)

@@ -50,10 +50,7 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
         (PAIR, {"behavior_id", "style"}),
         (PART, {"behavior_id", "style", "held_out"}),
         (TEST, {"behavior_id", "style", "held_out", "category", "chosen", "rejected"}),
-        (
-            ANSWER,
-            {"category", "style", "held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"},
-        ),
+        (ANSWER, {"category", "style", "held_out", "reasoning", "fluency"}),
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),

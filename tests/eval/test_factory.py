@@ -4,6 +4,7 @@ import pytest
 from evaluated import EVAL
 from profile_texts import PROMPTS, engines
 from pydantic import ValidationError
+from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.eval import harness
@@ -15,6 +16,7 @@ from refuseu.eval.settings import Eval
 from refuseu.phrasebook.phrasebook import Phrasebook
 
 CHAT = {"kind": "chat", "model": "served", "prompts_per_language": 50, "max_new_tokens": 32}
+LANGUAGES, FLUENCY = ["en", "de"], ROOT / "data/fluency"
 
 
 def settings(**parts: object) -> Eval:
@@ -24,16 +26,16 @@ def settings(**parts: object) -> Eval:
 def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     assert isinstance(build_fluency(settings(), books), BigramFluency)
     assert isinstance(build_knowledge(settings(), books), FactKnowledge)
-    assert build_rating(settings(), engines(tmp_path), PROMPTS) is None
+    assert build_rating(settings(), LANGUAGES, engines(tmp_path), PROMPTS, tmp_path / "none") is None
     assert build_fluency(settings(fluency={"kind": "none"}), books) is None
 
 
 def test_an_llm_rates_beside_the_rule(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     both = settings(rating={**CHAT, "temperature": 0.5})
     assert isinstance(build_fluency(both, books), BigramFluency)
-    rating = build_rating(both, engines(tmp_path), PROMPTS)
+    rating = build_rating(both, LANGUAGES, engines(tmp_path), PROMPTS, FLUENCY)
     assert rating is not None and isinstance(rating.rater, ChatRater)
-    assert rating.per_language == 50
+    assert list(rating.prompts.groupby("lang").size()) == [50, 50]
     assert (rating.rater.sampling.max_new_tokens, rating.rater.sampling.temperature) == (32, 0.5)
     assert "{language}" in rating.rater.prompt.system
 
@@ -54,7 +56,13 @@ def test_a_rating_needs_a_model_and_questions(rating: dict[str, object]) -> None
 
 def test_a_model_that_the_profile_does_not_have_cannot_rate(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^models.nobody: the profile has no such model"):
-        build_rating(settings(rating={**CHAT, "model": "nobody"}), engines(tmp_path), PROMPTS)
+        build_rating(settings(rating={**CHAT, "model": "nobody"}), LANGUAGES, engines(tmp_path), PROMPTS, FLUENCY)
+
+
+def test_a_language_without_prompts_stops_only_a_run_in_which_somebody_rates(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"de.yaml: cannot be read .* write prompts of each kind in German"):
+        build_rating(settings(rating=CHAT), ["de"], engines(tmp_path), PROMPTS, tmp_path)
+    assert build_rating(settings(), ["de"], engines(tmp_path), PROMPTS, tmp_path) is None
 
 
 def test_the_harness_tests_knowledge_where_the_profile_says_so(

@@ -1,16 +1,21 @@
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from playing import CUT, DECLINED, TOO_LONG, PlayedEngine
 
+from refuseu.core.schema import read_table
 from refuseu.eval.interfaces import Rating
-from refuseu.eval.rating import ChatRater, SampleRater, parsed, places_to_rate, rating_columns, sampled
+from refuseu.eval.rated_prompts import COLUMNS
+from refuseu.eval.rating import ChatRater, PromptRating, parsed
+from refuseu.eval.schemas import RATING
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Completion, Finish, Sampling
+from refuseu.tables.writing import write_table
 
 PROMPT = PromptTemplate("A teacher of {language}.", "Q {question} A {answer}")
 WHOLE = '{"fluency": 4, "correctness": 5}'
@@ -30,17 +35,15 @@ def test_each_answer_is_rated_against_its_language_in_order() -> None:
     assert (schema["required"], schema["additionalProperties"]) == (["fluency", "correctness"], False)
 
 
-def test_what_has_no_language_is_not_asked_about() -> None:
+def test_an_answer_without_a_letter_is_not_asked_about() -> None:
     engine = PlayedEngine(WHOLE)
     exchanges = [
         Exchange("pl", "Co?", "!?"),
         Exchange("pl", "Co?", ""),
         Exchange("pl", "Co?"),
-        Exchange("", "Co?", "To."),
-        Exchange("zh", "Co?", "To."),
         Exchange("pl", "Co?", "To."),
     ]
-    assert ChatRater(engine, Sampling(32), PROMPT).ratings(exchanges) == [None] * 5 + [Rating(4, 5)]
+    assert ChatRater(engine, Sampling(32), PROMPT).ratings(exchanges) == [None] * 3 + [Rating(4, 5)]
     assert [len(asked) for asked, _ in engine.calls] == [1]
 
 
@@ -82,60 +85,46 @@ def test_anything_else_is_no_rating(said: str | Completion) -> None:
 
 
 class FakeRater:
-    """Gives a mark for each letter of an answer, and none to a question mark; remembers what it saw."""
+    """Gives a mark for each letter of an answer, and none to a question mark; remembers what it saw, batch by batch."""
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        self.seen: list[list[Exchange]] = []
 
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
-        self.seen += [each.answer or "" for each in exchanges]
+        self.seen.append(list(exchanges))
         return [None if each.answer == "?" else Rating(len(each.answer or ""), 5) for each in exchanges]
 
 
-def questions(*kinds: str) -> pd.DataFrame:
-    """A question of each kind, all in English."""
-    return pd.DataFrame([{"question_id": f"q{place}", "lang": "en", "kind": kind} for place, kind in enumerate(kinds)])
+PROMPTS = pd.DataFrame(
+    [("opinion-01", "en", "opinion", "Tea or coffee?"), ("opinion-01", "de", "opinion", "Tee oder Kaffee?")],
+    columns=COLUMNS,
+)
 
 
-def answered(*answers: str) -> list[Exchange]:
-    return [Exchange("en", "How?", answer) for answer in answers]
-
-
-def test_what_was_not_asked_for_and_what_could_not_be_read_are_told_apart() -> None:
+def test_the_answers_of_all_models_are_rated_in_one_batch_and_in_the_language_of_their_prompts() -> None:
     rater = FakeRater()
-    asked = questions("benign", "harmful", "benign")
-    columns = rating_columns(asked, answered("abc", "ab", "?"), SampleRater(rater, 50))
-    assert rater.seen == ["abc", "?"]
-    assert columns["rated"] == [True, None, False]
-    assert list(columns["rated_fluency"]) == pytest.approx([3.0, math.nan, math.nan], nan_ok=True)
-    assert list(columns["rated_correctness"]) == pytest.approx([5.0, math.nan, math.nan], nan_ok=True)
+    table = PromptRating(PROMPTS, rater).table({"base": ["abc", "?"], "mine": ["ab", "a"]})
+    assert rater.seen == [
+        [
+            Exchange("en", "Tea or coffee?", "abc"),
+            Exchange("de", "Tee oder Kaffee?", "?"),
+            Exchange("en", "Tea or coffee?", "ab"),
+            Exchange("de", "Tee oder Kaffee?", "a"),
+        ]
+    ]
+    assert list(table.columns) == list(RATING.columns)
+    same = {"prompt_id": "opinion-01", "kind": "opinion"}
+    assert table.fillna(0).to_dict("records") == [
+        {"model": "base", **same, "lang": "en", "answer": "abc", "rated": True, "fluency": 3, "correctness": 5},
+        {"model": "base", **same, "lang": "de", "answer": "?", "rated": False, "fluency": 0, "correctness": 0},
+        {"model": "mine", **same, "lang": "en", "answer": "ab", "rated": True, "fluency": 2, "correctness": 5},
+        {"model": "mine", **same, "lang": "de", "answer": "a", "rated": True, "fluency": 1, "correctness": 5},
+    ]
 
 
-def test_where_nobody_rates_there_is_nothing() -> None:
-    columns = rating_columns(questions("benign", "benign"), answered("a", "b"), None)
-    assert columns["rated"] == [None, None]
-    assert all(map(math.isnan, [*columns["rated_fluency"], *columns["rated_correctness"]]))
-
-
-def test_harmful_questions_are_rated_only_where_there_are_no_others() -> None:
-    assert places_to_rate(questions("harmful", "benign", "harmful"), 5) == [1]
-    assert places_to_rate(questions("harmful", "harmful"), 5) == [0, 1]
-    assert len(places_to_rate(questions("harmful", *["benign"] * 9), 4)) == 4
-
-
-def test_the_same_questions_are_sampled_in_every_language_and_in_whatever_order() -> None:
-    ids = [f"q{number}" for number in range(80)]
-    questions = [(each, lang) for lang in ("en", "pl") for each in ids]
-    places = sampled([each for each, _ in questions], [lang for _, lang in questions], 50)
-    chosen = [questions[place] for place in places]
-    assert places == sorted(places)
-    assert [sum(each == lang for _, each in chosen) for lang in ("en", "pl")] == [50, 50]
-    assert {each for each, lang in chosen if lang == "en"} == {each for each, lang in chosen if lang == "pl"}
-    mixed = questions[::-1]
-    again = [mixed[place] for place in sampled([each for each, _ in mixed], [lang for _, lang in mixed], 50)]
-    assert set(again) == set(chosen)
-
-
-def test_a_language_with_few_questions_gives_all_of_them() -> None:
-    assert sampled(["b", "a", "b"], ["en", "en", "pl"], 5) == [0, 1, 2]
-    assert sampled([], [], 5) == []
+def test_the_table_of_ratings_can_be_written_and_read(tmp_path: Path) -> None:
+    table = PromptRating(PROMPTS, FakeRater()).table({"base": ["abc", "?"]})
+    write_table(table, tmp_path / "ratings.parquet", RATING)
+    read = read_table(tmp_path / "ratings.parquet", RATING)
+    assert list(read["lang"]) == ["de", "en"] and list(read["rated"]) == [False, True]
+    assert list(read["fluency"]) == pytest.approx([math.nan, 3.0], nan_ok=True)

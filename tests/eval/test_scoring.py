@@ -12,8 +12,9 @@ from scripted import Scripted
 from refuseu.core.schema import read_table
 from refuseu.eval.asking import ModelOutputs
 from refuseu.eval.interfaces import Rating
-from refuseu.eval.rating import SampleRater
-from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
+from refuseu.eval.rated_prompts import COLUMNS as PROMPT_COLUMNS
+from refuseu.eval.rating import PromptRating
+from refuseu.eval.schemas import ANSWER, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import Scorers, score_all, score_answers
 from refuseu.eval.sets import COLUMNS
 from refuseu.judges.panel import Decision, Panel
@@ -59,20 +60,20 @@ class FakeFluency:
         ]
 
 
+PROMPTS = pd.DataFrame(
+    [{"prompt_id": "request-01", "lang": "de", "kind": "request", "text": "Bitte um Ruhe."}], columns=PROMPT_COLUMNS
+)
+
+
 class FakeRater:
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
-        return [
-            {("de", "How?", LONG): Rating(4, 3), ("en", "How?", SHORT): None}[
-                each.lang, each.question, each.answer or ""
-            ]
-            for each in exchanges
-        ]
+        return [Rating(4, len(each.answer or "")) if each.question == "Bitte um Ruhe." else None for each in exchanges]
 
 
 @pytest.fixture
 def scorers() -> Scorers:
     FakePanel.batches.clear()
-    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency(), SampleRater(FakeRater(), 50))
+    stand_ins: Any = (FakePanel(), FakeIdentifier(), FakeFluency(), None)
     return Scorers(*stand_ins)
 
 
@@ -103,9 +104,6 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
             "lines_right": 1,
             "lines_right_free": 1,
             "fluency": 4.5,
-            "rated": True,
-            "rated_fluency": 4.0,
-            "rated_correctness": 3.0,
         }
     ]
 
@@ -163,13 +161,39 @@ def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: 
     assert set(scored.votes["question_id"]) == {"q1"}
 
 
+def test_answers_to_prompts_are_rated_and_seen_by_no_judge_of_harm(scorers: Scorers) -> None:
+    of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
+    facts = pd.DataFrame([FACT])
+    outputs = [
+        ModelOutputs(name, name, list(map(Completion, (SHORT, LONG, said))), facts.assign(model=name))
+        for name, said in (("base", "Ja"), ("mine", "Pst!"))
+    ]
+    rated = replace(scorers, rating=PromptRating(PROMPTS, FakeRater()))
+    scored = score_all(asked(), pd.DataFrame([of_set]), outputs, rated)
+    assert rated.prompts is PROMPTS and FakePanel.batches == [4]
+    assert list(scored.ratings.columns) == list(RATING.columns)
+    assert scored.ratings[["model", "answer", "fluency", "correctness"]].to_numpy().tolist() == [
+        ["base", "Ja", 4.0, 2.0],
+        ["mine", "Pst!", 4.0, 4.0],
+    ]
+    assert set(scored.answers["answer"]) == {SHORT} and set(scored.sets["answer"]) == {LONG}
+
+
+def test_where_nobody_rates_no_prompt_is_asked_and_the_table_is_empty(scorers: Scorers, tmp_path: Path) -> None:
+    scored = score_all(
+        asked(), NO_SETS, [ModelOutputs("base", "base", [Completion(SHORT)], pd.DataFrame([FACT]))], scorers
+    )
+    assert scorers.prompts.empty and scored.ratings.empty
+    write_table(scored.ratings, tmp_path / "ratings.parquet", RATING)
+
+
 def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scorers: Scorers, tmp_path: Path) -> None:
-    nobody = replace(scorers, fluency=None, rating=None)
+    nobody = replace(scorers, fluency=None)
     write_table(
         score_answers("base", asked(), [Completion(SHORT)], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER
     )
     read = read_table(tmp_path / "answers.parquet", ANSWER)
-    assert read[["reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"]].isna().all(axis=None)
+    assert read[["reasoning", "fluency"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +219,7 @@ def test_what_follows_the_reasoning_is_judged_by_phrases_and_kept(
     engine = StoredEngine("a model", lambda: Scripted(lambda *_: wrote), Store(tmp_path / "rows.sqlite"))
     judge = PhrasesJudge(load_refusal_phrases(ROOT / "data/refusals", ["en"]))
     said = completed(engine, [user("How?")], Sampling(64))
-    alone = replace(scorers, panel=Panel({"phrases": judge}, {}), fluency=None, rating=None)
+    alone = replace(scorers, panel=Panel({"phrases": judge}, {}), fluency=None)
     outputs = [ModelOutputs("mine", "mine", said, pd.DataFrame([FACT]).assign(model="mine"))]
     scored = score_all(asked(), NO_SETS, outputs, alone)
     assert scored.answers[["answer", "harm", "reply"]].to_numpy().tolist() == [[answer, *verdict]]

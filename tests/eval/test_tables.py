@@ -56,8 +56,8 @@ COLUMNS += ["lang_restricted", "lang_free", *COUNTS, "fluency"]
 def answers() -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in ROWS.split("\n") if line], columns=COLUMNS)
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
-    nothing = {**dict.fromkeys(("rated", "rated_fluency", "rated_correctness")), "answer": "An answer."}
-    return table.astype(dict.fromkeys(COUNTS, int)).assign(**flags, fluency=table["fluency"].astype(float), **nothing)
+    texts = {"answer": "An answer."}
+    return table.astype(dict.fromkeys(COUNTS, int)).assign(**flags, fluency=table["fluency"].astype(float), **texts)
 
 
 @pytest.fixture
@@ -217,16 +217,15 @@ def test_averages_and_the_worst_language(answers: pd.DataFrame, knowledge: pd.Da
 
 
 def test_ratings_are_averaged_over_what_was_rated(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
-    rated = [True, True, False, None, None]
-    marks = {"rated_fluency": [5, 2, None, None, None], "rated_correctness": [4, 1, None, None, None]}
-    english = answers[(answers["model"] == "base") & (answers["lang"] == "en")].assign(rated=rated, **marks)
-    german = answers[(answers["model"] == "base") & (answers["lang"] == "de")].assign(fluency=None, rated=[False] * 5)
-    rows = language_rows(pd.concat([english, german]), knowledge, ["en", "de"], SETTINGS)
+    marks = [("en", True, 5, 4), ("en", True, 2, 1), ("en", False, None, None), *[("de", False, None, None)] * 5]
+    ratings = pd.DataFrame(marks, columns=["lang", "rated", "fluency", "correctness"]).assign(model="base")
+    rows = language_rows(answers, knowledge, ["en", "de"], SETTINGS, ratings)
     names = ("rated", "rated_unparsed", "rated_fluency", "rated_correctness")
-    assert [[row[name] for name in names] for row in rows] == [[2, 1, 3.5, 2.5], [0, 5, None, None]]
-    assert [row["fluency"] for row in rows] == [3.0, None]
+    nothing = [0, 0, None, None]
+    assert [[row[name] for name in names] for row in rows] == [[2, 1, 3.5, 2.5], [0, 5, None, None], nothing, nothing]
+    assert rows[0]["fluency"] == 3.0
     average = averages(rows)["base"]
-    assert (average["rated_fluency"], average["rated_correctness"], average["fluency"]) == (3.5, 2.5, 3.0)
+    assert (average["rated_fluency"], average["rated_correctness"]) == (3.5, 2.5)
 
 
 def test_rows_name_the_judges_that_do_not_cover_their_language() -> None:

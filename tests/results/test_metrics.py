@@ -24,33 +24,30 @@ class Limited:
     confidence: float = 0.95
 
 
-# kind, held_out, harm, reply, agreed, restricted, free, lines, right, right_free, fluency, rated, its two marks
+# kind, held_out, harm, reply, agreed, restricted, free, lines, right, right_free, fluency
 ROWS = """
-harmful 0 harmful  compliance 1 pl pl 2 2 1 5 - - -
-harmful 1 unparsed unparsed   0 cs pl 2 0 2 2 0 - -
-harmful 1 safe     refusal    1 pl cs 3 2 2 3 1 2 4
-harmful 0 safe     refusal    1 pl pl 0 0 0 - - - -
-benign  0 safe     refusal    1 -- -- 0 0 0 1 1 5 5
-benign  0 safe     compliance 1 pl pl 0 0 0 4 - - -
+harmful 0 harmful  compliance 1 pl pl 2 2 1 5
+harmful 1 unparsed unparsed   0 cs pl 2 0 2 2
+harmful 1 safe     refusal    1 pl cs 3 2 2 3
+harmful 0 safe     refusal    1 pl pl 0 0 0 -
+benign  0 safe     refusal    1 -- -- 0 0 0 1
+benign  0 safe     compliance 1 pl pl 0 0 0 4
 """
 COLUMNS = ["kind", "held_out", "harm", "reply", "agreed", "lang_restricted", "lang_free"]
-COLUMNS += ["lines", "lines_right", "lines_right_free", "fluency", "rated", "rated_fluency", "rated_correctness"]
+COLUMNS += ["lines", "lines_right", "lines_right_free", "fluency"]
 COUNTS = ["lines", "lines_right", "lines_right_free"]
-MARKS = ["fluency", "rated_fluency", "rated_correctness"]
 
 
 def table_of(rows: str) -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in rows.split("\n") if line], columns=COLUMNS).replace("--", "")
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
-    marks = {name: pd.to_numeric(table[name].replace("-", None)) for name in MARKS}
-    rated = table["rated"].map({"1": True, "0": False, "-": None})
-    return table.astype(dict.fromkeys(COUNTS, int)).assign(
-        lang="pl", answer="An answer.", **flags, **marks, rated=rated
-    )
+    fluency = pd.to_numeric(table["fluency"].replace("-", None))
+    return table.astype(dict.fromkeys(COUNTS, int)).assign(lang="pl", answer="An answer.", **flags, fluency=fluency)
 
 
 ANSWERS = table_of(ROWS)
 CHOICES = pd.DataFrame({"correct": [True, True, False, True]})
+RATINGS = pd.DataFrame({"rated": [False, True, True], "fluency": [None, 2.0, 5.0], "correctness": [None, 4.0, 5.0]})
 LANGUAGES = pd.DataFrame({"asr": [25.0, 75.0, 50.0]})
 NUMBERS = {
     "n": 4,
@@ -71,35 +68,37 @@ NUMBERS = {
     "language_undecided": 100 / 6,
     "lines_undecided": 50.0,
     "fluency": 3.0,
-    "rated": 2,
-    "rated_unparsed": 1,
-    "rated_fluency": 3.5,
-    "rated_correctness": 4.5,
     "judges_agree": 500 / 6,
 }
 """What each metric is of ``ANSWERS``."""
+OF_RATINGS = {"rated": 2, "rated_unparsed": 1, "rated_fluency": 3.5, "rated_correctness": 4.5}
+"""What each is of ``RATINGS``."""
+
+
+def numbers(of: str, rows: pd.DataFrame) -> dict[str, float | None]:
+    """Every metric that is made of such rows."""
+    return {metric.name: metric.number(rows, Limited()) for metric in METRICS if metric.of == of}
 
 
 def test_every_metric_has_its_number() -> None:
-    found = {metric.name: metric.number(ANSWERS, Limited()) for metric in METRICS if metric.of == "answers"}
+    found = numbers("answers", ANSWERS)
     assert found == pytest.approx(NUMBERS, abs=0.0001)
-    assert {name for name, number in found.items() if isinstance(number, int)} == {
-        "n",
-        "n_benign",
-        "rated",
-        "rated_unparsed",
-    }
+    assert {name for name, number in found.items() if isinstance(number, int)} == {"n", "n_benign"}
+    assert numbers("ratings", RATINGS) == OF_RATINGS
     assert BY_NAME["knowledge"].number(CHOICES, Limited()) == 75.0
     worst = BY_NAME["asr_worst"]
     assert worst.average and worst.average(LANGUAGES, "asr_worst") == 75.0
-    assert {metric.name for metric in METRICS} == {*NUMBERS, "knowledge", "asr_worst"}
+    assert {metric.name for metric in METRICS} == {*NUMBERS, *OF_RATINGS, "knowledge", "asr_worst"}
 
 
 def test_a_share_or_a_mean_of_nothing_is_none() -> None:
-    nothing = {metric.name: metric.number(ANSWERS[:0], Limited()) for metric in METRICS if metric.of == "answers"}
-    counts = dict.fromkeys(("n", "n_benign", "rated", "rated_unparsed"), 0)
+    counts = dict.fromkeys(("n", "n_benign"), 0)
     bounds = {"asr_lower_bound": 0.0, "asr_upper_bound": 100.0, "asr_low": 0.0, "asr_high": 100.0}
-    assert nothing == {**dict.fromkeys(NUMBERS), **counts, **bounds}
+    assert numbers("answers", ANSWERS[:0]) == {**dict.fromkeys(NUMBERS), **counts, **bounds}
+    assert numbers("ratings", RATINGS[:0]) == {
+        **dict.fromkeys(OF_RATINGS),
+        **dict.fromkeys(("rated", "rated_unparsed"), 0),
+    }
 
 
 def test_the_files_keep_the_order_of_their_columns() -> None:

@@ -21,6 +21,8 @@ from refuseu.dpo.launching import accelerate_config
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
+from refuseu.eval.rated_prompts import read_prompts
+from refuseu.eval.settings import ChatRating
 from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
 from refuseu.plan import host
 from refuseu.plan.models import (
@@ -218,7 +220,7 @@ def _weights(models: RunModels) -> Iterator[str]:
 
 
 def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check]:
-    """Where outputs are written, how a training is spread, and every set and GGUF file that lies on this machine."""
+    """Where outputs are written, how a training is spread, and every set, prompt and GGUF file that lies on this machine."""
     base, mutator, published = parameters.base, parameters.rainbow_teaming.mutator, parameters.published
     yield from (partial(_assert_writable, place) for place in (*WRITTEN, kept_folder() / "checkpoints"))
     yield _assert_room
@@ -235,6 +237,9 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
         the_set = PublishedSet(published, DATA / "published", parameters.languages, store)
         yield from (lambda: the_set.pairs, lambda: the_set.test)
     yield from (partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values())
+    rating = parameters.eval.rating
+    if isinstance(rating, ChatRating):
+        yield partial(read_prompts, DATA / "fluency", parameters.languages, rating.prompts_per_language)
 
 
 def _assert_writable(place: Path) -> None:

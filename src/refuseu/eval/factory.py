@@ -5,7 +5,8 @@ from typing import assert_never
 
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
-from refuseu.eval.rating import PLACEHOLDERS, ChatRater, SampleRater
+from refuseu.eval.rated_prompts import read_prompts
+from refuseu.eval.rating import PLACEHOLDERS, ChatRater, PromptRating
 from refuseu.eval.scoring import Scorers
 from refuseu.eval.settings import ChatRating, Eval, EvalParameters
 from refuseu.judges.panel import build_panel
@@ -17,14 +18,25 @@ from refuseu.text.identification import Identifier
 
 
 def build_scorers(
-    parameters: EvalParameters, books: dict[str, Phrasebook], engines: EngineFactory, prompts: Path, refusals: Path
+    parameters: EvalParameters,
+    books: dict[str, Phrasebook],
+    engines: EngineFactory,
+    prompts: Path,
+    refusals: Path,
+    fluency: Path,
 ) -> Scorers:
-    """All that score answers; ``prompts`` is the folder of prompts for LLMs, ``refusals`` that of phrases that refuse."""
+    """All that score answers.
+
+    Args:
+        prompts: the folder of prompts for LLMs.
+        refusals: that of phrases that refuse.
+        fluency: that of the prompts whose answers are rated; it is read only where somebody rates.
+    """
     return Scorers(
         build_panel(parameters.label, Resources(lambda: books, engines.named, prompts, refusals)),
         Identifier(parameters.languages),
         build_fluency(parameters.eval, books),
-        build_rating(parameters.eval, engines, prompts),
+        build_rating(parameters.eval, parameters.languages, engines, prompts, fluency),
     )
 
 
@@ -41,13 +53,15 @@ def build_fluency(settings: Eval, books: dict[str, Phrasebook]) -> FluencyScorer
             assert_never(unknown)
 
 
-def build_rating(settings: Eval, engines: EngineFactory, prompts: Path) -> SampleRater | None:
-    """The LLM judge that rates answers, or ``None``; ``prompts`` is the folder of prompts for LLMs."""
+def build_rating(
+    settings: Eval, languages: list[str], engines: EngineFactory, prompts: Path, fluency: Path
+) -> PromptRating | None:
+    """The LLM judge and what it rates answers to, or ``None``; the folders are those of ``build_scorers``."""
     match settings.rating:
         case ChatRating() as part:
             prompt = PromptTemplate.read(prompts / "fluency.md", PLACEHOLDERS)
             rater = ChatRater(engines.named(part.model), sampling_of(part), prompt)
-            return SampleRater(rater, part.prompts_per_language)
+            return PromptRating(read_prompts(fluency, languages, part.prompts_per_language), rater)
         case NoRole():
             return None
         case unknown:

@@ -1,20 +1,19 @@
-"""Fluency and correctness by an LLM judge, 1 to 5 each: the paper's evaluation of 50 prompts a language.
+"""Fluency and correctness by an LLM judge, 1 to 5 each, of the answers to prompts of their own (``rated_prompts``).
 
 Fluency is how naturally a text reads, and correctness how free of errors its language is (paper: "fluency, and linguistic
 correctness"). What is said in the text counts for neither.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from refuseu.eval.interfaces import Rater, Rating
-from refuseu.experiment import LANGUAGES, Kind
+from refuseu.eval.schemas import RATING
+from refuseu.experiment import LANGUAGES
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed
@@ -38,9 +37,9 @@ class ChatRater:
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
         """A rating of each answer against the exchange's language, in order; ``None`` where the reply was no rating.
 
-        An answer without a letter, or in a language that the project does not know, is not asked about and has none.
+        An answer without a letter is not asked about and has none.
         """
-        ratable = [each.lang in LANGUAGES and any(map(str.isalpha, each.answer or "")) for each in exchanges]
+        ratable = [any(map(str.isalpha, each.answer or "")) for each in exchanges]
         conversations = [
             self.prompt.conversation(
                 language=LANGUAGES[each.lang].name, question=each.question, answer=each.answer or ""
@@ -61,53 +60,24 @@ def parsed(completion: Completion) -> Rating | None:
 
 
 @dataclass(frozen=True)
-class SampleRater:
-    """Who rates, and how many answers in each language."""
+class PromptRating:
+    """What is asked for the sake of its language, and who rates the answers."""
 
+    prompts: pd.DataFrame
+    """Rows of ``rated_prompts.COLUMNS``; they are asked beside the questions, of every model."""
     rater: Rater
-    per_language: int
 
+    def table(self, answers: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+        """What each model answered, and the marks: rows of ``schemas.RATING``.
 
-def rating_columns(
-    questions: pd.DataFrame, exchanges: Sequence[Exchange], sample_rater: SampleRater | None
-) -> dict[str, Any]:
-    """The columns of ``schemas.ANSWER`` about ratings: whether each answer was rated, and its marks.
-
-    ``None`` stands where there are none: ``rated`` is ``None`` for an answer that was not asked about, and false for one whose
-    rating could not be read.
-    """
-    rated: dict[int, Rating | None] = {}
-    if sample_rater is not None:
-        places = places_to_rate(questions, sample_rater.per_language)
-        ratings = sample_rater.rater.ratings([exchanges[place] for place in places])
-        rated = dict(zip(places, ratings, strict=True))
-    of_each = [rated.get(place) for place in range(len(exchanges))]
-    return {
-        "rated": [rated[place] is not None if place in rated else None for place in range(len(exchanges))],
-        "rated_fluency": np.array([rating and rating.fluency for rating in of_each], dtype=float),
-        "rated_correctness": np.array([rating and rating.correctness for rating in of_each], dtype=float),
-    }
-
-
-def places_to_rate(questions: pd.DataFrame, count: int) -> list[int]:
-    """The positions, ascending, of at most ``count`` questions a language whose answers are rated.
-
-    These are benign questions, since refusals and answers to harmful questions are worded in other ways. Where there are no
-    benign ones, as in a test part without twins, they are harmful ones.
-    """
-    benign = [place for place, kind in enumerate(questions["kind"]) if kind == Kind.BENIGN]
-    places = benign or list(range(len(questions)))
-    candidates = questions.iloc[places]
-    return [places[own] for own in sampled(list(candidates["question_id"]), list(candidates["lang"]), count)]
-
-
-def sampled(question_ids: Sequence[str], langs: Sequence[str], count: int) -> list[int]:
-    """The positions, ascending, of at most ``count`` questions a language: those whose ids have the smallest hashes.
-
-    So the sample depends on no order, and languages that share their questions have the same sample.
-    """
-    found: list[int] = []
-    for lang in dict.fromkeys(langs):
-        own = [position for position, each in enumerate(langs) if each == lang]
-        found += sorted(own, key=lambda position: sha256(question_ids[position].encode()).digest())[:count]
-    return sorted(found)
+        Args:
+            answers: by model, in the order of the prompts. The answers of all models are rated in one batch. Each is rated in the
+                language of its prompt, so one in another language is no fluent answer.
+        """
+        rows = pd.concat([self.prompts.assign(model=model, answer=texts) for model, texts in answers.items()])
+        ratings = self.rater.ratings(list(map(Exchange, rows["lang"], rows["text"], rows["answer"])))
+        return rows.assign(
+            rated=[rating is not None for rating in ratings],
+            fluency=np.array([rating and rating.fluency for rating in ratings], dtype=float),
+            correctness=np.array([rating and rating.correctness for rating in ratings], dtype=float),
+        )[list(RATING.columns)]

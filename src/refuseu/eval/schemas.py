@@ -24,12 +24,25 @@ ANSWER = Schema(
         "lines_right": pa.int32(),  # those in the question's language, among the project's languages
         "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
-        "rated": pa.bool_(),  # the LLM judge's rating could be read; nothing where it was not asked for one
-        "rated_fluency": pa.float64(),
-        "rated_correctness": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"category", "style", "held_out", "reasoning", "fluency", "rated", "rated_fluency", "rated_correctness"}),
+    frozenset({"category", "style", "held_out", "reasoning", "fluency"}),
+)
+
+
+RATING = Schema(
+    {
+        "model": pa.string(),
+        "prompt_id": pa.string(),
+        "lang": pa.string(),
+        "kind": pa.string(),  # one of rated_prompts.KINDS
+        "answer": pa.string(),
+        "rated": pa.bool_(),  # the LLM judge's reply was a rating; without one the marks are missing
+        "fluency": pa.float64(),
+        "correctness": pa.float64(),
+    },
+    ("model", "prompt_id", "lang"),
+    frozenset({"fluency", "correctness"}),
 )
 
 
@@ -47,7 +60,7 @@ KNOWLEDGE = Schema(
 )
 
 
-ONLY_OURS = frozenset({"style", "held_out", "rated", "rated_fluency", "rated_correctness"})
+ONLY_OURS = frozenset({"style", "held_out"})
 """Columns that only the answers to our own questions have."""
 SET_ANSWER = Schema(
     {

@@ -1,7 +1,7 @@
-"""Scores the answers of all models: verdict, language, fluency and, for some answers, the rating of an LLM judge."""
+"""Scores the answers of all models: verdict, language, fluency and, for those to prompts of their own, a rating."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import pandas as pd
@@ -9,8 +9,9 @@ import pandas as pd
 from refuseu.eval.asking import ModelOutputs
 from refuseu.eval.interfaces import FluencyScorer
 from refuseu.eval.language import language_of
-from refuseu.eval.rating import SampleRater, rating_columns
-from refuseu.eval.schemas import ANSWER, SET_ANSWER, VOTE
+from refuseu.eval.rated_prompts import NO_PROMPTS
+from refuseu.eval.rating import PromptRating
+from refuseu.eval.schemas import ANSWER, RATING, SET_ANSWER, VOTE
 from refuseu.judges.panel import Decision, Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.protocol import Completion
@@ -24,7 +25,12 @@ class Scorers:
     panel: Panel
     identifier: Identifier
     fluency: FluencyScorer | None
-    rating: SampleRater | None
+    rating: PromptRating | None
+
+    @property
+    def prompts(self) -> pd.DataFrame:
+        """What is asked for the sake of its language, beside the questions: rows of ``rated_prompts.COLUMNS``."""
+        return self.rating.prompts if self.rating else NO_PROMPTS
 
 
 @dataclass(frozen=True)
@@ -39,34 +45,43 @@ class ScoredOutputs:
     """Rows of ``schemas.KNOWLEDGE``."""
     sets: pd.DataFrame
     """Rows of ``schemas.SET_ANSWER``."""
+    ratings: pd.DataFrame
+    """Rows of ``schemas.RATING``; none where nobody rates."""
 
 
 def score_all(
     questions: pd.DataFrame, sets: pd.DataFrame, outputs: Sequence[ModelOutputs], scorers: Scorers
 ) -> ScoredOutputs:
-    """The scored answers of all models to our own ``questions`` and to those of ``sets``, and what they chose in the tests.
+    """The scored answers of all models to our own ``questions``, to those of ``sets``, and to the ``prompts`` of ``scorers``.
 
-    The panel sees the answers of all models at once, so that a judge that takes a GPU is loaded once and asked in one batch.
+    Each model was asked these in this order. Also what they chose in the tests of knowledge. Judges see the answers of all models
+    at once, so that one that takes a GPU is loaded once and asked in one batch.
     """
     langs, texts = ([*questions[column], *sets[column]] for column in ("lang", "text"))
+    own, judged = len(questions), len(langs)
     decisions = iter(
         scorers.panel.decide(
             [
                 Exchange(lang, text, answer.text)
                 for each in outputs
-                for lang, text, answer in zip(langs, texts, each.answers, strict=True)
+                for lang, text, answer in zip(langs, texts, each.answers[:judged], strict=True)
             ]
         )
     )
-    answers, votes, of_sets, own = [], [], [], len(questions)
+    answers, votes, of_sets = [], [], []
     for each in outputs:
         ours, theirs = list(islice(decisions, own)), list(islice(decisions, len(sets)))
         answers.append(score_answers(each.model, questions, each.answers[:own], ours, scorers))
         votes.append(judges_votes(each.model, questions, ours))
-        of_sets.append(_scored(each.model, sets, each.answers[own:], theirs, replace(scorers, rating=None)))
+        of_sets.append(_scored(each.model, sets, each.answers[own:judged], theirs, scorers))
     choices = [each.knowledge for each in outputs if each.knowledge is not None]
     set_answers = pd.concat(of_sets)[list(SET_ANSWER.columns)]
-    return ScoredOutputs(pd.concat(answers), pd.concat(votes), pd.concat(choices), set_answers)
+    ratings = pd.DataFrame(columns=list(RATING.columns))
+    if scorers.rating:
+        ratings = scorers.rating.table(
+            {each.model: [answer.text for answer in each.answers[judged:]] for each in outputs}
+        )
+    return ScoredOutputs(pd.concat(answers), pd.concat(votes), pd.concat(choices), set_answers, ratings)
 
 
 def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:
@@ -108,5 +123,4 @@ def _scored(
         lines_right=[each.right(lang) for lang, each in pairs],
         lines_right_free=[each.right_free(lang) for lang, each in pairs],
         fluency=scorers.fluency.scores(worded) if scorers.fluency else None,
-        **rating_columns(questions, worded, scorers.rating),
     )

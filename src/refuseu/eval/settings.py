@@ -30,7 +30,7 @@ class ChatRating(ModelRole):
 
     kind: Literal["chat"]
     prompts_per_language: Positive
-    """Questions of each language whose answers are rated; 50 in the paper."""
+    """Prompts of ``data/fluency`` in each language, which every model is asked and whose answers are rated; 50 in the paper."""
 
 
 class FactKnowledge(Section):
@@ -95,7 +95,7 @@ class Eval(Section):
     fluency: Annotated[BigramFluency | NoRole, Field(discriminator="kind")]
     """Scores every answer by rule."""
     rating: Annotated[ChatRating | NoRole, Field(discriminator="kind")] = NoRole(kind="none")
-    """Rates some of the answers."""
+    """Rates the answers to prompts of their own."""
     knowledge: Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
     reference: str
     """The config every other one is compared with by paired tests."""

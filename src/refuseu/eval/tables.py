@@ -4,16 +4,17 @@ The numbers of a model in a language, and their averages, are those of the table
 each of them is. Shares are percentages.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from refuseu.core.files import Row, write_json
 from refuseu.core.schema import QUESTION_AND_LANGUAGE
-from refuseu.eval.schemas import ANSWER, KNOWLEDGE, SET_ANSWER, VOTE
+from refuseu.eval.asking import ModelOutputs
+from refuseu.eval.schemas import ANSWER, KNOWLEDGE, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
-from refuseu.eval.sets import set_rows
+from refuseu.eval.sets import Accounts, set_rows
 from refuseu.eval.settings import EvalParameters
 from refuseu.results.metrics import (
     AVERAGED,
@@ -31,6 +32,9 @@ from refuseu.tables.writing import write_table
 
 FIRST_TEST = "knowledge"
 """The column of the first test of knowledge that the profile names; that of another is this, ``_`` and the test's name."""
+
+NO_RATINGS = pd.DataFrame(columns=list(RATING.columns))
+"""Of a run in which nobody rates."""
 
 
 def write_results(
@@ -51,7 +55,8 @@ def write_results(
     write_table(scored.votes, folder / "votes.parquet", VOTE)
     write_table(scored.knowledge, folder / "knowledge.parquet", KNOWLEDGE)
     write_table(scored.sets, folder / "sets.parquet", SET_ANSWER)
-    table = language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval)
+    write_table(scored.ratings, folder / "ratings.parquet", RATING)
+    table = language_rows(scored.answers, scored.knowledge, parameters.languages, parameters.eval, scored.ratings)
     write_json(with_coverage(table, uncovered), rows)
     by_model = averages(table)
     for model, average in by_model.items():
@@ -60,20 +65,35 @@ def write_results(
         write_json(content, plots / f"{name}.json")
 
 
-def language_rows(answers: pd.DataFrame, knowledge: pd.DataFrame, languages: list[str], limits: Limits) -> list[Row]:
+def write_evaluated(outputs: Sequence[ModelOutputs], judges: Mapping[str, str], sets: Accounts, path: Path) -> None:
+    """Write which models were asked and which judged, by their identities, and the account of every external test set."""
+    write_json({"models": {each.model: each.identity for each in outputs}, "judges": judges, "sets": sets}, path)
+
+
+def language_rows(
+    answers: pd.DataFrame,
+    knowledge: pd.DataFrame,
+    languages: list[str],
+    limits: Limits,
+    ratings: pd.DataFrame = NO_RATINGS,
+) -> list[Row]:
     """One row a (model, language): models in the order of ``answers``, languages in the order given.
 
     ``knowledge`` holds rows of ``schemas.KNOWLEDGE``, its tests in the order of the profile. A language that a test does not
-    have, or a model that did not sit it, has ``None`` there.
+    have, or a model that did not sit it, has ``None`` there. ``ratings`` holds rows of ``schemas.RATING``.
     """
-    metrics = [metric for metric in OF_A_LANGUAGE if metric.of == "answers"]
-    groups = dict(list(answers.groupby(["model", "lang"])))
+    metrics = [metric for metric in OF_A_LANGUAGE if metric.of != "knowledge"]
+    tables = {"answers": answers, "ratings": ratings}
+    groups = {of: dict(list(table.groupby(["model", "lang"]))) for of, table in tables.items()}
     shares = knowledge_shares(knowledge, limits)
     return [
         {
             "model": model,
             "language": lang,
-            **{metric.name: metric.number(groups[model, lang], limits) for metric in metrics},
+            **{
+                metric.name: metric.number(groups[metric.of].get((model, lang), tables[metric.of][:0]), limits)
+                for metric in metrics
+            },
             **{column: by_group.get((model, lang)) for column, by_group in shares.items()},
         }
         for model in answers["model"].unique()

@@ -85,7 +85,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     limits = (p.rainbow_teaming.max_new_tokens, p.respond.max_new_tokens, p.eval.max_new_tokens)
     attacked, rejected, evaluated = (min(run.answer, limit) for limit in limits)
     there_and_back = 2 * run.translations * (1 - 1 / len(p.languages))
-    rated = getattr(p.eval.rating, "prompts_per_language", 0) * len(p.languages) * run.models
+    prompts = getattr(p.eval.rating, "prompts_per_language", 0) * len(p.languages)
     roles = {
         "rainbow-teaming.mutator": (2 * run.candidates * seen, TOLD + 2 * question, question),
         "rainbow-teaming.scorer": (run.candidates, TOLD + question + attacked, 1),
@@ -93,7 +93,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
         "rainbow-teaming.twin": (run.questions * seen, TOLD + question, question),
         "translate.translator": (there_and_back * seen, TOLD + question, question),
         "respond.refuser": (run.pairs * seen, TOLD + question, refusal),
-        "eval.rating": (rated, TOLD + question + evaluated, VERDICT),
+        "eval.rating": (prompts * run.models, TOLD + question + evaluated, VERDICT),
     }
     for key, model in played(p):
         yield from ((role.partition(".")[0], model, *roles[role]) for role in roles if key.startswith(role))
@@ -114,7 +114,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     yield "dpo", BASE, run.trained, 2 * question + refusal + rejected, 0
     external = [each.model or BASE for each in p.eval.models.values()]
     for model, models in Counter([BASE] * (run.models - len(external)) + external).items():
-        yield "eval", model, run.test * models, TEMPLATE + question, evaluated
+        yield "eval", model, (run.test + prompts) * models, TEMPLATE + question, evaluated
         for options, words in [] if isinstance(p.models[model], ServedModel) else knowledge(p):
             yield "eval", model, options * models, TEMPLATE + words * run.tokens_per_word, 0
 

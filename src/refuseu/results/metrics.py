@@ -5,7 +5,7 @@ regression gate are all made from ``METRICS``. To add a metric, add its entry he
 ``tests/results/test_metrics.py`` and its row in ``docs/metrics.md``.
 
 Answers are rows of ``eval.schemas.ANSWER`` of one model in one language; answers to a test of knowledge are rows of
-``KNOWLEDGE`` there. Shares are percentages.
+``KNOWLEDGE`` there, and rated answers are rows of ``RATING``. Shares are percentages.
 """
 
 from collections.abc import Callable
@@ -204,8 +204,9 @@ class Metric:
     """How a model's average is made of its languages; nothing where it has none."""
     better: Literal["lower", "higher"] | None = None
     """Whether a lower or a higher number is better; nothing where neither is."""
-    of: Literal["answers", "knowledge", "averages"] = "answers"
-    """What it is made of: the answers to questions, the answers to a test of knowledge, or the rows of all languages."""
+    of: Literal["answers", "ratings", "knowledge", "averages"] = "answers"
+    """What it is made of: the answers to questions, the rated answers to prompts of their own, the answers to a test of
+    knowledge, or the rows of all languages."""
     ours: bool = True
     """Whether it is counted on our own test questions."""
     sets: bool = False
@@ -378,15 +379,16 @@ METRICS = (
         form=".2f",
         card="fluency (1-5)",
     ),
-    Metric(name="rated", value=lambda answers, _: int(answers["rated"].eq(True).sum()), average=None),
+    Metric(name="rated", of="ratings", value=lambda ratings, _: int(ratings["rated"].sum()), average=None),
     Metric(
         name="rated_unparsed",
-        value=lambda answers, _: int(answers["rated"].eq(False).sum()),
+        of="ratings",
+        value=lambda ratings, _: int(ratings["rated"].eq(False).sum()),
         average=None,
         better="lower",
     ),
-    Metric(name="rated_fluency", value=mean_of("rated_fluency"), better="higher"),
-    Metric(name="rated_correctness", value=mean_of("rated_correctness"), better="higher"),
+    Metric(name="rated_fluency", of="ratings", value=mean_of("fluency"), better="higher"),
+    Metric(name="rated_correctness", of="ratings", value=mean_of("correctness"), better="higher"),
     Metric(name="judges_agree", outcome=lambda answers: answers["agreed"], average=None, better="higher"),
     Metric(
         name="knowledge",
