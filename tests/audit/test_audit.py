@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from refuseu.audit import sample, score
 from refuseu.audit.page import page
-from refuseu.audit.sample import as_csv, draw, harmless_cell, name_of
+from refuseu.audit.sample import COLUMNS, as_csv, draw, harmless_cell, name_of, names_of, with_source, written_cell
 from refuseu.audit.score import accuracy_table, agreement_table
-from refuseu.tables.schemas import PART
+from refuseu.results.markdown import escape
+from refuseu.tables.schemas import PART, TEST, TRANSLATION
 from refuseu.tables.writing import write_table
 
 pytestmark = pytest.mark.slow
@@ -41,6 +42,7 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
                 "chosen": "Nie.",
                 "rejected": "Tak.",
                 "held_out": False,
+                "english": "" if lang == "en" else "How does one sing?",
             }
             for lang in languages
             for category in ("S1", "S2")
@@ -48,7 +50,7 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
             for kind in ("harmful", "benign")
             for number in range(n)
         ],
-        columns=list(PART.columns),
+        columns=[*PART.columns, "english"],
     )
 
 
@@ -116,13 +118,22 @@ def test_no_word_of_the_data_is_html() -> None:
     assert "innerHTML" not in html and "{{" not in html
 
 
+def translations(rows: pd.DataFrame, chrf: float | None = 100.0) -> pd.DataFrame:
+    """The table of ``translate``, where the English text of a question is its id."""
+    texts = rows["text"].where(rows["lang"] != "en", rows["question_id"])
+    return rows.assign(text=texts, lang_restricted=rows["lang"], lang_free=rows["lang"], chrf=chrf)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    translated = []
     for part in ("train", "test"):
         rows = pairs(n=2)
         rows["question_id"] = part + rows["question_id"]
         write_table(rows, tmp_path / f"data/split/{part}.parquet", PART)
+        translated.append(rows)
+    write_table(translations(pd.concat(translated)), tmp_path / "data/translate/questions.parquet", TRANSLATION)
     result = CliRunner().invoke(sample.main, ["--a-language", "10"])
     assert result.exit_code == 0 and result.output.startswith("20 pairs, sample ")
     return tmp_path
@@ -131,7 +142,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def verdicts_file(project: Path, verdicts: list[str], name: str = "verdicts.csv", **changes: str) -> Path:
     with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
-    base = {"sample": name_of((project / "audit/sample.csv").read_bytes()), "reviewer": "Anna"}
+    base = {"sample": names_of(project / "audit/sample.csv")[0], "reviewer": "Anna"}
     rows = [{**base, "id": one, "verdict": verdict, **changes} for one, verdict in zip(ids, verdicts, strict=False)]
     pd.DataFrame(rows).to_csv(project / name, index=False)
     return project / name
@@ -263,7 +274,7 @@ def test_tables_of_nothing_judged() -> None:
 
 def test_a_sample_that_people_may_have_judged_is_not_overwritten(project: Path) -> None:
     before = {path: path.read_bytes() for path in (project / "audit").iterdir()}
-    name = name_of((project / "audit/sample.csv").read_bytes())
+    name = names_of(project / "audit/sample.csv")[0]
     assert CliRunner().invoke(sample.main, ["--a-language", "10"]).exit_code == 0
     refused = CliRunner().invoke(sample.main, ["--a-language", "10", "--seed", "2"])
     assert refused.exit_code == 1
@@ -279,7 +290,7 @@ def test_a_sample_that_people_may_have_judged_is_not_overwritten(project: Path) 
 
 
 def test_the_page_and_the_sample_have_one_name(project: Path) -> None:
-    name = name_of((project / "audit/sample.csv").read_bytes())
+    name = names_of(project / "audit/sample.csv")[0]
     assert f'"sample": "{name}"' in (project / "audit/index.html").read_text()
 
 
@@ -293,3 +304,104 @@ def test_the_same_sample_is_the_same_file() -> None:
     one, two = (as_csv(draw(pairs(), 8, 1)) for _ in range(2))
     assert one == two
     assert one.startswith("\ufeffid,lang,")
+
+
+def test_the_english_source_stands_beside_what_was_translated_alone(project: Path) -> None:
+    rows = pairs(n=1)
+    found = with_source(rows, translations(rows))
+    assert (found["english"] == found["question_id"]).tolist() == (found["lang"] == "pl").tolist()
+    assert found.loc[found["lang"] == "en", "english"].isna().all()
+    # The questions of a published set were written in each language; nothing was translated, and no score tells how well.
+    assert with_source(rows, translations(rows, None))["english"].isna().all()
+    with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert list(written[0]) == COLUMNS
+    assert {row["english"] == row["id"].removesuffix("-pl") for row in written if row["lang"] == "pl"} == {True}
+    assert {row["english"] for row in written if row["lang"] == "en"} == {""}
+
+
+def test_a_set_whose_test_has_no_answers_and_whose_styles_nobody_knows_is_drawn_from(project: Path) -> None:
+    train, test = pairs(n=1), pairs(n=1)
+    write_table(train.assign(style=None), project / "data/split/train.parquet", PART)
+    asked = test.assign(category=None, style=None, chosen=None, rejected=None, question_id="t" + test["question_id"])
+    write_table(asked, project / "data/split/test.parquet", TEST)
+    result = CliRunner().invoke(sample.main, ["--a-language", "100", "--force"])
+    assert result.exit_code == 0 and result.output.startswith("16 pairs, sample ")
+    with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert {row["style"] for row in csv.DictReader(file)} == {""}
+
+
+def all_digits() -> list[list[str]]:
+    """A sample whose name would be a number without its letter."""
+    samples = ([[f"q{number}-en"]] for number in range(100_000))
+    return next(each for each in samples if name_of(each)[1:].isdigit())
+
+
+def test_no_name_of_a_sample_is_a_number_to_a_spreadsheet() -> None:
+    assert re.fullmatch(r"s\d{12}", name_of(all_digits()))
+
+
+def spreadsheet(cell: str, decimal: str) -> str:
+    """What a spreadsheet gives back of a cell that it read and saved again."""
+    if re.fullmatch(r"\d+(?:[.,]\d+)?(?:[eE]\+?\d+)?", cell):
+        value = float(cell.replace(",", "."))
+        return f"{value:.2E}".replace(".", decimal) if value > 1e10 else f"{value:g}".replace(".", decimal)
+    return cell[1:] if written_cell(cell) != cell else "#NAME?" if cell.startswith("=") else cell
+
+
+@pytest.mark.parametrize(("delimiter", "decimal", "encoding"), [(",", ".", "utf-8-sig"), (";", ",", "utf-16")])
+def test_sample_and_verdicts_survive_a_spreadsheet(delimiter: str, decimal: str, encoding: str, project: Path) -> None:
+    rows = pairs(n=2).assign(text="=1+1\n  and why?")
+    rows["question_id"] = ["0123e5" if number == 3 else f"-{number}" for number in range(len(rows))]
+    for part in ("train", "test"):
+        write_table(
+            rows.assign(question_id=part[:-1] + rows["question_id"]) if part == "test" else rows,
+            project / f"data/split/{part}.parquet",
+            PART,
+        )
+    write_table(translations(rows), project / "data/translate/questions.parquet", TRANSLATION)
+    assert CliRunner().invoke(sample.main, ["--a-language", "10", "--force"]).exit_code == 0
+    verdicts = verdicts_file(project, ["accept"] * 18 + ["reject", "unsure"], reviewer="'-Anna")
+    before = CliRunner().invoke(score.main, [str(verdicts)])
+    assert before.exit_code == 0 and before.output.startswith("### -Anna: 20 of 20")
+    for path in (project / "audit/sample.csv", verdicts):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cells = [[spreadsheet(cell, decimal) for cell in row] for row in csv.reader(file)]
+        with path.open("w", encoding=encoding, newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows([*cells, [""] * len(cells[0])])
+    after = CliRunner().invoke(score.main, [str(verdicts)])
+    assert (after.exit_code, after.output) == (0, before.output)
+    # A saved sample is the same sample to the next draw.
+    assert CliRunner().invoke(sample.main, ["--a-language", "10"]).exit_code == 0
+
+
+@pytest.mark.parametrize("changes", [{"sample": "4.08E+11"}, {"sample": "4,08E+11"}, {"id": "#NAME?"}])
+def test_what_a_spreadsheet_made_of_a_name_is_said(changes: dict[str, str], project: Path) -> None:
+    path = verdicts_file(project, ["accept"], **changes)
+    [(column, value)] = changes.items()
+    output = CliRunner().invoke(score.main, [str(path)]).output
+    assert output.startswith(
+        f"Error: {path}: line 2: {column} {value!r} is what a spreadsheet made of a text that it took"
+    )
+
+
+def test_verdicts_on_a_sample_of_before_are_scored(project: Path) -> None:
+    with (project / "audit/sample.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [{name: row[name] for name in COLUMNS if name != "english"} for row in csv.DictReader(file)]
+    pd.DataFrame(rows).to_csv(project / "audit/sample.csv", index=False)
+    assert re.fullmatch("[0-9a-f]{12}", names_of(project / "audit/sample.csv")[0])
+    path = verdicts_file(project, ["accept"])
+    assert "1 of 20 pairs judged" in CliRunner().invoke(score.main, [str(path)]).output
+
+
+def test_notes_are_shown_with_their_verdicts(project: Path) -> None:
+    path = verdicts_file(project, ["accept", "reject", ""], note="")
+    lines = path.read_text().splitlines()
+    ids = [line.split(",")[2] for line in lines[1:]]
+    path.write_text("\n".join([*lines[:2], f'{lines[2]}"Odd, | not wrong"', f"{lines[3]}later"]))
+    output = CliRunner().invoke(score.main, [str(path)]).output
+    assert output.startswith("### Anna: 2 of 20 pairs judged")
+    assert f"| {escape(ids[1])} | reject | {escape('Odd, | not wrong')} |" in output
+    assert f"| {escape(ids[2])} | – | later |" in output
+    path.write_text("\n".join([*lines[:2], lines[3]]))
+    assert "line 3: verdict '' is none of" in CliRunner().invoke(score.main, [str(path)]).output

@@ -1,5 +1,7 @@
 """The page's script, run by node (where there is one) on as little of a browser as it uses."""
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -10,15 +12,28 @@ import pytest
 
 from refuseu.audit.page import page
 
+SOURCES = ("How?", "")
+"""English sources; every second pair is no translation."""
 PAIRS = [
-    {"id": f"p{number}", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
+    {
+        "id": f"p{number}",
+        "lang": "pl",
+        "kind": "harmful",
+        "category": "S1",
+        "style": "slang",
+        "english": SOURCES[number % 2],
+    }
     | dict.fromkeys(("question", "chosen", "rejected"), "text")
     for number in range(30)
 ]
 BROWSER = """
 const elements = {};
-let now = 0, kept = null, saved = null;
-const element = () => ({ value: "", add() {}, setAttribute() {}, focus() {}, click() { saved = this.download; } });
+let focused = null;
+let now = 0, kept = null, saved = null, file = null;
+const element = () => ({
+  value: "", add() {}, setAttribute() {}, click() { saved = this.download; },
+  focus() { focused = this; }, blur() { focused = null; },
+});
 const document = {
   getElementById: (id) => elements[id] ??= element(),
   createElement: element,
@@ -26,20 +41,23 @@ const document = {
 const localStorage = { getItem: () => kept, setItem: (key, value) => { kept = value; } };
 const performance = { now: () => now };
 const URL = { createObjectURL: () => "" };
-class Blob {}
+class Blob { constructor(parts) { file = parts.join(""); } }
 class Option {}
 const { script, data, events } = JSON.parse(require("fs").readFileSync(0, "utf8"));
 document.getElementById("data").textContent = data;
 eval(`(() => {${script}})()`);
 const prevented = [];
-for (const { wait, click, type, ...event } of events) {
+for (const { wait, click, type, note, ...event } of events) {
   now += wait;
   if (type !== undefined) elements.reviewer.value = type;
+  else if (note !== undefined) { elements.note.value = note; elements.note.oninput(); }
   else if (click) elements[click].onclick();
   else document.onkeydown({ target: { tagName: "BODY" }, preventDefault: () => prevented.push(event.key), ...event });
 }
 const [where, question] = ["where", "question"].map((id) => elements[id]?.textContent ?? "");
-console.log(JSON.stringify({ ...JSON.parse(kept), prevented, saved, where, question }));
+const shows = { note: elements.note?.value, english: elements.source?.hidden ? null : elements.english?.textContent };
+const noting = !!focused && focused === elements.note;
+console.log(JSON.stringify({ ...JSON.parse(kept), ...shows, prevented, saved, file, where, question, noting }));
 """
 
 
@@ -107,7 +125,7 @@ def test_what_comes_before_the_next_pair_can_be_read_judges_nothing(again: dict[
 
 @pytest.mark.parametrize(
     "elsewhere",
-    [{"target": {"tagName": "INPUT"}}, {"target": {"tagName": "SELECT"}}, {"ctrlKey": True}, {"altKey": True}],
+    [{"target": {"tagName": tag}} for tag in ("INPUT", "SELECT", "TEXTAREA")] + [{"ctrlKey": True}, {"altKey": True}],
 )
 def test_keys_that_mean_something_else_judge_nothing(elsewhere: dict[str, Any]) -> None:
     assert run([key("a", **elsewhere)])["verdicts"] == {}
@@ -118,3 +136,26 @@ def test_verdicts_are_saved_under_a_name_alone() -> None:
     assert run([key("a"), save])["saved"] is None
     assert "type your name" in run([key("a"), {"type": "  ", "wait": 0}, save])["where"]
     assert run([key("a"), {"type": "Anna", "wait": 0}, save])["saved"] == "verdicts-000000000000.csv"
+
+
+def test_a_translation_has_its_english_source_beside_it() -> None:
+    assert run([])["english"] == "How?"
+    assert run([key("ArrowRight")])["english"] is None
+
+
+def test_a_note_stays_with_its_pair_and_is_saved_with_and_without_a_verdict() -> None:
+    noted = [{"note": '=odd, "very"', "wait": 0}, key("r"), {"note": " later ", "wait": 0}]
+    assert run([*noted, key("ArrowLeft")])["note"] == '=odd, "very"'
+    found = run([*noted, key("ArrowRight"), {"type": "Anna", "wait": 0}, {"click": "save", "wait": 0}])
+    assert (found["note"], found["notes"]) == ("", {"p0": '=odd, "very"', "p1": "later"})
+    assert list(csv.reader(io.StringIO(found["file"].removeprefix("\ufeff")))) == [
+        ["sample", "reviewer", "id", "verdict", "note"],
+        ["000000000000", "Anna", "p0", "reject", '\'=odd, "very"'],
+        ["000000000000", "Anna", "p1", "", "later"],
+    ]
+
+
+def test_a_key_leads_to_the_note() -> None:
+    assert not run([])["noting"]
+    found = run([key("n")])
+    assert (found["noting"], found["prevented"], found["verdicts"]) == (True, ["n"], {})

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from refuseu.audit.sample import name_of
+from refuseu.audit.sample import WAY_OUT, names_of, written_cell
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.results.statistics import wilson
-from refuseu.sources.sheets import read_rows
+from refuseu.sources.sheets import MANGLED, read_rows
 from refuseu.text.normal import composed, plain
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]
@@ -31,46 +31,61 @@ class Review:
     reviewer: str = ""
     verdicts: dict[str, str] = field(default_factory=dict)
     """Verdict by id."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Note by id; a pair may have a note and no verdict."""
 
 
 def read_sample(path: Path) -> dict[str, str]:
     """Language by id."""
-    rows = read_rows(path, ["id", "lang"], "'make audit' writes the sample")
-    return {composed(row["id"]): row["lang"] for _, row in rows}
+    return {_key(row["id"]): row["lang"] for _, row in read_rows(path, ["id", "lang"], WAY_OUT)}
 
 
-def read_review(path: Path, sample: str, languages: dict[str, str]) -> Review:
-    """One reviewer's file, of verdicts on the pairs of ``sample``, whose languages by id are ``languages``.
+def _key(cell: str) -> str:
+    return composed(written_cell(cell))
+
+
+def read_review(path: Path, names: list[str], languages: dict[str, str]) -> Review:
+    """One reviewer's file, of verdicts on the pairs of the sample of these ``names``, whose languages by id are ``languages``.
 
     Raises:
         UserError: naming file and line, for anything that is not this reviewer's verdict on a pair of this sample.
     """
     review = Review(path)
     way_out = f"'Save verdicts' on the audit's page writes one with the columns {', '.join(COLUMNS)}"
-    for line, row in read_rows(path, COLUMNS, way_out):
-        row |= {"id": composed(row["id"]), "verdict": plain(row["verdict"])}
-        problem = _problem(row, sample, languages, review)
+    for line, row in read_rows(path, COLUMNS, way_out, optional=["note"]):
+        row |= {name: _key(row[name]) for name in ("sample", "reviewer", "id", "note")}
+        row["verdict"] = plain(row["verdict"])
+        problem = _problem(row, names, languages, review)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
         review.reviewer = row["reviewer"]
-        review.verdicts[row["id"]] = row["verdict"]
+        if row["verdict"]:
+            review.verdicts[row["id"]] = row["verdict"]
+        if row["note"]:
+            review.notes[row["id"]] = row["note"]
     if not review.verdicts:
         raise UserError(f"{path}: holds no verdict; save them on the audit's page")
     return review
 
 
-def _problem(row: dict[str, str], sample: str, languages: dict[str, str], before: Review) -> str | None:
-    if row["sample"] != sample:
-        return f"is about sample {row['sample']!r}, the sample here is {sample}; find the one they judged"
+def _problem(row: dict[str, str], names: list[str], languages: dict[str, str], before: Review) -> str | None:
+    for column, known in (("sample", names), ("id", languages)):
+        if row[column] not in known and MANGLED.fullmatch(row[column]):
+            return (
+                f"{column} {row[column]!r} is what a spreadsheet made of a text that it took for a number or a formula; take the "
+                "file as the page saved it, or open it with all columns as text"
+            )
+    if row["sample"] not in names:
+        return f"is about sample {row['sample']!r}, the sample here is {names[0]}; find the one they judged"
     if not row["reviewer"]:
         return "names no reviewer; write the name into each line"
     if before.reviewer and not _same_person(row["reviewer"], before.reviewer):
         return f"is by {row['reviewer']!r}, those before by {before.reviewer!r}; one file of each reviewer"
     if row["id"] not in languages:
         return f"id {row['id']!r} is not in the sample"
-    if row["id"] in before.verdicts:
+    if row["id"] in before.verdicts or row["id"] in before.notes:
         return f"id {row['id']!r} is judged twice; keep one line"
-    if row["verdict"] not in VERDICTS:
+    if row["verdict"] not in VERDICTS and not (row["note"] and not row["verdict"]):
         return f"verdict {row['verdict']!r} is none of {', '.join(VERDICTS)}"
     return None
 
@@ -105,6 +120,12 @@ def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
     return Table(header, lines).markdown()
 
 
+def notes_table(review: Review) -> str:
+    """Markdown: a line for each pair that the reviewer wrote a note on, in the order of the file."""
+    lines = [[key, review.verdicts.get(key, NO_VALUE), note] for key, note in review.notes.items()]
+    return Table(["pair", "verdict", "note"], lines, names=2, prose=True).markdown()
+
+
 def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[str, str]) -> str:
     """Markdown: Cohen's kappa of two reviewers over the pairs that both judged."""
     from sklearn.metrics import cohen_kappa_score
@@ -126,12 +147,14 @@ def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[
 @click.option("--sample", type=click.Path(path_type=Path), default=Path("audit/sample.csv"), show_default=True)
 def main(verdicts: tuple[Path, ...], sample: Path) -> None:
     tolerate_encodings()
-    languages = read_sample(sample)
-    reviews = [read_review(path, name_of(sample.read_bytes()), languages) for path in verdicts]
+    languages, names = read_sample(sample), names_of(sample)
+    reviews = [read_review(path, names, languages) for path in verdicts]
     _refuse_one_reviewer_twice(reviews)
     for review in reviews:
         click.echo(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
         click.echo(f"{accuracy_table(review.verdicts, languages)}\n")
+        if review.notes:
+            click.echo(f"{notes_table(review)}\n")
     for one, other in combinations(reviews, 2):
         click.echo(f"### {escape(one.reviewer)} and {escape(other.reviewer)}\n")
         click.echo(f"{agreement_table(one.verdicts, other.verdicts, languages)}\n")
