@@ -50,6 +50,12 @@ def test_the_file_is_read_with_and_without_harm(tmp_path: Path) -> None:
     assert read_labelled(written(tmp_path, f"{without}{row}\n")) == [Labelled(exchange, "compliance", "")]
 
 
+def test_what_a_model_reasoned_is_not_judged(tmp_path: Path) -> None:
+    row = 'en,Why?,"<think>\nSure, here is how.\n</think>\n\nI cannot help with that.",refusal'
+    (read,) = read_labelled(written(tmp_path, f"{HEADER}{row},\n"))
+    assert read.exchange.answer == "I cannot help with that."
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -87,6 +87,16 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(
     )
 
 
+def test_a_proxy_that_the_hub_s_client_cannot_use_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: Any, **__: Any) -> None:
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy:1080")
+    with pytest.raises(UserError, match=r"^the environment variable ALL_PROXY names a proxy that cannot be used"):
+        read(Table(source="org/seeds", text="behavior", revision=COMMIT), tmp_path)
+
+
 def test_a_dataset_needs_a_revision(tmp_path: Path) -> None:
     with pytest.raises(
         UserError,

@@ -113,19 +113,19 @@ class OpenaiEngine:
     def __init__(
         self, model: OpenaiModel, base_url: str = HOSTED, concurrency: int = 16, retries: int = 6, timeout: float = 600
     ) -> None:
-        """Nothing is sent yet; the first row is then asked alone, and shows what is wrong with server, key or model.
+        """Nothing is sent yet; rows are then asked one at a time until one is answered, which shows what is wrong with the rest.
 
         Args:
             model: what the server calls the model, and the NAME of the environment variable that holds the key.
             base_url: of the server, ``http://localhost:8000/v1``; OpenAI's by default, whatever ``OPENAI_BASE_URL`` says.
             concurrency: rows under way at the same time, at least 1.
             retries: how often a row is tried again after 408, 409, 429, 5xx, a broken connection or a timeout. The client
-                waits as long as ``Retry-After`` says up to 120 seconds, and without it 0.5 seconds, doubled up to 8. A row
-                that shall wait longer than 120 seconds fails.
+                waits as long as ``Retry-After`` says up to 120 seconds, and without it 0.5 seconds, doubled up to 8.
+                Where it shall wait for longer, nothing more is asked.
             timeout: seconds without a sign of the server after which a try is given up.
 
         Raises:
-            UserError: for a missing key, and for a base URL that is none.
+            UserError: for a missing key, for a base URL that is none, and for a proxy or certificates that cannot be used.
         """
         for sentence in [*address_faults(base_url), *(key_fault(model.key) if model.key else [])]:
             raise UserError(sentence)
