@@ -261,6 +261,14 @@ def test_an_experiment_retrains_custom_alone(clone: Path) -> None:
     assert "slavic" in shown and "['en', 'pl']" in shown
 
 
+def test_a_served_model_that_is_only_evaluated_makes_no_other_stage_stale(clone: Path) -> None:
+    before = (clone / "params.yaml").read_text()
+    set_params(clone, eval={"models": {"mine": {"engine": "openai", "model": "gpt-4.1-2025-04-14"}}})
+    changed = json.loads(run(clone, str(BIN / "dvc"), "status", "--json").stdout)
+    (clone / "params.yaml").write_text(before)
+    assert list(changed) == ["eval"]
+
+
 @pytest.fixture(scope="module")
 def reviewers(clone: Path) -> None:
     """Verdicts of two people on the audit's sample."""

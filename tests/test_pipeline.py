@@ -173,6 +173,27 @@ def related(path: str, named: str) -> bool:
     return path == named or named.startswith(f"{path}/")
 
 
+@pytest.mark.parametrize(
+    ("edited", "stages"),
+    [
+        ("eval.models.mine.model", ["eval"]),
+        ("eval.sets.mine.source", ["eval"]),
+        ("train.languages", ["split", "eval", "release"]),
+        # DVC cannot be told to follow the names of models that roles name, but of the base's.
+        ("models.judge.repo", ["rainbow-teaming", "translate", "respond", "label", "eval"]),
+        ("models.base.dtype", ["base", "rainbow-teaming", "translate", "respond", "label", "eval", "release"]),
+    ],
+)
+def test_an_edit_reruns_the_stages_that_read_it(edited: str, stages: list[str]) -> None:
+    def keys(stage: str) -> list[str]:
+        params = STAGES[stage]["params"]
+        return [
+            key for each in params for key in ([each] if isinstance(each, str) else each["profiles/${profile}.yaml"])
+        ]
+
+    assert [stage for stage in STAGES if any(f"{edited}.".startswith(f"{key}.") for key in keys(stage))] == stages
+
+
 def test_every_stage_says_what_it_does() -> None:
     assert all(definition["desc"] for definition in STAGES.values())
 

@@ -12,7 +12,7 @@ from refuseu.core.sections import Section, Seed, machine_file, merged_sections
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo
 from refuseu.engines.machine import Machine
-from refuseu.engines.model import LocalModel
+from refuseu.engines.model import LocalModel, Model
 from refuseu.engines.registry import Models
 from refuseu.eval.settings import NAME, Eval, well_named
 from refuseu.experiment import PIVOT, PLAIN, Experiment
@@ -111,7 +111,8 @@ class Parameters(Experiment):
 
 
 def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
-    entries = dict(part) if isinstance(part, Section | dict) else {}
+    # What a served model calls its model is the server's name for it.
+    entries = dict(part) if isinstance(part, Section | dict) and not isinstance(part, Model) else {}
     for name, value in entries.items():
         key = f"{place}.{name}"
         if name == "model" and isinstance(value, str):

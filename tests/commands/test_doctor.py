@@ -341,6 +341,21 @@ def test_the_engine_of_an_external_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert sentence.startswith("1 GPU is asked for, this machine has none; ")
 
 
+def test_an_external_model_behind_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"engine": "openai", "model": "org/name", "key": "OTHER_KEY"}
+    monkeypatch.delenv("OTHER_KEY", raising=False)
+    (sentence,) = missing(with_external(tmp_path, **whole), machine())
+    assert sentence.startswith("eval.models.mine: the environment variable OTHER_KEY holds no key; ")
+    monkeypatch.setenv("OTHER_KEY", "secret")
+    parameters = with_external(tmp_path / "again", **whole)
+    urls = {"mine": "http://127.0.0.1:9/v1"}
+    here = machine(openai={"base_urls": urls, "concurrency": 2, "retries": 0, "timeout": 5.0})
+    assert missing(parameters, here) == []
+    assert list(unreachable(parameters, here)) == [
+        "eval.models.mine: nothing answers at http://127.0.0.1:9/v1; start the server, or mend its address in machines/"
+    ]
+
+
 def test_before_any_work_the_first_is_said_and_the_others_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from engines.misbehaving import serving
 from profile_texts import MACHINE, MODELS, engines, read, with_sections
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
 
@@ -20,7 +20,7 @@ from refuseu.engines.machine import EngineMachine, Machine, RayMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
 from refuseu.engines.ray import RayEngine
-from refuseu.engines.registry import ENGINES, EngineFactory, LocalEngine, Models, engine_class
+from refuseu.engines.registry import ENGINES, EngineFactory, Models, engine_class
 from refuseu.engines.vllm import VllmEngine, VllmMachine, VllmModel
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.store import revisions
@@ -54,12 +54,6 @@ def test_a_model_that_no_engine_takes_is_one_sentence(entry: str, problem: str) 
     with pytest.raises(UserError) as error:
         validated(TypeAdapter(Models), {"mine": read(entry)}, "profile")
     assert error.value.message.removeprefix("profile: mine").removeprefix(".").removeprefix(": ") == problem
-
-
-def test_only_engines_that_load_weights_are_named_for_an_evaluated_model() -> None:
-    assert TypeAdapter(LocalEngine).validate_python("vllm") == "vllm"
-    with pytest.raises(ValidationError, match="'openai' is none of transformers, vllm"):
-        TypeAdapter(LocalEngine).validate_python("openai")
 
 
 @pytest.fixture

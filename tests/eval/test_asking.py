@@ -1,14 +1,20 @@
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from engines.misbehaving import serving
 from evaluated import FACT
+from profile_texts import with_sections
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
 from refuseu.engines.machine import Machine, RayMachine
+from refuseu.engines.model import ServedModel
+from refuseu.engines.openai import OpenaiMachine, OpenaiModel
 from refuseu.engines.registry import Models, Weights
 from refuseu.engines.transformers import TransformersMachine, TransformersModel
 from refuseu.engines.vllm import VllmModel
@@ -50,6 +56,7 @@ class OneFact:
         yield {**FACT, "correct": engine.identity == "parrot"}
 
 
+GPT = Served("models.gpt", OpenaiModel(engine="openai", model="gpt"))
 PARROT: Weights = (ModelReference(Path("models/parrot")), MODELS["base"])
 
 
@@ -65,8 +72,8 @@ class FakeEngineFactory:
         assert set(models.values()) <= {PARROT}
         return {name: Parrot() for name in models}
 
-    def named(self, name: str) -> Engine:
-        assert name == "gpt"
+    def served(self, key: str, model: ServedModel) -> Engine:
+        assert (key, model) == ("models.gpt", GPT.model)
         return Parrot()
 
     def close(self) -> None:
@@ -90,8 +97,28 @@ def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
 
 
 def test_a_served_model_sits_no_test_of_knowledge(run: EvaluationRun) -> None:
-    (outputs,) = run({"mine": Served("gpt")}).models
+    (outputs,) = run({"mine": GPT}).models
     assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", SAID, None)
+
+
+def test_a_served_model_of_eval_models_is_asked_where_the_machine_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the keys of its rows are told to the process that writes them down."""
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        urls = {"mine": server.url}
+        openai = OpenaiMachine(base_url=None, base_urls=urls, concurrency=2, retries=0, timeout=5.0)
+        run = EvaluationRun(QUESTIONS, OneFact(), Sampling(3), MODELS, with_sections(openai=openai))
+        done = run({"mine": Served("eval.models.mine", OpenaiModel(engine="openai", model="gpt"))})
+    answers = [answer.text for answer in done.models[0].answers]
+    assert answers == [f"echo {question}" for question in QUESTIONS]
+    assert list(Store().used_rows()) == []
+    (parent := Store()).use(done.rows)
+    rows = pd.concat(parent.used_rows())
+    assert sorted(json.loads(value)[0] for value in rows["value"]) == sorted(answers)
+    assert list(map(bytes.hex, rows["key"])) == done.rows.to_pylist() == sorted(done.rows.to_pylist())
 
 
 BASE = ModelReference(Path("models/base"))
@@ -101,7 +128,7 @@ EVALUATED: dict[str, EvaluatedModel] = {
     "whole": (ModelReference(Path("models/whole")), LOCAL),
     "adapter": (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
     "finer": (BASE, TransformersModel(engine="transformers", dtype="float32")),
-    "mine": Served("gpt"),
+    "mine": GPT,
 }
 
 

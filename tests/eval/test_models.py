@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 from evaluated import EVAL
 from profile_texts import engines, with_sections
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.engines import machine
+from refuseu.engines.openai import OpenaiModel
 from refuseu.engines.transformers import TransformersModel
 from refuseu.engines.vllm import VllmMachine, VllmModel
 from refuseu.eval.models import Served, evaluated_models, model_folders
@@ -127,8 +128,24 @@ def test_a_folder_is_a_model_or_an_adapter_on_our_base(tmp_path: Path) -> None:
 
 def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> None:
     served, local = found(tmp_path, {"mine": {"model": "served"}, "other": {"model": "local"}})
-    assert served == Served("served")
+    assert served == Served("models.served", OpenaiModel.model_validate(MODELS["served"]))
+    assert served.name == "served"
     assert local == (ModelReference("org/name", COMMIT), TransformersModel.model_validate(MODELS["local"]))
+
+
+def test_a_model_may_stand_in_its_entry_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a model that is only evaluated needs no place among the profile's, on which earlier stages depend."""
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
+    monkeypatch.setenv("MY_KEY", "secret")
+    hosted = {"engine": "openai", "model": "gpt-4.1", "key": "MY_KEY"}
+    weights = {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16", "max_model_len": 512}
+    served, local = found(tmp_path, {"mine": hosted, "other": weights})
+    assert served == Served("eval.models.mine", OpenaiModel(engine="openai", model="gpt-4.1", key="MY_KEY"))
+    assert served.name == "mine"
+    assert local == (
+        ModelReference("org/name", COMMIT),
+        VllmModel(engine="vllm", dtype="bfloat16", max_model_len=512),
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,6 +159,11 @@ def test_a_model_of_the_profile_is_asked_as_it_stands_there(tmp_path: Path) -> N
         (
             {"repo": "org/name", "engine": "vllm"},
             "eval.models.mine: dtype: must be 'float32', 'bfloat16' or 'float16'",
+        ),
+        ({"folder": "/a", "dtpye": "float32"}, "eval.models.mine: dtpye: unknown key"),
+        (
+            {"engine": "openai", "model": "gpt", "key": "NO_SUCH_KEY"},
+            "the environment variable NO_SUCH_KEY holds no key; export NO_SUCH_KEY=… before the stage is run",
         ),
         ({"model": "nobody"}, "models.nobody: the profile has no such model with a repo; it has base, local, served"),
         (
@@ -172,12 +194,24 @@ def test_a_model_that_cannot_be_asked_is_one_sentence(
         ({"repo": "a/b", "model": "served"}, "must name one of repo, folder and model; it names repo and model"),
         ({"folder": "/a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
         ({"repo": "./a", "revision": COMMIT}, "revision: only a repo of the hub has one; take it out"),
-        ({"model": "local", "dtype": "float32"}, "engine, dtype: stand with the model in the profile's models"),
+        (
+            {"model": "local", "dtype": "float32"},
+            "dtype: stand with the model in the profile's models; take them out here",
+        ),
+        ({"engine": "vllm", "model": "local"}, "engine: stand with the model in the profile's models"),
+        (
+            {"engine": "vllm", "repo": "a/b", "model": "local"},
+            "must name one of repo, folder and model; it names repo and model",
+        ),
+        ({"engine": "vlm", "repo": "a/b"}, "engine 'vlm' is none of transformers, vllm, openai"),
+        ({"engine": "openai", "model": "gpt", "key": "sk-123"}, "key\n.* must be the name of an environment variable"),
+        ({"engine": "openai", "repo": "a/b"}, "model\n +Field required"),
+        ("served", "valid dictionary or instance"),
     ],
 )
 def test_a_model_is_named_in_one_way(model: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
-        ExternalModel.model_validate(model)
+        TypeAdapter(ExternalModel).validate_python(model)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +225,11 @@ def test_a_model_is_named_in_one_way(model: dict[str, str], sentence: str) -> No
 def test_a_name_stands_for_one_model(name: str, sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         parameters({name: {"folder": "/a"}})
+
+
+def test_two_served_models_of_one_name_would_have_one_address() -> None:
+    with pytest.raises(
+        ValidationError, match=r"models.served: is the name of one of the profile's models; take another"
+    ):
+        parameters({"served": {"engine": "openai", "model": "gpt"}})
+    parameters({"served": {"model": "served"}, "local": {"folder": "/a"}})

@@ -181,15 +181,21 @@ def test_configs_share_out_the_trainings_and_the_evaluation(llama_8b: Run) -> No
         assert configs["balanced"][key].rows == pytest.approx(work[key].rows / llama_8b.models)
 
 
-def test_an_external_model_with_a_model_of_its_own_takes_no_part_of_the_configs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_external_model_with_a_model_of_its_own_takes_no_part_of_the_configs(whole: bool, tmp_path: Path) -> None:
     def edit(params: Content, profile: Content) -> None:
-        profile["models"]["chat"] = {"engine": "openai", "model": "chat"}
-        params["eval"]["models"] = {"served": {"model": "chat"}}
+        chat = {"engine": "openai", "model": "org/chat", "key": "A_KEY"}
+        if whole:
+            params["eval"]["models"] = {"chat": chat}
+        else:
+            profile["models"]["chat"] = chat
+            params["eval"]["models"] = {"served": {"model": "chat"}}
 
     run = Run(changed(tmp_path, edit))
     work, config = work_of(run), work_of_configs(run)["balanced"]
     assert config["eval", "base"].rows == pytest.approx(work["eval", "base"].rows / (run.models - 1))
     assert ("eval", "chat") in work and ("eval", "chat") not in config
+    assert list(paid(run, work)) == ["chat"]
 
 
 @pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))

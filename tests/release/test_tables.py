@@ -265,7 +265,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 ) -> None:
     base = Weights(repo="org/name", revision="c0ffee", license=licence)
     dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
-    published = config.model_copy(update={"models": {"base": base}, "base": HUB, "dpo": dpo})
+    published = config.model_copy(update={"model": base, "base": HUB, "dpo": dpo})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], head["library_name"]) == (tag, "peft")
@@ -279,7 +279,7 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
     base = Weights(repo="/home/me/model", license="apache-2.0")
-    published = config.model_copy(update={"models": {"base": base}, "base": HUB})
+    published = config.model_copy(update={"model": base, "base": HUB})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     assert "/home/me" not in card
     assert "A model out of a folder; its licence (apache-2.0) holds for this model too." in card
@@ -307,7 +307,7 @@ def test_a_card_of_a_model_whose_base_is_a_gguf_file_says_so(
     file: str | None, licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
     base = Weights(license=licence)
-    published = config.model_copy(update={"models": {"base": base}, "base": GgufBase(kind="gguf", file=file)})
+    published = config.model_copy(update={"model": base, "base": GgufBase(kind="gguf", file=file)})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], "base_model" in head) == (tag, False)

@@ -79,7 +79,7 @@ def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
             f"{key}: {fault}" for fault in _faults([partial(assert_obtainable, str(model.repo), model.revision)])
         )
     for key, served in models.models.items():
-        name = key.removeprefix("models.")
+        name = key.partition("models.")[2]
         if isinstance(served, ServedModel) and not served.missing(name, machine):
             url = served.address(name, machine)
             if not host.answers(url):
@@ -143,7 +143,7 @@ def _engines(machine: WholeMachine, models: RunModels) -> Iterator[str]:
     """What the engines of the models lack, once for all models that lack the same."""
     found: dict[str, str] = {}
     for key, model in models.models.items():
-        name = key.removeprefix("models.") if isinstance(model, ServedModel) else key
+        name = key.partition("models.")[2] if isinstance(model, ServedModel) else key
         for sentence in model.missing(name, machine):
             found.setdefault(sentence.removeprefix(f"{name}: "), key)
     yield from (f"{key}: {sentence}" for sentence, key in found.items())

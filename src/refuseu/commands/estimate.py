@@ -30,7 +30,7 @@ from refuseu.plan.arithmetic import (
     work_of,
     work_of_configs,
 )
-from refuseu.plan.models import ENGINE_GB, gpu_gb, short, size_in, table, training_gb
+from refuseu.plan.models import ENGINE_GB, gpu_gb, model_of, short, size_in, table, training_gb
 from refuseu.results.markdown import Table, shown
 
 MILLION = 1e6
@@ -101,7 +101,7 @@ class Estimate:
             return None
         if stage in ("base", "dpo"):
             return training_gb(self.run.parameters, self.machine)
-        return gpu_gb(self.run.parameters.models[name], self.machine)
+        return gpu_gb(model_of(self.run.parameters, name), self.machine)
 
     def _times(self, work: Work) -> list[str]:
         """Of one H100, unless CPUs do all of the run, and by the clock here; ``≥`` where some model's are not known."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import Machine
@@ -61,19 +61,10 @@ def model_settings(entry: Any) -> Any:
     return by_registry(entry, "engine", ENGINES)
 
 
-def _loads_weights(name: str) -> str:
-    local = [each for each in ENGINES if issubclass(engine_class(each), LocalModel)]
-    if name not in local:
-        raise ValueError(f"{name!r} is none of {', '.join(local)}")
-    return name
-
-
 AnyModel = Annotated[SerializeAsAny[Model], BeforeValidator(model_settings)]
 Models = dict[str, AnyModel]
 """The section ``models`` of a profile: the models that play roles, by the names that the roles call them."""
 AnyLocalModel = Annotated[SerializeAsAny[LocalModel], BeforeValidator(model_settings)]
-LocalEngine = Annotated[str, AfterValidator(_loads_weights)]
-"""The name of an engine that loads weights here."""
 
 Weights = tuple[ModelReference, LocalModel]
 """Where weights are, and what computes with them."""
@@ -117,11 +108,21 @@ class EngineFactory:
         """
         if name not in self._named:
             model = self._models.get(name)
-            opened = (
-                self._served(name, model) if isinstance(model, ServedModel) else self._local(*self.weights(name), ())
+            self._named[name] = (
+                self.served(f"models.{name}", model)
+                if isinstance(model, ServedModel)
+                else self._local(*self.weights(name), ())
             )
-            self._named[name] = opened
         return self._named[name]
+
+    def served(self, key: str, model: ServedModel) -> Engine:
+        """A served model whose settings stand at ``key``, as ``models.gpt``; the machine tells its address by the last name.
+
+        Raises:
+            UserError: when it cannot be had on this machine.
+        """
+        engine = model.open(key.partition("models.")[2], self.machine)
+        return StoredEngine(model.identity, lambda: engine, self.store, self._progress, key)
 
     def identities(self) -> dict[str, str]:
         """What each model is that was opened by name or ``loaded_elsewhere``: commit, engine, numbers. For metrics."""
@@ -189,10 +190,6 @@ class EngineFactory:
             return loaded.adapted(Path(reference.source), name) if reference.base else loaded
 
         return StoredEngine(name, engine, self.store, self._progress, str(reference.source))
-
-    def _served(self, name: str, model: ServedModel) -> Engine:
-        engine = model.open(name, self.machine)
-        return StoredEngine(model.identity, lambda: engine, self.store, self._progress, f"models.{name}")
 
 
 def sampling_of(role: ModelRole) -> Sampling:

@@ -63,7 +63,7 @@ class EvaluationRun:
         local = engines.sharing({name: each for name, each in group.items() if not isinstance(each, Served)})
         with closing(engines):
             outputs = [
-                self._answers(name, engines.named(each.name))
+                self._answers(name, engines.served(each.key, each.model))
                 if isinstance(each, Served)
                 else self._answers_and_knowledge(name, local[name])
                 for name, each in group.items()

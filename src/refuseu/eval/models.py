@@ -3,14 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from pydantic import TypeAdapter
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
-from refuseu.engines.model import LocalModel
-from refuseu.engines.registry import AnyLocalModel, EngineFactory, Weights
-from refuseu.eval.settings import EvalParameters, ExternalModel
+from refuseu.engines.model import LocalModel, ServedModel
+from refuseu.engines.registry import AnyLocalModel, EngineFactory, Models, Weights
+from refuseu.eval.settings import EvalParameters, ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import WeightsSettings
 from refuseu.store.revisions import hub_model
 from refuseu.weights.identity import assert_configured
@@ -21,8 +22,13 @@ from refuseu.weights.reference import ModelReference
 class Served:
     """A model behind a server; it gives no log-likelihoods, so it takes no test of knowledge."""
 
-    name: str
-    """Among the profile's ``models``."""
+    key: str
+    """Where its settings stand, such as ``models.gpt`` or ``eval.models.mine``; the machine knows it by the last name."""
+    model: ServedModel
+
+    @property
+    def name(self) -> str:
+        return self.key.partition("models.")[2]
 
 
 EvaluatedModel = Weights | Served
@@ -41,18 +47,36 @@ def evaluated_models(
     computed = engines.base_model()
     found: dict[str, EvaluatedModel] = {name: (reference, computed) for name, reference in own.items()}
     for name, asked in parameters.eval.models.items():
-        named = parameters.models.get(asked.model or "")
-        elsewhere = named is not None and not isinstance(named, LocalModel)
-        found[name] = Served(str(asked.model)) if elsewhere else _weights(name, asked, own["base"], engines)
+        found[name] = _external(name, asked, own["base"], parameters.models, engines)
     for each in found.values():
-        _assert_ready(each, parameters, engines)
+        _assert_ready(each, engines)
     return found
 
 
-def _assert_ready(each: EvaluatedModel, parameters: EvalParameters, engines: EngineFactory) -> None:
+def _external(
+    name: str, asked: ExternalModel, base: ModelReference, models: Models, engines: EngineFactory
+) -> EvaluatedModel:
+    match asked:
+        case ServedModel():
+            return Served(f"eval.models.{name}", asked)
+        case NamedModel():
+            named = models.get(asked.model)
+            if isinstance(named, ServedModel):
+                return Served(f"models.{asked.model}", named)
+            return engines.weights(asked.model)
+        case ExternalWeights():
+            model = computed(name, asked, engines.base_model())
+            if asked.repo:
+                return hub_model(asked.repo, asked.revision, engines.store), model
+            return in_folder(name, Path(str(asked.folder)), base), model
+        case unknown:
+            assert_never(unknown)
+
+
+def _assert_ready(each: EvaluatedModel, engines: EngineFactory) -> None:
     """Check each model here, since the models are asked later, in other processes and group by group."""
     if isinstance(each, Served):
-        parameters.models[each.name].assert_ready(each.name, engines.machine)
+        each.model.assert_ready(each.name, engines.machine)
     else:
         reference, model = each
         model.assert_ready(str(reference.source), engines.machine)
@@ -71,15 +95,6 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
     return {"base": unaligned, **{name: ModelReference.read(models / name, unaligned) for name in configs}}
 
 
-def _weights(name: str, asked: ExternalModel, base: ModelReference, engines: EngineFactory) -> Weights:
-    if asked.model:
-        return engines.weights(asked.model)
-    model = computed(name, asked, engines.base_model())
-    if asked.repo:
-        return hub_model(asked.repo, asked.revision, engines.store), model
-    return in_folder(name, Path(str(asked.folder)), base), model
-
-
 def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
     """The model that lies in a user's folder, or the adapter on our ``base``.
 
@@ -94,12 +109,13 @@ def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
         raise UserError(f"eval.models.{name}: {missing}; {way_out}") from None
 
 
-def computed(name: str, asked: ExternalModel, base: LocalModel) -> LocalModel:
+def computed(name: str, asked: ExternalWeights, base: LocalModel) -> LocalModel:
     """The engine and the numbers that ``asked`` names, else those of the ``base``.
 
     Raises:
-        UserError: for an engine that does not compute in these numbers.
+        UserError: for an engine that does not take these settings.
     """
-    own = {"engine": asked.engine or base.engine, "dtype": asked.dtype or base.dtype}
-    alike = base.model_dump(exclude={*WeightsSettings.model_fields}) if own["engine"] == base.engine else {}
-    return validated(COMPUTED, {**alike, **own}, f"eval.models.{name}")
+    alike = asked.engine in (None, base.engine)
+    of_base = base.model_dump(exclude={*WeightsSettings.model_fields}) if alike else {"dtype": base.dtype}
+    own = {"engine": asked.engine or base.engine, **(asked.model_extra or {})}
+    return validated(COMPUTED, {**of_base, **own}, f"eval.models.{name}")

@@ -1,12 +1,21 @@
 """The section ``eval``, and what its stage reads."""
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from refuseu.core.sections import Positive, Section, Share
-from refuseu.engines.registry import LocalEngine, Models
+from refuseu.engines.model import ServedModel
+from refuseu.engines.registry import ENGINES, Models, engine_class, model_settings
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment, Kind, LanguageCode
 from refuseu.label.settings import Label
@@ -39,31 +48,55 @@ class FactKnowledge(Section):
     kind: Literal["facts"]
 
 
-class ExternalModel(Section):
-    """A model that is evaluated beside our own; exactly one of ``repo``, ``folder`` and ``model`` says which."""
+class NamedModel(Section):
+    """One of the profile's ``models``, with its settings there."""
+
+    model: str
+
+
+class ExternalWeights(Section):
+    """Weights that a model of this machine is; exactly one of ``repo`` and ``folder`` says where they are.
+
+    Other entries are settings of the engine, as the profile's ``models`` have them, such as ``dtype``. Where they do not stand
+    here, they are the base's.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     repo: str | None = None
     """A repository of the hub (``org/name``)."""
     folder: str | None = None
     """A folder with a model in the format of the hub, or with an adapter in peft's format on our base."""
-    model: str | None = None
-    """One of the profile's ``models``."""
     revision: str | None = None
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
-    engine: LocalEngine | None = None
+    engine: str | None = None
     """The engine that runs it; without one, the engine of the base."""
-    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
-    """The type of the numbers that it computes in; without one, that of the base."""
 
     @model_validator(mode="after")
     def _is_one_model(self) -> Self:
-        named = [name for name in ("repo", "folder", "model") if getattr(self, name)]
+        named = [name for name in ("repo", "folder", "model") if {**dict(self), **(self.model_extra or {})}.get(name)]
         if len(named) != 1:
             raise ValueError(f"must name one of repo, folder and model; it names {' and '.join(named) or 'none'}")
         check_revision(self.revision, self.repo)
-        if self.model and (self.engine or self.dtype):
-            raise ValueError("engine, dtype: stand with the model in the profile's models; take them out here")
         return self
+
+
+def external_model(entry: Any) -> Any:
+    """Validate an entry of ``eval.models`` by what it names: weights, a model of the profile, or a served model as a whole."""
+    if not isinstance(entry, dict):
+        return entry
+    engine = entry.get("engine")
+    if engine is not None and (engine not in ENGINES or issubclass(engine_class(engine), ServedModel)):
+        return model_settings(entry)
+    if entry.get("model") is None or entry.get("repo") or entry.get("folder"):
+        return ExternalWeights.model_validate(entry)
+    if others := ", ".join(key for key in entry if key != "model"):
+        raise ValueError(f"{others}: stand with the model in the profile's models; take them out here")
+    return NamedModel.model_validate(entry)
+
+
+ExternalModel = Annotated[NamedModel | ExternalWeights | SerializeAsAny[ServedModel], BeforeValidator(external_model)]
+"""A model that is evaluated beside our own."""
 
 
 class ExternalSet(ExternalTable):
@@ -121,10 +154,13 @@ def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
         for name in getattr(evaluation, section):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{section}: {name!r} is no name; use a-z, 0-9 and '-'")
-    train = fields.data.get("train")
-    for name in evaluation.models:
+    train, models = fields.data.get("train"), fields.data.get("models", {})
+    for name, each in evaluation.models.items():
         if name == BASE or (train and name in train.configs):
             raise ValueError(f"models.{name}: is the name of one of our own models; take another")
+        if isinstance(each, ServedModel) and name in models:
+            # The machine file tells the addresses of both by this name.
+            raise ValueError(f"models.{name}: is the name of one of the profile's models; take another")
     return evaluation
 
 

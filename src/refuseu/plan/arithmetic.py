@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 from statistics import fmean
 from typing import NamedTuple, Self
 
@@ -11,7 +12,7 @@ from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import LANGUAGES, RESTRICTED
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
-from refuseu.plan.models import played, size_in, takes_published, works_on
+from refuseu.plan.models import counted_as, model_of, played, size_in, takes_published, works_on
 
 BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "trained")
 """Words of a question, a refusal and an answer of the base: of the phrasebook measured, of models assumed."""
@@ -112,10 +113,10 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     yield "rainbow-teaming", BASE, 0 if run.published else run.candidates, TEMPLATE + question, attacked
     yield "respond", BASE, run.pairs if p.respond.rejected == "base" else 0, TEMPLATE + question, rejected
     yield "dpo", BASE, run.trained, 2 * question + refusal + rejected, 0
-    external = [each.model or BASE for each in p.eval.models.values()]
+    external = list(starmap(counted_as, p.eval.models.items()))
     for model, models in Counter([BASE] * (run.models - len(external)) + external).items():
         yield "eval", model, (run.test + prompts) * models, TEMPLATE + question, evaluated
-        for options, words in [] if isinstance(p.models[model], ServedModel) else knowledge(p):
+        for options, words in [] if isinstance(model_of(p, model), ServedModel) else knowledge(p):
             yield "eval", model, options * models, TEMPLATE + words * run.tokens_per_word, 0
 
 
@@ -190,7 +191,7 @@ def work_of_configs(run: Run) -> dict[str, Work]:
 
     All models are asked and judged alike, so that each has an equal part.
     """
-    whole, external = work_of(run), [each.model or BASE for each in run.parameters.eval.models.values()]
+    whole, external = work_of(run), list(starmap(counted_as, run.parameters.eval.models.items()))
     answering = run.models - sum(name != BASE for name in external)
     evaluation = {
         (stage, name): line.times(1 / (answering if name == BASE else run.models))
@@ -206,7 +207,7 @@ def work_of_configs(run: Run) -> dict[str, Work]:
 
 def is_paid(parameters: Parameters, name: str) -> bool:
     """Whether calls of a model cost money: it is served, and a key is asked for."""
-    model = parameters.models[name]
+    model = model_of(parameters, name)
     return isinstance(model, ServedModel) and model.key is not None
 
 
@@ -229,13 +230,15 @@ def gpus_at_work(run: Run, machine: WholeMachine, stage: str, name: str) -> int 
     """
     if stage in ("base", "dpo"):
         return machine.training.processes if machine.training.device == "cuda" else 0
-    model = run.parameters.models[name]
+    model = model_of(run.parameters, name)
     return works_on(model, machine) if isinstance(model, LocalModel) else None
 
 
 def gpus_taken(run: Run, machine: WholeMachine, work: Work) -> int | None:
     """GPUs of a machine that work takes where it takes most; ``None`` where the machine does not run one of its models."""
-    found = [gpus_at_work(run, machine, *key) for key in work if isinstance(run.parameters.models[key[1]], LocalModel)]
+    found = [
+        gpus_at_work(run, machine, *key) for key in work if isinstance(model_of(run.parameters, key[1]), LocalModel)
+    ]
     return None if None in found else max((gpus or 0 for gpus in found), default=0)
 
 

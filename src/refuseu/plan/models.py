@@ -5,14 +5,15 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from refuseu.base.settings import GgufBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
 from refuseu.dpo.settings import Lora
-from refuseu.engines.model import LocalModel, Model
+from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.eval.models import computed, in_folder
+from refuseu.eval.settings import ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan import host
@@ -87,7 +88,7 @@ def size_in(parameters: Parameters, name: str) -> Size | None:
         return Size(2 * base.vocabulary * base.hidden_size + base.layers * layer)
     if name == BASE and isinstance(base, GgufBase):
         return _size_named(base.file or "SmolLM2-135M-Instruct")
-    return size_of(parameters.models[name])
+    return size_of(model_of(parameters, name))
 
 
 @cache
@@ -142,18 +143,41 @@ def run_models(parameters: Parameters) -> RunModels:
     base = parameters.models[BASE]
     assert isinstance(base, LocalModel)
     for name, external in parameters.eval.models.items():
-        if external.model is None:
-            try:
-                model = computed(name, external, base)
-                if external.folder:
-                    # An adapter needs a base; which it is, is known when the stage base has run.
-                    in_folder(name, Path(external.folder), ModelReference(BASE))
-            except UserError as error:
-                found.faults.append(error.message)
-                continue
-            where = {"repo": external.repo, "revision": external.revision}
-            found.models[f"eval.models.{name}"] = model.model_copy(update=where)
+        key = f"eval.models.{name}"
+        match external:
+            case ServedModel():
+                found.models[key] = external
+            case ExternalWeights():
+                try:
+                    model = computed(name, external, base)
+                    if external.folder:
+                        # An adapter needs a base; which it is, is known when the stage base has run.
+                        in_folder(name, Path(external.folder), ModelReference(BASE))
+                except UserError as error:
+                    found.faults.append(error.message)
+                    continue
+                where = {"repo": external.repo, "revision": external.revision}
+                found.models[key] = model.model_copy(update=where)
     return found
+
+
+def model_of(parameters: Parameters, name: str) -> Model:
+    """The model that a row of the plan names: one of the profile's, or a served one of ``eval.models``."""
+    external = parameters.eval.models.get(name)
+    return external if isinstance(external, ServedModel) else parameters.models[name]
+
+
+def counted_as(name: str, external: ExternalModel) -> str:
+    """The model as which the plan counts one of ``eval.models``: weights that stand there are taken to be the base's size."""
+    match external:
+        case NamedModel(model=named):
+            return named
+        case ExternalWeights():
+            return BASE
+        case ServedModel():
+            return name
+        case unknown:
+            assert_never(unknown)
 
 
 def takes_published(parameters: Parameters) -> bool:

@@ -11,7 +11,6 @@ import yaml
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
 from refuseu.experiment import LANGUAGES
-from refuseu.llm.settings import BASE, Weights
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
 from refuseu.results.markdown import Table, shown, span
@@ -149,7 +148,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
 def _origin(config: ReleaseParameters) -> dict[str, str]:
     """What the hub reads of a model's base: its licence, which is the model's too, and what kind of model that makes."""
     adapter = config.dpo.method.kind == "lora"
-    licence = LICENCE.lower() if isinstance(config.base, TrainedBase) else _model(config).license or "other"
+    licence = LICENCE.lower() if isinstance(config.base, TrainedBase) else config.model.license or "other"
     found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
     repo = _repository(config)
     if repo:
@@ -168,7 +167,7 @@ def _base(config: ReleaseParameters) -> str:
 
 
 def _trained_from(config: ReleaseParameters) -> str:
-    repo, model = _repository(config), _model(config)
+    repo, model = _repository(config), config.model
     match config.base:
         case TrainedBase():
             return f"A model that the project trains from scratch ({LICENCE})."
@@ -187,12 +186,8 @@ def _trained_from(config: ReleaseParameters) -> str:
 
 def _repository(config: ReleaseParameters) -> str | None:
     """The repository of a base of the hub. A folder of the machine that trained is named to nobody."""
-    model = _model(config)
+    model = config.model
     return model.repo if isinstance(config.base, HubBase) and not model.in_folder else None
-
-
-def _model(config: ReleaseParameters) -> Weights:
-    return config.models[BASE]
 
 
 def _settings(dpo: Dpo) -> list[list[str]]:

@@ -1,5 +1,9 @@
 """What the stage ``release`` reads; it has no section of its own."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from refuseu.base.settings import Base
 from refuseu.core.sections import Seed
 from refuseu.dpo.settings import Dpo
@@ -10,7 +14,7 @@ from refuseu.mixes import Train
 
 class ReleaseParameters(Experiment):
     seed: Seed
-    models: dict[str, Weights]
+    model: Annotated[Weights, Field(alias="models.base")]
     base: Base
     train: Train
     dpo: Dpo
