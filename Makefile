@@ -7,6 +7,8 @@ SOURCES := src stages tests tests_models benchmarks
 export PYTHONPATH := $(CURDIR)/src
 export PYTHONNOUSERSITE := 1
 unexport PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
+# What Git tells its hooks of the repository that they run in; below a hook, DVC and git would take it for this one.
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 

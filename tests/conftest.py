@@ -10,13 +10,11 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
+from repository import forget_the_caller
+
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
-# A test that runs make or git runs it as a person does: also below `make test`, and also below a Git hook, whose GIT_DIR
-# would have `git init` write into the repository that the hook belongs to.
-for name in list(os.environ):
-    if name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL") or name.startswith("GIT_"):
-        del os.environ[name]
+forget_the_caller()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

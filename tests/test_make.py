@@ -182,6 +182,11 @@ def test_without_git_it_is_said_before_anything_is_installed(tmp_path: Path) -> 
     typed(folder, "make", "repository")
 
 
+def test_below_a_git_hook_the_repository_is_that_of_the_folder(tmp_path: Path) -> None:
+    folder = project(tmp_path / "hooked")
+    typed(folder, "make", "repository", GIT_DIR=str(tmp_path / "elsewhere"), GIT_INDEX_FILE="elsewhere")
+
+
 def test_a_folder_of_a_bigger_repository_will_do(tmp_path: Path) -> None:
     typed(tmp_path, "git", "init", "-q")
     folder = linked(tmp_path / "bigger/refuseu")

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from reference import IN_VLLM, ON_CPU, Reference
+from repository import forget_the_caller
 
 from refuseu.base.gguf import convert, smollm2
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Conversation, user
+
+forget_the_caller()
 
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 QUESTIONS = (

@@ -19,7 +19,7 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.review.processes import reason, run_module
+from refuseu.review.processes import outside_of_hooks, reason, run_module
 
 DVC = [sys.executable, "-m", "dvc"]
 PARALLEL = 2
@@ -117,7 +117,7 @@ def _start(command: Sequence[str], parallel: bool) -> subprocess.Popen[str]:
         process_group=0,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, **shared},
+        env={**outside_of_hooks(), **shared},
     )
 
 

@@ -4,7 +4,6 @@ What it takes away of your files is kept in Git's stash. Your edits of code, pro
 """
 
 import shutil
-import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,11 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.review.processes import git
 
 RESTORED = ("params.yaml", "dvc.lock", "metrics", "plots", "report.md")
 """What an experiment writes of the files that Git tracks."""
 MESSAGE = "make undo"
-PATIENCE = 120
-"""Seconds that Git may take for a command."""
 
 Outs = dict[str, bool]
 """The outputs of all stages by their paths, and whether DVC's cache holds them (else Git does)."""
@@ -97,12 +95,7 @@ def _remove(paths: Collection[str]) -> None:
 
 
 def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"undo: 'git {arguments[0]}' did not end in {PATIENCE} seconds; try it by hand") from None
+    done = git(*arguments)
     if done.returncode:
         raise UserError(f"undo: 'git {arguments[0]}' says: {' '.join(done.stderr.split())}")
     return done.stdout

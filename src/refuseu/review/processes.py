@@ -21,10 +21,9 @@ OF_A_HOOK = (
 """What Git tells a hook of the repository that it runs in. It would stand in for the one that a command looks at."""
 
 
-def environment() -> dict[str, str]:
-    """The environment without what a Git hook hands down, in which no child asks for a password, and Python prints UTF-8."""
-    inherited = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
-    return {**inherited, "GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8"}
+def outside_of_hooks() -> dict[str, str]:
+    """The environment without what a Git hook hands down."""
+    return {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
 
 
 def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +54,7 @@ def run(command: Sequence[str], longest: float = LONGEST) -> subprocess.Complete
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env={**outside_of_hooks(), "GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8"},
             start_new_session=True,
         )
     except OSError as error:
