@@ -130,4 +130,4 @@ def test_the_stage_writes_the_reference_and_its_metrics(tmp_path: Path, monkeypa
     Path("profiles/own.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
     result = CliRunner().invoke(stage("base"), options)
     assert result.exit_code == 1
-    assert result.output.startswith("Error: params.yaml or profiles/own.yaml: base.steps: unknown key")
+    assert result.output.startswith("Error: profiles/own.yaml: base.steps: unknown key")

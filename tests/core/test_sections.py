@@ -1,13 +1,14 @@
+import shutil
 from pathlib import Path
 
 import pytest
-from parameter_files import Content, write
+from parameter_files import Content, Edit, write
 from pydantic import ValidationError
 from repository import ROOT
 
 from refuseu.base.settings import BaseParameters
 from refuseu.core.errors import UserError
-from refuseu.core.sections import Section, distinct, first_repeated, load
+from refuseu.core.sections import Section, distinct, first_repeated, load, merged_sections
 from refuseu.dpo.settings import DpoParameters
 from refuseu.eval.settings import EvalParameters
 from refuseu.label.settings import LabelParameters
@@ -68,7 +69,8 @@ def test_every_stage_refuses_a_section_of_its_own_that_is_wrong(
 ) -> None:
     own = name if name in keys(stage) else "dpo"  # release has no section
     root = write(tmp_path, lambda _, profile: profile.setdefault(own, {}).update(tset=1))
-    assert message_of(root, stage) == f"params.yaml or profiles/smoke.yaml: {own}.tset: unknown key"
+    said = message_of(root, stage)
+    assert said.removesuffix(", is it sets?") == f"profiles/smoke.yaml: {own}.tset: unknown key"
 
 
 def test_of_the_models_the_base_reads_its_own_alone(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_of_the_models_the_base_reads_its_own_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("models", [{"guard": {"engine": "guess"}}, {}])
 def test_a_part_of_a_section_that_is_missing_is_named(models: Content, tmp_path: Path) -> None:
     root = write(tmp_path, lambda _, profile: profile.update(models=models))
-    assert message_of(root, BaseParameters) == "params.yaml or profiles/smoke.yaml: models.base: missing"
+    assert message_of(root, BaseParameters) == "profiles/smoke.yaml: models.base: missing"
 
 
 def test_a_part_of_what_is_no_section_is_missing(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_part_of_what_is_no_section_is_missing(tmp_path: Path) -> None:
         params["models"] = 3
 
     message = message_of(write(tmp_path, edit), BaseParameters)
-    assert message == "params.yaml or profiles/smoke.yaml: models.base: missing"
+    assert message == "params.yaml: models.base: missing"
 
 
 def test_both_halves_of_a_section_are_one_object(tmp_path: Path) -> None:
@@ -113,8 +115,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         profile["split"].pop("near_duplicate")
 
     assert message_of(write(tmp_path, edit)) == (
-        "params.yaml or profiles/smoke.yaml: seed: must be a whole number, was read as the text 'one'; write it in digits, "
-        "like 12; split.test_per_cell: must be greater than 0; split.near_duplicate: missing"
+        "params.yaml: seed: must be a whole number, was read as the text 'one'; write it in digits, like 12; "
+        "profiles/smoke.yaml: split.test_per_cell: must be greater than 0; split.near_duplicate: missing"
     )
 
 
@@ -209,3 +211,59 @@ def test_the_first_that_stands_twice_is_named_and_a_list_without_one_comes_back(
 def test_its_place_is_that_of_the_second() -> None:
     assert first_repeated(["a", "b", "a", "b"]) == 2
     assert first_repeated([1, 2, 3]) is None
+
+
+def declared(root: Path) -> Path:
+    """The parameters beside the pipeline, which declares what its stages read."""
+    shutil.copy2(ROOT / "dvc.yaml", root)
+    return root
+
+
+@pytest.mark.parametrize("stage", STAGES.values())
+def test_every_stage_refuses_a_section_that_no_stage_reads(stage: type[Section], tmp_path: Path) -> None:
+    root = declared(write(tmp_path, lambda params, _: params.update({"trian": {"benign_share": 0.3}})))
+    assert message_of(root, stage) == "params.yaml: trian: unknown section, is it train?"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda params, _: params.update(sed=2), "params.yaml: sed: unknown section, is it seed?"),
+        (lambda params, _: params.update(zzz=2), "params.yaml: zzz: unknown section"),
+        (lambda _, profile: profile.update(evl={"a": 1}), "profiles/smoke.yaml: evl: unknown section, is it eval?"),
+        (
+            lambda params, _: params.update(split={"test_per_sell": 3}),
+            "params.yaml: split: no stage reads this section here; write it into profiles/smoke.yaml",
+        ),
+        (
+            lambda params, _: params.update(split={"test_per_cell": 3}),
+            "profiles/smoke.yaml: split.test_per_cell also stands in params.yaml; keep one of the two",
+        ),
+        (
+            lambda _, profile: profile.update(train={"benign_sare": 0.1}),
+            "profiles/smoke.yaml: train: no stage reads this section here; write it into params.yaml",
+        ),
+    ],
+)
+def test_a_section_is_refused_where_no_stage_reads_it(edit: Edit, message: str, tmp_path: Path) -> None:
+    assert message_of(declared(write(tmp_path, edit)), DpoParameters) == message
+
+
+def test_every_profile_and_a_section_of_the_authors_own_are_taken(tmp_path: Path) -> None:
+    root = declared(
+        write(tmp_path, lambda params, profile: (params.update({"x-codes": [1]}), profile.update({"x-a": 2})))
+    )
+    assert load(DpoParameters, root).seed == 1
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        assert merged_sections(ROOT, path.stem)
+
+
+def test_keys_that_are_nearly_right_are_named_also_below_a_kind(tmp_path: Path) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        params["label"]["qestion"] = "all"
+        profile["label"]["judges"]["lexicon"]["knd"] = "x"
+
+    assert message_of(write(tmp_path, edit), LabelParameters) == (
+        "profiles/smoke.yaml: label.judges.lexicon.knd: unknown key, is it kind?; params.yaml: label.qestion: unknown key, is "
+        "it question?"
+    )

@@ -4,16 +4,20 @@ Files are described as pydantic models. This is the only module that puts pydant
 """
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from refuseu.core.errors import UserError
 
 Shape = TypeVar("Shape")
 
+Place = tuple[int | str, ...]
+"""Where a value stands in what a file holds, as pydantic names it: keys, positions, and the branches of types."""
 MOST = 5
 """A sentence names at most this many faults; a file may have a fault in each of its rows."""
 NUMBERED = ("row ", "entry ")
@@ -37,11 +41,15 @@ TYPES = {
 
 
 def validated(
-    shape: type[Shape] | TypeAdapter[Shape], content: Any, where: Path | str, way_out: str | None = None
+    shape: type[Shape] | TypeAdapter[Shape],
+    content: Any,
+    where: Path | str | Callable[[Place], str],
+    way_out: str | None = None,
 ) -> Shape:
     """``content``, which stands in the file ``where``, as an object of ``shape``.
 
-    ``way_out`` says what to do about a file that no person wrote. Without it, each fault says how to correct the entry.
+    Where it comes from several files, ``where`` names the file of a place. ``way_out`` says what to do about a file that no
+    person wrote. Without it, each fault says how to correct the entry.
 
     Raises:
         UserError: with one sentence that names up to five faults by their keys as they are spelt in the file.
@@ -50,21 +58,36 @@ def validated(
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {explained(error, content, way_out)}") from None
+        named = where if callable(where) else lambda _: str(where)
+        raise UserError(explained(error, content, way_out, named, shape)) from None
 
 
-def explained(error: ValidationError, content: Any, way_out: str | None = None) -> str:
-    """Every fault that pydantic found in ``content`` once, by its key; names of types and branches are left out."""
-    faults: dict[str, str] = {}
+def explained(
+    error: ValidationError,
+    content: Any,
+    way_out: str | None = None,
+    where: Callable[[Place], str] | None = None,
+    shape: Any = None,
+) -> str:
+    """Every fault that pydantic found in ``content`` once, by its key; names of types and branches are left out.
+
+    With ``where``, each begins with the name of its file, unless the one before it stands in the same file.
+    """
+    faults: dict[str, tuple[str, str]] = {}
     for problem in error.errors():
         key = _joined(_spelt(problem, content))
-        faults[key] = f"{key}: {_fault(problem, way_out is None)}".removeprefix(": ")
-    said = [*faults.values()][:MOST]
+        found = f"{key}: {_fault(problem, way_out is None, shape)}".removeprefix(": ")
+        faults[key] = (where(problem["loc"]) if where else "", found)
+    said: list[str] = []
+    before = ""
+    for file, found in [*faults.values()][:MOST]:
+        said.append(found if file == before else f"{file}: {found}")
+        before = file
     more = [f"and {len(faults) - MOST} more"] if len(faults) > MOST else []
     return "; ".join([*said, *more, *([way_out] if way_out else [])])
 
 
-def _fault(problem: Any, with_correction: bool) -> str:
+def _fault(problem: Any, with_correction: bool, shape: Any) -> str:
     """What is wrong with one value; ``problem`` is one of ``ValidationError.errors()``."""
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind in TYPES:
@@ -76,7 +99,8 @@ def _fault(problem: Any, with_correction: bool) -> str:
         case "missing":
             return "missing"
         case "extra_forbidden":
-            return "unknown key"
+            *place, key = problem["loc"]
+            return f"unknown key{nearest(str(key), known_keys(shape, place) if with_correction else ())}"
         case "string_too_short":
             return "must not be empty"
         case "too_short":
@@ -90,6 +114,37 @@ def _fault(problem: Any, with_correction: bool) -> str:
             # A bound or a choice ("Input should be less than 1"), or the sentence of one of our own validators.
             said: str = problem["msg"].removeprefix("Value error, ")
             return said.replace("Input should be", "must be", 1)
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """The question whether the most similar of the ``known`` keys was meant; empty where none is similar."""
+    similar = get_close_matches(key, known, n=1)
+    return f", is it {similar[0]}?" if similar else ""
+
+
+def known_keys(shape: Any, place: Sequence[int | str]) -> list[str]:
+    """The keys that may stand at a place of what ``shape`` describes; of a section that has kinds, those of its own kind."""
+    models = list(_models(shape))
+    for part in place:
+        fields = [
+            field for model in models for name, field in model.model_fields.items() if part == (field.alias or name)
+        ]
+        of_kind = [model for model in models if any(part in _choices(field) for field in model.model_fields.values())]
+        models = [each for field in fields for each in _models(field.annotation)] or of_kind or models
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+
+
+def _models(shape: Any) -> Iterator[type[BaseModel]]:
+    """The models of which a type is made."""
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        yield shape
+    else:
+        for part in get_args(shape):
+            yield from _models(part)
+
+
+def _choices(field: FieldInfo) -> tuple[Any, ...]:
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
 
 
 def _bare(names: str) -> str:

@@ -1,15 +1,18 @@
 """The base class for sections of parameters, and the loader with which a stage reads its own sections."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from refuseu.core.errors import UserError
-from refuseu.core.faults import validated
+from refuseu.core.faults import Place, nearest, validated
 from refuseu.core.files import read_yaml
+
+PARAMS, PROFILE, PIPELINE = "params.yaml", "profiles/${profile}.yaml", "dvc.yaml"
+"""The files of parameters, as ``dvc.yaml`` names them, and ``dvc.yaml``."""
 
 
 class Section(BaseModel):
@@ -52,7 +55,8 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
     A key is the name of a section, or of one part of a section, such as ``models.base``.
 
     Raises:
-        UserError: for a file that is missing or is not YAML, and for each of these keys that is unknown, missing or wrong.
+        UserError: for a file that is missing or is not YAML, for each of these keys that is unknown, missing or wrong, and for a
+            section that no stage reads.
     """
     merged, where = merged_sections(root)
     names = [field.alias or name for name, field in stage.model_fields.items()]
@@ -69,29 +73,84 @@ def _at(sections: dict[str, Any], key: str) -> Any:
     return section.get(part) if isinstance(section, dict) else None
 
 
-def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], str]:
-    """All sections, merged from params.yaml and the profile (``profile``, or the one that params.yaml names), and both names."""
-    params = _sections(root / "params.yaml", "run from the repository's root")
+def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], Callable[[Place], str]]:
+    """All sections, merged from params.yaml and the profile (``profile``, or the one that params.yaml names).
+
+    Returns:
+        The sections, and a function that names the file in which a place of them stands.
+
+    Raises:
+        UserError: for a file that is missing or is not YAML, for a key that stands in both, and for a section that no stage reads
+            from the file in which it stands.
+    """
+    params = _sections(root / PARAMS, "run from the repository's root")
     params |= {"profile": profile} if profile else {}
     name = f"profiles/{params.get('profile')}.yaml"
     known = ", ".join(sorted(path.stem for path in (root / "profiles").glob("*.yaml")))
     chosen = _sections(root / name, f"params.yaml: profile must be one of {known}")
     for section, own in chosen.items():
         other = params.get(section, {})
-        for file, half in ((name, own), ("params.yaml", other)):
+        for file, half in ((name, own), (PARAMS, other)):
             if not isinstance(half, dict):
                 raise UserError(f"{file}: {section} must be a section of parameters")
         twice = [key for key in own if key in other]
         if twice:
             raise UserError(f"{name}: {section}.{twice[0]} also stands in params.yaml; keep one of the two")
-    return {**params, **{key: {**own, **params.get(key, {})} for key, own in chosen.items()}}, f"params.yaml or {name}"
+    _assert_read({PARAMS: params, name: chosen}, root)
+
+    def where(place: Place) -> str:
+        keys = [key for part in place[:1] for key in str(part).split(".")] + [*place[1:]]
+        files = {PARAMS: params, name: chosen}
+        for depth in (2, 1):
+            found = [file for file, content in files.items() if _holds(content, keys[:depth])]
+            if len(found) == 1:
+                return found[0]
+        return f"{PARAMS} or {name}"
+
+    return {**params, **{key: {**own, **params.get(key, {})} for key, own in chosen.items()}}, where
+
+
+def _holds(content: Any, keys: Sequence[int | str]) -> bool:
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return bool(keys)
+
+
+def _assert_read(files: dict[str, dict[str, Any]], root: Path) -> None:
+    """Fail for a section that no stage reads from its file, by what the stages in ``dvc.yaml`` declare."""
+    if not (root / PIPELINE).is_file():
+        return
+    read = _declared(read_yaml(root / PIPELINE, "'git restore dvc.yaml' brings it back"))
+    (params, content), (profile, chosen) = files.items()
+    for file, sections, own, other, there in (
+        (params, content, PARAMS, PROFILE, profile),
+        (profile, chosen, PROFILE, PARAMS, params),
+    ):
+        unread = next((name for name in sections if name not in read[own]), None)
+        if unread in read[other]:
+            raise UserError(f"{file}: {unread}: no stage reads this section here; write it into {there}")
+        if unread is not None:
+            raise UserError(f"{file}: {unread}: unknown section{nearest(str(unread), read[own] | read[other])}")
+
+
+def _declared(pipeline: Any) -> dict[str, set[str]]:
+    """The sections that the stages read, of ``params.yaml`` and of the profile."""
+    read: dict[str, set[str]] = {PARAMS: {"profile"}, PROFILE: set()}
+    for stage in pipeline["stages"].values():
+        for entry in stage.get("do", stage).get("params", ()):
+            file, keys = (PARAMS, [entry]) if isinstance(entry, str) else next(iter(entry.items()))
+            read[file] |= {key.partition(".")[0] for key in keys}
+    return read
 
 
 def _sections(path: Path, way_out: str) -> dict[str, Any]:
+    """The sections of a file, without those whose name begins with ``x-``, which may hold its author's anchors of YAML."""
     content = read_yaml(path, way_out)
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold parameters by their names, like 'seed: 1'")
-    return content
+    return {name: section for name, section in content.items() if not str(name).startswith("x-")}
 
 
 DEFAULT = "cpu"
