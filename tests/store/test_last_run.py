@@ -161,6 +161,8 @@ def test_a_damaged_table_is_a_note(content: bytes | None, project: Project) -> N
     "spoil",
     [
         lambda folder: (folder / "dvc.lock").unlink(),
+        lambda folder: (folder / "dvc.lock").write_text("schema: '2.0'\nstages:\n  base:\n    cmd: made\n"),
+        lambda folder: (folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n"),
         lambda folder: shutil.rmtree(folder / ".dvc/cache"),
         lambda folder: next((folder / ".dvc/cache/files/md5").rglob("*.dir")).write_text("no JSON"),
     ],

@@ -66,9 +66,10 @@ def _table(stage: str | None, root: Path, forgotten: Path) -> Path | None:
 
 def _hash_of(out: str, lock: Path) -> str | None:
     """The hash of an output by its path, as a ``dvc.lock`` tells it."""
-    with suppress(UserError, LookupError, TypeError):
+    with suppress(UserError, LookupError, TypeError, AttributeError):
         stages: dict[str, Any] = read_yaml(lock, "")["stages"]
-        return next(each["md5"] for stage in stages.values() for each in stage.get("outs", []) if each["path"] == out)
+        outs = {each["path"]: each for stage in stages.values() for each in stage.get("outs", [])}
+        return str(outs[out]["md5"])
     return None
 
 
