@@ -276,6 +276,37 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
     assert asked.startswith("data/published/gone/evaluation: holds neither eval.parquet nor eval.jsonl; put the set")
 
 
+def test_rows_of_sets_that_cannot_be_asked_are_said_before_the_first_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(params: Content, profile: Content) -> None:
+        profile["models"]["writer"] = {"engine": "openai", "model": "a-model"}
+        seeds = {"source": "s.csv", "text": "question", "category": "kind"}
+        profile["rainbow-teaming"]["mutator"] = {"kind": "llm", "model": "writer", "max_new_tokens": 9, "seeds": seeds}
+        of_set = {"text": "question", "lang": "language"}
+        params["eval"]["sets"] = {
+            "whole": {"source": "whole.csv", **of_set},
+            "broken": {"source": "broken.jsonl", **of_set},
+            "labelled": {"source": "whole.csv", "kind": "label", **of_set},
+        }
+
+    for name, content in {
+        "seeds/s.csv": "question;kind\nWhy?;S1\nHow?;S99\n",
+        "sets/whole.csv": "question;language;label\nWhy?;en-US;maybe\n",
+        "sets/broken.jsonl": '{"question": "How \\ud83d?", "language": "en"}\n',
+    }.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(content)
+    parameters = changed(tmp_path, edit)
+    monkeypatch.setattr("refuseu.commands.doctor.DATA", tmp_path / "data")
+    seeds, broken, labelled = (
+        sentence.removeprefix(f"{tmp_path}/data/") for sentence in missing(parameters, machine())
+    )
+    assert seeds.startswith("seeds/s.csv, row 2: column 'kind' holds none of the categories")
+    assert broken.startswith("sets/broken.jsonl, row 1: column 'question' holds half of a character")
+    assert labelled.startswith("sets/whole.csv, row 1: column 'label' holds no kind of question")
+
+
 def test_prompts_are_looked_for_only_where_answers_are_rated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def edit(params: Content, profile: Content) -> None:
         profile["models"]["rater"] = {"engine": "openai", "model": "a-model"}

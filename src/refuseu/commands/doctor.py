@@ -22,6 +22,7 @@ from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.rated_prompts import read_prompts
+from refuseu.eval.sets import read_set
 from refuseu.eval.settings import ChatRating
 from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
 from refuseu.plan import host
@@ -35,6 +36,7 @@ from refuseu.plan.models import (
     takes_published,
     training_gb,
 )
+from refuseu.rainbow_teaming.mutators import read_seeds
 from refuseu.rainbow_teaming.settings import LlmMutator
 from refuseu.sources.external import assert_readable
 from refuseu.sources.published import PublishedSet
@@ -230,13 +232,16 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     if isinstance(base, GgufBase) and base.file:
         yield partial(gguf.assert_file, Path(base.file))
     if isinstance(mutator, LlmMutator) and mutator.seeds:
-        yield partial(assert_readable, mutator.seeds, DATA / "seeds")
+        seeds, folder = mutator.seeds, DATA / "seeds"
+        yield partial(assert_readable, seeds, folder, partial(read_seeds, seeds, folder, parameters.categories))
     if takes_published(parameters) and "/" not in published.source:
         # Only a set of the hub keeps anything in the store: its commit.
         store = Store(Path(":memory:"))
         the_set = PublishedSet(published, DATA / "published", parameters.languages, store)
         yield from (lambda: the_set.pairs, lambda: the_set.test)
-    yield from (partial(assert_readable, each, DATA / "sets") for each in parameters.eval.sets.values())
+    for name, asked in parameters.eval.sets.items():
+        read = partial(read_set, name, asked, DATA / "sets", parameters.categories)
+        yield partial(assert_readable, asked, DATA / "sets", read)
     rating = parameters.eval.rating
     if isinstance(rating, ChatRating):
         yield partial(read_prompts, DATA / "fluency", parameters.languages, rating.prompts_per_language)

@@ -49,11 +49,7 @@ def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str
     """
     tables, accounts = [], {}
     for name, asked in parameters.eval.sets.items():
-        rows = read_external(asked, folder)
-        spelt = {spelling: language_code(spelling) for spelling in _languages(asked, rows)}
-        table = pd.DataFrame(
-            [_question(name, asked, row, parameters.categories, spelt) for row in rows], columns=COLUMNS
-        )
+        table, spelt = read_set(name, asked, folder, parameters.categories)
         reasons = pd.Series(list(_reasons(table, parameters, trained_on)))
         counts = {reason: int((reasons == reason).sum()) for reason in REASONS}
         kept = table[reasons == ""]
@@ -72,9 +68,17 @@ def read_sets(parameters: EvalParameters, folder: Path, trained_on: Sequence[str
     return pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS), accounts
 
 
-def _languages(asked: ExternalSet, rows: Sequence[ExternalRow]) -> set[str]:
-    """The languages of a set, as it spells them."""
-    return {row.entry(asked.lang) for row in rows} if asked.lang else set()
+def read_set(
+    name: str, asked: ExternalSet, folder: Path, categories: Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, str | None]]:
+    """All questions of a set (``COLUMNS``), and the code of each of its languages by the set's own spelling.
+
+    Raises:
+        UserError: for a set that cannot be read, lacks a column, or holds an unknown kind or category.
+    """
+    rows = read_external(asked, folder)
+    spelt = {each: language_code(each) for each in ({row.entry(asked.lang) for row in rows} if asked.lang else ())}
+    return pd.DataFrame([_question(name, asked, row, categories, spelt) for row in rows], columns=COLUMNS), spelt
 
 
 def _question(

@@ -146,14 +146,14 @@ def read_external(source: Source, folder: Path) -> list[ExternalRow]:
     return found
 
 
-def assert_readable(source: Source, folder: Path) -> None:
-    """Check, without a connection to the hub, that ``read_external`` can read the dataset.
+def assert_readable(source: Source, folder: Path, read: Callable[[], object]) -> None:
+    """Check, without a connection to the hub, that a dataset can be read; ``read`` reads it and fails at the first fault.
 
     Raises:
-        UserError: for a file that cannot be read or is empty, and for a dataset without a revision.
+        UserError: by ``read`` for a file, and for a dataset without a revision.
     """
     if _is_file(folder / source.source):
-        read_external(source, folder)
+        read()
     else:
         _revision(source)
 
