@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from refuseu.core.errors import UserError
 
 def listed(*found: tuple[str | None, str, dict[str, str] | None, bool]) -> str:
     """What DVC lists for the workspace and HEAD: experiments with name, commit, executor, and whether they have data."""
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": name, "executor": executor, "revs": [{"rev": rev, "data": {"params": {}} if data else None}]}
         for name, rev, executor, data in found
     ]

@@ -117,7 +117,8 @@ def numbers(base: str) -> Iterator[Block]:
 def _models(found: list[Change], gone: set[str], new: set[str], all_models: int) -> str:
     lines = [table(_first(headlines(found))), ""] if found else []
     same = all_models - len(new) - len(found)
-    said = [f"{same} model{'s' * (same != 1)} without a difference." if same else ""]
+    said = [f"The other {len(found) - MOST} that differ are folded below." if len(found) > MOST else ""]
+    said += [f"{same} model{'s' * (same != 1)} without a difference." if same else ""]
     said += [f"Only {when}: {_names(names)}." for when, names in (("before", gone), ("now", new)) if names]
     return "\n".join([*lines, " ".join(filter(None, said))]).strip()
 

@@ -28,7 +28,7 @@ ASR = RATES[0]
 MARKS = ((20.0, "🟧", "🟦"), (5.0, "🔸", "🔹"))
 """From how many points a difference has which mark, where it is worse and where it is better. Told apart without colours too."""
 LEGEND = (
-    "Points now less before, by language. 🟧 worse by 20 or more, 🔸 by 5 or more; 🔹 better by 5 or more, 🟦 by 20 or more; "
+    "In points, now minus before. 🟧 worse by 20 or more, 🔸 by 5 or more; 🔹 better by 5 or more, 🟦 by 20 or more; "
     "· less than half a point; ? a range, now or before, since too much could not be judged."
 )
 LONGEST_KEY, LONGEST_VALUE, LONGEST_NAME, LONGEST_LANGUAGE = 40, 36, 22, 8
@@ -230,10 +230,8 @@ def _mean(metric: Metric, cells: Cells) -> float | None:
 
 def _average(metric: Metric, cells: Cells) -> str:
     if metric is ASR and any(cell.asr is None for cell in cells.values()):
-        bounds = (
-            fmean(getattr(cell, end) for cell in cells.values()) for end in ("asr_lower_bound", "asr_upper_bound")
-        )
-        return span(*bounds, form=".0f")
+        low = fmean(cell.asr_lower_bound for cell in cells.values())
+        return span(low, fmean(cell.asr_upper_bound for cell in cells.values()), ".0f")
     return shown(_mean(metric, cells))
 
 
