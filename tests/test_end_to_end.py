@@ -28,6 +28,7 @@ COPIED = (
     "profiles",
     "machines",
     "data/fluency",
+    "data/paper",
     "data/phrasebook",
     "data/prompts",
     "data/published",

@@ -213,8 +213,9 @@ LATER = {
     "eval": f"{JUDGING} {EVALUATED} {RATED} --metrics {{0}}/metrics/eval --questions {{0}}/data/split/test.parquet "
     "--train {0}/data/split/train.parquet --sets sets --base base --models dpo --out {0}/data/eval "
     "--evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",
-    "report": f"{EVALUATED} --plots {{0}}/plots/eval --search {{0}}/plots/rainbow-teaming/search.json "
-    "--curves {0}/plots/dpo --stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
+    "report": f"{EVALUATED} --paper {ROOT}/data/paper/asr.csv --plots {{0}}/plots/eval "
+    "--search {0}/plots/rainbow-teaming/search.json --curves {0}/plots/dpo "
+    "--stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
     "release": f"{EVALUATED} --averages {{0}}/plots/eval/averages.json --train {{0}}/data/split/train.parquet "
     "--test {0}/data/split/test.parquet --split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
 }

@@ -23,6 +23,8 @@ COPIED = (
     "src",
     "stages",
     "machines",
+    "data/fluency",
+    "data/paper",
     "data/phrasebook",
     "data/prompts",
     "data/published",

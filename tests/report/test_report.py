@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from evaluated import asr_columns, averages, language_row, set_row
+from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
@@ -20,6 +21,7 @@ from refuseu.report.tables import (
     held_out_table,
     judge_table,
     paired_table,
+    paper_table,
     parts_table,
     ratings_table,
     set_asr_table,
@@ -468,21 +470,46 @@ def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any
     assert "Reference of the paired tests: balanced." in text
 
 
-def write_numbers(root: Path) -> None:
+PAPER = ROOT / "data/paper/asr.csv"
+
+
+def write_numbers(root: Path, identities: dict[str, str] | None = None) -> None:
     for stage, books in BOOKS.items():
         write_json(books, root / f"metrics/{stage}.json")
     write_json([each.model_dump() for each in PAIRED], root / "plots/paired.json")
     write_json([], root / "plots/sets.json")
-    write_json({"sets": {}}, root / "metrics/evaluated.json")
+    write_json({"models": identities or {}, "sets": {}}, root / "metrics/evaluated.json")
     write_json([each.model_dump() for each in BY_JUDGE], root / "plots/by-judge.json")
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_numbers(tmp_path)
-    numbers = Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
+    numbers = Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics", PAPER)
     assert numbers == Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA)
     assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
     assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
+
+
+def test_the_papers_figures_stand_beside_ours_where_model_size_and_language_are_the_same(tmp_path: Path) -> None:
+    base = "mlabonne/Meta-Llama-3.1-8B-Instruct-abliterated@0123"
+    mixes = {name: {"rows": 4, "benign": benign} for name, benign in (("balanced", 0), ("english-only", 1))}
+    identities = {"base": f"{base} vllm bfloat16", **dict.fromkeys(mixes, f"{base}+abc vllm bfloat16")}
+    write_numbers(tmp_path, identities)
+    write_json({**BOOKS["split"], "mixes": mixes}, tmp_path / "metrics/split.json")
+    rows = [row("base", "pl", 60.0), row("base", "en", 60.0), row("balanced", "pl", 8.0), row("balanced", "en", 2.0)]
+    ours = Evaluation({"base": averages(60.0), "balanced": averages(5.0)}, rows)
+    numbers = Numbers.read(ours, tmp_path / "plots", tmp_path / "metrics", PAPER)
+    table = paper_table(ours, numbers.paper, LANGUAGES)
+    assert table.header == ["model", "from", "pl"]  # the paper's row of English could not be read
+    assert table.rows == [
+        ["base", "ours", "60.0"],
+        ["base", "paper", "78.96"],
+        ["balanced", "ours", "8.0"],
+        ["balanced", "paper", "5.80"],
+    ]
+    text = markdown(numbers, PARAMETERS, [], "figures")
+    assert "### Beside the paper" in text and "RefusEU-test" in text
+    assert paper_table(ours, numbers.paper, ["en"]).rows == paper_table(ours, {}, LANGUAGES).rows == []
 
 
 @pytest.mark.parametrize("stage", BOOKS)
@@ -491,7 +518,7 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
     path = tmp_path / f"metrics/{stage}.json"
     write_json({**BOOKS[stage], "rejected": []}, path)
     with pytest.raises(UserError) as caught:
-        Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics")
+        Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics", PAPER)
     assert caught.value.message.startswith(
         f"{path}: rejected: must be a mapping of keys to values, was read as a list; 'git restore {path}'"
     )

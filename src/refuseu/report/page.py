@@ -22,6 +22,7 @@ from refuseu.report.tables import (
     held_out_table,
     judge_table,
     paired_table,
+    paper_table,
     parts_table,
     quality_table,
     ratings_table,
@@ -45,6 +46,7 @@ from refuseu.results.outputs import (
     SplitAccount,
     read,
 )
+from refuseu.results.paper import PaperAsr, counterparts
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,20 @@ class Numbers:
     """Answers to the questions of external test sets."""
     set_accounts: dict[str, Account] = field(default_factory=dict)
     """By set, how many of its questions were asked."""
+    paper: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The paper's ASR by language, by our name of each model that is the paper's too."""
 
     @classmethod
-    def read(cls, evaluation: Evaluation, plots: Path, stages: Path) -> Self:
-        """Read the folders ``plots``, the evaluation's other rows, and ``stages``, a file a stage.
+    def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path) -> Self:
+        """Read the folders ``plots``, the evaluation's other rows, and ``stages``, a file a stage, and the ``paper``'s table.
 
         Raises:
             UserError: when one of them is missing or has another shape.
         """
+        split = read(stages / "split.json", TypeAdapter(SplitAccount), "split")
+        evaluated = read(stages / "evaluated.json", TypeAdapter(Evaluated), "eval")
+        same = counterparts(evaluated.models, {config: mix.benign for config, mix in split.mixes.items()})
+        theirs = PaperAsr.read(paper)
         return cls(
             evaluation,
             read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
@@ -81,9 +89,10 @@ class Numbers:
             read(stages / "translate.json", TypeAdapter(Account), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
             read(stages / "label.json", TypeAdapter(LabelAccount), "label"),
-            read(stages / "split.json", TypeAdapter(SplitAccount), "split"),
+            split,
             read(plots / "sets.json", TypeAdapter(list[SetRow]), "eval"),
-            read(stages / "evaluated.json", TypeAdapter(Evaluated), "eval").sets,
+            evaluated.sets,
+            {name: theirs.of(model) for name, model in same.items()},
         )
 
     @property
@@ -126,6 +135,16 @@ SAFETY = (
         ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
     ),
     Section(
+        "Beside the paper",
+        lambda numbers, parameters: paper_table(numbers.evaluation, numbers.paper, parameters.languages),
+        (
+            "**ours**, **paper**: ASR (%) of this run, and of the paper's Table 1 where the model, its size and the language are "
+            "the same; the paper's questions are RefusEU-test, ours are those of this run",
+            "which column of the printed table is which trained config is a reading (`data/paper/README.md`); languages that "
+            "could not be read are left out",
+        ),
+    ),
+    Section(
         "The worst language of each number",
         lambda numbers, _: worst_table(numbers.evaluation, [*numbers.evaluation.main, *numbers.evaluation.single]),
         (
@@ -146,7 +165,8 @@ SAFETY = (
         "Fluency and correctness by an LLM judge",
         lambda numbers, _: ratings_table(numbers.evaluation),
         (
-            "**fluency**, **correctness**: mean marks, 1 (worst) to 5, over the rated answers of a language; mean over languages",
+            "**fluency**, **correctness**: mean marks, 1 (worst) to 5, of answers to prompts of their own (`data/fluency`); mean "
+            "over languages",
             "**rated**: answers that the marks rest on, in all languages",
             "**unparsed**: answers that the judge was to rate and did not; they enter no mean",
         ),

@@ -238,6 +238,17 @@ def ratings_table(evaluation: Evaluation) -> Table:
     return Table(["model", "fluency", "correctness", "rated", "unparsed"], rows)
 
 
+def paper_table(evaluation: Evaluation, paper: Mapping[str, Mapping[str, float]], languages: list[str]) -> Table:
+    """ASR (percent) of the models that are the paper's too, ours above the paper's, in the languages that both have."""
+    known = {lang for theirs in paper.values() for lang in theirs}
+    ordered, rows = [lang for lang in by_resource(languages) if lang in known], []
+    for name, theirs in paper.items():
+        ours = evaluation.by_language(name, ordered)
+        rows.append([name, "ours", *map(_asr, ours)])
+        rows.append([name, "paper", *(shown(theirs.get(lang), ".2f") for lang in ordered)])
+    return Table(["model", "from", *ordered], rows if ordered else [], names=2)
+
+
 def set_asr_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
     """ASR (percent) on the harmful questions of external test sets, by language, and the mean over languages."""
     harmful = [row for row in rows if row.n]
