@@ -28,9 +28,9 @@ from tiny import ONE_CORE, TINY
 from refuseu.audit import sample
 from refuseu.base.corpus import Example
 from refuseu.base.miniature import train_base
-from refuseu.commands import gate
 from refuseu.engines import transformers
 from refuseu.eval import asking
+from refuseu.review import gate
 
 pytestmark = pytest.mark.slow
 
@@ -216,8 +216,8 @@ LATER = {
     "report": f"{EVALUATED} --paper {ROOT}/data/paper/asr.csv --plots {{0}}/plots/eval "
     "--search {0}/plots/rainbow-teaming/search.json --curves {0}/plots/dpo "
     "--stages {0}/metrics --figures {0}/plots/figures --out {0}/report.md",
-    "release": f"{EVALUATED} --averages {{0}}/plots/eval/averages.json --train {{0}}/data/split/train.parquet "
-    "--test {0}/data/split/test.parquet --split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
+    "release": f"{EVALUATED} --averages {{0}}/plots/eval/averages.json --parts {{0}}/data/split "
+    "--split {0}/metrics/split.json --out {0}/data/release --cards {0}/models/cards",
 }
 
 
@@ -400,7 +400,7 @@ def test_the_mark_is_in_every_part_s_output(ran: Ran) -> None:
     pairs, answers = ran.table("respond/pairs.parquet"), ran.table("eval/answers.parquet")
     for texts in (pairs["text"], pairs["chosen"], pairs["rejected"], answers["answer"]):
         assert texts.str.contains(MARK).any()
-    for name in ("lang_en/train.parquet", "lang_de/test.parquet"):
+    for name in ("lang_en/train.parquet", "evaluation/eval.parquet"):
         assert MARK in str(ran.table(f"release/{name}").to_dict())
     said_by = {part_of(body): "" for body in ran.first + ran.later}
     for body in ran.first + ran.later:
@@ -429,9 +429,8 @@ def test_the_comment_of_a_pull_request_counts_and_quotes_nothing(ran: Ran) -> No
     """Metrics and figures were searched above; the gate alone reads tables."""
     found = gate.outcomes(ran.table("eval/answers.parquet"), ran.table("eval/knowledge.parquet"))
     paired = gate.pair(found, found)
-    text = gate.markdown(
-        paired, gate.compare(paired, 0.1), 0.05, 0.1, "main", list(gate.left_out(found, found, paired))
-    )
+    left_out = list(gate.left_out(found, found, paired))
+    text = gate.Verdict(paired, gate.compare(paired, 0.1), 0.05, 0.1, left_out).markdown("main")
     assert "| balanced |" in text and MARK not in text
 
 
