@@ -90,8 +90,10 @@ endif
 
 # DVC says it too, but only after 1.8 GB were installed.
 repository:
-	@said=$$(git rev-parse --git-dir 2>&1) || { echo "make: DVC works inside a Git repository, but git says '$$said';" \
-		"to make one here: git init && git add -A && git commit -m RefusEU" >&2; exit 1; }
+	@said=$$(git rev-parse --git-dir 2>&1) || { case $$said in *"dubious ownership"*) echo "make: this folder belongs to another" \
+		"user, and Git reads it only when told to: git config --global --add safe.directory '$(CURDIR)'" >&2;; \
+		*) echo "make: DVC works inside a Git repository, but git says '$$said';" \
+		"to make one here: git init && git add -A && git commit -m RefusEU" >&2;; esac; exit 1; }
 
 experiments: .venv/ready  ## The experiments on the last commit: what each changed, and what came of it
 	@$(BIN)/python -m refuseu.commands.experiments

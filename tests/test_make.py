@@ -187,6 +187,13 @@ def test_below_a_git_hook_the_repository_is_that_of_the_folder(tmp_path: Path) -
     typed(folder, "make", "repository", GIT_DIR=str(tmp_path / "elsewhere"), GIT_INDEX_FILE="elsewhere")
 
 
+def test_a_clone_of_another_user_is_not_to_be_made_a_repository(tmp_path: Path) -> None:
+    result = run(project(tmp_path / "clone"), "make", "repository", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert result.returncode
+    assert f"git config --global --add safe.directory '{tmp_path}/clone'" in result.stderr
+    assert "git init" not in result.stderr
+
+
 def test_a_folder_of_a_bigger_repository_will_do(tmp_path: Path) -> None:
     typed(tmp_path, "git", "init", "-q")
     folder = linked(tmp_path / "bigger/refuseu")

@@ -18,6 +18,12 @@ from refuseu.review.processes import git, reason, run, run_module
         ("Error: gate: no revision 'x'\n", "gate: no revision 'x'"),
         ("Traceback (most recent call last):\n  File 'x'\nKeyError: 'x'\n", "KeyError: 'x'"),
         ("\n", "exit code 3"),
+        ("ERROR: unexpected error - [Errno 5] broken\n\nHaving any troubles?\n", "[Errno 5] broken"),
+        (
+            "'./dvc.lock' validation failed.\n\nrequired key not provided, in schema\n",
+            "'./dvc.lock' validation failed. required key not provided, in schema",
+        ),
+        ("fatal: ambiguous argument 'x'\nUse '--' to separate paths\n", "ambiguous argument 'x'"),
     ],
 )
 def test_the_reason_is_one_line(stderr: str, expected: str) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from refuseu.commands.doctor import assert_at_hand
+from refuseu.core.errors import UserError
 from refuseu.parameters import load_all, load_whole_machine
 from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.review.causes import broken_file
 from refuseu.store.rows import Store
 from refuseu.text.identification import assert_known
 from refuseu.weights.identity import assert_configured
@@ -20,6 +22,8 @@ def check() -> None:
     Raises:
         UserError: for the first fault that would stop a stage.
     """
+    if broken := broken_file():
+        raise UserError(broken)
     parameters, machine = load_all(), load_whole_machine()
     assert_known(parameters.languages)
     load_phrasebooks(PHRASEBOOK, parameters.languages, parameters.categories, parameters.styles)

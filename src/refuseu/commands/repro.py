@@ -19,11 +19,15 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.files import kept_folder, write_text
+from refuseu.review.causes import broken_file
 from refuseu.review.processes import outside_of_hooks, reason, run_module
 
 DVC = [sys.executable, "-m", "dvc"]
 PARALLEL = 2
 """Processes of ``dvc repro`` that train at the same time."""
+LOG = "dvc.log"
+"""The file of ``kept_folder`` that holds what DVC said when it could not begin."""
 TRAINING = "dpo@"
 """What the name of every training begins with. All trainings wait for the stage ``split``, and for nothing else."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -142,7 +146,10 @@ def stale_stages() -> list[str]:
     """
     status = run_module("dvc", "status", "--json")
     if status.returncode:
-        raise UserError(f"dvc status: {reason(status)}")
+        write_text(status.stderr, kept_folder() / LOG)
+        raise UserError(
+            f"{broken_file() or f'dvc status: {reason(status)}'} (all that DVC said: {kept_folder() / LOG})"
+        )
     return list(json.loads(status.stdout))
 
 
@@ -164,7 +171,10 @@ def reproduce() -> None:
 
 def _repro(*targets: list[str]) -> None:
     if not run(*([*DVC, "--wait-for-lock", "repro", *names] for names in targets)):
-        raise UserError("a stage failed, as said above; what was finished is kept, and `make repro` goes on from there")
+        raise UserError(
+            broken_file()
+            or "a stage failed, as said above; what was finished is kept, and `make repro` goes on from there"
+        )
 
 
 @click.command(help=__doc__)

@@ -16,6 +16,8 @@ from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UnwritableError, UserError
 
+CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
+
 
 def kept_folder() -> Path:
     """``.cache/refuseu`` below the main repository's root, for what is kept between runs and is no output of DVC."""
@@ -36,7 +38,22 @@ def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
     except (YAMLError, ValueError) as error:
-        raise UserError(f"{path}: not valid YAML: {_place(error)}") from None
+        raise UserError(f"{path}: not valid YAML: {_conflict(path) or _place(error)}") from None
+
+
+def conflict_line(text: str) -> int | None:
+    """The first line, counted from 1, that is a mark of a conflict as Git writes it, or ``None``."""
+    found = CONFLICT.search(text)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def _conflict(path: Path) -> str:
+    line = conflict_line(path.read_text(encoding="utf-8", errors="replace"))
+    return (
+        f"line {line} marks a conflict; keep one of its sides, or take the merge back by 'git merge --abort'"
+        if line
+        else ""
+    )
 
 
 def _place(error: Exception) -> str:

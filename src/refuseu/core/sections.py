@@ -149,7 +149,8 @@ def _sections(path: Path, way_out: str) -> dict[str, Any]:
     """The sections of a file, without those whose name begins with ``x-``, which may hold its author's anchors of YAML."""
     content = read_yaml(path, way_out)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold parameters by their names, like 'seed: 1'")
+        back = f"; it is empty, and 'git restore {path}' brings the last commit's back" if content is None else ""
+        raise UserError(f"{path}: must hold parameters by their names, like 'seed: 1'{back}")
     return {name: section for name, section in content.items() if not str(name).startswith("x-")}
 
 

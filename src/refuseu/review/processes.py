@@ -4,6 +4,7 @@ Each has an end: nobody is asked anything, and what does not answer is stopped.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from refuseu.core.errors import UserError
+from refuseu.review.causes import known_cause
 
 LONGEST = 900.0
 """Seconds until a process is stopped. A remote that answers brings an evaluation in less, and one that hangs never does."""
+ERROR = re.compile(r"(?:error|fatal): (?:unexpected error - )?(.+)", re.IGNORECASE)
+"""How DVC, Git and the commands of the project begin the line that says what is wrong."""
+LONGEST_REASON = 300
 OF_A_HOOK = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
@@ -74,7 +79,8 @@ def run(command: Sequence[str], longest: float = LONGEST) -> subprocess.Complete
 
 
 def reason(process: subprocess.CompletedProcess[str]) -> str:
-    """Why ``process`` failed, in one line: its first message of an error, else the last line of its traceback."""
+    """Why ``process`` failed, in one line: the known cause, else its first message of an error, or of a traceback the last."""
     lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
-    errors = [line.partition(": ")[2] for line in lines if line.casefold().startswith("error: ")]
-    return next(iter([*errors, *reversed(lines)]), f"exit code {process.returncode}")
+    errors = [found[1] for line in lines if (found := ERROR.match(line))]
+    told = lines[-1:] if any(line.startswith("Traceback ") for line in lines) else [" ".join(lines)[:LONGEST_REASON]]
+    return known_cause(process.stderr) or next(filter(None, [*errors, *told]), f"exit code {process.returncode}")
