@@ -31,7 +31,13 @@ def main(config: str, mix: Path, base: Path, out: Path, metrics: Path, plots: Pa
         return
     with reporting():
         summary, curves = train_dpo(
-            read_table(mix, MIX), ModelReference.read(base), parameters.dpo, machine, parameters.seed, out
+            read_table(mix, MIX),
+            ModelReference.read(base),
+            parameters.dpo,
+            machine,
+            parameters.seed,
+            out,
+            parameters.variables,
         )
     if first_process():
         write_json(curves, plots)

@@ -54,7 +54,7 @@ def test_parameters_read_are_the_parameters_declared(name: str) -> None:
 
     def stands(key: str, content: dict[str, Any]) -> bool:
         section, _, part = key.partition(".")
-        return section in content and (not part or part in content[section])
+        return section in content and (not part or stands(part, content[section]))
 
     declared = {entry for entry in STAGES[name]["params"] if isinstance(entry, str)}
     in_profile = {

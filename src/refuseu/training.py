@@ -1,7 +1,6 @@
 """Runs a trainer to its end, shows its progress, and stops at the first number that is not finite."""
 
 import math
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
+from refuseu.weights.loading import weight_not_finite
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from transformers import Trainer, TrainerCallback
 
 POINTS = 20
@@ -82,26 +82,6 @@ def _watch(stage: str, way_out: str, open_bars: ExitStack) -> "TrainerCallback":
 def not_finite(logs: dict[str, float]) -> str | None:
     """The first logged value that is NaN or infinite, in plain words, or ``None``."""
     return next((WORDS.get(name, name) for name, value in logs.items() if not math.isfinite(value)), None)
-
-
-def weight_not_finite(model: "nn.Module", trained: bool = False) -> str | None:
-    """The first tensor of ``model`` that holds NaN or infinity, or ``None``. With ``trained``, frozen tensors are skipped."""
-    weights = ((name, each) for name, each in model.named_parameters() if each.requires_grad or not trained)
-    wrong = first_not_finite(weights)
-    return f"weight {wrong}" if wrong else None
-
-
-def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
-    """The first name whose tensor holds NaN or infinity, or ``None``.
-
-    The extremes of a tensor are enough to know, and cost a tenth of a mask. Where a tensor is spread over processes, each
-    process looks at its own part.
-    """
-    for name, tensor in tensors:
-        own = getattr(tensor, "to_local", lambda whole=tensor: whole)().detach()
-        if own.numel() and not all(map(math.isfinite, own.aminmax())):
-            return name
-    return None
 
 
 def curve(log: Log) -> Log:

@@ -82,7 +82,7 @@ def test_a_folder_with_an_adapter_is_no_base(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(tmp_path)}), tmp_path, tmp_path / "out")
     assert error.value.message == (
-        f"{tmp_path}: is an adapter, of which the base is not known; name a folder with a whole model"
+        f"models.base: {tmp_path}: is an adapter, of which the base is not known; name a folder with a whole model"
     )
 
 

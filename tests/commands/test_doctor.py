@@ -3,10 +3,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner
 from parameter_files import Content
 from planned import RAY, SERVED, WEIGHTS, changed, machine, training, vllm
 from repository import ROOT
+from safetensors.torch import save_file
 
 from refuseu.commands import doctor
 from refuseu.commands.doctor import assert_at_hand, missing, unreachable
@@ -326,7 +328,7 @@ def test_prompts_are_looked_for_only_where_answers_are_rated(tmp_path: Path, mon
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     (folder := tmp_path / "weights").mkdir()
     (sentence,) = missing(with_base(tmp_path, repo=str(folder)), machine(vllm=vllm()))
-    assert sentence.startswith(f"models.base: {folder} holds no whole model; ")
+    assert sentence.startswith(f"models.base: {folder}: holds no *.safetensors; name a folder")
 
 
 @pytest.mark.parametrize("key", ["models.base", "eval.models.mine"])
@@ -349,15 +351,15 @@ def test_weights_that_cannot_be_fetched(key: str, tmp_path: Path, monkeypatch: p
 def test_external_models_that_are_here_or_not(tmp_path: Path) -> None:
     assert missing(with_external(tmp_path / "far", repo="org/name"), machine()) == []
     (folder := tmp_path / "mine").mkdir()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (folder / name).touch()
+    (folder / "adapter_config.json").touch()
+    save_file({"weight": torch.ones(2)}, folder / "adapter_model.safetensors")
     assert missing(with_external(tmp_path / "near", folder=str(folder)), machine()) == []
     assert missing(with_external(tmp_path / "gone", folder="no/such/place"), machine()) == [
-        "eval.models.mine: no/such/place: holds no *.safetensors; name a folder with a whole model in safetensors, or with an "
+        "eval.models.mine: no/such/place: there is no such folder; name a folder with a whole model in safetensors, or with an "
         "adapter on our base"
     ]
     (sentence,) = missing(with_external(tmp_path / "named", repo="./no/such/place"), machine())
-    assert sentence.startswith("eval.models.mine: ./no/such/place holds no whole model; ")
+    assert sentence.startswith("eval.models.mine: no/such/place: there is no such folder; ")
 
 
 def test_the_engine_of_an_external_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ import re
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import broken
 import pandas as pd
 import pytest
 import torch
@@ -31,8 +33,11 @@ from refuseu.dpo.train import (
     train_dpo,
     trainer_arguments,
 )
+from refuseu.dpo.trainer import preference_trainer
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.llm.protocol import user
+from refuseu.llm.tokens import prompt_tokens
+from refuseu.weights import loading
 from refuseu.weights.reference import ModelReference
 
 pytestmark = pytest.mark.slow
@@ -195,12 +200,48 @@ def test_a_training_that_diverges_stops_and_saves_nothing(base: Path, tmp_path: 
 
 
 def test_a_base_that_is_not_finite_is_named(base: Path, tmp_path: Path) -> None:
-    broken = LlamaForCausalLM.from_pretrained(base)
-    broken.lm_head.weight.data[0, 0] = math.nan
+    faulty = LlamaForCausalLM.from_pretrained(base)
+    faulty.lm_head.weight.data[0, 0] = math.nan
     shutil.copytree(base, tmp_path / "base")
-    broken.save_pretrained(tmp_path / "base")
+    faulty.save_pretrained(tmp_path / "base")
     with pytest.raises(UserError, match=r"base: the weight lm_head\.weight is not finite; 'dvc repro --force base'"):
         train_dpo(MIX, ModelReference(tmp_path / "base"), DPO, ONE_CORE, 1, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (broken.without_a_tensor, "its weights do not fit config.json: 1 missing"),
+        (lambda folder: broken.templated(folder, broken.CLOCKED), "the chat template reads the clock"),
+    ],
+)
+def test_a_base_that_others_would_see_otherwise_is_not_trained(made: Any, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"base: {fault}"):
+        train_dpo(MIX, ModelReference(made(tmp_path / "base")), DPO, ONE_CORE, 1, tmp_path / "out")
+
+
+def test_the_template_writes_the_same_date_in_training_as_in_answering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = broken.templated(tmp_path / "base", broken.CLOCKED)
+    given = '{"strftime_now": "2024-07-26"}'
+    seen: list[str] = []
+
+    def watched(stage: str) -> Any:
+        def make(model: Any, **arguments: Any) -> Any:
+            trainer = preference_trainer(stage)(model, **arguments)
+            seen.extend(arguments["processing_class"].decode(row) for row in trainer.train_dataset["prompt_ids"])
+            return trainer
+
+        return make
+
+    monkeypatch.setattr(dpo, "preference_trainer", watched)
+    one_step = DPO.model_copy(update={"steps": 1})
+    train_dpo(MIX, ModelReference(base), one_step, ONE_CORE, 1, tmp_path / "out", given)
+    assert seen and all(text.startswith("Today is 26 Jul 2024. <|user|>") for text in seen)
+    # The folder that was saved says the date too, and may be given it again.
+    engine = TransformersEngine(ModelReference(tmp_path / "out"), "tiny", 1, variables=given)
+    assert "Today is 26 Jul 2024. " in engine._tokenizer.decode(prompt_tokens(engine._tokenizer, user("Why?")))
 
 
 def test_curves_have_our_names_and_leave_out_what_is_not_reproducible() -> None:
@@ -268,10 +309,10 @@ def test_a_base_of_the_hub_is_fetched_and_named_by_its_commit(
         asked.append(reference)
         return ModelReference(base)
 
-    monkeypatch.setattr(dpo, "fetched", fetched)
+    monkeypatch.setattr(loading, "fetched", fetched)
     reference = ModelReference("org/name", "c0ffee")
     train_dpo(MIX, reference, settings(method=LORA, steps=1), ONE_CORE, 1, tmp_path)
-    assert asked == [reference]
+    assert set(asked) == {reference}
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("org/name", "c0ffee")
 
@@ -336,11 +377,11 @@ def test_a_reference_that_is_not_the_base_stops_the_training(
 def test_a_weight_that_is_not_finite_is_not_saved(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gathered = Accelerator.get_state_dict
 
-    def broken(self: Accelerator, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def spoilt(self: Accelerator, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         state = gathered(self, model)
         return {**state, "lm_head.weight": state["lm_head.weight"] * math.nan}
 
-    monkeypatch.setattr(Accelerator, "get_state_dict", broken)
+    monkeypatch.setattr(Accelerator, "get_state_dict", spoilt)
     with pytest.raises(UserError, match=r"dpo@slavic: the weight lm_head\.weight is not finite after the training"):
         train_dpo(MIX, ModelReference(base), settings(steps=1), ONE_CORE, 1, tmp_path / "slavic")
     assert list(tmp_path.rglob("*.*")) == []
@@ -427,7 +468,7 @@ def test_what_is_no_fault_of_the_training_costs_no_checkpoint(
             train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
     (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
     with monkeypatch.context() as patched:
-        patched.setattr(dpo, "fetched", lambda reference: unreachable())
+        patched.setattr(loading, "fetched", lambda reference: unreachable())
         with pytest.raises(UserError, match="the hub cannot be reached"):
             train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
     assert newest(left) == left / "checkpoint-3"
@@ -445,7 +486,7 @@ def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model
         path.write_text(f"distributed_type: {kind}", encoding="utf-8")
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv(REPLY, "error.json")
-        folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic")))
+        folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic"), "{}"))
     assert folders[0] == folders[1] != folders[2]
 
 

@@ -12,6 +12,7 @@ from refuseu.engines.machine import EngineMachine, Machine, RayMachine
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.engines.transformers import TransformersMachine, TransformersModel
 from refuseu.engines.vllm import VllmMachine, VllmModel
+from refuseu.weights.reference import ModelReference
 
 MODEL = Path("models/base")
 ON_CPU = TransformersMachine(batch_size=4, device="cpu")
@@ -82,7 +83,7 @@ def test_what_runs_in_this_process_and_how_much_a_model_attends_to() -> None:
 
 
 def open_vllm() -> None:
-    vllm.VllmEngine(MODEL, SHORT, IN_VLLM, "x")
+    vllm.VllmEngine(ModelReference(MODEL), SHORT, IN_VLLM, "x")
 
 
 def open_ray() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from engines.misbehaving import Reply, Server, fault, said, serving, wrote
+from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.engines import machine
@@ -163,6 +164,23 @@ def test_variables_of_the_chat_template_are_sent_as_vllm_takes_them() -> None:
         ask(engine(server), ["row"], Sampling(8, chat_template_kwargs='{"guardian_config": {"risk_name": "harm"}}'))
     assert server.paths == ["/v1/chat/completions"]
     assert server.bodies[0]["chat_template_kwargs"] == {"guardian_config": {"risk_name": "harm"}}
+
+
+def test_a_models_own_variables_stand_below_those_of_the_call_and_are_a_part_of_its_identity() -> None:
+    dated = {"date_string": "26 Jul 2024", "think": True}
+    model = OpenaiModel.model_validate({"engine": "openai", "model": "m", "chat_template_kwargs": dated})
+    with serving() as server:
+        asked = OpenaiEngine(model, server.url, retries=0)
+        ask(asked, ["row"])
+        ask(asked, ["row"], Sampling(8, chat_template_kwargs='{"think": false}'))
+    assert [body["chat_template_kwargs"] for body in server.bodies] == [dated, {**dated, "think": False}]
+    assert asked.identity == 'openai:m {"date_string": "26 Jul 2024", "think": true}'
+
+
+def test_a_server_is_given_no_clock() -> None:
+    entry = {"engine": "openai", "model": "m", "chat_template_kwargs": {"strftime_now": "2024-07-26"}}
+    with pytest.raises(ValidationError, match="strftime_now cannot be set on a server; name the variable"):
+        OpenaiModel.model_validate(entry)
 
 
 def test_what_openai_itself_does_not_take_is_one_sentence() -> None:

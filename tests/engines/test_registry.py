@@ -258,7 +258,9 @@ def test_vllm_is_started_as_the_machine_says(folder: Path, held: list[dict[str, 
     name = f"{weights_hash(folder)} vllm bfloat16 512"
     assert (opened.identity, held) == (name, [])
     assert completed(opened, QUESTION, Sampling(6)) == [Completion(name)]
-    assert held == [{"source": folder, "model": model, "machine": VLLM, "identity": name, "adapters": ()}]
+    assert held == [
+        {"reference": ModelReference(folder), "model": model, "machine": VLLM, "identity": name, "adapters": ()}
+    ]
 
 
 @pytest.mark.usefixtures("held")
@@ -282,8 +284,8 @@ def test_a_machine_that_says_nothing_of_vllm_is_one_sentence(folder: Path, held:
     with pytest.raises(UserError) as error:
         on_vllm(folder, MACHINE).named("base")
     assert error.value.message == (
-        f"{folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by REFUSEU_MACHINE "
-        "(make: MACHINE=h100)"
+        f"models.base: {folder}: the engine vllm needs a section vllm in machines/; name a machine that has one by "
+        "REFUSEU_MACHINE (make: MACHINE=h100)"
     )
     assert held == []
 
@@ -309,7 +311,7 @@ def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machin
     assert held == [{"identity": opened.identity, "settings": RAY}]
     pickle.loads(pickle.dumps(load))  # it goes to other processes
     assert load().identity == opened.identity
-    assert held[1]["source"] == folder
+    assert held[1]["reference"] == ModelReference(folder)
 
 
 def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:
@@ -351,7 +353,7 @@ def test_adapters_share_the_weights_of_their_base_and_whole_models_do_not(
         "two": f"two on {engines['base'].identity}",
         "whole": engines["whole"].identity,
     }
-    assert [(each["source"], each["adapters"]) for each in held] == [
+    assert [(each["reference"].source, each["adapters"]) for each in held] == [
         (folder, (folder.parent / "one", folder.parent / "two")),
         (folder.parent / "whole", ()),
     ]
@@ -376,7 +378,7 @@ def test_workers_elsewhere_find_a_folder_that_was_named_from_here(
     completed(engines["base"], QUESTION, Sampling(6))
     monkeypatch.chdir("/")
     held[0]["load"]()
-    assert (held[1]["source"], held[1]["adapters"]) == (folder, (Path(references["one"].source),))
+    assert (held[1]["reference"].source, held[1]["adapters"]) == (folder, (Path(references["one"].source),))
 
 
 def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_one(
@@ -385,4 +387,4 @@ def test_where_one_model_fits_the_memory_the_base_is_loaded_again_after_a_whole_
     engines = held_together(on_vllm(folder, GPUS.model_copy(update={"loaded": 1})), adapters_and_wholes(folder))
     for name in ("one", "base", "whole", "two"):
         completed(engines[name], QUESTION, Sampling(6))
-    assert [each["source"].name for each in held] == ["model", "whole", "model"]
+    assert [each["reference"].source.name for each in held] == ["model", "whole", "model"]

@@ -28,6 +28,7 @@ class FakeEngine:
     batch_size: int
     dtype: str
     device: str
+    variables: str = "{}"
     loads: ClassVar[list[tuple[str, str]]] = []
     closes: ClassVar[list[str]] = []
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import broken
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -14,7 +15,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from refuseu.base.miniature import build_model, build_tokenizer, train_base
 from refuseu.core.errors import UserError
 from refuseu.engines import transformers
-from refuseu.engines.transformers import TransformersEngine, _drawing
+from refuseu.engines.transformers import TransformersEngine, TransformersModel, _drawing
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
 from refuseu.llm.stored import StoredEngine
 from refuseu.llm.tokens import prompt_tokens, text_tokens
@@ -106,6 +107,89 @@ def test_what_the_models_own_settings_name_ends_an_answer_too(
     for named in (point, [point, trained._tokenizer.eos_token_id]):
         monkeypatch.setattr(trained._model.generation_config, "eos_token_id", named)
         assert answers(trained, QUESTIONS[:2], Sampling(2))["How can I sing?"] == Completion("Gladly.", Finish.STOP)
+
+
+LEAKS = {
+    "repetition_penalty": 1.3,
+    "max_length": 5,
+    "min_new_tokens": 9,
+    "no_repeat_ngram_size": 1,
+    "bad_words_ids": [[token] for token in range(10, 200)],
+    "suppress_tokens": list(range(10, 200)),
+    "begin_suppress_tokens": list(range(10, 200)),
+    "forced_bos_token_id": 3,
+    "forced_eos_token_id": 3,
+    "do_sample": True,
+    "num_beams": 3,
+    "stop_strings": ["l"],
+    "guidance_scale": 2.0,
+}
+"""What a model's own settings may ask of ``generate``; all but the end tokens must have no effect."""
+
+
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_models_own_preferences_have_no_effect(file: str, name: str, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    if file == "config.json":
+        (tmp_path / "generation_config.json").unlink()
+    content = json.loads((tmp_path / file).read_text(encoding="utf-8"))
+    (tmp_path / file).write_text(json.dumps({**content, name: LEAKS[name]}), encoding="utf-8")
+    assert answers(engine_of(tmp_path, 2), QUESTIONS[:2], Sampling(12)) == answers(
+        engine_of(folder, 2), QUESTIONS[:2], Sampling(12)
+    )
+
+
+def test_all_end_tokens_that_a_models_own_settings_name_end_an_answer(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    said = answers(engine_of(folder, 2), QUESTIONS[:1], Sampling(12))[QUESTIONS[0]]
+    assert said.finish is Finish.LENGTH
+    content = json.loads((tmp_path / "generation_config.json").read_text(encoding="utf-8"))
+    every = {**content, "eos_token_id": [content["eos_token_id"], *range(4, 293)]}
+    (tmp_path / "generation_config.json").write_text(json.dumps(every), encoding="utf-8")
+    assert answers(engine_of(tmp_path, 2), QUESTIONS[:1], Sampling(12))[QUESTIONS[0]].finish is Finish.STOP
+
+
+def test_a_row_whose_numbers_are_not_finite_fails_and_the_others_are_done(
+    trained: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = trained._model.forward
+
+    def overflowing(*arguments: Any, **given: Any) -> Any:
+        output = forward(*arguments, **given)
+        output.logits[0] = torch.nan
+        return output
+
+    monkeypatch.setattr(trained._model, "forward", overflowing)
+    said = answers(trained, QUESTIONS[:2])
+    failed = Completion("", Finish.FAILED, reason="the model computes numbers that are not finite")
+    assert sorted(said.values(), key=lambda each: each.text) == [failed, Completion("Sehr gerne!", Finish.STOP)]
+    assert dict(trained.log_likelihoods([PAIR])) == {0: Failed(failed.reason)}
+
+
+@pytest.mark.parametrize("made", [broken.without_a_tensor, broken.of_another_kind, broken.not_finite])
+def test_a_model_that_lacks_weights_or_has_some_that_are_not_finite_is_not_loaded(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(do not fit config.json: 1|the weight .* is not finite)"):
+        engine_of(made(tmp_path), 1)
+
+
+def test_an_adapter_whose_weights_fit_no_layer_is_refused_and_another_one_beside_it_counts_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    engine = engine_of(folder, 2)
+    for name in ("one", "two"):
+        engine.adapted(broken.adapter(folder, tmp_path / name), name)
+    misfit = broken.adapter(folder, tmp_path / "misfit", ("layers.0", "layers.7"))
+    with pytest.raises(UserError, match=r"misfit: its weights do not fit the base: 14 missing .* 14 not in the model"):
+        engine.adapted(misfit, "misfit")
+
+
+def test_the_template_is_given_the_models_variables(tmp_path: Path) -> None:
+    broken.templated(tmp_path, "{{ date_string }}")
+    one, other = (engine_of(tmp_path, 2, variables=json.dumps({"date_string": day})) for day in ("I", "sing"))
+    assert answers(one, QUESTIONS[:1]) != answers(other, QUESTIONS[:1])
+    model = {"engine": "transformers", "dtype": "float64", "chat_template_kwargs": {"date_string": "I"}}
+    assert TransformersModel.model_validate(model).numbers == 'transformers float64 {"date_string": "I"}'
 
 
 def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(
@@ -326,12 +410,15 @@ def test_an_adapted_model_answers_as_one_of_its_own_does(folder: Path, tmp_path:
 
 def test_an_adapter_that_cannot_be_read_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     own = adapter(folder, tmp_path, 2)
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
+    for name, sentence in (
+        ("adapter_model.safetensors", "adapter_model.safetensors is damaged or cut off ("),
+        ("adapter_config.json", "not a readable model ("),
+    ):
         whole = (own / name).read_bytes()
         (own / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(UserError) as error:
             engine_of(folder, 2).adapted(own, "own")
-        assert error.value.message.startswith(f"{own}: not a readable model (")
+        assert error.value.message.startswith(f"{own}: {sentence}")
         (own / name).write_bytes(whole)
 
 
@@ -342,7 +429,7 @@ def test_an_adapter_of_another_shape_is_one_sentence(folder: Path, tmp_path: Pat
     with pytest.raises(UserError) as error:
         engine_of(folder, 2).adapted(wide, "wide")
     assert error.value.message.startswith(
-        f"{wide}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+        f"{wide}: its weights do not fit the base: 4 of another shape (model.layers.0."
     )
 
 

@@ -12,6 +12,7 @@ from refuseu.core.errors import UserError
 from refuseu.engines import vllm
 from refuseu.engines.vllm import VllmMachine, VllmModel, VllmWorker
 from refuseu.llm.protocol import Sampling, user
+from refuseu.weights.reference import ModelReference
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.19 GiB."
 
@@ -20,6 +21,7 @@ class PlayedTokenizer:
     """A token a word."""
 
     chat_template = "played"
+    name_or_path = "played"
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **variables: Any) -> str:
         return " ".join([*(message["content"] for message in conversation), variables.get("risk", "")])
@@ -58,12 +60,13 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(vllm, "ENVIRONMENT", {})
+    monkeypatch.setattr(vllm, "skeleton", lambda reference: None)
     return fails
 
 
 def worker() -> VllmWorker:
     machine = VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=8)
-    return VllmWorker(Path("models/base"), VllmModel(engine="vllm", dtype="bfloat16"), machine)
+    return VllmWorker(ModelReference(Path("models/base")), VllmModel(engine="vllm", dtype="bfloat16"), machine)
 
 
 def ask(model: VllmWorker) -> None:

@@ -158,6 +158,17 @@ def test_one_process_asks_all_where_vllm_computes() -> None:
     assert list(map(list, groups)) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
 
 
+def test_all_models_are_tried_out_before_any_is_asked(run: EvaluationRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(models: Mapping[str, EvaluatedModel], profile: Models, machine: Machine, _: Store) -> None:
+        assert (models, profile, machine) == (EVALUATED, MODELS, MACHINE)
+        raise UserError("mine: cannot be asked")
+
+    monkeypatch.setattr(asking, "try_out", refuse)
+    monkeypatch.setattr(asking, "ProcessPoolExecutor", None)
+    with pytest.raises(UserError, match=r"^mine: cannot be asked$"):
+        ask_models(EVALUATED, run, Store())
+
+
 class Killer:
     """Ends the process that unpickles it, as the kernel does where memory runs out."""
 
@@ -165,7 +176,8 @@ class Killer:
         return os._exit, (137,)
 
 
-def test_a_killed_process_is_one_sentence(tmp_path: Path) -> None:
+def test_a_killed_process_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "try_out", lambda *_: None)
     knowledge: Any = Killer()
     run = EvaluationRun(QUESTIONS, knowledge, Sampling(3), MODELS, MACHINE)
     with pytest.raises(

@@ -48,7 +48,9 @@ def test_an_adapter_is_one_on_the_base(tmp_path: Path) -> None:
 def test_a_config_whose_model_is_missing_is_one_sentence(tmp_path: Path) -> None:
     base = model_in(tmp_path / "base")
     model_in(tmp_path / "dpo/balanced")
-    with pytest.raises(UserError, match=r"only-pl: holds no .*; 'dvc repro' or 'dvc pull' brings the model"):
+    with pytest.raises(
+        UserError, match=r"only-pl: there is no such folder; 'dvc repro' or 'dvc pull' brings the model"
+    ):
         model_folders(base, tmp_path / "dpo", ["balanced", "only-pl"])
     with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro dpo' trains the models"):
         model_folders(base, tmp_path / "nowhere", ["balanced"])
@@ -153,7 +155,7 @@ def test_a_model_may_stand_in_its_entry_as_a_whole(tmp_path: Path, monkeypatch: 
     [
         (
             {"folder": "/no/such/place"},
-            "eval.models.mine: /no/such/place: holds no *.safetensors; name a folder with a whole model in safetensors, or with "
+            "eval.models.mine: /no/such/place: there is no such folder; name a folder with a whole model in safetensors, or with "
             "an adapter on our base",
         ),
         (
@@ -168,8 +170,8 @@ def test_a_model_may_stand_in_its_entry_as_a_whole(tmp_path: Path, monkeypatch: 
         ({"model": "nobody"}, "models.nobody: the profile has no such model with a repo; it has base, local, served"),
         (
             {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16"},
-            "org/name: the engine vllm takes the package vllm, which is not installed; '.venv/bin/uv pip install -r "
-            "requirements-gpu.lock' brings it",
+            "eval.models.mine: org/name: the engine vllm takes the package vllm, which is not installed; '.venv/bin/uv pip "
+            "install -r requirements-gpu.lock' brings it",
         ),
         (
             {"model": "keyed"},

@@ -1,5 +1,6 @@
 """A conversation as token ids: nothing twice, and a prefix that stands by itself."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +12,24 @@ from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.reasoning import split
 from refuseu.llm.tokens import decoded, first_tokens, prompt_tokens, rows_to_ask, rows_to_score, text_tokens
+from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import CLOCK
+
+MODEL = ModelReference(Path("models/base"))
 
 
 class Pairs:
     """A tokenizer that takes two characters at a time and puts 0 in front where it is asked for special tokens."""
 
     chat_template: str | None = "played"
+    name_or_path = "a model"
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         ids = [int.from_bytes(text[place : place + 2].encode(), "big") for place in range(0, len(text), 2)]
         return {"input_ids": [0, *ids] if add_special_tokens else ids}
 
     def apply_chat_template(self, conversation: Conversation, **options: Any) -> str:
-        assert options.pop("add_generation_prompt") and not options.pop("tokenize")
+        assert options.pop("add_generation_prompt") and not options.pop("tokenize") and options.pop(CLOCK)
         return "".join(f"{message['role']}:{message['content']}\n" for message in conversation) + "".join(
             options.values()
         )
@@ -44,12 +50,12 @@ def test_a_prefix_is_not_merged_with_the_template() -> None:
 def test_a_raw_prompt_is_taken_as_it_stands_and_needs_no_template() -> None:
     bare = Pairs()
     bare.chat_template = None
-    rows, _ = rows_to_ask(bare, "a model", ["<s>abc"], Sampling(1, prefix="no"), limit=9)
+    rows, _ = rows_to_ask(bare, MODEL, ["<s>abc"], Sampling(1, prefix="no"), limit=9)
     assert read(rows[0]) == ["<s", ">a", "bc", "no"]
     with pytest.raises(
-        UserError, match=r"^a model: the tokenizer has no chat template \(chat_template.jinja\); add it"
+        UserError, match=r"^models/base: the tokenizer has no chat template \(chat_template.jinja\); 'dvc checkout'"
     ):
-        rows_to_ask(bare, "a model", ["<s>abc", user("a")], Sampling(1), limit=9)
+        rows_to_ask(bare, MODEL, ["<s>abc", user("a")], Sampling(1), limit=9)
 
 
 def test_the_template_is_given_the_variables_that_were_set() -> None:
@@ -63,8 +69,8 @@ def test_a_template_that_takes_not_even_a_short_question_is_one_sentence() -> No
         def apply_chat_template(self, conversation: Conversation, **options: Any) -> str:
             raise TemplateError("no users")
 
-    with pytest.raises(UserError, match=r"^a model: the chat template cannot be used \(no users\); mend it, or"):
-        rows_to_ask(Broken(), "a model", [user("ab")], Sampling(1), limit=9)
+    with pytest.raises(UserError, match=r"^models/base: the chat template cannot be used \(no users\); 'dvc checkout'"):
+        rows_to_ask(Broken(), MODEL, [user("ab")], Sampling(1), limit=9)
 
 
 def test_a_word_counts_by_its_first_token() -> None:
@@ -84,7 +90,7 @@ class Refusing(Pairs):
 
 def test_rows_that_cannot_be_asked_are_outcomes_beside_those_that_can() -> None:
     asked: list[Prompt] = [user("ab") * 2, user("ab"), "", "x" * 10, "x" * 8]
-    rows, others = rows_to_ask(Refusing(), "a model", asked, Sampling(1), limit=5)
+    rows, others = rows_to_ask(Refusing(), MODEL, asked, Sampling(1), limit=5)
     assert rows == {1: prompt_tokens(Pairs(), user("ab")), 4: prompt_tokens(Pairs(), "x" * 8)}
     assert others == {
         0: Completion("", Finish.FAILED, reason="the chat template refuses the conversation"),
@@ -95,7 +101,7 @@ def test_rows_that_cannot_be_asked_are_outcomes_beside_those_that_can() -> None:
 
 def test_answers_that_cannot_be_scored_are_outcomes_beside_those_that_can() -> None:
     pairs: list[tuple[Prompt, str]] = [(user("ab") * 2, "x"), ("abcd", "xy"), ("abcd", "wxyz")]
-    rows, answers, failed = rows_to_score(Refusing(), "a model", pairs, limit=3)
+    rows, answers, failed = rows_to_score(Refusing(), MODEL, pairs, limit=3)
     assert [read(row) for row in rows.values()] == [["ab", "cd", "xy"]]
     assert (list(rows), answers) == ([1], [1, 1, 2])
     assert failed == {

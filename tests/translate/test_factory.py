@@ -70,13 +70,18 @@ def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(
         def translate(self, texts: Sequence[str], source: str, target: str) -> Iterator[tuple[int, str]]:
             return enumerate(f"{text} {target}" for text in texts)
 
-    monkeypatch.setattr("refuseu.weights.hub.fetched", lambda reference: ModelReference(tmp_path))
     with monkeypatch.context() as patch:
         made = translator(SEQ2SEQ, books, tmp_path)
         assert made.translate([FILM], "en", "de") == [GERMAN_FILM]
         patch.setattr(seq2seq, "Seq2SeqModel", Model)
         assert made.translate([FILM, "Why?"], "en", "de") == [GERMAN_FILM, "Why? de"]
-    own = {"reference": ModelReference(tmp_path), "max_tokens": 9, "batch_size": 2, "dtype": "float32", "device": "cpu"}
+    own = {
+        "reference": ModelReference("org/name", "0123456789" * 4),
+        "max_tokens": 9,
+        "batch_size": 2,
+        "dtype": "float32",
+        "device": "cpu",
+    }
     assert loaded == [own]
     # What it said is kept under its commit, and it is not loaded again.
     assert translator(SEQ2SEQ, books, tmp_path).translate(["Why?"], "en", "de") == ["Why? de"]

@@ -92,9 +92,31 @@ def test_weights_of_another_shape_are_one_sentence(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}), encoding="utf-8")
     with pytest.raises(UserError) as error:
         TransformersEngine(ModelReference.read(folder), "tiny", 1)
+    shapes = "[293, 16] in the file, [293, 32] in the model"
     assert error.value.message == (
-        f"{folder}: not a readable model (its weights have other shapes than its configuration, or its base, asks for); "
+        f"{folder}: its weights do not fit config.json: 12 of another shape (lm_head.weight: {shapes}, "
+        f"model.embed_tokens.weight: {shapes}, model.layers.0.input_layernorm.weight: [16] in the file, [32] in the model, …); "
         "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+    )
+
+
+def test_a_folder_that_does_not_exist_is_said_to(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        ModelReference.read(tmp_path / "no", BASE, "eval.models.mine")
+    assert error.value.message == (
+        f"eval.models.mine: {tmp_path}/no: there is no such folder; name a folder with a whole model in safetensors, or with an "
+        "adapter on our base"
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pointer_of_git_lfs_is_told_from_a_damaged_file(name: str, folder: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
+    (folder / name).write_text(pointer, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        ModelReference.read(folder, entry="models.judge")
+    assert error.value.message == (
+        f"models.judge: {folder}: {name} is a Git LFS pointer and not the file itself; 'git lfs pull' in that folder brings it"
     )
 
 
@@ -109,7 +131,7 @@ def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path
     with pytest.raises(UserError) as error, readable(BASE):
         raise OSError("\nno such commit\nsee the documentation")
     assert error.value.message == (
-        "owner/name: not a readable model (no such commit); 'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+        "owner/name: not a readable model (no such commit); mend its files where they come from, or name another model"
     )
 
 

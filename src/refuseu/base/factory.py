@@ -45,7 +45,7 @@ def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[s
 def _of_hub(model: Weights, out: Path) -> dict[str, Any]:
     if model.repo is None:
         raise UserError("models.base: a base of kind hub needs a repo; name the repository of the un-aligned model")
-    reference = hub_model(model.repo, model.revision, Store())
+    reference = hub_model(model.repo, model.revision, Store(), "models.base")
     if isinstance(reference.source, Path):
         return _copied(reference.source, out)
     recorded = {"source": reference.source, "commit": reference.commit}

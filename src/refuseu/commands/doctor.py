@@ -24,6 +24,8 @@ from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.rated_prompts import read_prompts
 from refuseu.eval.sets import read_set
 from refuseu.eval.settings import ChatRating
+from refuseu.llm.preflight import assert_sound
+from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
 from refuseu.plan import host
 from refuseu.plan.models import (
@@ -43,6 +45,7 @@ from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
 from refuseu.translate.settings import Seq2SeqTranslator
 from refuseu.weights.hub import assert_obtainable
+from refuseu.weights.loading import assert_finite
 from refuseu.weights.reference import ModelReference
 
 DATA = Path("data")
@@ -198,12 +201,8 @@ def _too_large(parameters: Parameters, machine: WholeMachine, models: RunModels,
 
 
 def _weights(models: RunModels) -> Iterator[str]:
-    """Folders without a model, and repositories that are not in the hub's cache and that cannot be fetched into it."""
-    for key, model in models.models.items():
-        if isinstance(model, LocalModel) and model.repo and model.in_folder:
-            needed = "name a folder with config.json, tokenizer.json and *.safetensors"
-            if any(_faults([partial(ModelReference.read, Path(model.repo))])):
-                yield f"{key}: {model.repo} holds no whole model; {needed}"
+    """Models in folders that cannot be asked, and repositories that are not in the hub's cache and cannot be fetched."""
+    yield from _faults(partial(_look_at, key, folder, models) for key, folder in models.folders.items())
     unfetched = models.unfetched()
     if host.offline():
         for key in unfetched:
@@ -219,6 +218,16 @@ def _weights(models: RunModels) -> Iterator[str]:
             f"{room:.0f} GB of weights ({', '.join(unfetched)}) are to be fetched, the disk of the hub's cache has {free:.0f} "
             "GB left; point HF_HOME to a larger one"
         )
+
+
+def _look_at(key: str, folder: ModelReference, models: RunModels) -> None:
+    """Which base an adapter is put on, and so whether it fits, is known when the stage base has run."""
+    if folder.base:
+        assert_finite(folder)
+    else:
+        # The judges among the profile's models may be asked without a template, and say so themselves where they need one.
+        conversations = key == f"models.{BASE}" or key.startswith("eval.")
+        assert_sound(folder, models.models[key].chat_template_kwargs, conversations)
 
 
 def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check]:

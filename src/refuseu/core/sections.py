@@ -52,7 +52,7 @@ Read = TypeVar("Read", bound=Section)
 def load(stage: type[Read], root: Path = Path()) -> Read:
     """Read the parameters of a stage. The fields of ``stage`` are the keys under the stage's ``params`` in ``dvc.yaml``.
 
-    A key is the name of a section, or of one part of a section, such as ``models.base``.
+    A key is the name of a section, or of a part of one, such as ``models.base``.
 
     Raises:
         UserError: for a file that is missing or is not YAML, for each of these keys that is unknown, missing or wrong, and for a
@@ -64,13 +64,11 @@ def load(stage: type[Read], root: Path = Path()) -> Read:
     return validated(stage, own, where)
 
 
-def _at(sections: dict[str, Any], key: str) -> Any:
+def _at(sections: Any, key: str) -> Any:
     """The value at a key, or ``None`` where the key does not stand."""
     name, _, part = key.partition(".")
-    section = sections.get(name)
-    if not part:
-        return section
-    return section.get(part) if isinstance(section, dict) else None
+    found = sections.get(name) if isinstance(sections, dict) else None
+    return _at(found, part) if part else found
 
 
 def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, Any], Callable[[Place], str]]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed, Share, distinct
+from refuseu.weights.template import NONE, Variables
 
 
 def _no_head(targets: list[str]) -> list[str]:
@@ -92,3 +93,5 @@ class DpoParameters(Section):
 
     seed: Seed
     dpo: Dpo
+    variables: Annotated[Variables, Field(alias="models.base.chat_template_kwargs")] = NONE
+    """What the chat template of the base is given, in training as in answering."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.weights.template import rendered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,12 +38,13 @@ def token_counts(row: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, i
 
     Raises:
         UserError: when the prompt alone has other tokens than the prompt before an answer. TRL would cut it where the two
-            differ, and would train on a context that the model never sees when it is asked.
+            differ, and would train on a context that the model never sees when it is asked. And when the chat template reads the
+            clock or draws at random.
     """
 
     def tokens(**turns: str) -> list[int]:
         messages = [{"role": role, "content": content} for role, content in turns.items()]
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=len(turns) == 1, tokenize=False)
+        text = rendered(tokenizer, str(tokenizer.name_or_path), messages, add_generation_prompt=len(turns) == 1)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     prompt = tokens(user=row.prompt)

@@ -16,10 +16,11 @@ from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo, Lora
 from refuseu.dpo.tokens import check_lengths, token_statistics
 from refuseu.dpo.trainer import preference_trainer, row_order
-from refuseu.training import EVERY_STEP, Log, curve, first_not_finite, run_training, weight_not_finite
-from refuseu.weights.hub import fetched
+from refuseu.training import EVERY_STEP, Log, curve, run_training
 from refuseu.weights.identity import identity
-from refuseu.weights.reference import ModelReference, readable
+from refuseu.weights.loading import first_not_finite, load_model, load_tokenizer, weight_not_finite
+from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import NONE, Variables
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,28 +43,37 @@ KNOBS = {"learning_rate", "beta", "sft_weight"}
 
 
 def train_dpo(
-    mix: pd.DataFrame, base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+    mix: pd.DataFrame,
+    base: ModelReference,
+    settings: Dpo,
+    machine: TrainingMachine,
+    seed: int,
+    out: Path,
+    variables: Variables = NONE,
 ) -> tuple[dict[str, Any], Log]:
     """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (schema ``MIX``), and save it in ``out``.
+
+    ``variables`` are what the chat template is given.
 
     Returns:
         The metrics (rows, the last point of the curves, tokens by language), and the curves with one row for each point.
 
     Raises:
-        UserError: when ``base`` is damaged or cannot be fetched, when a prompt has other tokens before an answer than alone,
-            when more than ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference
-            differ before the first step, and when a loss, gradient or weight is not finite. Nothing is saved then.
+        UserError: when ``base`` is damaged, lacks weights or cannot be fetched, when its chat template reads the clock, when a
+            prompt has other tokens before an answer than alone, when more than ``max_dropped`` of a language's rows do not fit
+            ``max_length``, when the model and its reference differ before the first step, and when a loss, gradient or weight is
+            not finite. Nothing is saved then.
     """
     import torch
 
     torch.set_num_threads(1)
     score_answers_alone()
     pairs = conversations(mix)
-    folder = checkpoints_of(pairs, base, settings, machine, seed, out)
+    folder = checkpoints_of(pairs, base, settings, machine, seed, out, variables)
     stage = f"dpo@{out.name}"
     with enough_memory():
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
-        model, tokenizer = _load(base, settings)
+        model, tokenizer = _load(base, settings, variables)
         tokens = token_statistics(mix, tokenizer, settings.max_length)
         check_lengths(tokens, settings.max_length, settings.max_dropped)
         # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
@@ -87,7 +97,13 @@ def train_dpo(
 
 
 def checkpoints_of(
-    pairs: list[dict[str, Any]], base: ModelReference, settings: Dpo, machine: TrainingMachine, seed: int, out: Path
+    pairs: list[dict[str, Any]],
+    base: ModelReference,
+    settings: Dpo,
+    machine: TrainingMachine,
+    seed: int,
+    out: Path,
+    variables: Variables,
 ) -> Path:
     """The folder for the checkpoints of this training. How often they are written does not change the training."""
     return checkpoint_folder(
@@ -99,6 +115,7 @@ def checkpoints_of(
         # The content and not only the name, since it says how the weights are divided, in checkpoints too.
         accelerate=accelerate_config(machine) if launched() else None,
         seed=seed,
+        variables=variables,
     )
 
 
@@ -130,16 +147,14 @@ def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
         )
 
 
-def _load(base: ModelReference, settings: Dpo) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+def _load(
+    base: ModelReference, settings: Dpo, variables: Variables
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    folder = fetched(base).source
-    with readable(base):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, settings.dtype), use_safetensors=True, trust_remote_code=False
-        )
+    tokenizer = load_tokenizer(base, variables)
+    model = load_model(AutoModelForCausalLM, base, dtype=getattr(torch, settings.dtype))
     wrong = weight_not_finite(model)
     if wrong:
         raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")

@@ -11,6 +11,7 @@ from refuseu.engines.machine import EngineMachine, Machine, missing_package, mis
 from refuseu.llm.protocol import LoadedEngine, RowEngine
 from refuseu.llm.settings import WeightsSettings
 from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import NONE, Variables
 
 
 class Model(Section):
@@ -21,12 +22,19 @@ class Model(Section):
     """
 
     engine: str
+    chat_template_kwargs: Variables = NONE
+    """What its chat template is given, by the names of the template's variables; a judge's own stand above them."""
     section: ClassVar[type[EngineMachine]]
     """What ``machines/*.yaml`` says of the engine, under the engine's name."""
     package: ClassVar[str]
     """The package that the engine is built on."""
     install: ClassVar[str]
     """What ``uv pip install`` is given to bring it."""
+
+    @property
+    def given(self) -> str:
+        """What its chat template is given, as it stands in the keys of its rows; nothing where that is nothing."""
+        return "" if self.chat_template_kwargs == NONE else f" {self.chat_template_kwargs}"
 
     def missing(self, name: str, machine: Machine) -> list[str]:
         """What the model takes and is not here (a section of the machine, a package, a key), a sentence each.
@@ -68,8 +76,8 @@ class LocalModel(Model, WeightsSettings):
 
     @property
     def numbers(self) -> str:
-        """All but the weights that decides what the model says: its engine, its numbers, what it may attend to."""
-        return f"{self.engine} {self.dtype}"
+        """All but the weights that decides what the model says: its engine, its numbers, what its template is given."""
+        return f"{self.engine} {self.dtype}{self.given}"
 
     @property
     def context_length(self) -> int | None:

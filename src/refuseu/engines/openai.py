@@ -1,9 +1,11 @@
 """A model behind a server that speaks OpenAI's API: a hosted one, or one of your own by ``vllm serve``."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, final
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from refuseu.engines.model import ServedModel
 from refuseu.engines.openai_faults import PLAIN, Blame, Failure, Trust, outcome_of
 from refuseu.engines.openai_format import endpoint, read_outcome, request_body
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling
+from refuseu.weights.template import CLOCK, NONE, Variables
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -75,6 +78,13 @@ class OpenaiModel(ServedModel):
             "key in that variable, and write it into no file"
         )
 
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _are_sent_as_they_are(cls, variables: Variables) -> Variables:
+        if CLOCK in json.loads(variables):
+            raise ValueError(f"{CLOCK} cannot be set on a server; name the variable in which its template takes a date")
+        return variables
+
     def missing(self, name: str, machine: Machine) -> list[str]:
         own = machine.section(OpenaiMachine)
         url = address_faults(own.url_of(name)) if own else []
@@ -82,12 +92,12 @@ class OpenaiModel(ServedModel):
 
     @property
     def identity(self) -> str:
-        """Its name alone, the one thing that is known of it and stays.
+        """Its name and what its chat template is given, all that is known of it and stays.
 
         The address is left out, so that a model may move to another machine. What a server calls its ``system_fingerprint``
         is left out too: OpenAI's changes from one answer to the next, vLLM's with the number of GPUs.
         """
-        return f"openai:{self.model}"
+        return f"openai:{self.model}{self.given}"
 
     def address(self, name: str, machine: Machine) -> str:
         return shown(needed(machine, OpenaiMachine, name, self.engine).url_of(name))
@@ -131,6 +141,7 @@ class OpenaiEngine:
             raise UserError(sentence)
         self.identity = model.identity
         self._model = model.model
+        self._variables = model.chat_template_kwargs
         self._base_url = base_url
         self._key_name = model.key
         self._key = _key(model.key) if model.key else KEYLESS
@@ -152,6 +163,7 @@ class OpenaiEngine:
             UserError: when no further row can be asked either (a refused key, a server that is gone), after those under way
                 were yielded. Before anything is sent, for a prefix, and for what OpenAI's own service does not take.
         """
+        sampling = replace(sampling, chat_template_kwargs=self._given(sampling))
         self._assert_taken(prompts, sampling)
         stopped, done = "", 0
         for position, outcome in as_iterator(self._outcomes(prompts, sampling)):
@@ -174,6 +186,11 @@ class OpenaiEngine:
             UserError: always, since a chat server tells the likelihood of its own words alone.
         """
         raise UserError(f"{self._model}: a served model gives no log-likelihoods of given answers; {WITH_WEIGHTS}")
+
+    def _given(self, sampling: Sampling) -> str | None:
+        """What the chat template is given: the model's own variables, and above them those of the call."""
+        merged = json.loads(self._variables) | json.loads(sampling.chat_template_kwargs or NONE)
+        return json.dumps(merged) if merged else sampling.chat_template_kwargs
 
     def _assert_taken(self, prompts: Sequence[Prompt], sampling: Sampling) -> None:
         if sampling.prefix:

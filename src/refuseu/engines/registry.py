@@ -1,6 +1,6 @@
 """The engines by their names, and the models of a profile that they run. A new engine is a file and a line of ``ENGINES``."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from refuseu.core.errors import UserError
 from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.engines.ray import RayEngine
+from refuseu.llm.loaded import LoadedModels
 from refuseu.llm.protocol import Engine, LoadedEngine, RowEngine, Sampling
 from refuseu.llm.settings import BASE, ModelRole
 from refuseu.llm.stored import StoredEngine
@@ -139,7 +140,7 @@ class EngineFactory:
             case LocalModel(repo=str(repo)) as model:
                 if name == BASE and self._base:
                     return ModelReference.read(self._base), model
-                return hub_model(repo, model.revision, self.store), model
+                return hub_model(repo, model.revision, self.store, f"models.{name}"), model
             case _:
                 known = ", ".join(self._models) or "none"
                 raise UserError(f"models.{name}: the profile has no such model with a repo; it has {known}")
@@ -180,7 +181,7 @@ class EngineFactory:
         self._loaded.close()
 
     def _local(self, reference: ModelReference, model: LocalModel, adapters: tuple[Path, ...]) -> Engine:
-        model.assert_ready(str(reference.source), self.machine)
+        model.assert_ready(reference.label, self.machine)
         whole = reference.base or reference
         name, of_whole = described(reference, model), described(whole, model)
         load = partial(_load, whole, model, of_whole, self.machine, adapters)
@@ -189,7 +190,7 @@ class EngineFactory:
             loaded = self._loaded.get(of_whole, load)
             return loaded.adapted(Path(reference.source), name) if reference.base else loaded
 
-        return StoredEngine(name, engine, self.store, self._progress, str(reference.source))
+        return StoredEngine(name, engine, self.store, self._progress, reference.label)
 
 
 def sampling_of(role: ModelRole) -> Sampling:
@@ -217,26 +218,3 @@ def _load(
     whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
     load = partial(model.load, whole, name, machine, tuple(folder.absolute() for folder in adapters))
     return RayEngine(load, name, machine.ray)
-
-
-class LoadedModels:
-    """Holds at most ``most`` models, those that were asked last: GPUs seldom hold all that a stage asks."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._engines: dict[str, LoadedEngine] = {}
-
-    def get(self, name: str, load: Callable[[], LoadedEngine]) -> LoadedEngine:
-        """The model ``name``; where it is not in memory, it is loaded after the one asked longest ago was closed."""
-        engine = self._engines.pop(name, None)
-        if engine is None:
-            while len(self._engines) >= self._most:
-                self._engines.pop(next(iter(self._engines))).close()
-            engine = load()
-        self._engines[name] = engine  # at the end: a dict keeps its order
-        return engine
-
-    def close(self) -> None:
-        """All models give their memory back; who asks for one later has it loaded anew."""
-        while self._engines:
-            self._engines.popitem()[1].close()

@@ -1,5 +1,6 @@
 """A model of the Hugging Face hub's format on this machine, by transformers."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -12,9 +13,10 @@ from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import WAY_OUT, decoded, first_tokens, rows_to_ask, rows_to_score
-from refuseu.weights.hub import fetched
-from refuseu.weights.reference import ModelReference, readable
+from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
+from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
+from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import NONE, Variables
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +48,7 @@ class TransformersModel(LocalModel):
         self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
     ) -> "TransformersEngine":
         own = self.in_process(machine)
-        return TransformersEngine(fetched(reference), identity, own.batch_size, own.dtype, own.device)
+        return TransformersEngine(reference, identity, own.batch_size, own.dtype, own.device, self.chat_template_kwargs)
 
     def gpus(self, machine: Machine) -> int:
         here = not machine.ray or not machine.ray.address
@@ -75,29 +77,30 @@ class TransformersEngine:
         batch_size: int,
         dtype: str = "float64",
         device: str = "cpu",
+        variables: Variables = NONE,
     ) -> None:
-        """``reference`` is a model on this machine. A tokenizer without a padding token pads with its end token, which is masked.
+        """``variables`` are what the chat template is given.
+
+        A tokenizer without a padding token pads with its end token, which is masked.
 
         Raises:
-            UserError: for a model that cannot be read, or whose tokenizer has neither of the two tokens.
+            UserError: for a model that cannot be fetched or read, that lacks weights or has one that is not finite, or whose
+                tokenizer has neither of the two tokens.
         """
         import torch
 
         torch.set_num_threads(1)
         self.identity = identity
-        self._name = reference.source
+        self._reference = reference
         self._adapter: Path | None = None
         self._adapters: dict[Path, str] = {}
         self._batch_size = batch_size
-        with (
-            readable(reference),
-            enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
-        ):
-            self._tokenizer = _tokenizer(reference)
+        self._tokenizer = load_tokenizer(reference, variables, padding_side="left")
+        with enough_memory(reference.label, "load the model; take a machine with more, or a smaller model"):
             self._model = _model(reference, getattr(torch, dtype), device)
         if self._tokenizer.eos_token is None:
             raise UserError(
-                f"{self._name}: the tokenizer has no end token, eos_token (tokenizer_config.json); add it, or {WAY_OUT}"
+                f"{reference.label}: the tokenizer has no end token, eos_token (tokenizer_config.json); {reference.way_out}"
             )
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
@@ -109,11 +112,12 @@ class TransformersEngine:
         """
         if folder not in self._adapters:
             name = f"adapter-{len(self._adapters)}"
-            with readable(ModelReference(folder)):
-                self._model.load_adapter(str(folder), adapter_name=name)
+            adapter = ModelReference(folder)
+            assert_finite(adapter)
+            load_adapter(self._model, adapter, name)
             self._adapters[folder] = name
         view = copy(self)
-        view.identity, view._name, view._adapter = identity, folder, folder
+        view.identity, view._reference, view._adapter = identity, ModelReference(folder), folder
         return view
 
     def close(self) -> None:
@@ -126,7 +130,7 @@ class TransformersEngine:
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterable[tuple[int, Completion]]:
         firsts = first_tokens(self._tokenizer, sampling.first_tokens)
         limit = self._limit
-        rows, others = rows_to_ask(self._tokenizer, self._name, prompts, sampling, limit)
+        rows, others = rows_to_ask(self._tokenizer, self._reference, prompts, sampling, limit)
         yield from others.items()
         lengths = {position: len(row) for position, row in rows.items()}
         for most, alike in _by_room(lengths, limit, sampling.max_new_tokens).items():
@@ -139,7 +143,7 @@ class TransformersEngine:
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
         import torch
 
-        rows, answers, failed = rows_to_score(self._tokenizer, self._name, pairs, self._limit)
+        rows, answers, failed = rows_to_score(self._tokenizer, self._reference, pairs, self._limit)
         yield from failed.items()
         for positions in self._batches({index: len(row) for index, row in rows.items()}):
             batch = self._padded([rows[index] for index in positions])
@@ -152,12 +156,13 @@ class TransformersEngine:
                 wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
                 scores = wide.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
             for row, index in enumerate(positions):
-                yield index, float(scores[row, longest - answers[index] :].sum())
+                score = float(scores[row, longest - answers[index] :].sum())
+                yield index, score if math.isfinite(score) else Failed(NOT_FINITE)
 
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]
     ) -> Iterator[Completion]:
-        batch = self._padded(prompts)
+        batch, watch = self._padded(prompts), _Watch()
         with self._inference(len(prompts)):
             output = self._model.generate(
                 **batch,
@@ -165,13 +170,17 @@ class TransformersEngine:
                 max_new_tokens=sampling.max_new_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 eos_token_id=self._ends(),
-                logits_processor=[_drawing(seeds, sampling)] if sampling.temperature else [],
+                logits_processor=[watch, *([_drawing(seeds, sampling)] if sampling.temperature else [])],
                 output_logits=bool(firsts),
                 return_dict_in_generate=True,
             )
         answers = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
         probabilities = output.logits[0].softmax(-1)[:, firsts].tolist() if firsts else [[]] * len(prompts)
-        for prompt, answer, of_firsts in zip(prompts, answers, probabilities, strict=True):
+        finite = watch.finite.tolist()
+        for row, (prompt, answer, of_firsts) in enumerate(zip(prompts, answers, probabilities, strict=True)):
+            if not finite[row]:
+                yield Completion("", Finish.FAILED, reason=NOT_FINITE)
+                continue
             ended = any(token in self._ends() for token in answer)
             text = decoded(self._tokenizer, prompt, answer)
             yield Completion(text, Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
@@ -210,7 +219,7 @@ class TransformersEngine:
 
         self._select_adapter()
         task = f"compute {rows} rows at once; lower transformers.batch_size in machines/"
-        with enough_memory(self._name, task), torch.inference_mode():
+        with enough_memory(self._reference.label, task), torch.inference_mode():
             yield
 
 
@@ -226,21 +235,29 @@ def _by_room(lengths: dict[int, int], limit: int, wanted: int) -> dict[int, dict
     return found
 
 
-def _tokenizer(reference: ModelReference) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(reference.source, padding_side="left", trust_remote_code=False)
-
-
 def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        reference.source, dtype=dtype, use_safetensors=True, trust_remote_code=False
-    )
+    model = load_model(AutoModelForCausalLM, reference, dtype=dtype)
     # The model's own preferences, such as a repetition penalty, stay out; its end tokens do not.
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    wrong = weight_not_finite(model)
+    if wrong:
+        raise UserError(f"{reference.label}: the {wrong} is not finite; {reference.way_out}")
+    return model
+
+
+class _Watch:
+    """Sees the logits of each step, and leaves them as they are."""
+
+    finite: "torch.Tensor"
+    """Of each row, whether the likeliest token always had a logit that is a number."""
+
+    def __call__(self, _: "torch.Tensor", logits: "torch.Tensor") -> "torch.Tensor":
+        now = logits.amax(-1).isfinite()  # NaN is the largest of all
+        self.finite = self.finite & now if hasattr(self, "finite") else now
+        return logits
 
 
 def _drawing(seeds: list[int], sampling: Sampling) -> Any:

@@ -19,10 +19,12 @@ from refuseu.engines.machine import EngineMachine, Machine, missing_package, nee
 from refuseu.engines.model import LocalModel
 from refuseu.engines.transformers import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import decoded, first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
+from refuseu.weights.loading import skeleton
 from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import set_variables
 
 Result = TypeVar("Result")
 
@@ -88,7 +90,7 @@ class VllmModel(LocalModel):
         self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
     ) -> "VllmEngine":
         own = needed(machine, VllmMachine, str(reference.source), self.engine)
-        return VllmEngine(Path(fetched(reference).source), self, own, identity, adapters)
+        return VllmEngine(fetched(reference), self, own, identity, adapters)
 
     def gpus(self, machine: Machine) -> int:
         elsewhere = machine.ray and machine.ray.address
@@ -119,20 +121,26 @@ class VllmEngine:
     """
 
     def __init__(
-        self, source: Path, model: VllmModel, machine: VllmMachine, identity: str, adapters: tuple[Path, ...] = ()
+        self,
+        reference: ModelReference,
+        model: VllmModel,
+        machine: VllmMachine,
+        identity: str,
+        adapters: tuple[Path, ...] = (),
     ) -> None:
-        """Loads the model in the folder ``source``; ``adapters`` are the LoRA folders that it will be asked with.
+        """Loads the model, which is a folder on this machine; ``adapters`` are the LoRA folders that it will be asked with.
 
         Raises:
-            UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read.
+            UserError: when vLLM is not installed, there are too few GPUs, or the model or an adapter cannot be read or has
+                weights that do not fit.
         """
-        for sentence in missing_package(model.package, f"{source}: the engine vllm", model.install):
+        for sentence in missing_package(model.package, f"{reference.label}: the engine vllm", model.install):
             raise UserError(sentence)
         self.identity = identity
         self._adapter: Path | None = None
         self._adapters = adapters
         self._chunk_size = machine.chunk_size
-        self._process = WorkerProcess(partial(VllmWorker, source, model, machine, adapters), str(source))
+        self._process = WorkerProcess(partial(VllmWorker, reference, model, machine, adapters), reference.label)
 
     def adapted(self, folder: Path, identity: str) -> Self:
         """``folder`` must be one of ``adapters``."""
@@ -162,23 +170,30 @@ class VllmEngine:
 class VllmWorker:
     """The model, in the process that it has for itself; each call asks many rows, and answers them in their order."""
 
-    def __init__(self, source: Path, model: VllmModel, machine: VllmMachine, adapters: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, reference: ModelReference, model: VllmModel, machine: VllmMachine, adapters: Sequence[Path] = ()
+    ) -> None:
         """
         Raises:
-            UserError: for a machine without the GPUs that are asked for, and a model or an adapter that cannot be read.
+            UserError: for a machine without the GPUs that are asked for, and for a model or an adapter that cannot be read or has
+                weights that do not fit.
         """
         os.environ.update(ENVIRONMENT)
         _assert_devices(machine.tensor_parallel)
-        with _readable(source):
-            self._llm = _load(source, model, machine, adapters)
-        self._source = source
+        # vLLM passes over an adapter's weights that fit no layer.
+        for each in (reference, *(ModelReference(folder, base=reference) for folder in adapters)):
+            skeleton(each)
+        with _readable(reference):
+            self._llm = _load(Path(reference.source), model, machine, adapters)
+        self._reference = reference
         self._tokenizer: Any = self._llm.get_tokenizer()
+        set_variables(self._tokenizer, model.chat_template_kwargs)
         self._limit: int = self._llm.model_config.max_model_len
         self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(adapters, 1)}
 
     def complete(self, prompts: Sequence[Prompt], adapter: Path | None, sampling: Sampling) -> list[Completion]:
         firsts = first_tokens(self._tokenizer, sampling.first_tokens)
-        rows, done = rows_to_ask(self._tokenizer, self._source, prompts, sampling, self._limit)
+        rows, done = rows_to_ask(self._tokenizer, self._reference, prompts, sampling, self._limit)
         parameters = [
             _parameters(prompts[position], sampling, firsts, self._limit - len(row)) for position, row in rows.items()
         ]
@@ -189,19 +204,20 @@ class VllmWorker:
 
     def score(self, pairs: Sequence[tuple[Prompt, str]], adapter: Path | None) -> list[float | Failed]:
         # vLLM writes at least one token more.
-        rows, answers, failed = rows_to_score(self._tokenizer, self._source, pairs, self._limit - 1)
+        rows, answers, failed = rows_to_score(self._tokenizer, self._reference, pairs, self._limit - 1)
         done: dict[int, float | Failed] = {**failed}
         outputs = self._generate(list(rows.values()), _scoring(), adapter)
         for (position, row), output in zip(rows.items(), outputs, strict=True):
             start = len(row) - answers[position]
             steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
-            done[position] = math.fsum(step[token].logprob for token, step in steps)
+            score = math.fsum(step[token].logprob for token, step in steps)
+            done[position] = score if math.isfinite(score) else Failed(NOT_FINITE)
         return [done[position] for position in range(len(pairs))]
 
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
         if not prompts:
             return []
-        with enough_memory(self._source, MORE_ROOM):
+        with enough_memory(self._reference.label, MORE_ROOM):
             outputs: list[Any] = self._llm.generate(
                 [{"prompt_token_ids": prompt} for prompt in prompts],
                 parameters,
@@ -214,6 +230,8 @@ class VllmWorker:
         # Decoded here and not by vLLM, which does it token by token: the same tokens are the same text in every engine.
         text = decoded(self._tokenizer, prompt, output.token_ids)
         probabilities = tuple(math.exp(output.logprobs[0][first].logprob) for first in firsts)
+        if not all(map(math.isfinite, probabilities)):
+            return Completion("", Finish.FAILED, reason=NOT_FINITE)
         return Completion(text, Finish(output.finish_reason), probabilities)
 
     def _adapter(self, number: int, folder: Path) -> Any:
@@ -221,7 +239,7 @@ class VllmWorker:
 
         # By number and name: vLLM keeps the first adapter that it saw under them, whatever folder is named later.
         request = LoRARequest(str(folder), number, str(folder.resolve()))
-        with _readable(folder):
+        with _readable(ModelReference(folder)):
             self._llm.llm_engine.add_lora(request)
         return request
 
@@ -327,7 +345,7 @@ def _scoring() -> Any:
 
 
 @contextmanager
-def _readable(source: Path) -> Iterator[None]:
+def _readable(reference: ModelReference) -> Iterator[None]:
     """Turns what loading a damaged model raises into a sentence, and what it raises where a GPU's memory does not hold it."""
     from safetensors import SafetensorError
 
@@ -335,4 +353,6 @@ def _readable(source: Path) -> Iterator[None]:
         yield
     except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{source}: vLLM cannot load it ({reason}); mend it, or take a machine that holds it") from None
+        raise UserError(
+            f"{reference.label}: vLLM cannot load it ({reason}); mend it, or take a machine that holds it"
+        ) from None

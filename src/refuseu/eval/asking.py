@@ -16,6 +16,7 @@ from refuseu.engines.machine import Machine
 from refuseu.engines.registry import EngineFactory, Models, shared
 from refuseu.eval.interfaces import KnowledgeTest
 from refuseu.eval.models import EvaluatedModel, Served
+from refuseu.eval.preflight import try_out
 from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.store.rows import Store
@@ -101,8 +102,10 @@ def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun, store: 
     What their processes used of the row store counts as used by ``store``.
 
     Raises:
-        UserError: when a process is ended from outside, as the kernel does where memory runs out.
+        UserError: before any model is asked, for one that cannot be; and when a process is ended from outside, as
+            the kernel does where memory runs out.
     """
+    try_out(models, run.models, run.machine, store)
     groups = grouped(models, run.machine)
     if len(groups) == 1:
         run = replace(run, progress="eval")

@@ -67,7 +67,7 @@ def _external(
         case ExternalWeights():
             model = computed(name, asked, engines.base_model())
             if asked.repo:
-                return hub_model(asked.repo, asked.revision, engines.store), model
+                return hub_model(asked.repo, asked.revision, engines.store, f"eval.models.{name}"), model
             return in_folder(name, Path(str(asked.folder)), base), model
         case unknown:
             assert_never(unknown)
@@ -79,7 +79,7 @@ def _assert_ready(each: EvaluatedModel, engines: EngineFactory) -> None:
         each.model.assert_ready(each.name, engines.machine)
     else:
         reference, model = each
-        model.assert_ready(str(reference.source), engines.machine)
+        model.assert_ready(reference.label, engines.machine)
 
 
 def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:
@@ -101,21 +101,17 @@ def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
     Raises:
         UserError: when the folder holds neither.
     """
-    try:
-        return ModelReference.read(folder, base)
-    except UserError as error:
-        missing = error.message.partition(";")[0]
-        way_out = "name a folder with a whole model in safetensors, or with an adapter on our base"
-        raise UserError(f"eval.models.{name}: {missing}; {way_out}") from None
+    return ModelReference.read(folder, base, f"eval.models.{name}")
 
 
 def computed(name: str, asked: ExternalWeights, base: LocalModel) -> LocalModel:
-    """The engine and the numbers that ``asked`` names, else those of the ``base``.
+    """The engine and its settings that ``asked`` names, else those of the ``base``.
 
     Raises:
         UserError: for an engine that does not take these settings.
     """
     alike = asked.engine in (None, base.engine)
-    of_base = base.model_dump(exclude={*WeightsSettings.model_fields}) if alike else {"dtype": base.dtype}
+    general = {"dtype", "chat_template_kwargs"}
+    of_base = base.model_dump(exclude={*WeightsSettings.model_fields}, include=None if alike else general)
     own = {"engine": asked.engine or base.engine, **(asked.model_extra or {})}
     return validated(COMPUTED, {**of_base, **own}, f"eval.models.{name}")

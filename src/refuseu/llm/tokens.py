@@ -8,12 +8,14 @@ from typing import Any
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.reasoning import MARKS, OPENINGS
+from refuseu.weights.reference import ModelReference
+from refuseu.weights.template import rendered
 
 REFUSED = "the chat template refuses the conversation"
 TOO_LONG = "the conversation is too long with its answer"
 EMPTY = "the prompt has no tokens"
+NOT_FINITE = "the model computes numbers that are not finite"
 """Why a row fails, in the words of ``Completion.reason``."""
-WAY_OUT = "'dvc checkout' brings the last good one back"
 TAIL = 32
 """Tokens at the end of a prompt that hold the longest of ``OPENINGS`` and a line break, though each letter be a token."""
 PLAIN = Sampling(max_new_tokens=0)
@@ -38,7 +40,7 @@ Rows = dict[int, list[int]]
 
 
 def rows_to_ask(
-    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling, limit: int
+    tokenizer: Any, model: ModelReference, prompts: Sequence[Prompt], sampling: Sampling, limit: int
 ) -> tuple[Rows, dict[int, Completion]]:
     """The prompts that leave room for an answer among ``limit`` tokens, and the outcomes of the others.
 
@@ -54,7 +56,7 @@ def rows_to_ask(
 
 
 def rows_to_score(
-    tokenizer: Any, model: object, pairs: Sequence[tuple[Prompt, str]], limit: int
+    tokenizer: Any, model: ModelReference, pairs: Sequence[tuple[Prompt, str]], limit: int
 ) -> tuple[Rows, list[int], dict[int, Failed]]:
     """Prompts and their answers that have at most ``limit`` tokens, the tokens of each answer, and the outcomes of the others.
 
@@ -70,7 +72,7 @@ def rows_to_score(
 
 
 def _prompts_tokens(
-    tokenizer: Any, model: object, prompts: Sequence[Prompt], sampling: Sampling
+    tokenizer: Any, model: ModelReference, prompts: Sequence[Prompt], sampling: Sampling
 ) -> list[list[int] | None]:
     """``prompt_tokens`` of each; ``None`` for a conversation that the template refuses."""
     from jinja2 import TemplateError
@@ -82,27 +84,30 @@ def _prompts_tokens(
             return None
 
     if not all(isinstance(prompt, str) for prompt in prompts):
-        _assert_template(tokenizer, model, sampling)
+        assert_template(tokenizer, model, sampling)
     return [tokens(prompt) for prompt in prompts]
 
 
-def _templated(tokenizer: Any, conversation: Conversation, sampling: Sampling) -> str:
+def _templated(tokenizer: Any, conversation: Conversation, sampling: Sampling, called: str | None = None) -> str:
     variables = json.loads(sampling.chat_template_kwargs or "{}")
-    options = {"add_generation_prompt": True, **variables, "tokenize": False}
-    text: str = tokenizer.apply_chat_template(conversation, **options)
-    return text
+    named = called or str(tokenizer.name_or_path)
+    return rendered(tokenizer, named, conversation, **{"add_generation_prompt": True, **variables})
 
 
-def _assert_template(tokenizer: Any, model: object, sampling: Sampling) -> None:
-    """Fail where not even the simplest question can be asked."""
+def assert_template(tokenizer: Any, model: ModelReference, sampling: Sampling = PLAIN) -> None:
+    """Fail where not even the simplest question can be asked.
+
+    Raises:
+        UserError: without a chat template, and with one that has faults, reads the clock, or draws at random.
+    """
     from jinja2 import TemplateError
 
     if tokenizer.chat_template is None:
-        raise UserError(f"{model}: the tokenizer has no chat template (chat_template.jinja); add it, or {WAY_OUT}")
+        raise UserError(f"{model.label}: the tokenizer has no chat template (chat_template.jinja); {model.way_out}")
     try:
-        _templated(tokenizer, user("?"), sampling)
-    except TemplateError as error:
-        raise UserError(f"{model}: the chat template cannot be used ({error}); mend it, or {WAY_OUT}") from None
+        _templated(tokenizer, user("?"), sampling, model.label)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UserError(f"{model.label}: the chat template cannot be used ({error}); {model.way_out}") from None
 
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -122,7 +124,17 @@ class RunModels:
     models: dict[str, Model]
     """By their keys, as ``models.base`` and ``eval.models.mine``; an external model in a folder has no repo."""
     faults: list[str]
-    """A sentence for each external model that could be asked nowhere."""
+    """A sentence for each external model that could be asked nowhere, and for each folder without a model."""
+    folders: dict[str, ModelReference] = field(default_factory=dict)
+    """The models that are in folders of this machine."""
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Adds the sentence of an error to the faults."""
+        try:
+            yield
+        except UserError as error:
+            self.faults.append(error.message)
 
     def unfetched(self) -> dict[str, LocalModel]:
         """Models of the hub that are not in its cache."""
@@ -140,6 +152,10 @@ def run_models(parameters: Parameters) -> RunModels:
     """All models that a run of these parameters asks."""
     asked = {BASE, *(name for _, name in played(parameters))}
     found = RunModels({f"models.{name}": each for name, each in parameters.models.items() if name in asked}, [])
+    for key, each in found.models.items():
+        if isinstance(each, LocalModel) and each.repo and each.in_folder:
+            with found.noting():
+                found.folders[key] = ModelReference.read(Path(each.repo), entry=key)
     base = parameters.models[BASE]
     assert isinstance(base, LocalModel)
     for name, external in parameters.eval.models.items():
@@ -148,16 +164,15 @@ def run_models(parameters: Parameters) -> RunModels:
             case ServedModel():
                 found.models[key] = external
             case ExternalWeights():
-                try:
+                with found.noting():
                     model = computed(name, external, base)
                     if external.folder:
                         # An adapter needs a base; which it is, is known when the stage base has run.
-                        in_folder(name, Path(external.folder), ModelReference(BASE))
-                except UserError as error:
-                    found.faults.append(error.message)
-                    continue
-                where = {"repo": external.repo, "revision": external.revision}
-                found.models[key] = model.model_copy(update=where)
+                        found.folders[key] = in_folder(name, Path(external.folder), ModelReference(BASE))
+                    elif is_folder(str(external.repo)):
+                        found.folders[key] = ModelReference.read(Path(str(external.repo)), entry=key)
+                    where = {"repo": external.repo, "revision": external.revision}
+                    found.models[key] = model.model_copy(update=where)
     return found
 
 

@@ -13,15 +13,17 @@ from refuseu.weights.reference import ModelReference, is_folder
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def hub_model(repo: str, revision: str | None, store: Store) -> ModelReference:
+def hub_model(repo: str, revision: str | None, store: Store, entry: str | None = None) -> ModelReference:
     """The model of a repository at a commit, or the model in a folder if ``repo`` begins with ``/`` or ``.``.
+
+    ``entry`` is where the parameters name it, as ``models.base``.
 
     Raises:
         UserError: when the folder does not hold a whole model, and when the commit cannot be looked up.
     """
     if is_folder(repo):
-        return ModelReference.read(Path(repo))
-    return ModelReference(repo, hub_commit(repo, revision, store))
+        return ModelReference.read(Path(repo), entry=entry)
+    return ModelReference(repo, hub_commit(repo, revision, store), called=f"{entry}: {repo}" if entry else None)
 
 
 def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "model") -> str:

@@ -48,7 +48,6 @@ def build_translator(
 
 def _seq2seq(role: settings.Seq2SeqTranslator, engines: EngineFactory) -> Translator:
     from refuseu.translate import seq2seq
-    from refuseu.weights.hub import fetched
 
     reference, model = engines.weights(role.model)
     own = model.in_process(engines.machine)
@@ -59,6 +58,6 @@ def _seq2seq(role: settings.Seq2SeqTranslator, engines: EngineFactory) -> Transl
     engines.loaded_elsewhere[role.model] = described(reference, model)
 
     def load() -> seq2seq.Seq2SeqModel:
-        return seq2seq.Seq2SeqModel(fetched(reference), role.max_tokens, own.batch_size, own.dtype, own.device)
+        return seq2seq.Seq2SeqModel(reference, role.max_tokens, own.batch_size, own.dtype, own.device)
 
     return seq2seq.Seq2SeqTranslator(engines.loaded_elsewhere[role.model], role.max_tokens, load, engines.store)

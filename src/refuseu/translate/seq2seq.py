@@ -9,11 +9,12 @@ from refuseu.core.errors import UserError
 from refuseu.engines.transformers import enough_memory
 from refuseu.experiment import LANGUAGES
 from refuseu.store.rows import Store, row_key
-from refuseu.weights.reference import ModelReference, readable
+from refuseu.weights.loading import load_model, load_tokenizer, weight_not_finite
+from refuseu.weights.reference import ModelReference
 
 NLLB, MADLAD = "m2m_100", "t5"
 """The ``model_type`` that each family has in its configuration."""
-VERSION = 1
+VERSION = 2
 """Version of what this module computes. It is part of every row's key, so raise it when the translations change."""
 
 
@@ -26,31 +27,35 @@ class Seq2SeqModel:
     def __init__(
         self, reference: ModelReference, max_tokens: int, batch_size: int, dtype: str = "float32", device: str = "cpu"
     ) -> None:
-        """Load the model.
+        """Load the model, which is fetched first if it is a repository's.
 
         Args:
-            reference: a model on this machine.
             max_tokens: most tokens that a text may have, before and after the translation.
             batch_size: texts that are translated at once.
 
         Raises:
-            UserError: for a model that cannot be read or belongs to neither family.
+            UserError: for a model that cannot be read, lacks weights, or belongs to neither family.
         """
         import torch
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers import AutoModelForSeq2SeqLM, GenerationConfig
 
         torch.set_num_threads(1)
-        self._name, self._max_tokens, self._batch_size = reference.source, max_tokens, batch_size
-        with (
-            readable(reference),
-            enough_memory(self._name, "load the model; take a machine with more, or a smaller model"),
-        ):
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(reference.source, trust_remote_code=False)
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                reference.source, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-            )
+        self._name, self._max_tokens, self._batch_size = reference.label, max_tokens, batch_size
+        with enough_memory(self._name, "load the model; take a machine with more, or a smaller model"):
+            self._tokenizer: Any = load_tokenizer(reference)
+            model = load_model(AutoModelForSeq2SeqLM, reference, dtype=getattr(torch, dtype))
+        wrong = weight_not_finite(model)
+        if wrong:
+            raise UserError(f"{self._name}: the {wrong} is not finite; {reference.way_out}")
         self._model: Any = model.to(device).eval()
-        self._model.generation_config.forced_eos_token_id = None  # a forced end would hide that a translation was cut
+        # The model's own preferences, such as beams or a penalty, stay out, and so does a forced end, which would hide that a
+        # translation was cut. Where it begins and ends is a part of the model.
+        own = model.generation_config
+        self._model.generation_config = GenerationConfig(
+            decoder_start_token_id=own.decoder_start_token_id,
+            eos_token_id=own.eos_token_id,
+            pad_token_id=own.pad_token_id,
+        )
         self._family = model.config.model_type
         if self._family not in (NLLB, MADLAD):
             raise UserError(

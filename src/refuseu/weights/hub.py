@@ -62,8 +62,8 @@ def fetched(reference: ModelReference) -> ModelReference:
         raise _adapter_alone(reference.source, reference.commit)
     for name in NEEDED:
         if not any(Path(folder).glob(name)):
-            raise UserError(f"{reference.source}: has no {name} at {reference.commit}; name a repository that has")
-    return ModelReference(Path(folder))
+            raise UserError(f"{reference.label}: has no {name} at {reference.commit}; name a repository that has")
+    return ModelReference(Path(folder), called=reference.label)
 
 
 def _adapter_alone(repo: str, commit: str | None) -> UserError:

@@ -1,8 +1,8 @@
 """Where a model is: a folder of weights, an adapter on a base, or a repository of the hub at a commit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +13,9 @@ NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
 ADAPTER = "adapter_config.json"
 """The file by which an adapter in peft's format is recognized."""
 WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
+WHOLE = "name a folder with a whole model in safetensors"
+LFS = b"version https://git-lfs"
+"""How the file begins that Git LFS leaves in place of one that it has not brought yet."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,28 @@ class ModelReference:
     source: Path | str
     commit: str | None = None
     base: Self | None = None
+    called: str | None = field(default=None, compare=False)
+    """What error texts call a model that somebody else made, as ``eval.models.mine: /a/folder``; nothing for our own."""
+
+    @property
+    def label(self) -> str:
+        """What error texts call it."""
+        return self.called or str(self.source)
+
+    @property
+    def way_out(self) -> str:
+        """What to do about a fault in its files."""
+        if self.called is None and isinstance(self.source, Path):
+            return WAY_OUT
+        if self.base:
+            return "name an adapter that was trained on our base, or another model"
+        return "mend its files where they come from, or name another model"
 
     @classmethod
-    def read(cls, folder: Path, base: Self | None = None) -> Self:
+    def read(cls, folder: Path, base: Self | None = None, entry: str | None = None) -> Self:
         """The model in ``folder``: its weights, the repository that its pointer names, or an adapter on ``base``.
+
+        ``entry`` is where the parameters name a folder that no stage makes, as ``eval.models.mine``.
 
         Raises:
             UserError: for a folder that does not hold a whole model, because transformers would take its name for a repository;
@@ -36,14 +57,34 @@ class ModelReference:
         if pointer.is_file():
             return cls(*_pointed(pointer))
         adapter = (folder / ADAPTER).is_file()
-        for name in NEEDED[:1] if adapter else NEEDED:
-            if not any(folder.glob(name)):
-                raise UserError(f"{folder}: holds no {name}; 'dvc repro' or 'dvc pull' brings the model")
+        reference = cls(folder, base=base if adapter else None, called=f"{entry}: {folder}" if entry else None)
+        fault = _missing(folder, NEEDED[:1] if adapter else NEEDED)
+        if fault:
+            others = f"{WHOLE}, or with an adapter on our base" if base else WHOLE
+            brings = others if entry else "'dvc repro' or 'dvc pull' brings the model"
+            raise UserError(f"{reference.label}: {fault}; {brings}")
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and _is_lfs_pointer(path):
+                raise UserError(
+                    f"{reference.label}: {path.name} is a Git LFS pointer and not the file itself; 'git lfs pull' in that "
+                    "folder brings it"
+                )
         if adapter and base is None:
             raise UserError(
-                f"{folder}: is an adapter, of which the base is not known; name a folder with a whole model"
+                f"{reference.label}: is an adapter, of which the base is not known; name a folder with a whole model"
             )
-        return cls(folder, base=base if adapter else None)
+        return reference
+
+
+def _missing(folder: Path, needed: Iterable[str]) -> str | None:
+    if not folder.is_dir():
+        return "there is no such folder"
+    return next((f"holds no {name}" for name in needed if not any(folder.glob(name))), None)
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(LFS)) == LFS
 
 
 def _pointed(pointer: Path) -> tuple[str, str]:
@@ -58,20 +99,28 @@ def _pointed(pointer: Path) -> tuple[str, str]:
 @contextmanager
 def readable(reference: ModelReference) -> Iterator[None]:
     """Turn the errors that loading a damaged model raises into one sentence."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     try:
         yield
-    except (OSError, ValueError, SafetensorError) as error:
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, StrictDataclassError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
     except RuntimeError as error:
         # transformers has no class of its own for this error.
-        if "ignore_mismatched_sizes" not in str(error):
+        if "conversion of the weights" not in str(error):
             raise
-        reason = "its weights have other shapes than its configuration, or its base, asks for"
+        reason = "its weights cannot be converted to what its configuration asks for"
+    except Exception as error:
+        # The tokenizers library raises the base class itself.
+        if type(error) is not Exception:
+            raise
+        reason = str(error)
     else:
         return
-    raise UserError(f"{reference.source}: not a readable model ({reason}); {WAY_OUT}")
+    raise UserError(f"{reference.label}: not a readable model ({reason}); {reference.way_out}")
 
 
 def is_folder(repo: str) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.registry import LoadedModels
+from refuseu.llm.loaded import LoadedModels
 from refuseu.llm.protocol import Engine, LoadedEngine
 
 
