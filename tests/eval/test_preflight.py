@@ -8,6 +8,7 @@ from profile_texts import MACHINE
 from safetensors.torch import load_file, save_file
 
 from refuseu.core.errors import UserError
+from refuseu.engines.openai import OpenaiModel
 from refuseu.engines.registry import Weights
 from refuseu.engines.transformers import TransformersModel
 from refuseu.eval import preflight
@@ -47,7 +48,11 @@ def overflowing(folder: Path) -> Path:
 def test_models_that_can_be_asked_pass_and_a_server_is_not_asked(tmp_path: Path) -> None:
     base = own(tmp_path / "base")
     adapter = broken.adapter(tmp_path / "base", tmp_path / "adapter")
-    models: dict[str, EvaluatedModel] = {"base": base, "mine": mine(adapter, base=base[0]), "gpt": Served("gpt")}
+    models: dict[str, EvaluatedModel] = {
+        "base": base,
+        "mine": mine(adapter, base=base[0]),
+        "gpt": Served("models.gpt", OpenaiModel(engine="openai", model="gpt")),
+    }
     try_out(models, PROFILE, MACHINE, Store())
 
 
