@@ -59,6 +59,8 @@ SET = {
     "PYTHONUTF8": "1",
 }
 """What every stage is given, whatever the shell holds."""
+ENTERED = "REFUSEU_ENTERED"
+"""Set in a process that has a stage's environment already."""
 
 
 def stage_environment(shell: Mapping[str, str], also: Iterable[str], code: Path) -> dict[str, str]:
@@ -87,6 +89,14 @@ def _keys(part: Any) -> Iterator[str]:
         if name == "key" and isinstance(value, str):
             yield value
         yield from _keys(value)
+
+
+def enter(module: str) -> None:
+    """Start this process again in the environment of a stage; for commands that ask models, whose answers a stage may reuse."""
+    if os.environ.get(ENTERED):
+        return
+    environment = stage_environment(os.environ, also_listed(), Path.cwd() / "src") | {ENTERED: "1"}
+    os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)
 
 
 def start() -> None:

@@ -49,16 +49,17 @@ def first_repeated(values: Sequence[Any]) -> int | None:
 Read = TypeVar("Read", bound=Section)
 
 
-def load(stage: type[Read], root: Path = Path()) -> Read:
+def load(stage: type[Read], root: Path = Path(), profile: str | None = None) -> Read:
     """Read the parameters of a stage. The fields of ``stage`` are the keys under the stage's ``params`` in ``dvc.yaml``.
 
-    A key is the name of a section, or of a part of one, such as ``models.base``.
+    A key is the name of a section, or of a part of one, such as ``models.base``. ``profile`` takes the place of the one that
+    ``params.yaml`` names.
 
     Raises:
         UserError: for a file that is missing or is not YAML, for each of these keys that is unknown, missing or wrong, and for a
             section that no stage reads.
     """
-    merged, where = merged_sections(root)
+    merged, where = merged_sections(root, profile)
     names = [field.alias or name for name, field in stage.model_fields.items()]
     own = {name: found for name in names if (found := _at(merged, name)) is not None}
     return validated(stage, own, where)

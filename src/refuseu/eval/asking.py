@@ -50,7 +50,8 @@ class EvaluationRun:
     """What every model is asked, and on which machine. It is sent to the processes that ask."""
 
     questions: list[str]
-    knowledge: KnowledgeTest
+    knowledge: KnowledgeTest | None
+    """The test of knowledge, if the models shall sit one."""
     sampling: Sampling
     models: Models
     machine: Machine
@@ -77,6 +78,8 @@ class EvaluationRun:
 
     def _answers_and_knowledge(self, name: str, engine: Engine) -> ModelOutputs:
         outputs = self._answers(name, engine)
+        if self.knowledge is None:
+            return outputs
         choices = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name)
         return replace(outputs, knowledge=choices[list(KNOWLEDGE.columns)])
 

@@ -46,15 +46,27 @@ def evaluated_models(
     own = model_folders(base, models, parameters.train.configs)
     computed = engines.base_model()
     found: dict[str, EvaluatedModel] = {name: (reference, computed) for name, reference in own.items()}
-    for name, asked in parameters.eval.models.items():
-        found[name] = _external(name, asked, own["base"], parameters.models, engines)
     for each in found.values():
         _assert_ready(each, engines)
+    others = parameters.eval.models.items()
+    return found | {name: external(name, asked, own["base"], parameters.models, engines) for name, asked in others}
+
+
+def external(
+    name: str, asked: ExternalModel, base: ModelReference | None, models: Models, engines: EngineFactory
+) -> EvaluatedModel:
+    """The model that an entry of ``eval.models`` names, checked; ``base`` is what an adapter stands on.
+
+    Raises:
+        UserError: when it is not whole, or this machine lacks what it takes.
+    """
+    found = _external(name, asked, base, models, engines)
+    _assert_ready(found, engines)
     return found
 
 
 def _external(
-    name: str, asked: ExternalModel, base: ModelReference, models: Models, engines: EngineFactory
+    name: str, asked: ExternalModel, base: ModelReference | None, models: Models, engines: EngineFactory
 ) -> EvaluatedModel:
     match asked:
         case ServedModel():
@@ -95,7 +107,7 @@ def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[st
     return {"base": unaligned, **{name: ModelReference.read(models / name, unaligned) for name in configs}}
 
 
-def in_folder(name: str, folder: Path, base: ModelReference) -> ModelReference:
+def in_folder(name: str, folder: Path, base: ModelReference | None) -> ModelReference:
     """The model that lies in a user's folder, or the adapter on our ``base``.
 
     Raises:

@@ -104,7 +104,7 @@ def language_rows(
 def knowledge_shares(knowledge: pd.DataFrame, limits: Limits) -> dict[str, dict[tuple[str, str], float | None]]:
     """By column, model and language, the share (percent) of a test's questions that were answered rightly."""
     tests = list(knowledge["test"].unique())
-    columns = [FIRST_TEST, *(f"{FIRST_TEST}_{test}" for test in tests[1:])]
+    columns = [FIRST_TEST if test == tests[0] else f"{FIRST_TEST}_{test}" for test in tests]
     return {
         column: {
             group: BY_NAME[FIRST_TEST].number(rows, limits)
