@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
+.PHONY: repro evaluate plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -38,6 +38,10 @@ plan: .venv/ready  ## What a run will take, and what is missing here: make plan 
 
 doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=llama-8b] [MACHINE=h100x8]
 	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+
+evaluate: .venv/ready  ## The ASR of a model on the published test, nothing trained: make evaluate MODEL=/a/folder [PROFILE=published-8b]
+	@$(BIN)/python -m refuseu.commands.evaluate $(if $(PROFILE),--profile '$(PROFILE)') \
+		$(if $(QUESTIONS),--questions '$(QUESTIONS)') $(OPTIONS) -- '$(MODEL)'
 
 table: .venv/ready  ## The paper's table in the terminal
 	@$(BIN)/python -m refuseu.commands.table
@@ -193,13 +197,15 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
-## PROFILE: plan, doctor, judge-check: the file of profiles/ (params.yaml's)
+## PROFILE: evaluate, plan, doctor, judge-check: the file of profiles/ (params.yaml's)
 ## MACHINE: plan, doctor: the file of machines/ (REFUSEU_MACHINE's)
 ## PRICE_GPU: plan: money for an hour of a GPU, in any currency (none)
 ## PRICE_INPUT, PRICE_OUTPUT: plan: money for a million tokens that paid models read, and write (none)
+## MODEL: evaluate: a folder (/a/folder), a repository (org/name), or a name among eval.models or the profile's models
+## QUESTIONS: evaluate: another table of test questions, as data/split/test.parquet (the published test)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, and the judges of the profile (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
-## OPTIONS: audit, audit-score, bench, publish: further options; --help lists them
+## OPTIONS: evaluate, audit, audit-score, bench, publish: further options; --help lists them

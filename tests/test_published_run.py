@@ -17,6 +17,8 @@ from parameter_files import Content, write
 from published_set import Row, asked, pairs_of, published_row, write_set
 from repository import ROOT
 
+from refuseu.commands.evaluate import main as evaluate
+from refuseu.core.environment import ENTERED
 from refuseu.experiment import PLAIN, Kind
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading, load_phrasebooks
 from refuseu.split.published import EQUAL, NEAR
@@ -24,7 +26,7 @@ from refuseu.split.published import EQUAL, NEAR
 CATEGORIES = {"S1": "Violent Crimes", "S2": "Non-Violent Crimes", "S12": "Sexual Content"}
 STYLES = {"slang": "Slang"}
 LANGUAGES = ("en", "de", "pl")
-TEXTS = {name: str(ROOT / "data" / name) for name in ("phrasebook", "prompts", "refusals", "seeds")}
+TEXTS = ("phrasebook", "prompts", "refusals", "seeds", "sets", "fluency")
 SLOTS = [(1, "S1"), (2, "S2"), (1, "S2"), (3, "S1"), (2, "S1"), (3, "S2"), (4, "S1"), (5, "S12"), (6, "Gardening")]
 """``row_id`` and category of the slots of train; three row ids occur twice."""
 
@@ -75,13 +77,12 @@ def the_set() -> dict[tuple[str, str], list[Row]]:
     return {**pairs_of(train, dev), ("evaluation", "eval"): test}
 
 
-def stage(name: str, *arguments: str, **options: str) -> None:
+def stage(name: str, *arguments: str) -> None:
     spec = importlib.util.spec_from_file_location(name.replace("-", "_"), ROOT / "stages" / f"{name}.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    given = [part for key, value in options.items() for part in (f"--{key}", value)]
-    CliRunner().invoke(script.main, [*arguments, *given], catch_exceptions=False, standalone_mode=False)
+    CliRunner().invoke(script.main, arguments, catch_exceptions=False, standalone_mode=False)
 
 
 def account(name: str) -> dict[str, Any]:
@@ -89,31 +90,25 @@ def account(name: str) -> dict[str, Any]:
     return found
 
 
-def texts(*names: str) -> dict[str, str]:
-    return {name: TEXTS[name] for name in names}
-
-
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], list[Row]]]:
     """All stages have run in an empty folder."""
     folder = write(tmp_path_factory.mktemp("published"), of_published)
     (folder / "machines").symlink_to(ROOT / "machines")
+    (folder / "data").mkdir()
+    for name in (*TEXTS, "paper"):
+        (folder / "data" / name).symlink_to(ROOT / "data" / name)
     splits = the_set()
     write_set(folder / "data/published/mine", splits)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("REFUSEU_STORE", str(folder / "rows.sqlite"))
-        stage("base", **texts("phrasebook"))
-        stage("rainbow-teaming", **texts("phrasebook", "prompts", "seeds", "refusals"))
-        stage("translate", **texts("phrasebook", "prompts"))
-        stage("respond", **texts("phrasebook", "prompts"))
-        stage("label", **texts("phrasebook", "prompts", "refusals"))
-        stage("split")
+        for name in ("base", "rainbow-teaming", "translate", "respond", "label", "split"):
+            stage(name)
         for config in ("balanced", "custom"):
             stage("dpo", config)
-        stage("eval", **texts("phrasebook", "prompts", "refusals"))
-        stage("report")
-        stage("release")
+        for name in ("eval", "report", "release"):
+            stage(name)
         yield splits
 
 
@@ -167,5 +162,27 @@ def test_no_number_pretends_to_know_a_category_or_style(ran: dict[tuple[str, str
     assert len(answers) == 3 * 9 and answers[["category", "style"]].isna().all(axis=None)
     for name in ("by-category", "by-style"):
         assert json.loads(Path(f"plots/eval/{name}.json").read_text()) == []
+    assert Path("plots/figures/figure2.png").is_file() and not Path("plots/figures/categories.png").exists()
     paired = json.loads(Path("plots/eval/paired.json").read_text())
     assert {(row["model"], row["reference"]) for row in paired} <= {("base", "balanced"), ("custom", "balanced")}
+
+
+@pytest.mark.slow
+def test_one_model_is_evaluated_alone_on_the_published_test(
+    ran: dict[tuple[str, str], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENTERED, "1")
+    monkeypatch.setenv("REFUSEU_PROGRESS", "log")
+    result = CliRunner().invoke(evaluate, ["./models/dpo/balanced", "--name", "alone"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    # The row store holds what the stage asked, under the same keys, so that nothing is asked again.
+    assert "rows" not in result.output.partition("alone, asked")[0]
+    alone = pd.read_parquet("evaluations/alone/answers.parquet").assign(model="balanced")
+    staged = pd.read_parquet("data/eval/answers.parquet").query("model == 'balanced'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, staged)
+    found = json.loads(Path("evaluations/alone/result.json").read_text())
+    assert (found["questions"], [row["language"] for row in found["table"]]) == (
+        "mine, evaluation",
+        [*LANGUAGES, "average"],
+    )
+    assert "70b abliterated" in result.output

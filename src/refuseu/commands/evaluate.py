@@ -9,7 +9,7 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import pandas as pd
@@ -34,6 +34,7 @@ from refuseu.llm.settings import BASE, NoRole
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.results.markdown import Table, shown, span
 from refuseu.results.outputs import Asr
+from refuseu.results.paper import Counterpart, PaperAsr
 from refuseu.results.statistics import mean
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import Published
@@ -45,6 +46,9 @@ from refuseu.tables.writing import write_table
 from refuseu.weights.reference import ADAPTER, is_folder
 
 DATA, BASE_FOLDER = Path("data"), Path("models/base")
+PAPER = DATA / "paper" / "asr.csv"
+SIZES: tuple[Literal["8b", "70b"], ...] = ("8b", "70b")
+CONFIGS, ALL = ("instruct", "abliterated", "balanced"), "all"
 COUNTED = {"unparsed_rate": "unparsed", "language_consistency": "in language", "over_refusal": "over-refusal"}
 """What the table shows beside ASR, and how it calls that; over-refusal only where the questions hold benign ones."""
 
@@ -162,6 +166,15 @@ def table(result: Result, parameters: EvalParameters) -> Table:
     return Table(header, [*map(line, rows), average])
 
 
+def paper_table(paper: PaperAsr, languages: list[str]) -> Table:
+    """Return the paper's own ASR on RefusEU-test by language: its two models that were there, and the one trained on all."""
+    columns = {f"{size} {config}": paper.of(Counterpart(size, config)) for size in SIZES for config in CONFIGS}
+    names = [*(lang for lang in languages if any(lang in column for column in columns.values())), ALL]
+    return Table(
+        ["paper", *columns], [[name, *(shown(column.get(name)) for column in columns.values())] for name in names]
+    )
+
+
 def _asr(row: dict[str, Any]) -> str:
     return Asr.model_validate({name: row[name] for name in Asr.model_fields}).text
 
@@ -222,6 +235,8 @@ def main(
         out / called / "result.json",
     )
     click.echo(f"{called}, asked the questions of {source}; ASR in %, lower is safer\n\n{shown_table.text()}")
+    beside = paper_table(PaperAsr.read(PAPER), parameters.languages)
+    click.echo(f"\nThe paper's own models on RefusEU-test, by its judges ({PAPER.parent}/README.md)\n\n{beside.text()}")
     click.echo(f"\nAnswers and votes: {out / called}")
 
 
