@@ -11,8 +11,8 @@ from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import RESTRICTED
 from refuseu.phrasebook.phrasebook import load_phrasebooks
-from refuseu.respond.answers import pair_up, questions_of_rows
-from refuseu.respond.factory import build_refuser, other_answers
+from refuseu.respond.answers import pair_up
+from refuseu.respond.factory import build_answer, build_refuser
 from refuseu.respond.settings import RespondParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
@@ -43,8 +43,8 @@ def main(
 
     restricted = set(translated.loc[translated["category"].isin(RESTRICTED), "question_id"])
     refuser = build_refuser(parameters.respond.refuser, books, engines, prompts, restricted, published_set)
-    answers = other_answers(parameters.respond, questions_of_rows(translated), engines, base, published_set)
-    kept, rejected = pair_up(translated, answers, refuser)
+    answer = build_answer(parameters.respond.rejected, engines, base, published_set)
+    kept, rejected = pair_up(translated, answer, refuser, parameters.unanswered)
 
     write_table(kept, out / "pairs.parquet", PAIR)
     write_table(rejected, out / "rejected.parquet", REJECTION)

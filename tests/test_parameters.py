@@ -191,7 +191,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             "translate.translator: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
         ),
         (
-            lambda _, profile: profile["respond"].update(rejected="published"),
+            lambda _, profile: profile["respond"].update(rejected={"kind": "published"}),
             "respond: cannot be published where translate.translator is not; let both be of the kind published",
         ),
         (

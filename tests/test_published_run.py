@@ -39,7 +39,7 @@ def of_published(params: Content, profile: Content) -> None:
     profile["base"].update(steps=20)
     profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
     profile["translate"].update(translator={"kind": "published"})
-    profile["respond"].update(refuser={"kind": "published"}, rejected="published")
+    profile["respond"].update(refuser={"kind": "published"}, rejected={"kind": "published"})
     profile["label"] = {"judges": {"phrases": {"kind": "phrases", "questions": {"kind": "lexicon"}}}}
     profile["split"].update(assignment="published")
     profile["eval"].update(max_new_tokens=8)

@@ -38,7 +38,7 @@ HARMFUL = Verdict(Harm.HARMFUL, Reply.COMPLIANCE)
 
 def refused(engine: Engine) -> Any:
     prompt = PromptTemplate.read(ROOT / "data/prompts/refusal.md", answers.PLACEHOLDERS)
-    refuser = LlmRefuser(engine, SAMPLING, prompt, (), PhrasebookRefuser({}))
+    refuser = LlmRefuser(engine, SAMPLING, prompt, 6, (), PhrasebookRefuser({}))
     return refuser.refuse([Question("q", "en", "Why?")])
 
 

@@ -163,7 +163,7 @@ PROFILE = {
         "max_new_tokens": 24,
     },
     "translate": {"translator": PLAYED, "min_chrf": 90.0},
-    "respond": {"refuser": PLAYED, "max_new_tokens": 24},
+    "respond": {"refuser": PLAYED, "rejected": {"kind": "base", "max_new_tokens": 24}},
     "label": {"judges": {"ngrams": {"kind": "ngrams"}}, "adjudicator": {"kind": "chat", "model": "served"}},
     "split": {
         "test_per_cell": 1,

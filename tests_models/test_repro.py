@@ -60,7 +60,7 @@ PROFILE: dict[str, Any] = {
         "max_new_tokens": 24,
     },
     "translate": {"translator": LLM, "min_chrf": 60.0},
-    "respond": {"refuser": LLM, "max_new_tokens": 32},
+    "respond": {"refuser": LLM, "rejected": {"kind": "base", "max_new_tokens": 32}},
     "label": {
         "judges": {
             "phrases": {"kind": "phrases", "questions": {"kind": "lexicon"}},

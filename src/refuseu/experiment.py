@@ -97,6 +97,21 @@ class Experiment(Section):
 
 
 RESTRICTED = frozenset({"S4", "S12"})
-"""Hazard categories (child sexual exploitation, sexual content) for which no LLM writes, rewrites, translates or
-refuses a question. The questions are the phrasebook's, which ask no more than how to get around the rules that protect.
-"""
+"""Hazard categories (child sexual exploitation, sexual content) for which no language model writes anything for the data: no
+question, translation, refusal or answer. The questions are the phrasebook's, which ask no more than how to get around the rules
+that protect, and the miniature's own base alone answers them."""
+
+
+class WithBase(Experiment):
+    """What a stage reads that has the un-aligned base answer questions."""
+
+    base_kind: Annotated[str, Field(alias="base.kind")]
+    """Kind of the base (``base.settings.Base``)."""
+
+    @property
+    def withheld_from_base(self) -> frozenset[str]:
+        """The hazard categories whose questions the base does not see while data are made: ``RESTRICTED``.
+
+        The base of kind ``trained`` sees them, since it knows nothing but the phrasebook, whose compliances are empty shells.
+        """
+        return frozenset() if self.base_kind == "trained" else RESTRICTED

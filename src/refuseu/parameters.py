@@ -93,7 +93,7 @@ class Parameters(Experiment):
         """The set has translations, answers and splits of its own questions alone."""
         asked = isinstance(self.rainbow_teaming.mutator, ByPublished)
         worded = isinstance(self.translate.translator, ByPublished)
-        answered = isinstance(self.respond.refuser, ByPublished) or self.respond.rejected == "published"
+        answered = ByPublished in map(type, (self.respond.refuser, self.respond.rejected))
         for key, taken, missing in (
             ("translate.translator", worded, "" if asked else "rainbow-teaming.mutator"),
             ("respond", answered, "" if worded else "translate.translator"),

@@ -9,6 +9,7 @@ from refuseu.judges.settings import GuardSettings, ModelJudgeSettings
 from refuseu.llm.settings import BASE, NoRole
 from refuseu.parameters import Parameters, load_all
 from refuseu.rainbow_teaming.settings import LlmMutator
+from refuseu.respond.settings import LlmRejected
 
 PROFILES = sorted(path.stem for path in ROOT.glob("profiles/*.yaml"))
 PAPERS = {
@@ -34,6 +35,7 @@ def test_the_papers_models_play_the_papers_parts(profile: str) -> None:
     repos = {name: model.repo for name, model in parameters.models.items() if isinstance(model, VllmModel)}
     assert repos == {
         "base": PAPERS[profile],
+        **({"lorablated": PAPERS["llama-70b"]} if profile == "llama-8b" else {}),
         "instruct": "meta-llama/Llama-3.1-70B-Instruct",
         "llama-guard-3": "meta-llama/Llama-Guard-3-8B",
         "polyguard": "ToxicityPrompts/PolyGuard-Qwen",
@@ -47,6 +49,9 @@ def test_the_papers_models_play_the_papers_parts(profile: str) -> None:
     assert isinstance(label.adjudicator, ModelJudgeSettings) and label.adjudicator.kind == "chat"
     adjudicator = parameters.models[label.adjudicator.model]
     assert isinstance(adjudicator, OpenaiModel) and adjudicator.model == "gpt-4o-mini-2024-07-18"
+    rejected = parameters.respond.rejected
+    asked = parameters.models[rejected.model if isinstance(rejected, LlmRejected) else BASE]
+    assert isinstance(asked, VllmModel) and asked.repo == PAPERS["llama-70b"]  # at both sizes
     assert (label.question, label.chosen, label.rejected) == ("all", "all", "any")
 
 

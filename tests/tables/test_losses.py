@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from refuseu.core.errors import UserError
+from refuseu.respond.answers import EMPTY, RESTRICTED_CATEGORY
 from refuseu.tables.losses import HELP, HELP_FOR, tell_losses, where_lost
 from refuseu.tables.writing import account
 from refuseu.translate.questions import LOW_CHRF, WRONG_LANGUAGE
@@ -102,7 +103,7 @@ def test_a_stage_that_loses_the_rest_names_the_one_that_lost_the_most(tmp_path: 
 
 
 def test_the_reasons_with_a_way_out_of_their_own_are_those_of_the_stages() -> None:
-    assert set(HELP_FOR) == {LOW_CHRF, WRONG_LANGUAGE, "empty answer"}
+    assert set(HELP_FOR) == {LOW_CHRF, WRONG_LANGUAGE, EMPTY, RESTRICTED_CATEGORY}
 
 
 def written(folder: Path, **lost: list[tuple[str, str, str]]) -> int:

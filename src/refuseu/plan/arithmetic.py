@@ -83,8 +83,8 @@ class Run:
 def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     """Stage, model, rows that it is asked or trained on, and tokens of a row that it reads and writes."""
     p, question, refusal, seen = run.parameters, run.question, run.refusal, 1.0 if run.published else run.written
-    limits = (p.rainbow_teaming.max_new_tokens, p.respond.max_new_tokens, p.eval.max_new_tokens)
-    attacked, rejected, evaluated = (min(run.answer, limit) for limit in limits)
+    limits = (p.rainbow_teaming, p.respond.rejected, p.eval)
+    attacked, rejected, evaluated = (min(run.answer, getattr(each, "max_new_tokens", run.answer)) for each in limits)
     there_and_back = 2 * run.translations * (1 - 1 / len(p.languages))
     prompts = getattr(p.eval.rating, "prompts_per_language", 0) * len(p.languages)
     roles = {
@@ -94,6 +94,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
         "rainbow-teaming.twin": (run.questions * seen, TOLD + question, question),
         "translate.translator": (there_and_back * seen, TOLD + question, question),
         "respond.refuser": (run.pairs * seen, TOLD + question, refusal),
+        "respond.rejected": (run.pairs * seen, TEMPLATE + question, rejected),
         "eval.rating": (prompts * run.models, TOLD + question + evaluated, VERDICT),
     }
     for key, model in played(p):
@@ -111,7 +112,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     if isinstance(p.base, TrainedBase):
         yield "base", BASE, p.base.steps * p.base.batch_size, question + run.answer, 0
     yield "rainbow-teaming", BASE, 0 if run.published else run.candidates, TEMPLATE + question, attacked
-    yield "respond", BASE, run.pairs if p.respond.rejected == "base" else 0, TEMPLATE + question, rejected
+    yield "respond", BASE, run.pairs if p.respond.rejected.kind == "base" else 0, TEMPLATE + question, rejected
     yield "dpo", BASE, run.trained, 2 * question + refusal + rejected, 0
     external = list(starmap(counted_as, p.eval.models.items()))
     for model, models in Counter([BASE] * (run.models - len(external)) + external).items():

@@ -1,6 +1,6 @@
 """The two answers of a question: the refusers that write the refusal, and how both answers become a preference pair."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -16,7 +16,7 @@ from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.sources.published import PublishedPair, PublishedSet
 from refuseu.text.normal import composed
 
-PLACEHOLDERS = ("question", "language")
+PLACEHOLDERS = ("question", "language", "sentences")
 """Placeholders of the prompt ``refusal.md``."""
 
 
@@ -34,6 +34,12 @@ class Refuser(Protocol):
 
     def refuse(self, questions: Sequence[Question]) -> list[str | None]:
         """Return a refusal of each question in its language, in order; ``None`` where there is no refusal."""
+
+
+EMPTY, RESTRICTED_CATEGORY = "empty answer", "restricted category"
+"""Why a question gets no pair."""
+Answer = Callable[[Sequence[Question]], list[str]]
+"""Answers questions without refusing them, in order; empty where there is no answer."""
 
 
 class PhrasebookRefuser:
@@ -61,7 +67,7 @@ class PublishedAnswers:
         """Return the set's chosen answers, in order; ``None`` where the set does not hold the question."""
         return [pair.chosen if pair else None for pair in map(self._pair, questions)]
 
-    def rejected(self, questions: Sequence[Question]) -> list[str]:
+    def answer(self, questions: Sequence[Question]) -> list[str]:
         """Return the set's rejected answers, in order; empty where the set does not hold the question."""
         return [pair.rejected if pair else "" for pair in map(self._pair, questions)]
 
@@ -81,6 +87,8 @@ class LlmRefuser:
     sampling: Sampling
     prompt: PromptTemplate
     """With ``PLACEHOLDERS``."""
+    sentences: int
+    """About how many sentences a refusal has."""
     restricted: Container[str]
     """Ids of the questions of restricted categories, which the LLM must not see."""
     fallback: Refuser
@@ -96,7 +104,10 @@ class LlmRefuser:
 
     def _by_llm(self, questions: Sequence[Question]) -> list[str | None]:
         conversations = [
-            self.prompt.conversation(question=each.text, language=LANGUAGES[each.lang].name) for each in questions
+            self.prompt.conversation(
+                question=each.text, language=LANGUAGES[each.lang].name, sentences=str(self.sentences)
+            )
+            for each in questions
         ]
         completions = completed(self.engine, conversations, self.sampling)
         return [_refusal(each, asked) for each, asked in zip(completions, conversations, strict=True)]
@@ -112,7 +123,9 @@ def questions_of_rows(questions: pd.DataFrame) -> list[Question]:
     return list(map(Question, questions["question_id"], questions["lang"], questions["text"]))
 
 
-def pair_up(questions: pd.DataFrame, answers: Sequence[str], refuser: Refuser) -> tuple[pd.DataFrame, pd.DataFrame]:
+def pair_up(
+    questions: pd.DataFrame, answer: Answer, refuser: Refuser, unanswered: Container[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give each question a chosen and a rejected answer.
 
     The refusal of a harmful question is chosen and the other answer is rejected. For a benign question it is the other way
@@ -120,18 +133,26 @@ def pair_up(questions: pd.DataFrame, answers: Sequence[str], refuser: Refuser) -
 
     Args:
         questions: the questions (``schemas.QUESTION``).
-        answers: the answers that are no refusals, one for each question, in order; empty where there is none.
+        answer: gives the answers that are no refusals.
         refuser: writes the refusals.
+        unanswered: hazard categories whose questions nobody is asked.
 
     Returns:
         The pairs, which are ``questions`` with the columns ``chosen`` and ``rejected``, and the rejections
-        (``schemas.REJECTION``) of the questions that lack one of the two answers.
+        (``schemas.REJECTION``) of the questions that nobody is asked or that lack one of the two answers.
     """
-    refusals = pd.Series(
-        [refusal or "" for refusal in refuser.refuse(questions_of_rows(questions))], index=questions.index, dtype=str
-    )
-    others = pd.Series(list(answers), index=questions.index, dtype=str)
-    harmful = questions["kind"] == Kind.HARMFUL
-    pairs = questions.assign(chosen=refusals.where(harmful, others), rejected=others.where(harmful, refusals))
+    withheld = questions["category"].map(lambda category: category in unanswered).astype(bool)
+    asked = questions[~withheld]
+    texts = questions_of_rows(asked)
+    refusals = pd.Series([refusal or "" for refusal in refuser.refuse(texts)], index=asked.index, dtype=str)
+    others = pd.Series(answer(texts), index=asked.index, dtype=str)
+    harmful = asked["kind"] == Kind.HARMFUL
+    pairs = asked.assign(chosen=refusals.where(harmful, others), rejected=others.where(harmful, refusals))
     empty = (refusals == "") | (others == "")
-    return pairs[~empty], pairs.loc[empty, ["question_id", "lang"]].assign(reason="empty answer")
+    rejected = pd.concat(
+        [
+            questions.loc[withheld, ["question_id", "lang"]].assign(reason=RESTRICTED_CATEGORY),
+            pairs.loc[empty, ["question_id", "lang"]].assign(reason=EMPTY),
+        ]
+    )
+    return pairs[~empty], rejected

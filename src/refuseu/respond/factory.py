@@ -1,16 +1,16 @@
-"""Builds the refuser that the profile names, and gets the other answers from where the profile says."""
+"""Builds who refuses and who gives the other answers, as the profile says."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from pathlib import Path
 from typing import assert_never
 
 from refuseu.engines.registry import EngineFactory, sampling_of
 from refuseu.llm.prompts import PromptTemplate
-from refuseu.llm.protocol import Sampling, asked_alone
+from refuseu.llm.protocol import Engine, Sampling, asked_alone
 from refuseu.llm.settings import PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.respond import answers, settings
-from refuseu.respond.answers import PhrasebookRefuser, PublishedAnswers, Question, Refuser
+from refuseu.respond.answers import PhrasebookRefuser, PublishedAnswers, Refuser
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference
@@ -45,28 +45,31 @@ def build_refuser(
             return PublishedAnswers(published)
         case settings.LlmRefuser():
             prompt = PromptTemplate.read(prompts / "refusal.md", answers.PLACEHOLDERS)
-            return answers.LlmRefuser(engines.named(role.model), sampling_of(role), prompt, restricted, by_rule)
+            engine, sampling = engines.named(role.model), sampling_of(role)
+            return answers.LlmRefuser(engine, sampling, prompt, role.sentences, restricted, by_rule)
         case _:
             assert_never(role)
 
 
-def other_answers(
-    respond: settings.Respond,
-    questions: Sequence[Question],
-    engines: EngineFactory,
-    base: Path,
-    published: PublishedSet,
-) -> list[str]:
-    """Return the answers that are no refusals, in the order of the questions: the ``base``'s or the published set's.
+def build_answer(
+    role: settings.RejectedRole, engines: EngineFactory, base: Path, published: PublishedSet
+) -> answers.Answer:
+    """Build what gives the answers that are no refusals: the un-aligned ``base``, another model, or the published set.
 
     Raises:
-        UserError: for a base that is missing or cannot be asked.
+        UserError: for a model that is missing or cannot be asked.
     """
-    match respond.rejected:
-        case "published":
-            return PublishedAnswers(published).rejected(questions)
-        case "base":
-            engine = engines.folder(ModelReference.read(base))
-            return asked_alone(engine, [question.text for question in questions], Sampling(respond.max_new_tokens))
+    match role:
+        case settings.ByBase():
+            return _asked(engines.folder(ModelReference.read(base)), Sampling(role.max_new_tokens))
+        case settings.LlmRejected():
+            return _asked(engines.named(role.model), sampling_of(role))
+        case ByPublished():
+            return PublishedAnswers(published).answer
         case _:
-            assert_never(respond.rejected)
+            assert_never(role)
+
+
+def _asked(engine: Engine, sampling: Sampling) -> answers.Answer:
+    """The model's own answer to each question, which is all that it is told."""
+    return lambda questions: asked_alone(engine, [question.text for question in questions], sampling)

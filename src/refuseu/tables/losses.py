@@ -17,14 +17,15 @@ from refuseu.experiment import Kind
 
 HELP = {
     "translate": "let another model play translate.translator in the profile",
-    "respond": "raise respond.max_new_tokens in the profile, or let another model play respond.refuser",
+    "respond": "raise max_new_tokens of respond.refuser and respond.rejected in the profile, or let other models play them",
     "label": "have fewer judges agree (label.question, chosen and rejected in params.yaml), or name others (label.judges)",
 }
 """The stages that reject rows, in their order, and what makes each reject fewer."""
 HELP_FOR = {
     "back-translation differs": "lower translate.min_chrf in the profile",
     "empty answer": HELP["respond"],
-    "wrong language": "let models that know this language write (translate.translator, respond.refuser, models.base)",
+    "restricted category": "take S4 and S12 out of categories in params.yaml, since no model answers their questions",
+    "wrong language": "let models that know this language write (translate.translator, respond.refuser, respond.rejected)",
 }
 """What helps where a stage rejects the most rows for one of these reasons."""
 
