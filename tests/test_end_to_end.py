@@ -270,6 +270,15 @@ def test_a_served_model_that_is_only_evaluated_makes_no_other_stage_stale(clone:
     assert list(changed) == ["eval"]
 
 
+def test_a_parameter_that_no_stage_reads_is_refused_though_nothing_else_is_stale(clone: Path) -> None:
+    before = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(f"{before}splitt: {{test_per_cell: 3}}\n")
+    result = run(clone, str(BIN / "dvc"), "repro")
+    (clone / "params.yaml").write_text(before)
+    assert result.returncode != 0
+    assert "params.yaml: splitt: unknown section" in result.stderr + result.stdout
+
+
 @pytest.fixture(scope="module")
 def reviewers(clone: Path) -> None:
     """Verdicts of two people on the audit's sample."""

@@ -11,10 +11,10 @@ from repository import ROOT
 from safetensors.torch import save_file
 
 from refuseu.commands import doctor
-from refuseu.commands.doctor import assert_at_hand, missing, unreachable
 from refuseu.core.errors import UserError
 from refuseu.parameters import Parameters
-from refuseu.plan import host, models
+from refuseu.plan import checks, host, models
+from refuseu.plan.checks import assert_at_hand, missing, unreachable
 from refuseu.plan.host import Gpu
 from refuseu.plan.models import Size
 
@@ -300,7 +300,7 @@ def test_rows_of_sets_that_cannot_be_asked_are_said_before_the_first_stage(
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_text(content)
     parameters = changed(tmp_path, edit)
-    monkeypatch.setattr("refuseu.commands.doctor.DATA", tmp_path / "data")
+    monkeypatch.setattr("refuseu.plan.checks.DATA", tmp_path / "data")
     seeds, broken, labelled = (
         sentence.removeprefix(f"{tmp_path}/data/") for sentence in missing(parameters, machine())
     )
@@ -319,7 +319,7 @@ def test_prompts_are_looked_for_only_where_answers_are_rated(tmp_path: Path, mon
     unrated = changed(tmp_path / "unrated", lambda params, profile: None)
     (sentence,) = missing(rated, machine())
     assert sentence.startswith("data/fluency/en.yaml: holds 50 prompts, eval.rating.prompts_per_language asks for 51; ")
-    monkeypatch.setattr(doctor, "DATA", tmp_path)
+    monkeypatch.setattr(checks, "DATA", tmp_path)
     (sentence,) = missing(rated, machine())
     assert sentence.startswith(f"{tmp_path}/fluency/en.yaml: cannot be read (No such file or directory); write prompts")
     assert missing(unrated, machine()) == []
@@ -402,7 +402,7 @@ def test_the_hub_is_asked_for_what_must_be_fetched(tmp_path: Path, monkeypatch: 
     def refuse(repo: str, revision: str | None) -> None:
         raise UserError(f"{repo}: the repository is gated; ask for access")
 
-    monkeypatch.setattr(doctor, "assert_obtainable", refuse)
+    monkeypatch.setattr(checks, "assert_obtainable", refuse)
     parameters, here = with_base(tmp_path), machine(vllm=vllm())
     assert list(unreachable(parameters, here)) == []
     monkeypatch.setattr(host, "cached", lambda repo, revision: None)
@@ -465,6 +465,6 @@ def test_a_place_that_cannot_be_written_is_said_before_any_stage(
 
 
 def test_a_disk_that_is_nearly_full_is_said_before_any_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "disk_usage", lambda path: SimpleNamespace(free=120_000_000))
+    monkeypatch.setattr(checks, "disk_usage", lambda path: SimpleNamespace(free=120_000_000))
     said = missing(changed(tmp_path), machine())
     assert said == ["the disk of this folder has 0.1 GB left, and the miniature alone takes 0.3; make room"]

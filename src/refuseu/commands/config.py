@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from refuseu.commands.doctor import assert_at_hand
 from refuseu.core.errors import UserError
 from refuseu.parameters import load_all, load_whole_machine
 from refuseu.phrasebook.phrasebook import load_phrasebooks
+from refuseu.plan.checks import assert_at_hand
 from refuseu.review.causes import broken_file
 from refuseu.store.rows import Store
 from refuseu.text.identification import assert_known
