@@ -22,7 +22,7 @@ from refuseu.plan.models import Size, run_models, short, size_of
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-    *(ROOT / f"data/{name}/README.md" for name in ("published", "seeds", "sets")),
+    *(ROOT / f"data/{name}/README.md" for name in ("paper", "published", "seeds", "sets")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "staleness.md"),
 ]
 TEXTS = r"data/(?:fluency|phrasebook|prompts|refusals)"
