@@ -113,7 +113,7 @@ def test_each_config_has_its_cost_and_equal_ones_stand_together() -> None:
         "balanced, 1 more", "high-resource", "english-only, 11 more", "no-english", "custom",
     ]  # fmt: skip
     assert column(table, "languages") == ["12", "6", "1", "11", "2"]
-    assert column(table, "paid calls") == ["3,960"] * 5
+    assert column(table, "paid calls") == ["3,480"] * 5
 
 
 def test_a_machine_that_does_not_run_every_model_has_no_time_here() -> None:

@@ -128,13 +128,16 @@ def llama_8b(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_two_rows_of_llama_8b_as_they_are_reckoned_by_hand(llama_8b: Run) -> None:
     """1.2 and 2.6 tokens a word are 1.9; so a question of 35 words is 66.5 tokens, a refusal of 100 is 190."""
     work = work_of(llama_8b)
-    # 140 cells x 720 questions in two languages, of which 90% are kept: 181,440. Of 14 categories 12 are written for.
+    # 120 cells x 840 questions in two languages, of which 90% are kept: 181,440. All are written: S4 and S12 are not searched.
     refused = work["respond", "instruct"]
     assert llama_8b.pairs == 2 * 100_800 * 0.9 == 181_440
-    assert refused[:3] == pytest.approx((155_520, 155_520 * (300 + 66.5), 155_520 * 190))
+    assert refused[:3] == pytest.approx((181_440, 181_440 * (300 + 66.5), 181_440 * 190))
     assert refused.hours(H100) == pytest.approx(
-        155_520 * (2 * 366.5 / 0.4 + 2 * 190 / 0.1) * 70.553706496e9 / 989e12 / 3600
+        181_440 * (2 * 366.5 / 0.4 + 2 * 190 / 0.1) * 70.553706496e9 / 989e12 / 3600
     )
+    # The other answers are written by another model than the base, which is told the question and its template of 10 tokens.
+    assert work["respond", "lorablated"][:3] == pytest.approx((181_440, 181_440 * (10 + 66.5), 181_440 * 475))
+    assert ("respond", "base") not in work
     # Each pair is three items to a guard: question, refusal, and the base's answer of 475 tokens.
     guard = work["label", "llama-guard-3"]
     assert guard.rows == 3 * 181_440

@@ -1,4 +1,5 @@
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def factory(books: dict[str, Phrasebook], folder: Path, **roles: str) -> RoleFac
     """The factory of ``PROFILE`` with ``roles`` in place of its own."""
     section = {**read(PROFILE), **{name: read(text) for name, text in roles.items()}}
     content = {"languages": LANGUAGES, "categories": CATEGORIES, "styles": STYLES, "seed": 1, "models": read(MODELS)}
-    content["published"] = {"source": "mine"}
+    content |= {"published": {"source": "mine"}, "base.kind": "trained"}
     parameters = RainbowTeamingParameters.model_validate({**content, "rainbow-teaming": section})
     return RoleFactory(parameters, books, engines(folder), PROMPTS, folder, PROMPTS.parent / "refusals")
 
@@ -130,6 +131,54 @@ def test_a_model_of_the_twins_that_is_missing_is_reported_before_the_search(
     made = factory(books, tmp_path, twin=LLM.replace("served", "nobody"))
     with pytest.raises(UserError, match=r"^models\.nobody: the profile has no such model"):
         search_questions(made, mutator_of(made), lambda *_: pytest.fail("the target is attacked"))
+
+
+class Silent:
+    """Writes nothing, and remembers the categories that it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def seeds(self) -> list[Question]:
+        return [QUESTION]
+
+    def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
+        drawn = list(targets)
+        self.asked |= {target.category for target in drawn}
+        return [None] * len(drawn)
+
+
+@pytest.mark.parametrize(
+    ("base", "searched", "said"),
+    [
+        ("trained", {"S1", "S4", "S12"}, ""),
+        ("hub", {"S1"}, "Note: S4, S12: not searched"),
+        ("gguf", {"S1"}, "Note: S4, S12: not searched"),
+    ],
+)
+def test_a_real_target_is_asked_nothing_of_restricted_categories(
+    base: str,
+    searched: set[str],
+    said: str,
+    books: dict[str, Phrasebook],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made, mutator = factory(books, tmp_path), Silent()
+    update = {"categories": {"S1": "First", "S4": "Four", "S12": "Twelve"}, "base_kind": base}
+    section = made.parameters.rainbow_teaming.model_copy(update={"mutations": 60})
+    made = replace(made, parameters=made.parameters.model_copy(update={**update, "rainbow_teaming": section}))
+    with pytest.raises(UserError, match="no question entered the archive"):
+        search_questions(made, mutator, lambda questions: ["Sure."] * len(questions))
+    assert mutator.asked == searched
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_categories_of_which_none_is_searched_are_one_sentence(books: dict[str, Phrasebook], tmp_path: Path) -> None:
+    made = factory(books, tmp_path)
+    parameters = made.parameters.model_copy(update={"categories": {"S4": "Four"}, "base_kind": "hub"})
+    with pytest.raises(UserError, match="none of them is searched with this base; name others than S4 and S12"):
+        search_questions(replace(made, parameters=parameters), Silent(), lambda questions: [])
 
 
 @pytest.mark.parametrize("role", ["mutator", "twin", "preference"])

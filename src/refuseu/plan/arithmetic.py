@@ -46,13 +46,16 @@ class Run:
         if search.mutator.kind == "phrasebook":
             self.shares = MINIATURE if isinstance(p.base, TrainedBase) else SMOLLM2
         entering, translated, labelled, complete, self.disputed = self.shares[0]
-        # No model writes for restricted categories; of a published set they are left out.
-        self.written = fmean(each not in RESTRICTED for each in p.categories)
+        # Of restricted categories nothing is taken from a published set, and the miniature's base alone answers, which the
+        # phrasebook writes for.
+        unrestricted = [each for each in p.categories if each not in RESTRICTED]
+        searched = list(p.categories) if isinstance(p.base, TrainedBase) else unrestricted
+        self.written = len(unrestricted) / len(searched) if searched else 0.0
         *pairs, test = PUBLISHED_SET
-        train, dev = (round(count * self.written) for count in pairs)
+        train, dev = (round(count * len(unrestricted) / len(p.categories)) for count in pairs)
         self.candidates = train + dev if self.published else search.iterations * search.mutations
         entered = round(self.candidates * entering)
-        cells = len(p.categories) * len(p.styles)
+        cells = len(searched) * len(p.styles)
         self.questions = entered if self.published else min(entered, cells * search.elites_per_cell)
         self.contests = entered - self.questions
         self.translations = self.questions * languages * (1 + with_twins)
@@ -61,7 +64,7 @@ class Run:
         whole = round(self.questions * complete)
         if p.split.assignment == "stratified":
             test = min(whole, cells * p.split.test_per_cell)
-            train = max(0, whole - test - len(p.categories) * p.split.dev_per_category)
+            train = max(0, whole - test - len(searched) * p.split.dev_per_category)
             self.parts = whole * languages * (1 + with_twins)
         else:
             self.parts = (whole + test) * languages

@@ -39,10 +39,17 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     """Search for questions that the target answers harmfully, and write their twins.
 
     Raises:
-        UserError: when a role cannot be built, or no question got a harmful answer.
+        UserError: when no category is searched, a role cannot be built, or no question got a harmful answer.
     """
     parameters, settings = roles.parameters, roles.parameters.rainbow_teaming
-    archive = Archive(list(parameters.categories), list(parameters.styles), settings.elites_per_cell)
+    left_out = [key for key in parameters.categories if key not in parameters.searched]
+    if left_out:
+        click.echo(
+            f"Note: {', '.join(left_out)}: not searched, since the target would write answers for the data", err=True
+        )
+    if not parameters.searched:
+        raise UserError("params.yaml: categories: none of them is searched with this base; name others than S4 and S12")
+    archive = Archive(parameters.searched, list(parameters.styles), settings.elites_per_cell)
     players, twins = Roles(mutator, roles.build_scorer(), roles.build_preference(), attack), roles.build_twins()
     search = Search(archive, players, settings, parameters.seed)
     search.run()

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Seed
 from refuseu.engines.registry import Models
-from refuseu.experiment import Experiment
+from refuseu.experiment import WithBase
 from refuseu.judges.registry import guard_settings
 from refuseu.judges.settings import GuardSettings
 from refuseu.llm.settings import ModelRole, NoRole, PhrasebookRole
@@ -82,8 +82,13 @@ class RainbowTeaming(Section):
         return self
 
 
-class RainbowTeamingParameters(Experiment):
+class RainbowTeamingParameters(WithBase):
     seed: Seed
     published: Published
     models: Models
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
+
+    @property
+    def searched(self) -> list[str]:
+        """The hazard categories that are searched: those whose questions the target, which is the base, may answer."""
+        return [key for key in self.categories if key not in self.withheld_from_base]
