@@ -18,7 +18,6 @@ from published_set import Row, asked, pairs_of, published_row, write_set
 from repository import ROOT
 
 from refuseu.commands.evaluate import main as evaluate
-from refuseu.core.environment import ENTERED
 from refuseu.experiment import PLAIN, Kind
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading, load_phrasebooks
 from refuseu.split.published import EQUAL, NEAR
@@ -171,7 +170,6 @@ def test_no_number_pretends_to_know_a_category_or_style(ran: dict[tuple[str, str
 def test_one_model_is_evaluated_alone_on_the_published_test(
     ran: dict[tuple[str, str], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(ENTERED, "1")
     monkeypatch.setenv("REFUSEU_PROGRESS", "log")
     result = CliRunner().invoke(evaluate, ["./models/dpo/balanced", "--name", "alone"], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -140,3 +140,22 @@ def test_the_keys_of_served_models_come_through_by_the_names_that_the_profile_gi
     (folder / "profiles/served.yaml").write_text("models: {one: {key: OTHER_TOKEN}, two: {}, three: {key: null}}")
     found = seen(folder, MY_KEY="secret", OTHER_TOKEN="secret", THIRD_KEY="secret")
     assert found == ({} if broken else {"MY_KEY": "secret", "OTHER_TOKEN": "secret"})
+
+
+def test_a_command_that_asks_models_starts_again_in_the_environment_of_a_stage(tmp_path: Path) -> None:
+    folder = project(tmp_path, SHOW)
+    (folder / "command.py").write_text(f"from refuseu.core.environment import enter\nenter('command')\n{SHOW}")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HF_HOME": "x", "OMP_NUM_THREADS": "7"}
+    result = subprocess.run(
+        [sys.executable, "-m", "command", "a b", "--c"],
+        cwd=folder,
+        env=environment | {"ACCELERATE_MIXED_PRECISION": "bf16"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT,
+    )
+    shown = json.loads(result.stdout)
+    assert shown["arguments"] == ["a b", "--c"]
+    assert (shown["variables"]["HF_HOME"], shown["variables"]["OMP_NUM_THREADS"]) == ("x", SET["OMP_NUM_THREADS"])
+    assert "ACCELERATE_MIXED_PRECISION" not in shown["variables"]

@@ -214,7 +214,6 @@ def main(
     name: str | None,
     out: Path,
 ) -> None:
-    enter("refuseu.commands.evaluate")
     tolerate_encodings()
     parameters = load(EvaluateParameters, profile=profile)
     # The ratings of fluency take prompts of their own, which this command does not ask.
@@ -241,4 +240,5 @@ def main(
 
 
 if __name__ == "__main__":
+    enter("refuseu.commands.evaluate")
     main()

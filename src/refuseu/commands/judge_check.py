@@ -18,6 +18,7 @@ import click
 from pydantic import TypeAdapter
 
 from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.environment import enter
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.engines.machine import load_machine
@@ -227,4 +228,5 @@ def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
 
 
 if __name__ == "__main__":
+    enter("refuseu.commands.judge_check")
     main()
