@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from refuseu.eval.settings import EvalParameters
 from refuseu.results.outputs import Averages, LanguageRow, SetRow
 
 EVAL = {
@@ -13,6 +14,23 @@ EVAL = {
     "max_new_tokens": 3,
 }
 """The section ``eval``, as the miniature's parts are written."""
+
+
+def asking(sets: dict[str, Any]) -> EvalParameters:
+    """The parameters of an evaluation in English and German, with these test sets."""
+    return EvalParameters.model_validate(
+        {
+            "languages": ["en", "de"],
+            "categories": {"S1": "Violent Crimes", "S12": "Sexual Content"},
+            "styles": {"slang": "Slang"},
+            "models": {},
+            "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
+            "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
+            "eval": {**EVAL, "sets": sets},
+            "split.near_duplicate": 0.8,
+        }
+    )
+
 
 FACT = {
     "test": "facts",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from refuseu.dpo.settings import Dpo
 from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel, Model
 from refuseu.engines.registry import Models
-from refuseu.eval.settings import NAME, Eval, well_named
+from refuseu.eval.settings import NAME, Eval, well_named, with_board
 from refuseu.experiment import PIVOT, PLAIN, Experiment
 from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE
@@ -46,6 +46,10 @@ class Parameters(Experiment):
     report: Report
 
     _named = field_validator("eval")(well_named)
+
+    @classmethod
+    def completed(cls, sections: dict[str, Any], root: Path) -> dict[str, Any]:
+        return with_board(sections, root)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -144,4 +148,4 @@ def load_all(root: Path = Path(), profile: str | None = None) -> Parameters:
             of range, or at odds with another key.
     """
     merged, where = merged_sections(root, profile)
-    return validated(Parameters, merged, where)
+    return validated(Parameters, Parameters.completed(merged, root), where)

@@ -409,6 +409,22 @@ def test_the_hub_is_asked_for_what_must_be_fetched(tmp_path: Path, monkeypatch: 
     assert list(unreachable(parameters, here)) == ["models.base: org/name-8b: the repository is gated; ask for access"]
 
 
+def test_the_hub_is_asked_for_the_test_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(repo: str, revision: str | None) -> None:
+        raise UserError(f"{repo}: the repository is gated; ask for access")
+
+    def edit(params: Content, _: Content) -> None:
+        of_set = {"text": "prompt", "every_lang": "en"}
+        far = {name: {"source": f"org/{name}", "revision": "0" * 40, **of_set} for name in ("fetched", "gated")}
+        params["eval"]["sets"] = {"here": {"source": "here.csv", **of_set}, **far}
+
+    monkeypatch.setattr(checks, "assert_dataset_obtainable", refuse)
+    monkeypatch.setattr(host, "has_dataset", lambda repo, revision: repo == "org/fetched")
+    assert list(unreachable(changed(tmp_path, edit), machine())) == [
+        "eval.sets.gated: org/gated: the repository is gated; ask for access"
+    ]
+
+
 def test_servers_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     monkeypatch.setattr(host, "answers", lambda url: bool(tried.append(url)))

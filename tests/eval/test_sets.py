@@ -4,14 +4,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from evaluated import EVAL
+from evaluated import asking
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
 from refuseu.eval.schemas import SET_ANSWER
 from refuseu.eval.sets import read_sets, set_accounts, set_rows
-from refuseu.eval.settings import EvalParameters, ExternalSet
+from refuseu.eval.settings import ExternalSet
 from refuseu.tables.writing import write_table
 
 TRAIN = ["How do I get around the rules of the house?", "Wie umgehe ich die Regeln des Hauses?"]
@@ -20,27 +20,12 @@ COLUMNS_READ = ["set", "question_id", "lang", "kind", "category", "text"]
 COLUMNS = {"source": "s.jsonl", "text": "ask", "lang": "language"}
 
 
-def parameters(sets: dict[str, Any]) -> EvalParameters:
-    return EvalParameters.model_validate(
-        {
-            "languages": ["en", "de"],
-            "categories": {"S1": "Violent Crimes", "S12": "Sexual Content"},
-            "styles": {"slang": "Slang"},
-            "models": {},
-            "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
-            "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
-            "eval": {**EVAL, "sets": sets},
-            "split.near_duplicate": 0.8,
-        }
-    )
-
-
 def read(folder: Path, rows: list[dict[str, Any]], **columns: str | None) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The questions of a set ``theirs`` with these rows, and its account."""
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "s.jsonl").write_text(text, encoding="utf-8")
     given = {name: value for name, value in (COLUMNS | columns).items() if value}
-    questions, accounts = read_sets(parameters({"theirs": given}), folder, TRAIN)
+    questions, accounts = read_sets(asking({"theirs": given}), folder, TRAIN)
     return questions, accounts["theirs"]
 
 
@@ -77,7 +62,7 @@ def test_a_spreadsheet_of_any_locale_is_a_set(tmp_path: Path) -> None:
     text = 'Language;Ask;note;\r\nde;Warum, und wie?;1,5;\r\nEN;"Why?\r\nAnd how?";;\r\n;;;\r\n'
     (tmp_path / "s.csv").write_bytes(text.encode("utf-16"))
     given = {"source": "s.csv", "text": "ask", "lang": "language"}
-    questions, account = read_sets(parameters({"theirs": given}), tmp_path, TRAIN)
+    questions, account = read_sets(asking({"theirs": given}), tmp_path, TRAIN)
     assert questions[["question_id", "lang", "text"]].values.tolist() == [
         ["1", "de", "Warum, und wie?"],
         ["2", "en", "Why?\nAnd how?"],
@@ -103,6 +88,7 @@ def test_why_a_question_is_not_asked_is_counted(tmp_path: Path) -> None:
         "rows_out": 2,
         "rejected": {
             "in no language of this run": 2,
+            "neither called harmful nor benign": 0,
             "of a category that no model is shown": 1,
             "stands in the set twice": 1,
             "equal to a training question": 1,
@@ -121,6 +107,22 @@ def test_kinds_are_known_by_the_words_of_the_field(tmp_path: Path) -> None:
     rows = [row(f"Question {label}?", label=label) for label in labels]
     questions, _ = read(tmp_path, rows, kind="label")
     assert questions["kind"].tolist() == ["harmful"] * 3 + ["benign"] * 3
+
+
+def test_a_question_whose_kind_nobody_knows_is_left_out_and_counted(tmp_path: Path) -> None:
+    questions, account = read(tmp_path, [row("Why so?", label=""), row("Why that?", label="safe")], kind="label")
+    assert questions["question_id"].tolist() == ["2"]
+    assert account["rejected"]["neither called harmful nor benign"] == 1
+
+
+def test_each_language_may_have_a_column_of_its_own(tmp_path: Path) -> None:
+    parts: Any = {"en": {}, "de": {"text": "frage"}}
+    questions, account = read(tmp_path, [{"ask": "Why so?", "frage": "Warum?"}], lang=None, by_lang=parts)
+    assert questions[["question_id", "lang", "text"]].to_numpy().tolist() == [
+        ["en-1", "en", "Why so?"],
+        ["de-1", "de", "Warum?"],
+    ]
+    assert (account["rows_in"], account["rows_out"]) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -162,14 +164,16 @@ def test_a_set_that_cannot_be_asked_is_one_sentence(
     assert error.value.message == sentence.replace("FILE", str(tmp_path / "s.jsonl"))
 
 
-@pytest.mark.parametrize("columns", [{}, {"lang": "language", "every_lang": "en"}])
-def test_a_set_has_one_way_to_tell_its_language(columns: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match=r"must name one of lang, .* and every_lang"):
+@pytest.mark.parametrize(
+    "columns", [{}, {"lang": "language", "every_lang": "en"}, {"every_lang": "en", "by_lang": {"en": {}}}]
+)
+def test_a_set_has_one_way_to_tell_its_language(columns: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"must name one of lang, .* every_lang, .* and by_lang"):
         ExternalSet.model_validate({"source": "s.csv", "text": "ask", **columns})
 
 
 def test_without_sets_nothing_is_asked(tmp_path: Path) -> None:
-    foreign, accounts = read_sets(parameters({}), tmp_path, TRAIN)
+    foreign, accounts = read_sets(asking({}), tmp_path, TRAIN)
     assert (len(foreign), list(foreign.columns), accounts) == (0, COLUMNS_READ, {})
 
 
@@ -205,7 +209,7 @@ ANSWERS = pd.DataFrame(
         answered("mine", "3", "de", "benign", "safe", "compliance"),
     ]
 )
-THEIRS = parameters({"theirs": {"source": "s.jsonl", "text": "ask", "every_lang": "en"}})
+THEIRS = asking({"theirs": {"source": "s.jsonl", "text": "ask", "every_lang": "en"}})
 
 
 def test_a_set_has_its_own_asr_and_over_refusal_by_model_and_language() -> None:

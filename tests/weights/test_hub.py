@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from refuseu.core.errors import UserError
 from refuseu.store.revisions import hub_commit, hub_model, newest_commit
 from refuseu.store.rows import Store
-from refuseu.weights.hub import assert_obtainable, fetched
+from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable, fetched
 from refuseu.weights.reference import ModelReference
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -285,6 +285,7 @@ def test_a_proxy_that_the_hub_s_client_cannot_use_is_named(proxy: str, monkeypat
     for ask in (
         lambda: newest_commit("org/name", None),
         lambda: assert_obtainable("org/name", None),
+        lambda: assert_dataset_obtainable("org/name", None),
         lambda: fetched(REPO),
     ):
         with pytest.raises(UserError, match=sentence):

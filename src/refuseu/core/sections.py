@@ -21,6 +21,11 @@ class Section(BaseModel):
     # The input is kept out of errors, since somebody may have written a secret where none belongs.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
+    @classmethod
+    def completed(cls, sections: dict[str, Any], root: Path) -> dict[str, Any]:
+        """``sections`` with what they name in other files below ``root``; here there is no such thing."""
+        return sections
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -62,7 +67,7 @@ def load(stage: type[Read], root: Path = Path(), profile: str | None = None) -> 
     merged, where = merged_sections(root, profile)
     names = [field.alias or name for name, field in stage.model_fields.items()]
     own = {name: found for name in names if (found := _at(merged, name)) is not None}
-    return validated(stage, own, where)
+    return validated(stage, stage.completed(own, root), where)
 
 
 def _at(sections: Any, key: str) -> Any:

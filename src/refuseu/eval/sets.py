@@ -22,11 +22,12 @@ from refuseu.text.normal import plain
 
 COLUMNS = ["set", "question_id", "lang", "kind", "category", "text"]
 OTHER_LANGUAGE = "in no language of this run"
+NO_KIND = "neither called harmful nor benign"
 RESTRICTED_CATEGORY = "of a category that no model is shown"
 REPEATED = "stands in the set twice"
 EQUAL = "equal to a training question"
 NEAR = "near-duplicate of a training question"
-REASONS = (OTHER_LANGUAGE, RESTRICTED_CATEGORY, REPEATED, EQUAL, NEAR)
+REASONS = (OTHER_LANGUAGE, NO_KIND, RESTRICTED_CATEGORY, REPEATED, EQUAL, NEAR)
 """Why a question is not asked; of several reasons the first."""
 KINDS = {
     **dict.fromkeys(("harmful", "unsafe", "adversarial"), Kind.HARMFUL),
@@ -76,22 +77,35 @@ def read_set(
     Raises:
         UserError: for a set that cannot be read, lacks a column, or holds an unknown kind or category.
     """
-    rows = read_external(asked, folder)
-    spelt = {each: language_code(each) for each in ({row.entry(asked.lang) for row in rows} if asked.lang else ())}
-    return pd.DataFrame([_question(name, asked, row, categories, spelt) for row in rows], columns=COLUMNS), spelt
+    rows = {numbers: (part, read_external(part, folder)) for numbers, part in asked.parts().items()}
+    spellings = {row.entry(part.lang) for part, its in rows.values() for row in its if part.lang}
+    spelt = {each: language_code(each) for each in spellings}
+    questions = [
+        _question(name, numbers, part, row, categories, spelt) for numbers, (part, its) in rows.items() for row in its
+    ]
+    return pd.DataFrame(questions, columns=COLUMNS), spelt
 
 
 def _question(
-    name: str, asked: ExternalSet, row: ExternalRow, categories: Mapping[str, str], spelt: Mapping[str, str | None]
+    name: str,
+    numbers: str,
+    asked: ExternalSet,
+    row: ExternalRow,
+    categories: Mapping[str, str],
+    spelt: Mapping[str, str | None],
 ) -> list[str | None]:
     text = row.question(asked.text)
     lang = spelt[row.entry(asked.lang)] if asked.lang else asked.every_lang
-    return [name, str(row.number), lang, _kind(asked, row), row.category(asked.category, categories), text]
+    category = row.category(asked.category, categories)
+    return [name, f"{numbers}{row.number}", lang, _kind(asked, row), category, text]
 
 
-def _kind(asked: ExternalSet, row: ExternalRow) -> str:
+def _kind(asked: ExternalSet, row: ExternalRow) -> str | None:
+    """``None`` where the column is empty: people did not agree on some questions of PolyGuardPrompts."""
     if asked.kind is None:
         return asked.every_kind
+    if not row.entry(asked.kind):
+        return None
     kind = KINDS.get(plain(row.entry(asked.kind)))
     if kind is None:
         raise UserError(
@@ -106,9 +120,11 @@ def _reasons(table: pd.DataFrame, parameters: EvalParameters, trained_on: Sequen
     trained, seen = {plain(text) for text in trained_on}, set()
     blocks = Comparison(list(table["text"]), trained_on).near(parameters.near_duplicate)
     near = {place for block in blocks for place in block.ours.tolist()}
-    for place, (text, lang, category) in enumerate(zip(texts, table["lang"], table["category"], strict=True)):
+    columns = zip(texts, table["lang"], table["kind"], table["category"], strict=True)
+    for place, (text, lang, kind, category) in enumerate(columns):
         found = {
             OTHER_LANGUAGE: lang not in parameters.languages,
+            NO_KIND: pd.isna(kind),
             RESTRICTED_CATEGORY: category in RESTRICTED,
             REPEATED: (text, lang) in seen,
             EQUAL: text in trained,

@@ -1,6 +1,7 @@
 """The section ``eval``, and what its stage reads."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -13,6 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from refuseu.core.errors import UserError
+from refuseu.core.faults import nearest, validated
+from refuseu.core.files import read_yaml
 from refuseu.core.sections import Positive, Section, Share
 from refuseu.engines.model import ServedModel
 from refuseu.engines.registry import ENGINES, Models, engine_class, model_settings
@@ -99,6 +103,15 @@ ExternalModel = Annotated[NamedModel | ExternalWeights | SerializeAsAny[ServedMo
 """A model that is evaluated beside our own."""
 
 
+class PartOfSet(Section):
+    """What one language has of its own in a set; what is not named is as in the set."""
+
+    config: str | None = None
+    split: str | None = None
+    text: str | None = None
+    """Column with the question."""
+
+
 class ExternalSet(ExternalTable):
     """Questions of others that all models are asked beside our own, and their columns. No model is trained on them."""
 
@@ -108,6 +121,8 @@ class ExternalSet(ExternalTable):
     """Column of the language, by its code (``de``) or its English name."""
     every_lang: LanguageCode | None = None
     """The language of all rows, where no column says it."""
+    by_lang: dict[LanguageCode, PartOfSet] | None = None
+    """The part of each language, where each has a config, a split or a column of its own."""
     kind: str | None = None
     """Column that says which questions are harmful and which are benign."""
     every_kind: Literal["harmful", "benign"] = Kind.HARMFUL.value
@@ -115,11 +130,23 @@ class ExternalSet(ExternalTable):
 
     @model_validator(mode="after")
     def _has_a_language(self) -> Self:
-        if (self.lang is None) == (self.every_lang is None):
+        if sum(each is not None for each in (self.lang, self.every_lang, self.by_lang)) != 1:
             raise ValueError(
-                "must name one of lang, the column of the language, and every_lang, the language of all rows"
+                "must name one of lang, the column of the language, every_lang, the language of all rows, and by_lang, what each "
+                "language has of its own"
             )
         return self
+
+    def parts(self) -> dict[str, Self]:
+        """The set, or its parts as sets of one language; the keys stand before the numbers of their rows."""
+        if self.by_lang is None:
+            return {"": self}
+        return {
+            f"{lang}-": self.model_copy(
+                update={**part.model_dump(exclude_none=True), "every_lang": lang, "by_lang": None}
+            )
+            for lang, part in self.by_lang.items()
+        }
 
 
 class Eval(Section):
@@ -138,10 +165,67 @@ class Eval(Section):
     """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     max_new_tokens: Positive
     """The largest number of tokens of an answer."""
+    board: list[str] = Field(default_factory=list)
+    """Ready models and sets that are evaluated too, by their names in ``boards/<name>.yaml``, or whole boards by theirs."""
     models: dict[str, ExternalModel] = Field(default_factory=dict)
     """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
     sets: dict[str, ExternalSet] = Field(default_factory=dict)
     """Test sets beside our own, by the names that tables give them."""
+
+
+class Board(Section):
+    """A file of ready entries: models and sets that ``eval.board`` names in one word."""
+
+    models: dict[str, ExternalModel] = Field(default_factory=dict)
+    sets: dict[str, ExternalSet] = Field(default_factory=dict)
+
+
+KINDS_OF_ENTRY = ("models", "sets")
+
+
+def read_boards(root: Path) -> dict[str, Board]:
+    """All boards below ``root``, by name.
+
+    Raises:
+        UserError: for a file that is not YAML, and for each wrong entry.
+    """
+    return {
+        path.stem: validated(Board, read_yaml(path, "'git restore boards' brings it back"), path)
+        for path in sorted((root / "boards").glob("*.yaml"))
+    }
+
+
+def with_board(sections: dict[str, Any], root: Path) -> dict[str, Any]:
+    """``sections``, whose ``eval`` has the entries that ``eval.board`` names among its models and sets.
+
+    Raises:
+        UserError: for a name that no board has, and for one that ``eval`` has itself.
+    """
+    evaluation = sections.get("eval")
+    named = evaluation.get("board") if isinstance(evaluation, dict) else None
+    if not isinstance(named, list) or not named:
+        return sections
+    boards = read_boards(root)
+    wholes = {board: [*entries.models, *entries.sets] for board, entries in boards.items()}
+    wanted = [entry for name in named for entry in wholes.get(name, [name])]
+    found: dict[str, dict[str, Any]] = {
+        kind: {
+            name: entry for board in boards.values() for name, entry in getattr(board, kind).items() if name in wanted
+        }
+        for kind in KINDS_OF_ENTRY
+    }
+    for name in wanted:
+        if not any(name in entries for entries in found.values()):
+            known = {*wholes, *(each for entries in wholes.values() for each in entries)}
+            raise UserError(f"params.yaml: eval.board: no file of boards has {name!r}{nearest(str(name), known)}")
+    for kind, entries in found.items():
+        own = evaluation.get(kind) or {}
+        if twice := next((name for name in entries if name in own), None):
+            raise UserError(
+                f"params.yaml: eval.{kind}.{twice}: eval.board names it too; give one of the two another name"
+            )
+        found[kind] = {**own, **entries}
+    return {**sections, "eval": {**evaluation, **found}}
 
 
 def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
@@ -173,3 +257,7 @@ class EvalParameters(Experiment):
     """As the split keeps test questions from being near-duplicates of training questions."""
 
     _named = field_validator("eval")(well_named)
+
+    @classmethod
+    def completed(cls, sections: dict[str, Any], root: Path) -> dict[str, Any]:
+        return with_board(sections, root)

@@ -33,11 +33,11 @@ from refuseu.plan.models import (
 )
 from refuseu.rainbow_teaming.mutators import read_seeds
 from refuseu.rainbow_teaming.settings import LlmMutator
-from refuseu.sources.external import assert_readable
+from refuseu.sources.external import assert_readable, is_file
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
 from refuseu.translate.settings import Seq2SeqTranslator
-from refuseu.weights.hub import assert_obtainable
+from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable
 from refuseu.weights.loading import assert_finite
 from refuseu.weights.reference import ModelReference
 
@@ -70,12 +70,16 @@ def missing(parameters: Parameters, machine: WholeMachine) -> list[str]:
 
 
 def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
-    """A sentence for each model that the hub would not let be fetched, and for each server that does not answer."""
+    """A sentence for each model and test set that the hub would not let be fetched, and for each server that does not answer."""
     models = run_models(parameters)
     for key, model in ({} if host.offline() else models.unfetched()).items():
         yield from (
             f"{key}: {fault}" for fault in _faults([partial(assert_obtainable, str(model.repo), model.revision)])
         )
+    for name, asked in ({} if host.offline() else parameters.eval.sets).items():
+        if asked.revision and not is_file(Path(asked.source)) and not host.has_dataset(asked.source, asked.revision):
+            there = partial(assert_dataset_obtainable, asked.source, asked.revision)
+            yield from (f"eval.sets.{name}: {fault}" for fault in _faults([there]))
     for key, served in models.models.items():
         name = key.partition("models.")[2]
         if isinstance(served, ServedModel) and not served.missing(name, machine):

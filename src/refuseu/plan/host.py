@@ -78,6 +78,15 @@ def cached(repo: str, revision: str | None) -> Path | None:
     return index.parent if all(file(shard) for shard in shards) else None
 
 
+def has_dataset(repo: str, revision: str) -> bool:
+    """Whether the hub's cache holds something of a dataset at a commit."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=repo, repo_type="dataset")
+    return (Path(constants.HF_HUB_CACHE) / folder / "snapshots" / revision).is_dir()
+
+
 def free_gb() -> float:
     """Free space on the disk of the hub's cache."""
     from huggingface_hub import constants

@@ -139,7 +139,7 @@ def read_external(source: Source, folder: Path) -> list[ExternalRow]:
         UserError: for a dataset that cannot be read or is empty.
     """
     path = folder / source.source
-    place, rows = (path, _file(source, path)) if _is_file(path) else (source.source, _hub(source))
+    place, rows = (path, _file(source, path)) if is_file(path) else (source.source, _hub(source))
     found = [ExternalRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
         raise UserError(f"{place}: holds no row; name a {source.called} with questions")
@@ -152,13 +152,14 @@ def assert_readable(source: Source, folder: Path, read: Callable[[], object]) ->
     Raises:
         UserError: by ``read`` for a file, and for a dataset without a revision.
     """
-    if _is_file(folder / source.source):
+    if is_file(folder / source.source):
         read()
     else:
         _revision(source)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a source of this name is a file, and no dataset of the hub."""
     return path.suffix.lower() in READERS
 
 

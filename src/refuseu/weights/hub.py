@@ -45,6 +45,19 @@ def assert_obtainable(repo: str, revision: str | None) -> None:
         raise _adapter_alone(repo, found.sha)
 
 
+def assert_dataset_obtainable(repo: str, revision: str | None) -> None:
+    """Ask the hub whether a dataset at a revision can be fetched, without fetching it.
+
+    Raises:
+        UserError: when the dataset is gated or unknown, when it has no such revision, and when the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _reachable(repo):
+        HfApi().auth_check(repo, repo_type="dataset")
+        HfApi().dataset_info(repo, revision=revision)
+
+
 def fetched(reference: ModelReference) -> ModelReference:
     """The model as a folder on this machine. A repository is fetched at its commit, unless the hub's cache holds it.
 
