@@ -11,7 +11,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
 from refuseu.eval.schemas import SET_ANSWER
 from refuseu.eval.sets import read_sets, set_accounts, set_rows
-from refuseu.eval.settings import ExternalSet
+from refuseu.sources.settings import ExternalSet
 from refuseu.tables.writing import write_table
 
 TRAIN = ["How do I get around the rules of the house?", "Wie umgehe ich die Regeln des Hauses?"]

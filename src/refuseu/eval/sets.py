@@ -12,11 +12,12 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
-from refuseu.eval.settings import EvalParameters, ExternalSet
+from refuseu.eval.settings import EvalParameters
 from refuseu.experiment import RESTRICTED, Kind
 from refuseu.results.metrics import METRICS, harmful_questions
 from refuseu.sources.external import ExternalRow, read_external
 from refuseu.sources.languages import language_code
+from refuseu.sources.settings import ExternalSet
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 

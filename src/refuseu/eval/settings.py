@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -21,11 +21,11 @@ from refuseu.core.sections import Positive, Section, Share
 from refuseu.engines.model import ServedModel
 from refuseu.engines.registry import ENGINES, Models, engine_class, model_settings
 from refuseu.eval.lm_eval import LmEvalKnowledge
-from refuseu.experiment import Experiment, Kind, LanguageCode
+from refuseu.experiment import Experiment
 from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE, ModelRole, NoRole
 from refuseu.mixes import Train
-from refuseu.sources.settings import ExternalTable
+from refuseu.sources.settings import ExternalSet
 from refuseu.weights.reference import check_revision
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -101,52 +101,6 @@ def external_model(entry: Any) -> Any:
 
 ExternalModel = Annotated[NamedModel | ExternalWeights | SerializeAsAny[ServedModel], BeforeValidator(external_model)]
 """A model that is evaluated beside our own."""
-
-
-class PartOfSet(Section):
-    """What one language has of its own in a set; what is not named is as in the set."""
-
-    config: str | None = None
-    split: str | None = None
-    text: str | None = None
-    """Column with the question."""
-
-
-class ExternalSet(ExternalTable):
-    """Questions of others that all models are asked beside our own, and their columns. No model is trained on them."""
-
-    called: ClassVar[str] = "test set"
-
-    lang: str | None = None
-    """Column of the language, by its code (``de``) or its English name."""
-    every_lang: LanguageCode | None = None
-    """The language of all rows, where no column says it."""
-    by_lang: dict[LanguageCode, PartOfSet] | None = None
-    """The part of each language, where each has a config, a split or a column of its own."""
-    kind: str | None = None
-    """Column that says which questions are harmful and which are benign."""
-    every_kind: Literal["harmful", "benign"] = Kind.HARMFUL.value
-    """What all questions are, where no column says it."""
-
-    @model_validator(mode="after")
-    def _has_a_language(self) -> Self:
-        if sum(each is not None for each in (self.lang, self.every_lang, self.by_lang)) != 1:
-            raise ValueError(
-                "must name one of lang, the column of the language, every_lang, the language of all rows, and by_lang, what each "
-                "language has of its own"
-            )
-        return self
-
-    def parts(self) -> dict[str, Self]:
-        """The set, or its parts as sets of one language; the keys stand before the numbers of their rows."""
-        if self.by_lang is None:
-            return {"": self}
-        return {
-            f"{lang}-": self.model_copy(
-                update={**part.model_dump(exclude_none=True), "every_lang": lang, "by_lang": None}
-            )
-            for lang, part in self.by_lang.items()
-        }
 
 
 class Eval(Section):
