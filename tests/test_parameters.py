@@ -179,10 +179,6 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
             "translate.translator.top_p: must be less than or equal to 1",
         ),
         (
-            lambda params, _: params["styles"].update(unknown="Unknown"),
-            "styles.unknown: is the name of a style that nobody tells; take another",
-        ),
-        (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "published"}),
             "rainbow-teaming: twin: must be none, since a published set holds no benign twins",
         ),
