@@ -1,4 +1,4 @@
-"""Search adversarial English questions over the grid hazard category x attack style."""
+"""Find or write adversarial questions over the grid hazard category x attack style, or take published ones."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.published import take_published
 from refuseu.rainbow_teaming.questions import search_questions
 from refuseu.rainbow_teaming.search import attack_on
-from refuseu.rainbow_teaming.settings import RainbowTeamingParameters
+from refuseu.rainbow_teaming.settings import Generator, RainbowTeamingParameters
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
 from refuseu.store.rows import Store
@@ -47,16 +47,22 @@ def main(
     plots: Path,
 ) -> None:
     parameters = load(RainbowTeamingParameters)
-    settings = parameters.rainbow_teaming
-    engines = EngineFactory(parameters.models, load_machine(), Store(), base=target)
-    if isinstance(settings.mutator, ByPublished):
+    mutator = parameters.rainbow_teaming.mutator
+    # A search counts its iterations.
+    progress = "rainbow-teaming" if isinstance(mutator, Generator) else None
+    engines = EngineFactory(parameters.models, load_machine(), Store(), progress, target)
+    if isinstance(mutator, ByPublished):
         published_set = PublishedSet(parameters.published, published, parameters.languages, engines.store)
         found = take_published(published_set, parameters)
     else:
         books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
         roles = RoleFactory(parameters, books, engines, prompts, seeds, refusals)
-        attack = attack_on(engines.folder(ModelReference.read(target)), Sampling(settings.max_new_tokens))
-        found = search_questions(roles, roles.build_mutator(settings.mutator), attack)
+        if isinstance(mutator, Generator):
+            found = roles.build_generator(mutator).generate()
+        else:
+            sampling = Sampling(parameters.rainbow_teaming.max_new_tokens)
+            attack = attack_on(engines.folder(ModelReference.read(target)), sampling)
+            found = search_questions(roles, roles.build_mutator(mutator), attack)
 
     write_table(found.questions, out / "questions.parquet", ELITE)
     write_rows(engines.store, out)

@@ -16,7 +16,7 @@ from refuseu.split.settings import SplitParameters
 from refuseu.split.splitting import mixes, split_up
 from refuseu.store.rows import Store
 from refuseu.tables.losses import where_lost
-from refuseu.tables.reading import Batches, read_known
+from refuseu.tables.reading import Batches, question_values, read_known
 from refuseu.tables.schemas import PAIR, PART, TEST
 from refuseu.tables.writing import write_batches, write_table
 
@@ -29,7 +29,8 @@ from refuseu.tables.writing import write_batches, write_table
 def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     parameters = load(SplitParameters)
     answers = Batches(pairs, PAIR, ("chosen", "rejected"))
-    labelled = read_known(pairs, PAIR, {"lang": parameters.languages, "kind": list(Kind)}, without=answers.columns)
+    named = question_values(parameters.languages, parameters.categories, parameters.styles)
+    labelled = read_known(pairs, PAIR, named, without=answers.columns)
 
     split, languages = parameters.split, parameters.languages
     lost = partial(where_lost, metrics.parent, len(labelled))
@@ -37,7 +38,7 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
         the_set = PublishedSet(parameters.published, published, languages, Store())
         parts, summary = keep_parts(labelled, the_set.part_of, question_rows(the_set.test), split.near_duplicate, lost)
     else:
-        parts, summary = split_up(labelled, languages, split, parameters.seed, lost)
+        parts, summary = split_up(labelled, parameters, lost)
     trained_on = mixes(parts["train"], parameters.train, languages, parameters.seed)
 
     for name in ("train", "dev"):

@@ -20,8 +20,8 @@ from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import ELITE, QUESTION, REJECTION, TRANSLATION
 from refuseu.tables.writing import write_table
 from refuseu.translate.factory import build_translator
-from refuseu.translate.questions import summary, take_written, translate
-from refuseu.translate.settings import TranslateParameters
+from refuseu.translate.questions import in_languages, summary, take_written, translate
+from refuseu.translate.settings import Native, TranslateParameters
 
 
 @click.command(help=__doc__)
@@ -37,22 +37,27 @@ def main(
 ) -> None:
     parameters = load(TranslateParameters)
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-    named = question_values([PIVOT], parameters.categories, parameters.styles)
-    english = read_known(questions, ELITE, named)[list(QUESTION.columns)]
+    languages, role = parameters.languages, parameters.translate.translator
+    sources = languages if isinstance(role, Native) else [PIVOT]
+    named = question_values(sources, parameters.categories, parameters.styles)
+    asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
-    restricted = set(english.loc[english["category"].isin(RESTRICTED), "text"])
-    languages, settings = parameters.languages, parameters.translate
-    if isinstance(settings.translator, ByPublished):
-        written = PublishedSet(parameters.published, published, languages, engines.store).by_slot
-        kept, rejected = take_written(english, languages, {slot: pair.text for slot, pair in written.items()})
+    if isinstance(role, Native):
+        kept, rejected = take_written(asked, languages)
+    elif isinstance(role, ByPublished):
+        pairs = PublishedSet(parameters.published, published, languages, engines.store).by_slot
+        written = in_languages(asked, languages, {slot: pair.text for slot, pair in pairs.items()})
+        kept, rejected = take_written(written, languages)
     else:
-        translator = build_translator(settings.translator, books, engines, prompts, restricted)
-        kept, rejected = translate(english, languages, translator, settings.min_chrf)
+        restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "text"])
+        translator = build_translator(role, books, engines, prompts, restricted)
+        kept, rejected = translate(asked, languages, translator, parameters.translate.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_rows(engines.store, out)
-    write_json({**summary(english, kept, rejected, languages), "models": engines.identities()}, metrics)
+    rows_in = len(asked) * (1 if isinstance(role, Native) else len(languages))
+    write_json({**summary(rows_in, kept, rejected, languages), "models": engines.identities()}, metrics)
     tell_losses("translate", metrics, kept, languages)
 
 

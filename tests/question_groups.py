@@ -4,11 +4,23 @@ from hashlib import sha256
 
 import pandas as pd
 
-from refuseu.split.settings import Split
+from refuseu.split.settings import Split, SplitParameters
 
 LANGUAGES = ["en", "de"]
 SPLIT = Split(
     test_per_cell=1, dev_per_category=2, held_out_test_behaviors=1, held_out_dev_behaviors=1, near_duplicate=0.8
+)
+PARAMETERS = SplitParameters.model_validate(
+    {
+        "seed": 1,
+        "languages": LANGUAGES,
+        "categories": {"S1": "First", "S2": "Second"},
+        "styles": {"x": "X", "y": "Y"},
+        "published": {"source": "mine"},
+        "split": SPLIT,
+        "translate.translator": {"kind": "llm", "model": "any"},
+        "train": {"languages": ["de"], "benign_share": 0.2, "configs": {"all": {"languages": "all"}}},
+    }
 )
 
 

@@ -15,6 +15,14 @@ from refuseu.parameters import Parameters, load_all
 
 PROFILES = sorted(str(path.relative_to(ROOT / "profiles").with_suffix("")) for path in ROOT.glob("profiles/**/*.yaml"))
 
+GENERATOR = {
+    "kind": "generator",
+    "models": ["base"],
+    "questions_per_slot": 2,
+    "max_new_tokens": 8,
+    "temperature": 0.7,
+}
+
 
 def message_of(root: Path) -> str:
     with pytest.raises(UserError) as error:
@@ -156,7 +164,7 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda _, profile: profile["label"]["judges"].update(lexicon={}), "label.judges.lexicon: kind is missing"),
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "none"}),
-            "rainbow-teaming.mutator: kind 'none' is none of phrasebook, llm, published",
+            "rainbow-teaming.mutator: kind 'none' is none of phrasebook, llm, generator, published",
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(twin={"kind": "ngrams"}),
@@ -180,11 +188,40 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         ),
         (
             lambda _, profile: profile["rainbow-teaming"].update(mutator={"kind": "published"}),
-            "rainbow-teaming: twin: must be none, since a published set holds no benign twins",
+            "rainbow-teaming: twin: must be none, since twins are written for the questions of a search alone",
         ),
         (
             lambda _, profile: profile["translate"].update(translator={"kind": "published"}),
             "translate.translator: cannot be published where rainbow-teaming.mutator is not; let both be of the kind published",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator=GENERATOR),
+            "rainbow-teaming: twin: must be none, since twins are written for the questions of a search alone",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator={**GENERATOR, "temperature": 0.0}),
+            "rainbow-teaming.mutator: temperature: must be above 0 where a model writes several questions for a slot",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator={**GENERATOR, "models": ["base", "base"]}),
+            "rainbow-teaming.mutator.models: 'base' stands twice",
+        ),
+        (
+            lambda _, profile: (
+                profile["rainbow-teaming"].update(
+                    mutator={**GENERATOR, "models": ["base", "nobody"]}, twin={"kind": "none"}
+                )
+                or profile["translate"].update(translator={"kind": "native"})
+            ),
+            "rainbow-teaming.mutator.models: 'nobody' is none of models, which are base",
+        ),
+        (
+            lambda _, profile: profile["rainbow-teaming"].update(mutator=GENERATOR, twin={"kind": "none"}),
+            "translate.translator: must be native, since a generator writes questions in each language",
+        ),
+        (
+            lambda _, profile: profile["translate"].update(translator={"kind": "native"}),
+            "translate.translator: cannot be native where rainbow-teaming.mutator is no generator; its questions are in English",
         ),
         (
             lambda _, profile: profile["respond"].update(rejected={"kind": "published"}),

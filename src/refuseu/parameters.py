@@ -19,12 +19,12 @@ from refuseu.experiment import PIVOT, PLAIN, Experiment
 from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE
 from refuseu.mixes import Train
-from refuseu.rainbow_teaming.settings import RainbowTeaming
+from refuseu.rainbow_teaming.settings import Generator, RainbowTeaming
 from refuseu.report.settings import Report
 from refuseu.respond.settings import Respond
 from refuseu.sources.settings import ByPublished, Published
 from refuseu.split.settings import Split
-from refuseu.translate.settings import Translate
+from refuseu.translate.settings import Native, Translate
 
 
 class Parameters(Experiment):
@@ -66,6 +66,7 @@ class Parameters(Experiment):
                 )
         self._check_models()
         self._check_published()
+        self._check_native()
         for name, config in self.train.configs.items():
             if name == BASE or not NAME.fullmatch(name):
                 raise ValueError(
@@ -108,6 +109,20 @@ class Parameters(Experiment):
                     f"{key}: cannot be published where {missing} is not; let both be of the kind published"
                 )
 
+    def _check_native(self) -> None:
+        """Questions that models write in each language are not translated, and no others stand in each language."""
+        generated = isinstance(self.rainbow_teaming.mutator, Generator)
+        native = isinstance(self.translate.translator, Native)
+        if generated and not native:
+            raise ValueError(
+                "translate.translator: must be native, since a generator writes questions in each language"
+            )
+        if native and not generated:
+            raise ValueError(
+                "translate.translator: cannot be native where rainbow-teaming.mutator is no generator; its questions are "
+                "in English"
+            )
+
     def played(self) -> Iterator[tuple[str, str]]:
         """Yield every role that a model plays: the role's key, such as ``translate.translator.model``, and the model's name."""
         for section in ("rainbow-teaming", "translate", "respond", "label", "eval"):
@@ -121,6 +136,8 @@ def _played(part: object, place: str) -> Iterator[tuple[str, str]]:
         key = f"{place}.{name}"
         if name == "model" and isinstance(value, str):
             yield key, value
+        if name == "models" and isinstance(value, list):
+            yield from ((key, each) for each in value)
         yield from _played(value, key)
 
 

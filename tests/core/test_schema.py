@@ -45,7 +45,7 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
     ("schema", "nullable"),
     [
         (QUESTION, {"behavior_id", "style"}),
-        (ELITE, {"behavior_id", "style", "fitness", "iteration"}),
+        (ELITE, {"behavior_id", "style", "fitness", "iteration", "written_by"}),
         (TRANSLATION, {"behavior_id", "style", "chrf"}),
         (PAIR, {"behavior_id", "style"}),
         (PART, {"behavior_id", "style", "held_out"}),

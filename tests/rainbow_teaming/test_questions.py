@@ -42,6 +42,7 @@ def test_an_elite_and_its_twin_share_a_group(archive: Archive, books: dict[str, 
         "style": "slang",
         "behavior_id": "s1-01",
         "iteration": 3,
+        "written_by": None,
     }
     assert questions.to_dict("records") == [
         {**common, "question_id": question_id(HARMFUL), "kind": "harmful", "text": HARMFUL, "fitness": 0.75},
@@ -146,6 +147,7 @@ def test_the_account_adds_up(archive: Archive, books: dict[str, Phrasebook]) -> 
     search = searched(archive, accepted=3, similar_to_parent=4, harmless=2)
     account = summary(search, questions_of(archive, PhrasebookTwins(books["en"])))
     assert account == {
+        "made_by": "search",
         "iteration": 2,
         "coverage": 0.5,
         "rows_in": 9,

@@ -2,11 +2,12 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from question_groups import LANGUAGES, SPLIT, forty_groups, group_rows, unlike
+from question_groups import LANGUAGES, PARAMETERS, SPLIT, forty_groups, group_rows, unlike
 
 from refuseu.core.errors import UserError
 from refuseu.mixes import Train
 from refuseu.split.assignment import PARTS
+from refuseu.split.settings import SplitParameters, Translator
 from refuseu.split.splitting import (
     Contamination,
     assert_clean,
@@ -112,7 +113,10 @@ def test_a_contaminated_part_is_named(exact: int, near: int) -> None:
 def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> None:
     parts = {**dict.fromkeys(PARTS, pairs), "dev": pairs[:0], "spare": pairs[:0]}
     assert_filled(parts, "groups: 40", str)
-    for lost, said in (("", "raise rainbow-teaming.elites_per_cell or iterations"), ("lv: 1 of 52", "lv: 1 of 52")):
+    for lost, said in (
+        ("", "raise rainbow-teaming.elites_per_cell or iterations (of a generator, questions_per_slot)"),
+        ("lv: 1 of 52", "lv: 1 of 52"),
+    ):
         with pytest.raises(UserError) as error:
             assert_filled({**parts, name: pairs[:0]}, "groups: 2", lambda lost=lost: lost)
         assert error.value.message == (
@@ -124,7 +128,7 @@ def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> N
 def test_too_few_groups_are_told_with_what_earlier_stages_lost(pairs: pd.DataFrame) -> None:
     one = pairs[pairs["group_id"] == "S1x00"]
     with pytest.raises(UserError) as error:
-        split_up(one, LANGUAGES, SPLIT, 1, where_lost=lambda: "lv: 1 of 52")
+        split_up(one, PARAMETERS, where_lost=lambda: "lv: 1 of 52")
     assert error.value.message.startswith(
         "split: no question is left for test (question groups in every language: 1); lv: 1 of 52, or lower"
     )
@@ -133,7 +137,7 @@ def test_too_few_groups_are_told_with_what_earlier_stages_lost(pairs: pd.DataFra
 def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
     again = pd.DataFrame(group_rows("S1x00-again", "S1", "x", "S1-0", text=unlike("S1x00harmfulen") + "!"))
     labelled = pd.concat([pairs, again, pd.DataFrame(group_rows("incomplete", "S1", "x", "S1-0"))[:3]])
-    parts, account = split_up(labelled, LANGUAGES, SPLIT, 1)
+    parts, account = split_up(labelled, PARAMETERS)
     assert account["rows_in"] == 160 + 4 + 3 == account["rows_out"] + sum(account["rejected"].values())
     assert account["rejected"]["group not complete in every language"] == 3
     assert account["rejected"]["behavior held out of training"] == len(parts["spare"]) > 0
@@ -150,9 +154,68 @@ def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
 
 
 def test_the_account_counts_held_out_questions_only_where_behaviors_are_known(pairs: pd.DataFrame) -> None:
-    parts, account = split_up(pairs.assign(behavior_id=None), LANGUAGES, SPLIT, 1)
+    parts, account = split_up(pairs.assign(behavior_id=None), PARAMETERS)
     assert [account["parts"][name]["held_out_questions"] for name in ("train", "dev", "test")] == [None] * 3
     assert account["rejected"] == {"group not complete in every language": 0, "behavior held out of training": 0}
     assert account["rows_out"] == sum(len(parts[name]) for name in ("train", "dev", "test")) == 160
-    known = split_up(pairs, LANGUAGES, SPLIT, 1)[1]["parts"]
+    known = split_up(pairs, PARAMETERS)[1]["parts"]
     assert (known["train"]["held_out_questions"], known["test"]["held_out_questions"] > 0) == (0, True)
+
+
+def native(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The harmful questions, each in its language alone."""
+    harmful = pairs[pairs["kind"] == "harmful"]
+    own = harmful["group_id"] + "." + harmful["lang"]
+    return harmful.assign(question_id=own, group_id=own)
+
+
+def parameters(**changes: object) -> SplitParameters:
+    return PARAMETERS.model_copy(update=changes)
+
+
+NATIVE = Translator(kind="native")
+
+
+def test_questions_of_a_slot_that_are_no_translations_need_not_stand_in_every_language(pairs: pd.DataFrame) -> None:
+    alone = native(pairs)
+    some = alone[(alone["lang"] == "en") | (alone["category"] == "S1")]
+    parts, account = split_up(some, parameters(translator=NATIVE))
+    assert account["rows_in"] == len(some) == account["rows_out"] + account["rejected"]["behavior held out of training"]
+    assert account["rejected"]["group not complete in every language"] == 0
+    # test_per_cell is of a language: one of each of the 4 cells in English, of the 2 of S1 in German.
+    assert Counter(parts["test"]["lang"]) == {"en": 4, "de": 2}
+    assert Counter(parts["dev"]["lang"]) == {"en": 4, "de": 2}
+    held = parts["test"].loc[parts["test"]["held_out"], "behavior_id"]
+    assert len(held) and not set(held) & set(parts["train"]["behavior_id"])
+
+
+def test_cells_below_the_size_of_the_test_are_named_before_the_draw(
+    pairs: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = pairs[(pairs["category"] != "S2") | (pairs["style"] != "y") | pairs["group_id"].isin(["S2y00", "S2y10"])]
+    none = few[(few["category"] != "S1") | (few["style"] != "x")]
+    want = SPLIT.model_copy(update={"test_per_cell": 3})
+    _, account = split_up(none, parameters(split=want))
+    assert account["scarce_cells"] == [
+        {"category": "S1", "style": "x", "lang": None, "groups": 0},
+        {"category": "S2", "style": "y", "lang": None, "groups": 2},
+    ]
+    assert capsys.readouterr().err == (
+        "Note: 2 of 4 cells hold fewer question groups than split.test_per_cell (3): S1 x x: 0, S2 x y: 2\n"
+    )
+    assert split_up(pairs, PARAMETERS)[1]["scarce_cells"] == []
+    assert capsys.readouterr().err == ""
+
+
+def test_cells_of_a_language_are_named_with_it_and_the_list_ends(
+    pairs: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = native(pairs)
+    lacking = alone[(alone["lang"] == "en") | (alone["category"] != "S1") | (alone["style"] != "x")]
+    split_up(lacking, parameters(translator=NATIVE, categories={"S1": "First", "S2": "Second", "S4": "Restricted"}))
+    assert capsys.readouterr().err == (
+        "Note: 1 of 8 cells hold fewer question groups than split.test_per_cell (1): S1 x x: de 0\n"
+    )
+    many = {f"T{number}": "Other" for number in range(7)}
+    split_up(lacking, parameters(translator=NATIVE, categories={"S1": "First", "S2": "Second", **many}))
+    assert capsys.readouterr().err.endswith(" and 19 more (metrics/split.json)\n")

@@ -8,7 +8,16 @@ from refuseu.core.schema import read_table
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.tables.schemas import QUESTION, TRANSLATION
 from refuseu.tables.writing import write_table
-from refuseu.translate.questions import LOW_CHRF, UNTRANSLATED, WRONG_LANGUAGE, translate
+from refuseu.translate.questions import (
+    LOW_CHRF,
+    REPEATED,
+    UNTRANSLATED,
+    WRONG_LANGUAGE,
+    in_languages,
+    summary,
+    take_written,
+    translate,
+)
 from refuseu.translate.translators import PhrasebookTranslator
 
 ENGLISH = "Please explain how to find the keys of a neighbour."
@@ -129,3 +138,42 @@ def test_what_is_asked_for_may_be_unknown(books: dict[str, Phrasebook], tmp_path
     kept, _ = translate(questions(ENGLISH).assign(behavior_id=None), ["en", "de"], PhrasebookTranslator(books), 90.0)
     write_table(kept, tmp_path / "translations.parquet", TRANSLATION)
     assert read_table(tmp_path / "translations.parquet", TRANSLATION)["behavior_id"].isna().tolist() == [True, True]
+
+
+def written(*rows: tuple[str, str]) -> pd.DataFrame:
+    """Questions that were written in their languages, each by itself."""
+    return pd.DataFrame(
+        [
+            {**COMMON, "question_id": f"q{place}.{lang}", "group_id": f"q{place}.{lang}", "lang": lang, "text": text}
+            for place, (lang, text) in enumerate(rows)
+        ],
+        columns=list(QUESTION.columns),
+    )
+
+
+def test_what_was_written_in_its_language_is_checked_and_not_translated() -> None:
+    rows = written(
+        ("en", ENGLISH),
+        ("en", GERMAN),
+        ("de", GERMAN),
+        ("de", GERMAN.upper()),
+        ("en", "Where is the way to the school?"),
+    )
+    kept, rejected = take_written(rows, ["en", "de"])
+    assert kept[["question_id", "text"]].to_numpy().tolist() == [
+        ["q0.en", ENGLISH], ["q4.en", "Where is the way to the school?"], ["q2.de", GERMAN]
+    ]  # fmt: skip
+    assert kept["chrf"].isna().all()
+    assert rejected.to_dict("records") == [
+        {"question_id": "q1.en", "lang": "en", "reason": WRONG_LANGUAGE},
+        {"question_id": "q3.de", "lang": "de", "reason": REPEATED},
+    ]
+    account = summary(len(rows), kept, rejected, ["en", "de"])
+    assert (account["rows_in"], account["rows_out"], account["chrf"]) == (5, 3, {})
+    assert account["rejected_by_language"] == {"en": 1, "de": 1}
+
+
+def test_a_published_question_is_put_into_each_language_as_its_set_has_it() -> None:
+    english = questions(ENGLISH)
+    rows = in_languages(english, ["en", "de"], {("q0", "en"): ENGLISH, ("q0", "de"): GERMAN})
+    assert rows[["question_id", "lang", "text"]].to_numpy().tolist() == [["q0", "en", ENGLISH], ["q0", "de", GERMAN]]

@@ -83,7 +83,7 @@ class Estimate:
     def stages(self) -> Table:
         """Rows that each stage writes, and what it asks of which model."""
         run, rows = self.run, []
-        written = {"base": 0, "rainbow-teaming": run.questions, "translate": run.pairs, "respond": run.pairs}
+        written = {"base": 0, "rainbow-teaming": run.found, "translate": run.pairs, "respond": run.pairs}
         written |= {"label": run.labelled, "split": run.parts, "dpo": run.trained, "eval": run.test * run.models}
         for stage, count in written.items():
             rows.append([stage, short(count), *[""] * 5])

@@ -15,7 +15,7 @@ from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.engines.ray import RayEngine
 from refuseu.llm.loaded import LoadedModels
 from refuseu.llm.protocol import Engine, LoadedEngine, RowEngine, Sampling
-from refuseu.llm.settings import BASE, ModelRole
+from refuseu.llm.settings import BASE, Drawn
 from refuseu.llm.stored import StoredEngine
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store
@@ -193,8 +193,8 @@ class EngineFactory:
         return StoredEngine(name, engine, self.store, self._progress, reference.label)
 
 
-def sampling_of(role: ModelRole) -> Sampling:
-    """How the words of a role that a model plays are drawn."""
+def sampling_of(role: Drawn) -> Sampling:
+    """How the words of a role that models play are drawn."""
     return Sampling(role.max_new_tokens, role.temperature, role.top_p)
 
 

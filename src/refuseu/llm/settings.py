@@ -38,15 +38,20 @@ class Weights(WeightsSettings):
     model_config = ConfigDict(extra="ignore")
 
 
-class ModelRole(Section):
-    """A role that a model plays: which model, and how its words are drawn."""
+class Drawn(Section):
+    """How the words of a role that models play are drawn."""
 
-    model: str
-    """One of the profile's ``models``."""
     max_new_tokens: Positive
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0 takes the likeliest token each time."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class ModelRole(Drawn):
+    """A role that one model plays."""
+
+    model: str
+    """One of the profile's ``models``."""
 
 
 class PhrasebookRole(Section):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import starmap
+from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple, Self
 
@@ -13,7 +14,11 @@ from refuseu.experiment import LANGUAGES, RESTRICTED
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan.models import counted_as, model_of, played, size_in, takes_published, works_on
+from refuseu.rainbow_teaming.generator import EXAMPLES, read_activities
+from refuseu.rainbow_teaming.settings import Generator
+from refuseu.sources.settings import ByPublished
 
+ACTIVITIES = Path("data/prompts/activities.yaml")
 BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "trained")
 """Words of a question, a refusal and an answer of the base: of the phrasebook measured, of models assumed."""
 TOLD, VERDICT, TEMPLATE = 300, 20, 10
@@ -32,6 +37,8 @@ MINIATURE = (0.38, 1.0, 0.98, 0.7, 0.05), "counted in metrics/ of the miniature"
 SMOLLM2 = (0.44, 1.0, 0.89, 0.11, 0.05), "counted in runs with SmolLM2"
 """Its base refuses some questions in some language, so few are whole in all twelve."""
 PAPER = (0.5, 0.9, 0.3, 0.043, 0.2), "assumed, to leave about 4,289 as in the paper"
+GENERATED = (0.9, 0.9, 0.053, 1.0, 0.2), "assumed, to leave about 4,289 of 100,000 as in the paper"
+"""Each language keeps its own questions, so none is lost because another language lost its own."""
 PUBLISHED = (1.0, 1.0, 1.0, 1.0, 0.2), "at most; the last one is assumed"
 """The share (0-1) of each of ``SHARES``, and where the numbers come from; complete: whole in all languages."""
 
@@ -42,7 +49,8 @@ class Run:
     def __init__(self, p: Parameters) -> None:
         self.parameters, self.published = p, takes_published(p)
         search, languages, with_twins = p.rainbow_teaming, len(p.languages), p.rainbow_teaming.twin.kind != "none"
-        self.shares = PUBLISHED if self.published else PAPER
+        self.searched = not isinstance(search.mutator, ByPublished | Generator)
+        self.shares = PUBLISHED if self.published else PAPER if self.searched else GENERATED
         if search.mutator.kind == "phrasebook":
             self.shares = MINIATURE if isinstance(p.base, TrainedBase) else SMOLLM2
         entering, translated, labelled, complete, self.disputed = self.shares[0]
@@ -53,10 +61,19 @@ class Run:
         self.written = len(unrestricted) / len(searched) if searched else 0.0
         *pairs, test = PUBLISHED_SET
         train, dev = (round(count * len(unrestricted) / len(p.categories)) for count in pairs)
+        # Where there is no search, the questions of a language.
         self.candidates = train + dev if self.published else search.iterations * search.mutations
-        entered = round(self.candidates * entering)
         cells = len(searched) * len(p.styles)
-        self.questions = entered if self.published else min(entered, cells * search.elites_per_cell)
+        self.generated = 0.0
+        """Questions in all languages that each of a generator's models is asked for."""
+        if isinstance(search.mutator, Generator):
+            activities = read_activities(ACTIVITIES, p.categories)
+            self.candidates = sum(map(len, activities.values())) * len(p.styles) * search.mutator.questions_per_slot
+            cells = len(activities) * len(p.styles)
+            self.generated = self.candidates * languages / len(search.mutator.models)
+        entered = round(self.candidates * entering)
+        self.questions = min(entered, cells * search.elites_per_cell) if self.searched else entered
+        self.found = self.questions * (languages if self.generated else 1)
         self.contests = entered - self.questions
         self.translations = self.questions * languages * (1 + with_twins)
         self.pairs = round(self.translations * translated)
@@ -85,13 +102,14 @@ class Run:
 
 def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     """Stage, model, rows that it is asked or trained on, and tokens of a row that it reads and writes."""
-    p, question, refusal, seen = run.parameters, run.question, run.refusal, 1.0 if run.published else run.written
+    p, question, refusal, seen = run.parameters, run.question, run.refusal, run.written if run.searched else 1.0
     limits = (p.rainbow_teaming, p.respond.rejected, p.eval)
     attacked, rejected, evaluated = (min(run.answer, getattr(each, "max_new_tokens", run.answer)) for each in limits)
     there_and_back = 2 * run.translations * (1 - 1 / len(p.languages))
     prompts = getattr(p.eval.rating, "prompts_per_language", 0) * len(p.languages)
+    mutations, shown = (2 * run.candidates * seen, 2) if run.searched else (run.generated, EXAMPLES)
     roles = {
-        "rainbow-teaming.mutator": (2 * run.candidates * seen, TOLD + 2 * question, question),
+        "rainbow-teaming.mutator": (mutations, TOLD + shown * question, question),
         "rainbow-teaming.scorer": (run.candidates, TOLD + question + attacked, 1),
         "rainbow-teaming.preference": (2 * run.contests, TOLD + 2 * (question + attacked), 1),
         "rainbow-teaming.twin": (run.questions * seen, TOLD + question, question),
@@ -114,7 +132,7 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
                 yield stage, use.model, rows, use.prompt_tokens + question + text, use.verdict_tokens
     if isinstance(p.base, TrainedBase):
         yield "base", BASE, p.base.steps * p.base.batch_size, question + run.answer, 0
-    yield "rainbow-teaming", BASE, 0 if run.published else run.candidates, TEMPLATE + question, attacked
+    yield "rainbow-teaming", BASE, run.candidates if run.searched else 0, TEMPLATE + question, attacked
     yield "respond", BASE, run.pairs if p.respond.rejected.kind == "base" else 0, TEMPLATE + question, rejected
     yield "dpo", BASE, run.trained, 2 * question + refusal + rejected, 0
     external = list(starmap(counted_as, p.eval.models.items()))

@@ -31,8 +31,9 @@ from refuseu.plan.models import (
     takes_published,
     training_gb,
 )
+from refuseu.rainbow_teaming.generator import read_activities
 from refuseu.rainbow_teaming.mutators import read_seeds
-from refuseu.rainbow_teaming.settings import LlmMutator
+from refuseu.rainbow_teaming.settings import Generator, LlmMutator
 from refuseu.sources.external import assert_readable, is_file
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
@@ -240,6 +241,8 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     if isinstance(mutator, LlmMutator) and mutator.seeds:
         seeds, folder = mutator.seeds, DATA / "seeds"
         yield partial(assert_readable, seeds, folder, partial(read_seeds, seeds, folder, parameters.categories))
+    if isinstance(mutator, Generator):
+        yield partial(read_activities, DATA / "prompts/activities.yaml", parameters.categories)
     if takes_published(parameters) and "/" not in published.source:
         # Only a set of the hub keeps anything in the store: its commit.
         store = Store(Path(":memory:"))

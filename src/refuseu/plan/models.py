@@ -19,6 +19,7 @@ from refuseu.eval.settings import ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan import host
+from refuseu.rainbow_teaming.settings import Generator
 from refuseu.results.markdown import Table, shown
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference, is_folder
@@ -196,14 +197,19 @@ def counted_as(name: str, external: ExternalModel) -> str:
 
 
 def takes_published(parameters: Parameters) -> bool:
-    """Whether the questions are a published set's, so that nothing is searched."""
+    """Whether the questions are a published set's."""
     return isinstance(parameters.rainbow_teaming.mutator, ByPublished)
 
 
 def played(parameters: Parameters) -> list[tuple[str, str]]:
-    """The parts that models play, by their keys; without those of the search where there is none."""
-    searched = not takes_published(parameters)
-    return [(key, name) for key, name in parameters.played() if searched or not key.startswith("rainbow-teaming.")]
+    """The parts that models play, by their keys; where there is no search, without those that the search alone has."""
+    mutator = "rainbow-teaming.mutator"
+    searched = not isinstance(parameters.rainbow_teaming.mutator, ByPublished | Generator)
+    return [
+        (key, name)
+        for key, name in parameters.played()
+        if searched or key.startswith(mutator) or not key.startswith("rainbow-teaming.")
+    ]
 
 
 def gpus_of(model: Model, machine: WholeMachine) -> int:

@@ -1,4 +1,4 @@
-"""Builds who plays the roles of the search, as the profile says."""
+"""Builds who plays the roles of the search, or writes the questions without one, as the profile says."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from refuseu.judges.settings import GuardSettings, Resources
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.settings import NoRole, PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.rainbow_teaming import mutators, scoring, settings, twins
+from refuseu.rainbow_teaming import generator, mutators, scoring, settings, twins
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Scorer, Twins
 from refuseu.text.identification import Identifier
 
@@ -54,6 +54,20 @@ class RoleFactory:
                 return mutators.LlmMutator(engine, sampling, wording, seeds, self._identifier(), by_rule)
             case _:
                 assert_never(role)
+
+    def build_generator(self, role: settings.Generator) -> generator.Generator:
+        parameters = self.parameters
+        return generator.Generator(
+            {name: self.engines.named(name) for name in role.models},
+            sampling_of(role),
+            PromptTemplate.read(self.prompts / "generation.md", generator.PLACEHOLDERS),
+            mutators.read_hazards(self.prompts / "hazards.yaml", parameters.categories),
+            generator.read_activities(self.prompts / "activities.yaml", parameters.categories),
+            self.books,
+            parameters,
+            role.questions_per_slot,
+            parameters.seed,
+        )
 
     def build_twins(self) -> Twins | None:
         """Return ``None`` where no twins shall be written, as in the paper."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, RESTRICTED, Experiment, Kind
-from refuseu.rainbow_teaming.questions import Found
+from refuseu.rainbow_teaming.found import Found, cells_of
 from refuseu.sources.external import spellings
 from refuseu.sources.published import PublishedPair, PublishedSet
 from refuseu.tables.schemas import ELITE
@@ -58,6 +58,7 @@ def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mappin
         "text": pair.text,
         "fitness": None,
         "iteration": None,
+        "written_by": None,
     }
 
 
@@ -68,24 +69,6 @@ def take_published(published: PublishedSet, experiment: Experiment) -> Found:
         UserError: when the set cannot be read or no question is left.
     """
     questions, account = published_questions(published, experiment)
-    return Found(questions, {**account, "published": published.name}, [], _cells(questions, experiment))
-
-
-def _cells(questions: pd.DataFrame, experiment: Experiment) -> list[dict[str, Any]]:
-    """Return one row for each cell that holds a question, as people read it.
-
-    The fitness is not known, nor is the style where the set gives none.
-    """
-    order = list(experiment.categories)
-    cells = Counter(zip(questions["category"], questions["style"].where(questions["style"].notna(), None), strict=True))
-    return [
-        {
-            "category": experiment.category(category),
-            "style": style and experiment.style(style),
-            "elites": count,
-            "best_fitness": None,
-        }
-        for (category, style), count in sorted(
-            cells.items(), key=lambda cell: (order.index(cell[0][0]), str(cell[0][1]))
-        )
-    ]
+    return Found(
+        questions, {"made_by": "published", **account, "published": published.name}, [], cells_of(questions, experiment)
+    )

@@ -1,7 +1,5 @@
 """The questions that the stage found by a search, each with its benign twin, and the account of the search."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -12,27 +10,11 @@ from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, Kind
 from refuseu.rainbow_teaming.archive import Archive
 from refuseu.rainbow_teaming.factory import RoleFactory
+from refuseu.rainbow_teaming.found import NOTED, Found
 from refuseu.rainbow_teaming.interfaces import Mutator, Twins
 from refuseu.rainbow_teaming.search import NOT_WRITTEN, Attack, Roles, Search
 from refuseu.tables.schemas import ELITE
 from refuseu.text.normal import composed
-
-NOTED = 0.5
-"""Share (0-1) of a category's candidates that were not written from which on it is said."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The questions that the stage hands on, and how they were found."""
-
-    questions: pd.DataFrame
-    """``schemas.ELITE``."""
-    summary: dict[str, Any]
-    """The account of the questions; after a search also the last row of ``history``."""
-    history: Sequence[Mapping[str, Any]]
-    """One row for each iteration of the search; empty where there was no search."""
-    cells: Sequence[Mapping[str, Any]]
-    """One row for each cell of the archive."""
 
 
 def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Found:
@@ -109,6 +91,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
             "style": style,
             "behavior_id": elite.question.behavior_id,
             "iteration": elite.iteration,
+            "written_by": None,
         }
         texts = [(Kind.HARMFUL, elite.question.text, elite.fitness), *([(Kind.BENIGN, twin, 0.0)] if twin else [])]
         for kind, text, fitness in texts:
@@ -128,4 +111,10 @@ def summary(search: Search, questions: pd.DataFrame) -> dict[str, Any]:
     }
     if kept < elites:
         rejected["equal to a question of another cell"] = elites - kept
-    return {**search.history[-1], "rows_in": search.outcomes.total(), "rows_out": kept, "rejected": rejected}
+    return {
+        "made_by": "search",
+        **search.history[-1],
+        "rows_in": search.outcomes.total(),
+        "rows_out": kept,
+        "rejected": rejected,
+    }

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
-from refuseu.core.sections import Positive, Rate, Section, Seed
+from refuseu.core.sections import Positive, Rate, Section, Seed, distinct
 from refuseu.engines.registry import Models
 from refuseu.experiment import WithBase
 from refuseu.judges.registry import guard_settings
 from refuseu.judges.settings import GuardSettings
-from refuseu.llm.settings import ModelRole, NoRole, PhrasebookRole
+from refuseu.llm.settings import Drawn, ModelRole, NoRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, ExternalTable, Published
 
 
@@ -30,6 +30,24 @@ class LlmMutator(LlmRole):
 
     seeds: SeedSet | None = None
     """Without a seed set the search starts from the phrasebook's behaviors."""
+
+
+class Generator(Drawn):
+    """Chat models write each question in its language, in one step, as the paper's did; their prompt is ``generation.md``."""
+
+    kind: Literal["generator"]
+    models: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
+    """Some of the profile's ``models``, which share the questions of each slot."""
+    questions_per_slot: Positive
+    """Questions that are asked for in each language for each slot (category x style x activity)."""
+
+    @model_validator(mode="after")
+    def _written_anew(self) -> Self:
+        if self.temperature == 0 and self.questions_per_slot > len(self.models):
+            raise ValueError(
+                "temperature: must be above 0 where a model writes several questions for a slot, or they are all the same"
+            )
+        return self
 
 
 class NgramsRole(Section):
@@ -54,8 +72,8 @@ SearchMutator = PhrasebookRole | LlmMutator
 class RainbowTeaming(Section):
     """The search: who plays its roles, and its size."""
 
-    mutator: Annotated[SearchMutator | ByPublished, Field(discriminator="kind")]
-    """Rewrites questions into new ones. The questions of a published set are taken as they are, without a search."""
+    mutator: Annotated[SearchMutator | Generator | ByPublished, Field(discriminator="kind")]
+    """Rewrites questions into new ones. There is no search where a generator writes questions, or a published set gives them."""
     twin: Annotated[PhrasebookRole | LlmRole | NoRole, Field(discriminator="kind")]
     """Writes the benign twin of a question."""
     scorer: Annotated[NgramsRole | SerializeAsAny[GuardSettings], BeforeValidator(_scorer)]
@@ -77,8 +95,8 @@ class RainbowTeaming(Section):
 
     @model_validator(mode="after")
     def _without_twins(self) -> Self:
-        if isinstance(self.mutator, ByPublished) and not isinstance(self.twin, NoRole):
-            raise ValueError("twin: must be none, since a published set holds no benign twins")
+        if isinstance(self.mutator, ByPublished | Generator) and not isinstance(self.twin, NoRole):
+            raise ValueError("twin: must be none, since twins are written for the questions of a search alone")
         return self
 
 

@@ -34,6 +34,8 @@ class QuestionGroup:
     """Category and style of each group; the first is the cell in which the merged group counts."""
     behavior_ids: tuple[str | None, ...]
     """The behavior that each group asks for; ``None`` where it is not known."""
+    lang: str | None = None
+    """The language of a question that stands in it alone; ``None`` where each group is in all languages."""
 
     @cached_property
     def behaviors(self) -> frozenset[str]:
@@ -41,12 +43,13 @@ class QuestionGroup:
         return frozenset(behavior for behavior in self.behavior_ids if behavior is not None)
 
 
-def merge_near_duplicates(pairs: pd.DataFrame, threshold: float) -> list[QuestionGroup]:
+def merge_near_duplicates(pairs: pd.DataFrame, threshold: float, native: bool = False) -> list[QuestionGroup]:
     """Return the groups in the order of their ids; those that share a near-duplicate question in any language are merged.
 
     Two questions are near-duplicates when the Jaccard similarity of their character 5-grams reaches ``threshold`` (0-1).
+    ``native`` says that each group stands in one language alone.
     """
-    harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, ["group_id", "category", "style", "behavior_id"]]
+    harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, ["group_id", "lang", "category", "style", "behavior_id"]]
     heads = harmful.drop_duplicates("group_id").sort_values("group_id")
     groups: dict[int, list[Any]] = {}
     for first, head in zip(_merged(pairs, list(heads["group_id"]), threshold), heads.itertuples(), strict=True):
@@ -56,6 +59,7 @@ def merge_near_duplicates(pairs: pd.DataFrame, threshold: float) -> list[Questio
             tuple(head.group_id for head in group),
             tuple((head.category, head.style) for head in group),
             tuple(None if pd.isna(head.behavior_id) else head.behavior_id for head in group),
+            group[0].lang if native else None,
         )
         for group in groups.values()
     ]
@@ -96,7 +100,7 @@ def assign_stratified(groups: list[QuestionGroup], settings: Split, seed: int) -
 
     Test takes ``test_per_cell`` groups of each cell, at first groups of the behaviors held out for test. Dev takes
     ``dev_per_category`` groups of each category, half of them of the behaviors held out for dev. Train keeps all groups that are
-    left and ask for none of these behaviors.
+    left and ask for none of these behaviors. Where each group stands in one language alone, both numbers are of a language.
     """
     rng = random.Random(seed)
     order = rng.sample(groups, len(groups))
@@ -106,8 +110,14 @@ def assign_stratified(groups: list[QuestionGroup], settings: Split, seed: int) -
         if (held_out_test | held_out_dev).intersection(group.behaviors):
             assignment.move(group, "spare")
     per_cell, per_category = settings.test_per_cell, settings.dev_per_category
-    _fill(assignment, "test", held_out_test, (per_cell, per_cell), lambda group: group.cells[0])
-    _fill(assignment, "dev", held_out_dev, (per_category // 2, per_category), lambda group: group.cells[0][0])
+    _fill(assignment, "test", held_out_test, (per_cell, per_cell), lambda group: (group.lang, group.cells[0]))
+    _fill(
+        assignment,
+        "dev",
+        held_out_dev,
+        (per_category // 2, per_category),
+        lambda group: (group.lang, group.cells[0][0]),
+    )
     return {group_id: assignment.part[group] for group in groups for group_id in group.group_ids}
 
 

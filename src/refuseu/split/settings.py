@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from refuseu.core.sections import Positive, Section, Seed
-from refuseu.experiment import Languages
+from refuseu.experiment import Experiment
 from refuseu.mixes import Train
 from refuseu.sources.settings import Published
 
@@ -29,9 +29,22 @@ class Split(Section):
     """Jaccard similarity (0-1) of character 5-grams at which two questions count as near-duplicates."""
 
 
-class SplitParameters(Section):
+class Translator(Section):
+    """Who translates, of which the split needs no more than this."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: str
+
+    @property
+    def native(self) -> bool:
+        """Whether each question was written in its language alone, and has no translations that must be kept together."""
+        return self.kind == "native"
+
+
+class SplitParameters(Experiment):
     seed: Seed
-    languages: Languages
     published: Published
     split: Split
+    translator: Annotated[Translator, Field(alias="translate.translator")]
     train: Train

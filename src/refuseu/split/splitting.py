@@ -16,22 +16,24 @@ from refuseu.split.assignment import (
     assign_stratified,
     merge_near_duplicates,
 )
-from refuseu.split.settings import Split
+from refuseu.split.scarce import scarce_cells, tell_scarce
+from refuseu.split.settings import SplitParameters
 from refuseu.tables.losses import complete_groups
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
 
 def split_up(
-    labelled: pd.DataFrame, languages: list[str], settings: Split, seed: int, where_lost: Callable[[], str] = str
+    labelled: pd.DataFrame, parameters: SplitParameters, where_lost: Callable[[], str] = str
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Split the pairs of all complete question groups.
+    """Split the pairs of all complete question groups; a question that was written in its language is complete by itself.
+
+    Cells that hold fewer groups than test takes are said on stderr before the draw.
 
     Args:
         labelled: the pairs that the stage ``label`` kept (``schemas.PAIR``; the answers are not needed).
-        languages: codes of the languages that a complete group has.
-        settings: sizes of the parts, and the similarity of near-duplicates.
-        seed: decides every draw.
+        parameters: languages, categories, styles, the sizes of the parts and the similarity of near-duplicates; the seed decides
+            every draw.
         where_lost: says what earlier stages rejected, for the error about too few groups.
 
     Returns:
@@ -40,10 +42,14 @@ def split_up(
     Raises:
         UserError: when train or test is empty, or a part shares a question with train.
     """
-    whole = complete_groups(labelled, languages)
-    groups = merge_near_duplicates(whole, settings.near_duplicate)
-    parts = parts_of(whole, assign_stratified(groups, settings, seed))
-    assert_filled(parts, f"question groups in every language: {len(groups)}", where_lost)
+    settings, native = parameters.split, parameters.translator.native
+    whole = labelled if native else complete_groups(labelled, parameters.languages)
+    groups = merge_near_duplicates(whole, settings.near_duplicate, native)
+    scarce = scarce_cells(groups, parameters)
+    tell_scarce(scarce, parameters)
+    parts = parts_of(whole, assign_stratified(groups, settings, parameters.seed))
+    there = "questions" if native else "question groups in every language"
+    assert_filled(parts, f"{there}: {len(groups)}", where_lost)
     rejected = {
         "group not complete in every language": len(labelled) - len(whole),
         "behavior held out of training": len(parts["spare"]),
@@ -52,7 +58,7 @@ def split_up(
     merged = sum(count for count in ids if count > 1)
     account = summary(parts, len(labelled), rejected, sum(ids), settings.near_duplicate, merged)
     assert_clean(account["contamination"])
-    return parts, account
+    return parts, {**account, "scarce_cells": scarce}
 
 
 def parts_of(pairs: pd.DataFrame, part_by_group: dict[str, str]) -> dict[str, pd.DataFrame]:
@@ -101,7 +107,10 @@ def assert_filled(parts: dict[str, pd.DataFrame], there: str, where_lost: Callab
     """
     for name in ("train", "test"):
         if parts[name].empty:
-            more = where_lost() or "raise rainbow-teaming.elites_per_cell or iterations"
+            more = (
+                where_lost()
+                or "raise rainbow-teaming.elites_per_cell or iterations (of a generator, questions_per_slot)"
+            )
             raise UserError(
                 f"split: no question is left for {name} ({there}); {more}, or lower split.test_per_cell, dev_per_category "
                 "and held-out behaviors"

@@ -20,10 +20,16 @@ QUESTION = Schema(
 """A question in one language."""
 
 ELITE = Schema(
-    {**QUESTION.columns, "fitness": pa.float64(), "iteration": pa.int64()},
-    nullable=QUESTION.nullable | {"fitness", "iteration"},  # null for questions that no search found
+    {
+        **QUESTION.columns,
+        "fitness": pa.float64(),
+        "iteration": pa.int64(),
+        "written_by": pa.string(),  # the profile's model that generated the question
+    },
+    # Fitness and iteration are null for questions that no search found, the model for those that no generator wrote.
+    nullable=QUESTION.nullable | {"fitness", "iteration", "written_by"},
 )
-"""A question in English, as the search found it."""
+"""A question as the stage rainbow-teaming has it: in English, or in each language where models wrote it there."""
 
 TRANSLATION = Schema(
     {

@@ -1,4 +1,4 @@
-"""Brings questions into every language: translated, or as others wrote them in each language.
+"""Brings questions into every language: translated, or as people or models wrote them in each language.
 
 A translation is checked by language identification and back-translation chrF, a question that was written in its language by
 language identification alone.
@@ -44,22 +44,36 @@ def translate(
     return _divided(by_language)
 
 
-def take_written(
-    questions: pd.DataFrame, languages: list[str], written: Mapping[tuple[str, str], str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take every question as it was written in each language; nothing is translated, so there is no chrF.
+def take_written(questions: pd.DataFrame, languages: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take every question as it was written in its language; nothing is translated, so there is no chrF.
 
     Args:
-        questions: the questions in English (``schemas.QUESTION``); their ids name the slots.
+        questions: the questions in each language (``schemas.QUESTION``).
         languages: codes of the languages.
-        written: the text of each slot in each language, by id and language.
 
     Returns:
-        As ``translate``. A text that another question of its language holds already, whatever the case and white space, is
-        rejected.
+        As ``translate``, with one row for each question. A text that another question of its language holds already, whatever
+        the case and white space, is rejected.
     """
     identifier = Identifier(languages)
-    return _divided([_written(questions, lang, written, identifier) for lang in languages])
+    return _divided([_checked(questions[questions["lang"] == lang], lang, identifier) for lang in languages])
+
+
+def in_languages(questions: pd.DataFrame, languages: list[str], written: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """Return the questions in each language (``schemas.QUESTION``), as others wrote them.
+
+    Args:
+        questions: the questions in English; their ids name the slots.
+        languages: codes of the languages.
+        written: the text of each slot in each language, by id and language.
+    """
+    return pd.concat(
+        [
+            questions.assign(lang=lang, text=[written[question_id, lang] for question_id in questions["question_id"]])
+            for lang in languages
+        ],
+        ignore_index=True,
+    )
 
 
 def _divided(by_language: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,16 +82,11 @@ def _divided(by_language: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFram
     return kept[list(TRANSLATION.columns)], rejected[list(REJECTION.columns)]
 
 
-def _written(
-    questions: pd.DataFrame, lang: str, written: Mapping[tuple[str, str], str], identifier: Identifier
-) -> pd.DataFrame:
-    """All slots in one language, with the reason as in ``_translated``."""
-    texts = [written[question_id, lang] for question_id in questions["question_id"]]
-    identified = [identifier.identify(text) for text in texts]
-    repeated = pd.Series(list(map(plain, texts))).duplicated()
+def _checked(questions: pd.DataFrame, lang: str, identifier: Identifier) -> pd.DataFrame:
+    """The questions of one language, with the reason as in ``_translated``."""
+    identified = [identifier.identify(text) for text in questions["text"]]
+    repeated = questions["text"].map(plain).duplicated()
     return questions.assign(
-        lang=lang,
-        text=texts,
         lang_restricted=[each.restricted for each in identified],
         lang_free=[each.free for each in identified],
         chrf=float("nan"),
@@ -125,10 +134,8 @@ def _reason(text: str | None, right_language: bool, faithful: bool) -> str | Non
     return None if faithful else LOW_CHRF
 
 
-def summary(
-    questions: pd.DataFrame, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]
-) -> dict[str, Any]:
-    """Return the account of the stage with two numbers for each language.
+def summary(rows_in: int, kept: pd.DataFrame, rejected: pd.DataFrame, languages: list[str]) -> dict[str, Any]:
+    """Return the account of the stage, into which ``rows_in`` rows came, with two numbers for each language.
 
     ``chrf`` is the mean chrF (0-100) of the translations that are kept; no language has one where nothing was translated.
     ``identified_free`` is the share of them (percent) whose language is identified correctly among all languages that the
@@ -136,7 +143,7 @@ def summary(
     """
     by_language = kept.groupby("lang")
     return {
-        **account(len(questions) * len(languages), kept, rejected, languages),
+        **account(rows_in, kept, rejected, languages),
         "chrf": by_language["chrf"].mean().dropna().to_dict(),
         "identified_free": (100 * (kept["lang_free"] == kept["lang"]).groupby(kept["lang"]).mean()).to_dict(),
     }

@@ -27,6 +27,12 @@ class Seq2SeqTranslator(Section):
     """Most tokens that a text may have, before and after the translation."""
 
 
+class Native(Section):
+    """Nobody translates: a generator has written each question in its language, so that alone is checked."""
+
+    kind: Literal["native"]
+
+
 TranslatingRole = PhrasebookRole | LlmTranslator | Seq2SeqTranslator
 """Who translates; ``factory.build_translator`` builds each kind."""
 
@@ -34,8 +40,8 @@ TranslatingRole = PhrasebookRole | LlmTranslator | Seq2SeqTranslator
 class Translate(Section):
     """Who translates, and which translations are kept."""
 
-    translator: Annotated[TranslatingRole | ByPublished, Field(discriminator="kind")]
-    """Who translates. A published set has its own question in each language, so nothing is translated."""
+    translator: Annotated[TranslatingRole | Native | ByPublished, Field(discriminator="kind")]
+    """Who translates. A generator and a published set have their own questions in each language, so nothing is translated."""
     min_chrf: Annotated[float, Field(ge=0, le=100)]
     """Lowest chrF (0-100) of the back-translation against the English question with which a translation is kept."""
 
