@@ -11,7 +11,7 @@ from repository import ROOT
 
 from refuseu.eval.interfaces import Rating
 from refuseu.eval.rating import PLACEHOLDERS, ChatRater
-from refuseu.judges.chat import ChatJudge
+from refuseu.judges.chat import FORMS, ChatJudge
 from refuseu.judges.llama_guard import LlamaGuardJudge
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.qwen3guard import Qwen3GuardJudge
@@ -65,7 +65,7 @@ ROLES: dict[str, tuple[Callable[[Engine], Any], str, str, Any, Any]] = {
         [None],
     ),
     "chat": (
-        lambda engine: ChatJudge(engine, "{exchange}").judge([ANSWERED]),
+        lambda engine: ChatJudge(engine, "{exchange}", FORMS["json"], 64).judge([ANSWERED]),
         json.dumps({"harm": "safe", "reply": "refusal"}),
         json.dumps(RULING),
         [HARMFUL],

@@ -54,7 +54,7 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),
-        (VERDICT, set()),
+        (VERDICT, {"categories"}),
         (KNOWLEDGE, set()),
     ],
 )

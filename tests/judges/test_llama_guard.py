@@ -29,6 +29,23 @@ def test_harmful(text: str) -> None:
     assert parse(text, answered=True) == Verdict(Harm.HARMFUL, Reply.NOT_REPORTED)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("unsafe\nS1, S14,S4", ("S1", "S14", "S4")),
+        ("unsafe", ()),
+        ("safe", ()),
+        # The verdict is unparsed, and nobody may miss what it names.
+        ("unsafe\nS4,", ("S4",)),
+        ("unsafe\nS4\nS1", ("S4", "S1")),
+        ("safe\nS4", ()),
+        ("unsafe\nS15", ()),
+    ],
+)
+def test_categories_are_kept(text: str, named: tuple[str, ...]) -> None:
+    assert parse(text, answered=True).categories == parse(text, answered=False).categories == named
+
+
 @pytest.mark.parametrize("text", ["safe", "\n\nsafe", "safe \n", "\tsafe\r\n"])
 def test_safe(text: str) -> None:
     assert parse(text, answered=False) == Verdict(Harm.SAFE, Reply.ABSENT)

@@ -49,6 +49,13 @@ def test_answers(text: str, harm: Harm, reply: Reply) -> None:
     assert PolyGuardJudge.parse(text, answered=True) == Verdict(harm, reply)
 
 
+def test_the_categories_of_what_is_judged_are_kept() -> None:
+    text = COMPLIED.replace("Response safety violations: S2,S5", "Response safety violations: S4, S12")
+    assert PolyGuardJudge.parse(text, answered=False).categories == ("S2", "S5")
+    assert PolyGuardJudge.parse(text, answered=True).categories == ("S4", "S12")
+    assert PolyGuardJudge.parse(HARMLESS, answered=True).categories == ()
+
+
 @pytest.mark.parametrize(
     ("text", "harm"),
     [

@@ -98,3 +98,9 @@ def test_scores_count_controversial_in_the_strict_reading_alone() -> None:
 
 def test_it_covers_all_languages_of_the_paper() -> None:
     assert TWELVE <= LANGUAGES <= set(ALL)
+
+
+def test_its_own_categories_are_kept() -> None:
+    text = "Safety: Unsafe\nCategories: Violent, Suicide & Self-Harm\nRefusal: No"
+    assert parse(text, answered=True, strict=True).categories == ("Violent", "Suicide & Self-Harm")
+    assert parse("Safety: Safe\nCategories: None", answered=False, strict=True).categories == ()

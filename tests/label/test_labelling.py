@@ -69,9 +69,15 @@ def pair(kind: str = "harmful", text: str = "en", chosen: str = "en", rejected: 
 
 
 def table(votes: Sequence[str]) -> pd.DataFrame:
-    """Each as harm/reply."""
-    harms, replies = zip(*(vote.split("/") for vote in votes), strict=True)
-    return pd.DataFrame({"harm": pd.Categorical(harms, dtype=HARM), "reply": pd.Categorical(replies, dtype=REPLY)})
+    """Each as harm/reply, or as harm/reply/categories."""
+    harms, replies, categories = zip(*((*vote.split("/"), None)[:3] for vote in votes), strict=True)
+    return pd.DataFrame(
+        {
+            "harm": pd.Categorical(harms, dtype=HARM),
+            "reply": pd.Categorical(replies, dtype=REPLY),
+            "categories": pd.Series(categories, dtype=object),
+        }
+    )
 
 
 def of_judges(protocol: Label, **items: str) -> Votes:
@@ -231,6 +237,27 @@ def test_pairs_are_sorted_out_with_their_reasons() -> None:
     assert rejected[["question_id", "reason"]].to_numpy().tolist() == [["r", "wrong language"]]
 
 
+@pytest.mark.parametrize("kind", ["harmful", "benign"])
+@pytest.mark.parametrize("item", ["question", "chosen", "rejected"])
+@pytest.mark.parametrize(("named", "flagged"), [("S4", True), ("S1,S4", True), ("S14", False), ("S1,S12", False)])
+def test_what_a_single_judge_flags_s4_is_never_kept(kind: str, item: str, named: str, flagged: bool) -> None:
+    votes = of_judges(PAPER, **(GOOD if kind == "harmful" else BENIGN))
+    # Not a judge of the protocol, but the adjudicator or another reading: whoever names it is heard.
+    votes[item]["shadow"] = table([f"unparsed/unparsed/{named}"])
+    assert why(votes, kind=kind) == ("flagged S4 by a judge" if flagged else None)
+    assert why(votes, kind=kind, right=False) == ("flagged S4 by a judge" if flagged else "wrong language")
+
+
+def test_the_categories_that_judges_name_are_kept() -> None:
+    class Naming(FakeJudge):
+        def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+            named = {None: ("S2", "S4"), "refusal": ()}
+            return [Verdict(Harm.HARMFUL, Reply.ABSENT, named.get(each.answer, ("S1",))) for each in exchanges]
+
+    votes = judge_pairs([pair(chosen="refusal")], 1, {"guard": Naming()})
+    assert [votes[item]["guard"]["categories"].tolist() for item in votes] == [["S2,S4"], [None], ["S1"]]
+
+
 def test_each_kind_has_its_own_protocol() -> None:
     pairs = pd.concat([pair(), pair("benign")], ignore_index=True)
     found = reasons(pairs, np.array([True, True]), twice(of_judges(PAPER, **BENIGN)), PAPER)
@@ -260,7 +287,7 @@ def test_rows_of_verdicts_have_every_judge_on_every_item(batch: int, monkeypatch
     pairs = pd.concat([pair(), pair(), pair()]).assign(question_id=["q", "r", "s"], lang=["en", "de", "fr"])
     votes = {
         "question": {"one": table(["harmful/absent", "safe/absent", "unparsed/absent"])},
-        "chosen": {"one": table(["safe/refusal"] * 3), "two": table(["safe/not_reported"] * 3)},
+        "chosen": {"one": table(["safe/refusal"] * 3), "two": table(["safe/not_reported/S1,S2"] * 3)},
     }
     rows = pd.concat(verdict_rows(pairs, votes)).sort_values(list(VERDICT.key))
     assert set(rows.columns) == set(VERDICT.columns)
@@ -268,9 +295,9 @@ def test_rows_of_verdicts_have_every_judge_on_every_item(batch: int, monkeypatch
         row
         for question_id, lang, harm in (("q", "en", "harmful"), ("r", "de", "safe"), ("s", "fr", "unparsed"))
         for row in (
-            [question_id, lang, "chosen", "one", "safe", "refusal"],
-            [question_id, lang, "chosen", "two", "safe", "not_reported"],
-            [question_id, lang, "question", "one", harm, "absent"],
+            [question_id, lang, "chosen", "one", "safe", "refusal", None],
+            [question_id, lang, "chosen", "two", "safe", "not_reported", "S1,S2"],
+            [question_id, lang, "question", "one", harm, "absent", None],
         )
     ]
 

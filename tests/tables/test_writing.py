@@ -52,7 +52,7 @@ def test_two_rows_with_one_key_are_refused_and_nothing_is_written(tmp_path: Path
 
 
 def test_a_table_is_sorted_by_its_own_key(tmp_path: Path) -> None:
-    row = {"question_id": "q", "lang": "de", "harm": "safe", "reply": "refusal"}
+    row = {"question_id": "q", "lang": "de", "harm": "safe", "reply": "refusal", "categories": None}
     said = [("rejected", "ngrams"), ("chosen", "ngrams"), ("chosen", "lexicon")]
     write_table(
         pd.DataFrame([{**row, "item": item, "judge": judge} for item, judge in said]),

@@ -38,7 +38,6 @@ class Settings(GuardSettings):
     """How the chat template takes the risk: ``criteria_id`` in version 3.3, ``risk_name`` in the versions before."""
     think: bool = False
     """Whether the model thinks before each verdict, which only version 3.3 can do."""
-    reports_refusals = False
     prompt_tokens = 250
     verdict_tokens = 10
 
@@ -47,6 +46,10 @@ class Settings(GuardSettings):
         if self.think and self.risk_key == "risk_name":
             raise ValueError("think: must be false, since a model that takes risk_name does not think")
         return self
+
+    @property
+    def reports_refusals(self) -> bool:
+        return False
 
     def build(self, resources: Resources) -> "GraniteGuardianJudge":
         return GraniteGuardianJudge(resources.engine(self.model), self.risk_key, self.think)

@@ -20,6 +20,10 @@ SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
 class Settings(JudgeSettings):
     kind: Literal["lexicon"]
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
     def build(self, resources: Resources) -> "LexiconJudge":
         return LexiconJudge(resources.books())
 

@@ -1,5 +1,6 @@
 """What all judges that are models share: how exchanges are put to a model, and what of its words may be read."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -85,6 +86,15 @@ def harm_share(completion: Completion, harmful: int) -> float:
     return round(sum(completion.probabilities[:harmful]) / mass, DIGITS) if mass >= LEAST_MASS else 0.0
 
 
+HAZARD = r"S(?:1[0-4]|[1-9])"
+"""A category of Llama Guard's taxonomy, as a part of an expression."""
+
+
+def hazards(text: str) -> tuple[str, ...]:
+    """Return the categories ``S1`` to ``S14`` that stand in ``text``, each once, in order."""
+    return tuple(dict.fromkeys(re.findall(rf"\b{HAZARD}\b", text)))
+
+
 REQUEST, REFUSAL, RESPONSE = "Harmful request", "Response refusal", "Harmful response"
 HARM = {"yes": Harm.HARMFUL, "no": Harm.SAFE}
 REPLY = {"yes": Reply.REFUSAL, "no": Reply.COMPLIANCE}
@@ -100,6 +110,8 @@ class LineGuard(ABC):
     languages: ClassVar[frozenset[str]]
     labels: ClassVar[tuple[str, ...]]
     """The labels of all lines, in order; ``REQUEST`` comes first."""
+    violations: ClassVar[dict[str, str]] = {}
+    """The label of the line with the categories that belongs to ``REQUEST`` and to ``RESPONSE``, where there are such lines."""
     sampling: ClassVar[Sampling]
     """How a whole verdict is asked for."""
     words: ClassVar[tuple[str, str]] = (" yes", " no")
@@ -155,11 +167,10 @@ class LineGuard(ABC):
         order, and harm and reply are unparsed each by itself where its line is missing or says neither yes nor no.
         """
         said = fields(text, cls.labels)
-        if not answered:
-            return Verdict(HARM.get(said.get(REQUEST, ""), Harm.UNPARSED), Reply.ABSENT)
-        return Verdict(
-            HARM.get(said.get(RESPONSE, ""), Harm.UNPARSED), REPLY.get(said.get(REFUSAL, ""), Reply.UNPARSED)
-        )
+        judged = RESPONSE if answered else REQUEST
+        reply = REPLY.get(said.get(REFUSAL, ""), Reply.UNPARSED) if answered else Reply.ABSENT
+        categories = hazards(said.get(cls.violations.get(judged, ""), ""))
+        return Verdict(HARM.get(said.get(judged, ""), Harm.UNPARSED), reply, categories)
 
     @classmethod
     def opening(cls, text: str) -> str:

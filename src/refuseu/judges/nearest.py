@@ -18,6 +18,10 @@ LEAST_SIMILARITY = 60.0
 class Settings(JudgeSettings):
     kind: Literal["nearest"]
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
     def build(self, resources: Resources) -> "NearestJudge":
         return NearestJudge(resources.books())
 

@@ -26,6 +26,10 @@ LEAST_PROBABILITY = 0.6
 class Settings(JudgeSettings):
     kind: Literal["ngrams"]
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
     def build(self, resources: Resources) -> "NgramJudge":
         return NgramJudge(resources.books())
 

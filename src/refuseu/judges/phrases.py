@@ -91,6 +91,14 @@ class Settings(JudgeSettings):
             raise ValueError("questions: phrases judges answers alone; name another judge for the questions")
         return self
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
+    @property
+    def judges_questions(self) -> bool:
+        return self.questions is not None
+
     def build(self, resources: Resources) -> Judge:
         written = [code for code in LANGUAGES if (resources.refusals / f"{code}.yaml").is_file()]
         phrases = PhrasesJudge(load_refusal_phrases(resources.refusals, written or LANGUAGES))

@@ -5,7 +5,7 @@ that the model was trained with; other words would make another judge of it. The
 the lines on harm, the categories.
 """
 
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from refuseu.judges.model_judge import REFUSAL, REQUEST, RESPONSE, LineGuard
 from refuseu.judges.settings import GuardSettings, Resources
@@ -47,6 +47,10 @@ class Settings(GuardSettings):
     prompt_tokens = 215
     verdict_tokens = 40
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
     def build(self, resources: Resources) -> "PolyGuardJudge":
         return PolyGuardJudge(resources.engine(self.model))
 
@@ -55,7 +59,8 @@ class PolyGuardJudge(LineGuard):
     """Judges the answer, or the question where there is no answer."""
 
     languages = LANGUAGES
-    labels = (REQUEST, "Request safety violations", REFUSAL, RESPONSE, "Response safety violations")
+    violations: ClassVar = {REQUEST: "Request safety violations", RESPONSE: "Response safety violations"}
+    labels = (REQUEST, violations[REQUEST], REFUSAL, RESPONSE, violations[RESPONSE])
     sampling = Sampling(max_new_tokens=128)
     """All five lines with all 14 categories take 94 tokens; the limit of the model card is 100."""
 

@@ -43,12 +43,20 @@ class ModelUse:
 class JudgeSettings(Section):
     """The settings of one judge. A class for each kind derives from this one and builds the judge.
 
-    The class is final, so that mypy rejects it while it has no ``build``.
+    The class is final, so that mypy rejects it while it has no ``build`` or does not say whether it reports refusals.
     """
 
     kind: str
-    reports_refusals: ClassVar[bool] = True
-    """Whether the judge says of an answer that it refuses or complies."""
+
+    @property
+    @abstractmethod
+    def reports_refusals(self) -> bool:
+        """Whether the judge says of an answer that it refuses or complies."""
+
+    @property
+    def judges_questions(self) -> bool:
+        """Whether the judge says of a question alone whether it is harmful."""
+        return True
 
     @abstractmethod
     def build(self, resources: Resources) -> Judge:

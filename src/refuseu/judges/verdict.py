@@ -1,7 +1,7 @@
 """What a judge sees (an exchange) and what it says (a verdict)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -51,6 +51,9 @@ class Verdict:
 
     harm: Harm
     reply: Reply
+    categories: tuple[str, ...] = field(default=(), compare=False)
+    """The kinds of harm that the judge names, in its own words (``S1`` to ``S14`` of Llama Guard's taxonomy); none where it names
+    none. They decide nothing of the verdict."""
 
 
 class Judge(Protocol):

@@ -25,6 +25,10 @@ class Settings(GuardSettings):
     prompt_tokens = 120
     verdict_tokens = 20
 
+    @property
+    def reports_refusals(self) -> bool:
+        return True
+
     def build(self, resources: Resources) -> "WildGuardJudge":
         return WildGuardJudge(resources.engine(self.model))
 

@@ -27,10 +27,15 @@ ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
 QUORUM = {"all": np.all, "any": np.any}
 HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
 
+FORBIDDEN = "S4"
+"""Child sexual exploitation, in the taxonomy of Llama Guard and PolyGuard."""
+FLAGGED = f"flagged {FORBIDDEN} by a judge"
+"""Why a pair is rejected that holds a text of ``FORBIDDEN``, so that it is neither trained on nor released."""
+
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 """Yes or no for each pair."""
 Votes = dict[str, dict[str, pd.DataFrame]]
-"""By item and judge, a table with the columns ``harm`` and ``reply`` and one row for each pair, in the order of the pairs."""
+"""By item and judge, a table with the columns ``harm``, ``reply`` and ``categories`` and a row for each pair, in their order."""
 
 
 def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, judges: Mapping[str, Judge]) -> Votes:
@@ -65,6 +70,7 @@ def _columns(verdicts: list[Verdict]) -> pd.DataFrame:
         {
             "harm": pd.Categorical([verdict.harm.value for verdict in verdicts], dtype=HARM),
             "reply": pd.Categorical([verdict.reply.value for verdict in verdicts], dtype=REPLY),
+            "categories": pd.Series([",".join(verdict.categories) or None for verdict in verdicts], dtype=object),
         }
     )
 
@@ -97,14 +103,27 @@ def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> 
 def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label) -> "pd.Series[Any]":
     """Return why each pair is rejected: the first reason in the protocol's order, or none for a pair that is kept.
 
-    Only the judges vote; the adjudicator's verdicts serve the agreement.
+    Only the judges vote; the adjudicator's verdicts serve the agreement. But before all else, a pair is rejected where anybody
+    who judged it names ``FORBIDDEN`` for one of its texts.
     """
     why = pd.Series(None, index=pairs.index, dtype=object)
     for kind in Kind:
         for reason, met in reversed(_conditions(kind, votes, protocol)):
             why[(pairs["kind"] == kind) & ~met] = reason
     why[~right_language] = "wrong language"
+    why[_forbidden(votes)] = FLAGGED
     return why
+
+
+def _forbidden(votes: Votes) -> Flags:
+    """Where a text of the pair is said to be of the category ``FORBIDDEN``."""
+    named = [said["categories"] for by_judge in votes.values() for said in by_judge.values()]
+    flags: Flags = np.any([column.str.split(",").map(_holds_forbidden) for column in named], axis=0)
+    return flags
+
+
+def _holds_forbidden(categories: object) -> bool:
+    return isinstance(categories, list) and FORBIDDEN in categories
 
 
 def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Flags]]:
@@ -233,6 +252,8 @@ VERDICT = Schema(
         "judge": pa.string(),
         "harm": pa.string(),  # a value of Harm
         "reply": pa.string(),  # a value of Reply
+        "categories": pa.string(),  # the kinds of harm that the judge names, with commas between them; null where it names none
     },
     (*QUESTION_AND_LANGUAGE, "item", "judge"),
+    frozenset({"categories"}),
 )

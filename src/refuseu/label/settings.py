@@ -22,10 +22,17 @@ class Label(PanelSettings):
     """A rejected answer is kept when all (any) of the judges call it what it should be."""
 
     @model_validator(mode="after")
-    def _tells_refusals(self) -> Self:
+    def _can_keep_a_pair(self) -> Self:
+        """A pair needs a judge that tells refusals, and as many that know questions as ``question`` asks for."""
         if not any(judge.reports_refusals for judge in self.judges.values()):
             raise ValueError(
                 "judges: none of them reports refusals, so no pair could be kept; add one that does (docs/judges.md)"
+            )
+        silent = [name for name, judge in self.judges.items() if not judge.judges_questions]
+        if len(silent) == len(self.judges) or (silent and self.question == "all"):
+            raise ValueError(
+                f"judges.{silent[0]}: judges answers alone, so no question could be kept; "
+                f"name another judge for the questions (judges.{silent[0]}.questions)"
             )
         return self
 

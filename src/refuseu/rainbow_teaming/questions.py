@@ -26,9 +26,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     parameters, settings = roles.parameters, roles.parameters.rainbow_teaming
     left_out = [key for key in parameters.categories if key not in parameters.searched]
     if left_out:
-        click.echo(
-            f"Note: {', '.join(left_out)}: not searched, since the target would write answers for the data", err=True
-        )
+        click.echo(f"Note: {', '.join(left_out)}: not searched, since a real model would answer", err=True)
     if not parameters.searched:
         raise UserError("params.yaml: categories: none of them is searched with this base; name others than S4 and S12")
     archive = Archive(parameters.searched, list(parameters.styles), settings.elites_per_cell)
