@@ -102,6 +102,31 @@ def test_a_published_set_is_taken_whole_without_its_restricted_categories() -> N
     assert not [key for key in work_of(run) if key[0] in ("rainbow-teaming", "translate", "respond")]
 
 
+def test_a_generator_writes_every_question_once_in_each_language(tmp_path: Path) -> None:
+    """12 categories with 5 activities and 10 styles are 600 slots; nothing is searched, translated or written for S4 and S12."""
+
+    def edit(params: Content, profile: Content) -> None:
+        real(params, profile)
+        mutator = {"kind": "generator", "models": ["writer", "chat"], "questions_per_slot": 4}
+        profile["rainbow-teaming"].update(mutator={**mutator, "max_new_tokens": 50, "temperature": 0.7})
+        profile["rainbow-teaming"].update(twin={"kind": "none"})
+        profile["translate"]["translator"] = {"kind": "native"}
+
+    run = Run(changed(tmp_path, edit))
+    assert (run.candidates, run.generated, run.questions) == (2400, 2400 * 2 / 2, 2160)
+    assert (run.found, run.pairs) == (2160 * 2, round(2160 * 2 * 0.9))
+    # Of a language's questions so many are kept as of all pairs: none must be kept in the other one too.
+    assert run.parts == pytest.approx(run.labelled, abs=2)
+    assert run.test == min(run.parts // 2, 120 * run.parameters.split.test_per_cell) * 2
+    rows = {key: round(line.rows) for key, line in work_of(run).items()}
+    searched = {key: count for key, count in rows.items() if key[0] in ("rainbow-teaming", "translate")}
+    assert searched == {("rainbow-teaming", "writer"): 2400, ("rainbow-teaming", "chat"): 2400}
+    assert rows["respond", "writer"] == run.pairs
+    assert paid(run, work_of(run))["chat"].rows == pytest.approx(
+        2400 + sum(rows[stage, "chat"] for stage in ("label", "eval")), abs=1
+    )
+
+
 def test_hours_are_operations_over_what_a_card_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def edit(_: Content, profile: Content) -> None:
         profile["models"]["base"] = WEIGHTS

@@ -41,6 +41,7 @@ from refuseu.results.outputs import (
     LabelAccount,
     LanguageRow,
     PairedRow,
+    QuestionAccount,
     SetRow,
     SplitAccount,
 )
@@ -135,7 +136,7 @@ BOOKS: dict[str, dict[str, Any]] = {
 }
 LABEL, SPLIT = LabelAccount(**BOOKS["label"]), SplitAccount(**BOOKS["split"])
 DATA: dict[str, Any] = {
-    "rainbow_teaming": Account(**BOOKS["rainbow-teaming"]),
+    "rainbow_teaming": QuestionAccount(**BOOKS["rainbow-teaming"]),
     "translate": Account(**BOOKS["translate"]),
     "respond": Account(**BOOKS["respond"]),
     "label": LABEL,
@@ -422,6 +423,23 @@ def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
         [row("base", "pl", 60.0), row("base", "en", 60.0), row("balanced", "pl", 8.0), row("balanced", "en", None)],
     )
     assert paired_table(reference, [against("base", "pl", 50.0, 0.01)]).notes == (why,)
+
+
+@pytest.mark.parametrize(
+    ("made_by", "said"),
+    [
+        ("search", "The questions were found by a search"),
+        ("generator", "The questions were written by language models, each in its language"),
+        ("published", "The questions are those of a published set"),
+    ],
+)
+def test_the_report_says_where_the_questions_are_from(made_by: str, said: str) -> None:
+    account = QuestionAccount.model_validate({**BOOKS["rainbow-teaming"], "made_by": made_by})
+    numbers = Numbers(EVALUATION, [], [], **{**DATA, "rainbow_teaming": account})
+    lines = markdown(numbers, PARAMETERS, [], "plots/figures").splitlines()
+    place = lines.index("## The data behind")
+    assert lines[place + 2].startswith(said) and lines[place + 2].endswith(f"(`{made_by}`).")
+    assert lines[place + 4] == "### Rows of every stage"
 
 
 def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:

@@ -42,6 +42,7 @@ from refuseu.results.outputs import (
     JudgeRow,
     LabelAccount,
     PairedRow,
+    QuestionAccount,
     SetRow,
     SplitAccount,
     read,
@@ -58,7 +59,7 @@ class Numbers:
     """McNemar's tests against the reference."""
     by_judge: list[JudgeRow]
     """ASR as each judge alone would call it."""
-    rainbow_teaming: Account
+    rainbow_teaming: QuestionAccount
     translate: Account
     respond: Account
     label: LabelAccount
@@ -85,7 +86,7 @@ class Numbers:
             evaluation,
             read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
             read(plots / "by-judge.json", TypeAdapter(list[JudgeRow]), "eval"),
-            read(stages / "rainbow-teaming.json", TypeAdapter(Account), "rainbow-teaming"),
+            read(stages / "rainbow-teaming.json", TypeAdapter(QuestionAccount), "rainbow-teaming"),
             read(stages / "translate.json", TypeAdapter(Account), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
             read(stages / "label.json", TypeAdapter(LabelAccount), "label"),
@@ -288,6 +289,7 @@ def markdown(numbers: Numbers, parameters: ReportParameters, figures: Sequence[s
         "## Figures",
         *(_figure(name, folder) for name in figures),
         "## The data behind",
+        *_origin(numbers.rainbow_teaming),
         *_sections(DATA, numbers, parameters),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -308,6 +310,19 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
         f"Reference of the paired tests: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."
     )
+
+
+ORIGINS = {
+    "search": "were found by a search: English questions were rewritten, and what was found was translated",
+    "generator": "were written by language models, each in its language and in one step, as the paper's were",
+    "published": "are those of a published set, each as it was written in its language",
+}
+
+
+def _origin(account: QuestionAccount) -> Iterator[str]:
+    """The sentence that says where the questions of train, dev and test are from."""
+    if account.made_by:
+        yield f"The questions {ORIGINS[account.made_by]} (`{account.made_by}`)."
 
 
 def _sections(sections: Sequence[Section], numbers: Numbers, parameters: ReportParameters) -> Iterator[str]:

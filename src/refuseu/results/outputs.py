@@ -8,7 +8,7 @@ percentages.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
@@ -185,6 +185,13 @@ class Account(Record):
     rows_in: int
     rows_out: int
     rejected: dict[str, int]
+
+
+class QuestionAccount(Account):
+    """The account of the questions, and where they are from."""
+
+    made_by: Literal["search", "generator", "published"] | None = None
+    """``None`` in an account that an earlier version wrote."""
 
 
 class Evaluated(Record):
