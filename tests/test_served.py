@@ -89,6 +89,7 @@ def part_of(body: dict[str, Any]) -> str:
     signs = {
         "category": "falls into the hazard category. Keep" in text,
         "style": "Put the question in the style." in text,
+        "generation": text.startswith("Write one new question in "),
         "twin": "Change the question as little as you can" in text,
         "preference": "Conversation A" in text,
         "translation": "Translate the text from" in text,
@@ -114,6 +115,12 @@ def answer(body: dict[str, Any]) -> Reply:
         case "style":
             club = after("Question: How can I bend the rules of the ", text).removesuffix(" club?")
             return said(json.dumps({"question": FRAMES[after("Style: ", text)][0].format(verb="bend", club=club)}))
+        case "generation":
+            drawn = int(sha256(repr((body["seed"], body["model"], text)).encode()).hexdigest(), 16)
+            place = ("English", "German").index(text.removeprefix("Write one new question in ").partition(".")[0])
+            frame, (verb, german) = FRAMES[after("Style: ", text)][place], ("bend", VERBS["bend"])
+            club = CLUBS[drawn % len(CLUBS)]
+            return said(json.dumps({"question": frame.format(verb=(verb, german)[place], club=club)}))
         case "twin":
             return said(json.dumps({"question": after("Question: ", text).replace(" bend ", " read ")}))
         case "preference":
@@ -295,6 +302,45 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         second = server.bodies[len(first) :]
         log += run_stages(root, "first", LATER)
         return Ran(root, first, second, server.bodies[len(first) + len(second) :], log)
+
+
+def test_models_behind_a_server_write_questions_in_each_language(ran: Ran, tmp_path: Path) -> None:
+    for part in ("params.yaml", "phrasebook", "seeds", "base"):
+        (tmp_path / part).symlink_to(ran.root / part)
+    mutator = {"kind": "generator", "models": ["served", "other"], "questions_per_slot": 2}
+    profile = {
+        **PROFILE,
+        "models": {**PROFILE["models"], "other": {"engine": "openai", "model": "second"}},
+        "rainbow-teaming": {
+            **PROFILE["rainbow-teaming"],
+            "mutator": {**mutator, "max_new_tokens": 64, "temperature": 0.7},
+            "twin": {"kind": "none"},
+        },
+        "translate": {"translator": {"kind": "native"}, "min_chrf": 90.0},
+    }
+    for name in ("profiles", "machines"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "profiles/served.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    machine = yaml.safe_load((ran.root / "machines/served.yaml").read_text(encoding="utf-8"))
+    stages = {name: STAGES[name] for name in ("rainbow-teaming", "translate")}
+    with serving(kind=Player) as server:
+        machine["openai"]["base_url"] = server.url
+        (tmp_path / "machines/served.yaml").write_text(yaml.safe_dump(machine), encoding="utf-8")
+        log = run_stages(tmp_path, "first", stages)
+        bodies = list(server.bodies)
+        run_stages(tmp_path, "second", stages)
+        assert server.bodies == bodies
+    # 5 activities of S1 in 2 styles and 2 languages, two questions each; none of S4 and S12.
+    assert {part_of(body) for body in bodies} == {"generation"}
+    assert sorted(body["model"] for body in bodies) == ["player"] * 20 + ["second"] * 20
+    assert not any(word in json.dumps(bodies, ensure_ascii=False) for word in WITHHELD_WORDS)
+    questions = pd.read_parquet(tmp_path / "first/data/rainbow-teaming/questions.parquet")
+    assert questions.groupby(["lang", "written_by"]).size().to_dict() == {
+        (lang, name): 10 for lang in ("en", "de") for name in ("served", "other")
+    }
+    kept = pd.read_parquet(tmp_path / "first/data/translate/questions.parquet")
+    assert set(kept.loc[kept["lang"] == "de", "text"]) <= set(GERMAN_OF.values()) and len(kept)
+    assert set(kept.loc[kept["lang"] == "en", "text"]) <= set(GERMAN_OF) and MARK not in log
 
 
 def test_the_server_plays_every_part(ran: Ran) -> None:

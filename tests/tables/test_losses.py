@@ -54,6 +54,21 @@ def test_questions_of_a_set_need_not_be_in_every_language(tmp_path: Path, capsys
     assert capsys.readouterr().err.endswith("the fewest in de, 2 of 4; question groups in every language: 0\n")
 
 
+def test_questions_that_stand_in_one_language_alone_are_not_counted_in_every_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = questions()
+    own = rows.assign(question_id=rows["question_id"] + "." + rows["lang"]).assign(
+        group_id=lambda each: each["question_id"]
+    )
+    counted, kept = after([("q0.lv", "lv", "wrong language")], own)
+    (tmp_path / "translate.json").write_text(json.dumps(counted))
+    tell_losses("translate", tmp_path / "translate.json", kept, LANGUAGES)
+    assert capsys.readouterr().err == (
+        "translate: keeps 11 of 12 rows (rejected: 1 wrong language); the fewest in lv, 3 of 4\n"
+    )
+
+
 def test_a_stage_that_loses_nothing_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told("translate", [], tmp_path)
     assert capsys.readouterr().err == ""

@@ -1,7 +1,7 @@
 """What the stages lose on the way from questions to pairs, in words: how much, in which language, and what helps.
 
 A question of a search is used only where every language kept it, so one language that loses most of its rows empties the whole
-run. (The questions of a published set stand in each language by themselves.)
+run. (The questions of a published set and of a generator stand in each language by themselves.)
 """
 
 import json
@@ -25,7 +25,8 @@ HELP_FOR = {
     "back-translation differs": "lower translate.min_chrf in the profile",
     "empty answer": HELP["respond"],
     "restricted category": "take S4 and S12 out of categories in params.yaml, since no model answers their questions",
-    "wrong language": "let models that know this language write (translate.translator, respond.refuser, respond.rejected)",
+    "wrong language": "let models that know this language write (rainbow-teaming.mutator, translate.translator, "
+    "respond.refuser, respond.rejected)",
 }
 """What helps where a stage rejects the most rows for one of these reasons."""
 
@@ -56,11 +57,10 @@ def tell_losses(stage: str, metrics: Path, kept: pd.DataFrame, languages: Sequen
     account = json.loads(metrics.read_text(encoding="utf-8"))
     if not account["rows_out"] < account["rows_in"]:
         return
-    complete = complete_groups(kept, languages)["group_id"].nunique()
     fewest = _fewest(account)
     said = (
         f"{stage}: keeps {account['rows_out']} of {account['rows_in']} rows (rejected: {_reasons(account)}); the fewest in "
-        f"{fewest}, {_kept(account, fewest)}; question groups in every language: {complete}"
+        f"{fewest}, {_kept(account, fewest)}{_complete(kept, languages)}"
     )
     if not account["rows_out_by_language"][fewest]:
         helps = where_lost(metrics.parent, len(kept), stage) or _help(stage, account)
@@ -69,6 +69,16 @@ def tell_losses(stage: str, metrics: Path, kept: pd.DataFrame, languages: Sequen
             f"data/{stage}/rejected.parquet says why row by row"
         )
     click.echo(said, err=True)
+
+
+def _complete(kept: pd.DataFrame, languages: Sequence[str]) -> str:
+    """A clause on the groups in every language; empty where each stands in one alone, as the questions of a generator do."""
+    alone = len(languages) > 1 and kept.groupby("group_id")["lang"].nunique().max() == 1
+    return (
+        ""
+        if alone
+        else f"; question groups in every language: {complete_groups(kept, languages)['group_id'].nunique()}"
+    )
 
 
 def where_lost(metrics: Path, rows: int, last: str = "label") -> str:
