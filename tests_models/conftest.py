@@ -10,6 +10,7 @@ from repository import forget_the_caller
 from refuseu.base.gguf import convert, smollm2
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Conversation, user
+from refuseu.weights.reference import ModelReference
 
 forget_the_caller()
 
@@ -71,6 +72,6 @@ def answers(reference: Reference, conversations: Sequence[Conversation]) -> list
 @pytest.fixture(scope="module")
 def engine(folder: Path, adapters: tuple[Path, Path]) -> Iterator[VllmEngine]:
     """The model in vLLM, with chunks smaller than the questions are many."""
-    engine = VllmEngine(folder, IN_VLLM, ON_CPU, "smollm2", adapters)
+    engine = VllmEngine(ModelReference(folder), IN_VLLM, ON_CPU, "smollm2", adapters)
     yield engine
     engine.close()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, SCHEMA, Reference
+from safetensors.torch import load_file, save_file
 
 from refuseu.core.errors import UserError
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Completion, Conversation, Finish, Prompt, Sampling, user
+from refuseu.weights.reference import ModelReference
 
 
 def asked(engine: VllmEngine, conversations: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
@@ -117,8 +119,39 @@ def test_a_damaged_model_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, damaged)
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(UserError, match=f"^{damaged}: vLLM cannot load it .*; mend it"):
-        VllmEngine(damaged, IN_VLLM, ON_CPU, "damaged")
+    with pytest.raises(UserError, match=f"^{damaged}: not a readable model "):
+        VllmEngine(ModelReference(damaged), IN_VLLM, ON_CPU, "damaged")
+
+
+def test_an_adapter_whose_weights_fit_no_layer_is_one_sentence(
+    folder: Path, adapters: tuple[Path, Path], tmp_path: Path
+) -> None:
+    misfit = tmp_path / "misfit"
+    shutil.copytree(adapters[0], misfit)
+    weights = load_file(misfit / "adapter_model.safetensors")
+    deeper = {name.replace(".layers.", ".layers.10"): weight for name, weight in weights.items()}
+    save_file(deeper, misfit / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=f"^{misfit}: its weights do not fit the base: "):
+        VllmEngine(ModelReference(folder), IN_VLLM, ON_CPU, "misfit", (misfit,))
+
+
+def test_the_models_own_preferences_have_no_effect_and_its_variables_reach_the_template(
+    folder: Path, engine: VllmEngine, conversations: list[Conversation], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    generation = json.loads((other / "generation_config.json").read_text(encoding="utf-8"))
+    changed = {**generation, "repetition_penalty": 1.3, "max_length": 5, "suppress_tokens": list(range(100, 40000))}
+    (other / "generation_config.json").write_text(json.dumps(changed), encoding="utf-8")
+    template = (other / "chat_template.jinja").read_text(encoding="utf-8")
+    (other / "chat_template.jinja").write_text(template + "{{ greeting }}", encoding="utf-8")
+    silent = IN_VLLM.model_copy(update={"chat_template_kwargs": '{"greeting": ""}'})
+    greeting = IN_VLLM.model_copy(update={"chat_template_kwargs": '{"greeting": "Ahoy, my captain! The"}'})
+    few, said = conversations[:3], asked(engine, conversations[:3], Sampling(16))
+    for model, equal in ((silent, True), (greeting, False)):
+        one = VllmEngine(ModelReference(other), model, ON_CPU, "other")
+        assert (asked(one, few, Sampling(16)) == said) is equal
+        one.close()
 
 
 def test_closing_ends_the_process_that_holds_the_model(engine: VllmEngine) -> None:

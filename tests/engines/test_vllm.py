@@ -38,9 +38,6 @@ class PlayedLLM:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def get_tokenizer(self) -> PlayedTokenizer:
-        return PlayedTokenizer()
-
     def generate(self, prompts: list[Any], *_: Any, **__: Any) -> list[Any]:
         self.asked = prompts
         raise self.error
@@ -61,6 +58,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(vllm, "ENVIRONMENT", {})
     monkeypatch.setattr(vllm, "skeleton", lambda reference: None)
+    monkeypatch.setattr(vllm, "load_tokenizer", lambda *_: PlayedTokenizer())
     return fails
 
 

@@ -22,9 +22,8 @@ from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, r
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
-from refuseu.weights.loading import skeleton
+from refuseu.weights.loading import load_tokenizer, skeleton
 from refuseu.weights.reference import ModelReference
-from refuseu.weights.template import set_variables
 
 Result = TypeVar("Result")
 
@@ -186,8 +185,8 @@ class VllmWorker:
         with _readable(reference):
             self._llm = _load(Path(reference.source), model, machine, adapters)
         self._reference = reference
-        self._tokenizer: Any = self._llm.get_tokenizer()
-        set_variables(self._tokenizer, model.chat_template_kwargs)
+        # Not vLLM's own, a pool of copies that keep the template they were made with.
+        self._tokenizer: Any = load_tokenizer(reference, model.chat_template_kwargs)
         self._limit: int = self._llm.model_config.max_model_len
         self._adapters = {folder: self._adapter(number, folder) for number, folder in enumerate(adapters, 1)}
 
