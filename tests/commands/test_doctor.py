@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from click.testing import CliRunner
-from parameter_files import Content
+from parameter_files import Content, Edit
 from planned import RAY, SERVED, WEIGHTS, changed, machine, training, vllm
 from repository import ROOT
 from safetensors.torch import save_file
@@ -251,6 +251,42 @@ def test_what_a_search_needs_is_not_missed_without_one(tmp_path: Path, monkeypat
     monkeypatch.delenv("A_KEY")
     parameters = with_published(tmp_path, "org/name", {"kind": "llama-guard-3", "model": "guard"})
     assert missing(parameters, machine()) == []
+
+
+def generated(params: Content, profile: Content) -> None:
+    """Two models write the questions: one is served, the other is in a folder that is not there."""
+    profile["models"].update(served=SERVED, local={**WEIGHTS, "repo": "./nowhere"})
+    mutator = {"kind": "generator", "models": ["served", "local"], "questions_per_slot": 2, "max_new_tokens": 9}
+    profile["rainbow-teaming"].update(mutator=mutator, twin={"kind": "none"})
+    profile["translate"]["translator"] = {"kind": "native"}
+
+
+def test_every_model_of_a_generator_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    said = "\n".join(missing(changed(tmp_path, generated), machine()))
+    assert "models.served: the environment variable A_KEY holds no key" in said
+    assert "models.local: nowhere: there is no such folder" in said
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda params, profile: profile["split"].update(test_per_cell=7),
+            "split.test_per_cell: 7, while a cell (category and style) holds at most 6 questions; raise "
+            "rainbow-teaming.elites_per_cell, or lower it",
+        ),
+        (
+            lambda params, profile: (generated(params, profile), profile["split"].update(test_per_cell=11)),
+            "split.test_per_cell: 11, while a cell (category and style) holds at most 10 questions; raise "
+            "rainbow-teaming.mutator.questions_per_slot, or lower it",
+        ),
+    ],
+)
+def test_cells_that_cannot_fill_the_test_are_said_before_the_first_stage(edit: Edit, said: str, tmp_path: Path) -> None:
+    assert said in missing(changed(tmp_path / "less", edit), machine())
+    enough = missing(changed(tmp_path / "enough", generated), machine())
+    assert not any(each.startswith("split.test_per_cell") for each in enough)
 
 
 def test_files_that_are_gone(tmp_path: Path) -> None:

@@ -241,8 +241,7 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     if isinstance(mutator, LlmMutator) and mutator.seeds:
         seeds, folder = mutator.seeds, DATA / "seeds"
         yield partial(assert_readable, seeds, folder, partial(read_seeds, seeds, folder, parameters.categories))
-    if isinstance(mutator, Generator):
-        yield partial(read_activities, DATA / "prompts/activities.yaml", parameters.categories)
+    yield partial(_assert_cells, parameters)
     if takes_published(parameters) and "/" not in published.source:
         # Only a set of the hub keeps anything in the store: its commit.
         store = Store(Path(":memory:"))
@@ -254,6 +253,24 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     rating = parameters.eval.rating
     if isinstance(rating, ChatRating):
         yield partial(read_prompts, DATA / "fluency", parameters.languages, rating.prompts_per_language)
+
+
+def _assert_cells(parameters: Parameters) -> None:
+    """A cell (category x style) must be able to hold more questions than test takes of it."""
+    questions, wanted = parameters.rainbow_teaming, parameters.split.test_per_cell
+    if isinstance(questions.mutator, Generator):
+        activities = read_activities(DATA / "prompts/activities.yaml", parameters.categories)
+        most, key = (
+            min(map(len, activities.values())) * questions.mutator.questions_per_slot,
+            "mutator.questions_per_slot",
+        )
+    else:
+        most, key = questions.elites_per_cell, "elites_per_cell"
+    if most < wanted and not takes_published(parameters):
+        raise UserError(
+            f"split.test_per_cell: {wanted}, while a cell (category and style) holds at most {most} questions; raise "
+            f"rainbow-teaming.{key}, or lower it"
+        )
 
 
 def _assert_writable(place: Path) -> None:
