@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from refuseu.core.files import write_text
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
-from refuseu.release.cards import dataset_card, model_card
+from refuseu.release.cards import dataset_card, dataset_licence, model_card
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import tables, write_croissant, write_tables
 from refuseu.results.outputs import Evaluation, SplitAccount, expect, read
@@ -35,7 +35,7 @@ def main(parts: Path, split: Path, averages: Path, rows: Path, out: Path, cards:
     dev = read_known(parts / "dev.parquet", PART, named) if account.parts["dev"].rows else train[:0]
     made = tables(train, dev, test, parameters.languages)
     write_tables(made, out)
-    write_croissant(made, out)
+    write_croissant(made, out, dataset_licence(parameters))
     write_text(dataset_card(made, parameters), out / "README.md")
     for name in parameters.train.configs:
         write_text(model_card(name, parameters, account.mixes[name], evaluation), cards / f"{name}.md")

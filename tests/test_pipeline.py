@@ -180,7 +180,7 @@ def related(path: str, named: str) -> bool:
         ("eval.sets.mine.source", ["eval"]),
         ("train.languages", ["split", "eval", "release"]),
         # DVC cannot be told to follow the names of models that roles name, but of the base's.
-        ("models.judge.repo", ["rainbow-teaming", "translate", "respond", "label", "eval"]),
+        ("models.judge.repo", ["rainbow-teaming", "translate", "respond", "label", "eval", "release"]),
         ("models.base.dtype", ["base", "rainbow-teaming", "translate", "respond", "label", "eval", "release"]),
     ],
 )

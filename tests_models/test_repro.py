@@ -93,7 +93,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy2(ROOT / name, folder)
     write_parameters(folder)
     shorten_facts(folder / "data/phrasebook")
-    (folder / "data/prompts/adjudicator.md").write_text(ADJUDICATOR)
+    (folder / "data/prompts/adjudicator/json.md").write_text(ADJUDICATOR)
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
     run(folder, "dvc", "repro")

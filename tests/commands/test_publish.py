@@ -90,6 +90,24 @@ def test_a_models_card_is_its_readme(project: Path) -> None:
     assert hub.calls[-1][1]["operations"][1].path_or_fileobj == str(card)
 
 
+def test_a_public_dataset_with_something_to_agree_to_stays_gated(project: Path) -> None:
+    hub = FakeHub()
+    Path("data/release/README.md").write_text("---\nlicense: other\nextra_gated_prompt: Agree.\n---\n")
+    push(Upload("org/set", "dataset", Path("data/release")), [], hub, public=True)
+    assert (hub.calls[1][1]["private"], hub.calls[1][1]["gated"]) == (False, "manual")
+
+
+@pytest.mark.parametrize(("name", "refused"), [("org/set", True), ("org/Llama-set", False)])
+def test_a_model_that_was_made_with_a_llama_has_it_in_its_name(
+    name: str, refused: bool, project: Path, hub: FakeHub
+) -> None:
+    Path("models/cards/balanced.md").write_text("# Llama RefusEU balanced\n\n**Built with Llama.**\n")
+    result = CliRunner().invoke(main, ["models", name])
+    assert result.exit_code == refused
+    assert ("REPO=org/Llama-set does" in result.output) is refused
+    assert bool(hub.changes) is not refused
+
+
 def test_what_was_taken_out_is_deleted_in_the_commit_that_publishes(project: Path, hub: FakeHub) -> None:
     result = CliRunner().invoke(main, ["dataset", "org/set"])
     assert result.exit_code == 0, result.output

@@ -15,7 +15,7 @@ from refuseu.llm.protocol import Completion, Finish, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 
 ALONE, ANSWERED = Exchange("en", "why?"), Exchange("en", "why?", "so")
-PROMPT = Path(__file__).parents[2] / "data" / "prompts" / "adjudicator.md"
+PROMPT = Path(__file__).parents[2] / "data" / "prompts" / "adjudicator" / "json.md"
 
 
 def chat(engine: Scripted, template: str, form: str = "json", max_new_tokens: int = 64) -> ChatJudge:
@@ -201,6 +201,7 @@ def test_the_profile_says_in_which_form_and_with_how_many_tokens(tmp_path: Path,
     for form, entries in (("json", {}), ("lines", {"form": "lines", "max_new_tokens": 2048})):
         settings = Settings(kind="chat", model="served", **entries)
         assert settings.reports_refusals is (form == "json")
+        (tmp_path / "adjudicator").mkdir(exist_ok=True)
         (tmp_path / FORMS[form].prompt).write_text(f"As {form}: {{exchange}}", encoding="utf-8")
         engine = Scripted(lambda text, _: "safe")
         resource = replace(resources(tmp_path, books, prompts=tmp_path), engine={"served": engine}.__getitem__)
@@ -211,6 +212,6 @@ def test_the_profile_says_in_which_form_and_with_how_many_tokens(tmp_path: Path,
 
 
 def test_the_prompt_in_lines_lists_all_categories() -> None:
-    template = PROMPT.with_name("adjudicator-lines.md").read_text(encoding="utf-8")
+    template = PROMPT.with_name("lines.md").read_text(encoding="utf-8")
     chat(Scripted(lambda text, _: ""), template, "lines")
     assert re.findall(r"^(S\d+): ", template, re.MULTILINE) == [f"S{number}" for number in range(1, 15)]

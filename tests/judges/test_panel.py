@@ -264,7 +264,7 @@ def test_a_model_that_the_profile_does_not_have_is_one_sentence(
 
 def test_a_prompt_that_is_not_there_is_one_sentence(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     settings = label("{kind: chat, model: served}", one="lexicon")
-    with pytest.raises(UserError, match=r"adjudicator.md: prompt file cannot be read .*; 'git restore"):
+    with pytest.raises(UserError, match=r"adjudicator/json.md: prompt file cannot be read .*; 'git restore"):
         build_panel(settings, resources(tmp_path, books, prompts=tmp_path))
 
 

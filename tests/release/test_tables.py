@@ -15,9 +15,8 @@ from repository import ROOT
 from refuseu.base.settings import GgufBase, HubBase
 from refuseu.core.sections import load
 from refuseu.dpo.settings import Lora
-from refuseu.llm.settings import Weights
 from refuseu.release.cards import dataset_card, model_card
-from refuseu.release.settings import ReleaseParameters
+from refuseu.release.settings import Licensed, ReleaseParameters, Responded, Role
 from refuseu.release.tables import Tables, tables, write_croissant, write_tables
 from refuseu.results.outputs import WHY_RANGE, Evaluation, Mix
 from refuseu.sources.published import PublishedSet
@@ -67,7 +66,7 @@ def made() -> Tables:
 def folder(made: Tables, config: ReleaseParameters, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("release")
     write_tables(made, root)
-    write_croissant(made, root)
+    write_croissant(made, root, "apache-2.0")
     (root / "README.md").write_text(dataset_card(made, config), encoding="utf-8")
     return root
 
@@ -152,7 +151,7 @@ def test_datasets_loads_every_config_of_a_release_that_lacks_some(
     assert [key for key in made if key not in found] == left_out
     card = dataset_card(found, config)
     write_tables(found, tmp_path / "release")
-    write_croissant(found, tmp_path / "release")
+    write_croissant(found, tmp_path / "release", "llama3.1")
     (tmp_path / "release/README.md").write_text(card, encoding="utf-8")
     names = get_dataset_config_names(str(tmp_path / "release"))
     assert sorted(names) == sorted({name for name, _ in found})
@@ -188,7 +187,7 @@ def test_the_same_rows_are_the_same_bytes(made: Tables, folder: Path, tmp_path: 
     shuffled = rows("train", range(3)).sample(frac=1, random_state=1)
     again = tables(shuffled, rows("dev", range(2)), rows("test", range(4)), LANGUAGES)
     write_tables(again, tmp_path)
-    write_croissant(again, tmp_path)
+    write_croissant(again, tmp_path, "apache-2.0")
     for path in sorted(tmp_path.rglob("*.*")):
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes()
     assert str(tmp_path) not in (tmp_path / "croissant.json").read_text()
@@ -223,6 +222,30 @@ def test_the_card_counts_what_nobody_knows_of_a_question(config: ReleaseParamete
     assert card.count("| all | 6 | 6 | 4 | 4 | 8 | 8 |") == 3
 
 
+def test_the_miniatures_card_has_the_projects_licence_and_no_gate(made: Tables, config: ReleaseParameters) -> None:
+    card = dataset_card(made, config)
+    head = yaml.safe_load(card.split("---")[1])
+    assert (head["license"], "extra_gated_prompt" in head) == ("apache-2.0", False)
+    assert "## Licence\n\napache-2.0. All texts are this project's own." in card
+    assert "Llama." not in card
+
+
+def test_a_card_of_real_answers_names_who_wrote_them_and_has_a_gate(made: Tables, config: ReleaseParameters) -> None:
+    models = {
+        **config.models,
+        "big": Licensed(repo="org/big", license="llama3.1"),
+        "own": Licensed(repo="/home/me/own"),
+    }
+    respond = Responded(refuser=Role(kind="llm", model="big"), rejected=Role(kind="llm", model="own"))
+    card = dataset_card(made, config.model_copy(update={"models": models, "respond": respond}))
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "other"
+    assert "show it to nobody unwarned" in head["extra_gated_prompt"]
+    assert "- `org/big` (llama3.1): refusals\n- `own` (licence not stated): the other answers" in card
+    assert "Where no licence is stated" in card and "**Built with Llama.** Llama 3.1 is licensed" in card
+    assert "/home/me" not in card
+
+
 def test_a_release_is_a_published_set(folder: Path, tmp_path: Path) -> None:
     settings = Published(source=folder.name)
     found = PublishedSet(settings, folder.parent, LANGUAGES, Store(tmp_path / "rows.sqlite"))
@@ -254,7 +277,7 @@ def test_a_card_of_a_model_that_the_project_trained_whole_names_its_base(config:
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], head["library_name"], "base_model" in head) == ("apache-2.0", "transformers", False)
     reads = f"transformers {version('transformers')} reads this model."
-    assert f"A model that the project trains from scratch (Apache-2.0). {reads}" in card
+    assert f"A model that the project trains from scratch (apache-2.0). {reads}" in card
     assert "| method | full |" in card
     assert "epochs" not in card
 
@@ -263,9 +286,9 @@ def test_a_card_of_a_model_that_the_project_trained_whole_names_its_base(config:
 def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
     licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
-    base = Weights(repo="org/name", revision="c0ffee", license=licence)
+    base = Licensed(repo="org/name", revision="c0ffee", license=licence)
     dpo = config.dpo.model_copy(update={"method": LORA, "steps": None, "epochs": 2.0})
-    published = config.model_copy(update={"model": base, "base": HUB, "dpo": dpo})
+    published = config.model_copy(update={"models": {"base": base}, "base": HUB, "dpo": dpo})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], head["library_name"]) == (tag, "peft")
@@ -278,8 +301,8 @@ def test_a_card_of_an_adapter_names_the_base_it_is_for_with_its_licence(
 
 
 def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParameters) -> None:
-    base = Weights(repo="/home/me/model", license="apache-2.0")
-    published = config.model_copy(update={"model": base, "base": HUB})
+    base = Licensed(repo="/home/me/model", license="apache-2.0")
+    published = config.model_copy(update={"models": {"base": base}, "base": HUB})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     assert "/home/me" not in card
     assert "A model out of a folder; its licence (apache-2.0) holds for this model too." in card
@@ -306,8 +329,8 @@ def test_a_card_names_no_folder_of_the_machine_that_trained(config: ReleaseParam
 def test_a_card_of_a_model_whose_base_is_a_gguf_file_says_so(
     file: str | None, licence: str | None, tag: str, said: str, config: ReleaseParameters
 ) -> None:
-    base = Weights(license=licence)
-    published = config.model_copy(update={"model": base, "base": GgufBase(kind="gguf", file=file)})
+    base = Licensed(license=licence)
+    published = config.model_copy(update={"models": {"base": base}, "base": GgufBase(kind="gguf", file=file)})
     card = model_card("english-only", published, Mix(rows=10, benign=2), EVALUATION)
     head = yaml.safe_load(card.split("---")[1])
     assert (head["license"], "base_model" in head) == (tag, False)

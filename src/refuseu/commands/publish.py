@@ -1,6 +1,7 @@
 """Pushes the dataset or the models to the Hugging Face hub: ``make publish REPO=org/name [WHAT=dataset|models]``.
 
-A repository is private and gated, with access granted by hand, unless ``--public`` is given. It then holds exactly what was
+A repository is private and gated, with access granted by hand, unless ``--public`` is given. A dataset with real harmful answers
+stays gated then, too. It then holds exactly what was
 pushed: files that are gone here are deleted there in the same commit. The token is read from ``HF_TOKEN`` and written nowhere.
 """
 
@@ -16,6 +17,7 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.release.licences import BUILT_WITH_LLAMA
 
 DATASET, MODELS, CARDS = Path("data/release"), Path("models/dpo"), Path("models/cards")
 HUB_FILE = ".gitattributes"
@@ -34,6 +36,16 @@ class Upload:
     """Is pushed as ``README.md``; ``None`` where the folder already holds one."""
 
     @property
+    def card_text(self) -> str:
+        """What its card says."""
+        return (self.card or self.folder / "README.md").read_text(encoding="utf-8")
+
+    @property
+    def stays_gated(self) -> bool:
+        """Whether its card has something to agree to, which the hub shows only before a gate."""
+        return "\nextra_gated_prompt: " in self.card_text
+
+    @property
     def target(self) -> dict[str, str]:
         """The repository, as arguments of the hub's functions."""
         return {"repo_id": self.repository, "repo_type": self.kind}
@@ -50,7 +62,7 @@ def uploads(what: str, repository: str) -> Iterator[Upload]:
     """Yield the dataset as ``repository``, or each model as ``repository-<config>``.
 
     Raises:
-        UserError: when there is nothing to push.
+        UserError: when there is nothing to push, and for a name that a licence forbids.
     """
     if what == "dataset":
         if not (DATASET / "README.md").is_file():
@@ -64,7 +76,14 @@ def uploads(what: str, repository: str) -> Iterator[Upload]:
         card = CARDS / f"{folder.name}.md"
         if not card.is_file():
             raise UserError(f"{card}: no such card; 'dvc repro release' writes it")
-        yield Upload(f"{repository}-{folder.name}", "model", folder, card)
+        upload = Upload(f"{repository}-{folder.name}", "model", folder, card)
+        organisation, _, name = repository.partition("/")
+        if BUILT_WITH_LLAMA in upload.card_text and not name.startswith("Llama"):
+            raise UserError(
+                f"publish: {upload.repository} was made with a Llama, whose licence wants the names of models to begin with "
+                f"'Llama'; REPO={organisation}/Llama-{name} does"
+            )
+        yield upload
 
 
 def surplus_files(upload: Upload, hub: Any) -> list[str]:
@@ -91,7 +110,9 @@ def push(upload: Upload, surplus: list[str], hub: Any, public: bool, squash: boo
 
     hub.create_repo(**upload.target, private=not public, exist_ok=True)
     # Visibility again: create_repo leaves a repository that exists as it was.
-    hub.update_repo_settings(**upload.target, private=not public, gated=False if public else "manual")
+    hub.update_repo_settings(
+        **upload.target, private=not public, gated=False if public and not upload.stays_gated else "manual"
+    )
     changes = [CommitOperationDelete(path_in_repo=name) for name in surplus] + [
         CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in upload.files.items()
     ]
@@ -103,7 +124,7 @@ def push(upload: Upload, surplus: list[str], hub: Any, public: bool, squash: boo
 @click.command(help=__doc__)
 @click.argument("what", type=click.Choice(["dataset", "models"]))
 @click.argument("repository", metavar="ORGANISATION/NAME")
-@click.option("--public", is_flag=True, help="Neither private nor gated.")
+@click.option("--public", is_flag=True, help="Not private; gated only where the card has something to agree to.")
 @click.option("--squash-history", is_flag=True, help="Remove earlier versions from the history too, for good.")
 @click.option("--dry-run", is_flag=True, help="Say what would be pushed and deleted, and do neither.")
 def main(what: str, repository: str, public: bool, squash_history: bool, dry_run: bool) -> None:

@@ -119,6 +119,8 @@ class ServedModel(Model):
 
     key: str | None = None
     """Name of the environment variable that holds the key; the key itself stands in no file. With a key, rows are paid for."""
+    license: str | None = None
+    """Of what it writes, for cards."""
 
     @property
     @abstractmethod

@@ -76,8 +76,8 @@ class Form:
 
 
 FORMS = {
-    "json": Form("adjudicator.md", json.dumps(_Ruling.model_json_schema()), parse_ruling),
-    "lines": Form("adjudicator-lines.md", None, parse_lines),
+    "json": Form("adjudicator/json.md", json.dumps(_Ruling.model_json_schema()), parse_ruling),
+    "lines": Form("adjudicator/lines.md", None, parse_lines),
 }
 
 
@@ -108,7 +108,7 @@ class ChatJudge:
     """No list holds for all chat models."""
 
     def __init__(self, engine: Engine, template: str, form: Form, max_new_tokens: int) -> None:
-        """``template`` is the prompt, as in ``data/prompts/adjudicator.md``.
+        """``template`` is the prompt, as in ``data/prompts/adjudicator/json.md``.
 
         Raises:
             UserError: if the prompt has no place for the exchange, or several.

