@@ -143,7 +143,7 @@ def label(rows: int) -> Case:
     """The whole stage with three judges that only read the verdict."""
     stage = _stage("label")
     vars(stage).update(build_panel=lambda *_: Panel({"lexicon": Reader(), "ngrams": Reader()}, {"nearest": Reader()}))
-    vars(stage).update(Identifier=WrittenLanguage)
+    vars(stage).update(open_identifier=lambda settings, languages, *_: WrittenLanguage(languages))
     data = Path("data")
     return lambda: stage.main.callback(
         pairs=_pairs(rows),

@@ -12,7 +12,7 @@ from refuseu.eval.asking import EvaluationRun, ask_models
 from refuseu.eval.factory import build_knowledge, build_scorers
 from refuseu.eval.models import evaluated_models
 from refuseu.eval.scoring import score_all
-from refuseu.eval.sets import read_sets, set_accounts
+from refuseu.eval.sets import read_sets
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import write_evaluated, write_results
 from refuseu.llm.protocol import Sampling
@@ -68,7 +68,7 @@ def main(
     scored = score_all(own, external, outputs, scorers)
     write_results(scored, scorers.panel.uncovered(parameters.languages), parameters, out, metrics, rows, plots)
     write_rows(engines.store, out)
-    write_evaluated(outputs, engines.identities(), set_accounts(accounts, scored.sets, parameters), evaluated)
+    write_evaluated(outputs, engines.identities(), accounts, scored, parameters, evaluated)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
 from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pairs, sort_out, summary, verdict_rows
 from refuseu.label.settings import LabelParameters
+from refuseu.llm.identifier import open_identifier
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.losses import tell_losses
@@ -20,7 +21,6 @@ from refuseu.tables.reading import Batches, question_values, read_known
 from refuseu.tables.rows import write_rows
 from refuseu.tables.schemas import PAIR, REJECTION
 from refuseu.tables.writing import write_batches, write_table
-from refuseu.text.identification import Identifier
 
 
 @click.command(help=__doc__)
@@ -40,7 +40,8 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
     engines = EngineFactory(parameters.models, load_machine(), Store(), "label", base)
     panel = build_panel(parameters.label, Resources(lambda: books, engines.named, prompts, refusals))
 
-    right_language = in_their_language(texts, Identifier(parameters.languages))
+    identifier = open_identifier(parameters.identifier, parameters.languages, engines.store, engines.loaded_elsewhere)
+    right_language = in_their_language(texts, identifier)
     judges = {
         name: judge
         for name, judge in panel.everyone.items()

@@ -10,6 +10,7 @@ from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import PIVOT, RESTRICTED
+from refuseu.llm.identifier import open_identifier
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import ByPublished
@@ -42,22 +43,25 @@ def main(
     named = question_values(sources, parameters.categories, parameters.styles)
     asked = read_known(questions, ELITE, named)[list(QUESTION.columns)]
     engines = EngineFactory(parameters.models, load_machine(), Store(), "translate", base)
+    identifier = open_identifier(parameters.identifier, languages, engines.store, engines.loaded_elsewhere)
     if isinstance(role, Native):
-        kept, rejected = take_written(asked, languages)
+        kept, rejected = take_written(asked, identifier)
     elif isinstance(role, ByPublished):
         pairs = PublishedSet(parameters.published, published, languages, engines.store).by_slot
         written = in_languages(asked, languages, {slot: pair.text for slot, pair in pairs.items()})
-        kept, rejected = take_written(written, languages)
+        kept, rejected = take_written(written, identifier)
     else:
         restricted = set(asked.loc[asked["category"].isin(RESTRICTED), "text"])
         translator = build_translator(role, books, engines, prompts, restricted)
-        kept, rejected = translate(asked, languages, translator, parameters.translate.min_chrf)
+        kept, rejected = translate(asked, identifier, translator, parameters.translate.min_chrf)
 
     write_table(kept, out / "questions.parquet", TRANSLATION)
     write_table(rejected, out / "rejected.parquet", REJECTION)
     write_rows(engines.store, out)
     rows_in = len(asked) * (1 if isinstance(role, Native) else len(languages))
-    write_json({**summary(rows_in, kept, rejected, languages), "models": engines.identities()}, metrics)
+    differ = identifier.differing(zip(kept["lang"], kept["text"], strict=True))
+    counted = summary(rows_in, kept, rejected, languages)
+    write_json({**counted, "identifiers_differ": differ, "models": engines.identities()}, metrics)
     tell_losses("translate", metrics, kept, languages)
 
 

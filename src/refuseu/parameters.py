@@ -24,6 +24,7 @@ from refuseu.report.settings import Report
 from refuseu.respond.settings import Respond
 from refuseu.sources.settings import ByPublished, Published
 from refuseu.split.settings import Split
+from refuseu.text.identification import PY3LANGID, Identification
 from refuseu.translate.settings import Native, Translate
 
 
@@ -32,6 +33,7 @@ class Parameters(Experiment):
 
     profile: str
     seed: Seed
+    identifier: Identification = PY3LANGID
     models: Models
     published: Published
     base: Base

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +51,10 @@ class FakeIdentifier:
 
     def identify(self, text: str) -> Identified:
         return Identified(restricted="en", free="en") if text.startswith("No,") else Identified("de", "nl")
+
+    def differing(self, texts: Iterable[tuple[str, str]]) -> dict[str, float]:
+        """How often each language was asked about, in place of shares."""
+        return {lang: float(count) for lang, count in Counter(lang for lang, _ in texts).items()}
 
 
 class FakeFluency:
@@ -126,6 +131,7 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers)
         for name in ("base", "balanced")
     ]
     scored = score_all(asked(), NO_SETS, outputs, scorers)
+    assert scored.differ == {lang: float(count) for lang, count in Counter(scored.answers["lang"]).items()}
     assert (FakePanel.batches, len(scored.sets)) == ([2], 0)
     for table in (scored.answers, scored.knowledge):
         assert table["model"].tolist() == ["base", "balanced"]

@@ -44,6 +44,7 @@ from refuseu.results.outputs import (
     QuestionAccount,
     SetRow,
     SplitAccount,
+    TranslateAccount,
 )
 
 IN_TABLE2 = (
@@ -137,7 +138,7 @@ BOOKS: dict[str, dict[str, Any]] = {
 LABEL, SPLIT = LabelAccount(**BOOKS["label"]), SplitAccount(**BOOKS["split"])
 DATA: dict[str, Any] = {
     "rainbow_teaming": QuestionAccount(**BOOKS["rainbow-teaming"]),
-    "translate": Account(**BOOKS["translate"]),
+    "translate": TranslateAccount(**BOOKS["translate"]),
     "respond": Account(**BOOKS["respond"]),
     "label": LABEL,
     "split": SPLIT,
@@ -597,3 +598,17 @@ def test_a_language_that_the_test_of_knowledge_does_not_have_is_told() -> None:
     ]
     told = "knowledge: averages leave out pl, which the test does not have"
     assert table2(Evaluation(EVALUATION.averages, untested), LANGUAGES).notes == (told,)
+
+
+def test_the_report_shows_how_often_two_identifiers_differ_where_two_were_asked() -> None:
+    title = "### Where py3langid and fastText differ"
+    data = DATA | {"translate": TranslateAccount(**dict(DATA["translate"]) | {"identifiers_differ": {"en": 0.5}})}
+    text = markdown(
+        Numbers(EVALUATION, PAIRED, BY_JUDGE, **data, answers_differ={"en": 12.5}), PARAMETERS, [], "figures"
+    )
+    section = text[text.index(title) :].split("###")[1]
+    assert [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")][-2:] == [
+        [" questions ", " 0.5 "],
+        [" answers ", " 12.5 "],
+    ]
+    assert title not in markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), PARAMETERS, [], "figures")

@@ -8,6 +8,7 @@ from refuseu.core.schema import read_table
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.tables.schemas import QUESTION, TRANSLATION
 from refuseu.tables.writing import write_table
+from refuseu.text.identification import Identifier
 from refuseu.translate.questions import (
     LOW_CHRF,
     REPEATED,
@@ -45,7 +46,7 @@ def questions(*texts: str) -> pd.DataFrame:
 
 
 def test_a_row_a_language_with_its_checks(books: dict[str, Phrasebook]) -> None:
-    kept, rejected = translate(questions(ENGLISH), ["en", "de"], PhrasebookTranslator(books), 100 - 1e-9)
+    kept, rejected = translate(questions(ENGLISH), Identifier(["en", "de"]), PhrasebookTranslator(books), 100 - 1e-9)
     common = {**COMMON, "question_id": "q0", "chrf": pytest.approx(100.0)}
     assert kept.to_dict("records") == [
         {**common, "lang": "en", "text": ENGLISH, "lang_restricted": "en", "lang_free": "en"},
@@ -66,14 +67,14 @@ def test_a_row_a_language_with_its_checks(books: dict[str, Phrasebook]) -> None:
     ],
 )
 def test_what_fails_a_check_is_rejected_with_its_reason(translator: FakeTranslator, reason: str) -> None:
-    kept, rejected = translate(questions(ENGLISH), ["en", "de"], translator, 90.0)
+    kept, rejected = translate(questions(ENGLISH), Identifier(["en", "de"]), translator, 90.0)
     assert kept["lang"].tolist() == ["en"]
     assert rejected.to_dict("records") == [{"question_id": "q0", "lang": "de", "reason": reason}]
 
 
 def test_the_language_is_the_likeliest_of_the_projects() -> None:
     dutch = "Hoe kan ik de sleutels van een buurvrouw vinden?"
-    kept, _ = translate(questions(ENGLISH), ["en", "de"], FakeTranslator(en_de=dutch, de_en=ENGLISH), 90.0)
+    kept, _ = translate(questions(ENGLISH), Identifier(["en", "de"]), FakeTranslator(en_de=dutch, de_en=ENGLISH), 90.0)
     assert kept.loc[kept["text"] == dutch, ["lang", "lang_restricted", "lang_free"]].to_numpy().tolist() == [
         ["de", "de", "nl"]
     ]
@@ -81,14 +82,16 @@ def test_the_language_is_the_likeliest_of_the_projects() -> None:
 
 def test_the_least_chrf_decides() -> None:
     translator = FakeTranslator(en_de=GERMAN, de_en=ENGLISH.replace("find", "see"))
-    score = float(translate(questions(ENGLISH), ["en", "de"], translator, 0.0)[0]["chrf"].iloc[1])
+    score = float(translate(questions(ENGLISH), Identifier(["en", "de"]), translator, 0.0)[0]["chrf"].iloc[1])
     assert 50 < score < 100
-    assert len(translate(questions(ENGLISH), ["de", "en"], translator, score)[0]) == 2
-    assert len(translate(questions(ENGLISH), ["de", "en"], translator, score + 0.01)[0]) == 1
+    assert len(translate(questions(ENGLISH), Identifier(["de", "en"]), translator, score)[0]) == 2
+    assert len(translate(questions(ENGLISH), Identifier(["de", "en"]), translator, score + 0.01)[0]) == 1
 
 
 def test_kept_and_rejected_are_every_question_in_every_language(books: dict[str, Phrasebook]) -> None:
-    kept, rejected = translate(questions(ENGLISH, "How are you?"), ["en", "de"], PhrasebookTranslator(books), 90.0)
+    kept, rejected = translate(
+        questions(ENGLISH, "How are you?"), Identifier(["en", "de"]), PhrasebookTranslator(books), 90.0
+    )
     rows = [
         *kept[["question_id", "lang"]].itertuples(index=False),
         *rejected[["question_id", "lang"]].itertuples(index=False),
@@ -98,14 +101,14 @@ def test_kept_and_rejected_are_every_question_in_every_language(books: dict[str,
 
 
 def test_no_questions(books: dict[str, Phrasebook]) -> None:
-    kept, rejected = translate(questions(), ["en", "de"], PhrasebookTranslator(books), 90.0)
+    kept, rejected = translate(questions(), Identifier(["en", "de"]), PhrasebookTranslator(books), 90.0)
     assert (len(kept), len(rejected)) == (0, 0)
     assert list(kept.columns) == list(TRANSLATION.columns)
 
 
 def test_a_language_is_one_batch_there_and_one_back() -> None:
     translator = FakeTranslator(en_de=GERMAN)
-    translate(questions(ENGLISH, "How are you?"), ["en", "de"], translator, 0.0)
+    translate(questions(ENGLISH, "How are you?"), Identifier(["en", "de"]), translator, 0.0)
     assert translator.seen == [
         ("en", "en", [ENGLISH, "How are you?"]),
         ("en", "en", [ENGLISH, "How are you?"]),
@@ -126,7 +129,7 @@ class Halting(FakeTranslator):
 
 def test_what_has_no_translation_is_not_asked_back_and_the_others_keep_their_places() -> None:
     translator, texts = Halting(), ["Where is the school?", "How are you?", "Who has the keys?"]
-    kept, rejected = translate(questions(*texts), ["de"], translator, 99.0)
+    kept, rejected = translate(questions(*texts), Identifier(["de"]), translator, 99.0)
     assert translator.seen[1] == ("de", "en", [f"Das ist ein deutscher Satz: {texts[place]}" for place in (0, 2)])
     assert kept[["question_id", "text"]].to_numpy().tolist() == [
         ["q0", f"Das ist ein deutscher Satz: {texts[0]}"], ["q2", f"Das ist ein deutscher Satz: {texts[2]}"]
@@ -135,7 +138,9 @@ def test_what_has_no_translation_is_not_asked_back_and_the_others_keep_their_pla
 
 
 def test_what_is_asked_for_may_be_unknown(books: dict[str, Phrasebook], tmp_path: Path) -> None:
-    kept, _ = translate(questions(ENGLISH).assign(behavior_id=None), ["en", "de"], PhrasebookTranslator(books), 90.0)
+    kept, _ = translate(
+        questions(ENGLISH).assign(behavior_id=None), Identifier(["en", "de"]), PhrasebookTranslator(books), 90.0
+    )
     write_table(kept, tmp_path / "translations.parquet", TRANSLATION)
     assert read_table(tmp_path / "translations.parquet", TRANSLATION)["behavior_id"].isna().tolist() == [True, True]
 
@@ -159,7 +164,7 @@ def test_what_was_written_in_its_language_is_checked_and_not_translated() -> Non
         ("de", GERMAN.upper()),
         ("en", "Where is the way to the school?"),
     )
-    kept, rejected = take_written(rows, ["en", "de"])
+    kept, rejected = take_written(rows, Identifier(["en", "de"]))
     assert kept[["question_id", "text"]].to_numpy().tolist() == [
         ["q0.en", ENGLISH], ["q4.en", "Where is the way to the school?"], ["q2.de", GERMAN]
     ]  # fmt: skip

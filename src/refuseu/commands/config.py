@@ -10,7 +10,7 @@ from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.plan.checks import assert_at_hand
 from refuseu.review.causes import broken_file
 from refuseu.store.rows import Store
-from refuseu.text.identification import assert_known
+from refuseu.text.identification import Py3langid, assert_known
 from refuseu.weights.identity import assert_configured
 
 PHRASEBOOK, MODELS = Path("data/phrasebook"), Path("models/dpo")
@@ -25,7 +25,8 @@ def check() -> None:
     if broken := broken_file():
         raise UserError(broken)
     parameters, machine = load_all(), load_whole_machine()
-    assert_known(parameters.languages)
+    if isinstance(parameters.identifier, Py3langid):
+        assert_known(parameters.languages)
     load_phrasebooks(PHRASEBOOK, parameters.languages, parameters.categories, parameters.styles)
     assert_configured(MODELS, parameters.train.configs)
     assert_at_hand(parameters, machine)

@@ -11,10 +11,10 @@ from refuseu.eval.scoring import Scorers
 from refuseu.eval.settings import ChatRating, Eval, EvalParameters
 from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
+from refuseu.llm.identifier import open_identifier
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.settings import NoRole
 from refuseu.phrasebook.phrasebook import Phrasebook
-from refuseu.text.identification import Identifier
 
 
 def build_scorers(
@@ -34,7 +34,7 @@ def build_scorers(
     """
     return Scorers(
         build_panel(parameters.label, Resources(lambda: books, engines.named, prompts, refusals)),
-        Identifier(parameters.languages),
+        open_identifier(parameters.identifier, parameters.languages, engines.store, engines.loaded_elsewhere),
         build_fluency(parameters.eval, books),
         build_rating(parameters.eval, parameters.languages, engines, prompts, fluency),
     )

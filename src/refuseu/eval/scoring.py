@@ -47,6 +47,8 @@ class ScoredOutputs:
     """Rows of ``schemas.SET_ANSWER``."""
     ratings: pd.DataFrame
     """Rows of ``schemas.RATING``; none where nobody rates."""
+    differ: dict[str, float]
+    """By language, the share (percent) of ``answers`` on which py3langid and fastText differ, where fastText identifies."""
 
 
 def score_all(
@@ -81,7 +83,9 @@ def score_all(
         ratings = scorers.rating.table(
             {each.model: [answer.text for answer in each.answers[judged:]] for each in outputs}
         )
-    return ScoredOutputs(pd.concat(answers), pd.concat(votes), pd.concat(choices), set_answers, ratings)
+    scored = pd.concat(answers)
+    differ = scorers.identifier.differing(zip(scored["lang"], scored["answer"], strict=True))
+    return ScoredOutputs(scored, pd.concat(votes), pd.concat(choices), set_answers, ratings, differ)
 
 
 def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE, ModelRole, NoRole
 from refuseu.mixes import Train
 from refuseu.sources.settings import ExternalSet
+from refuseu.text.identification import PY3LANGID, Identification
 from refuseu.weights.reference import check_revision
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -203,6 +204,7 @@ def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
 
 
 class EvalParameters(Experiment):
+    identifier: Identification = PY3LANGID
     models: Models
     label: Label
     train: Train

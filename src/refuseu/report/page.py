@@ -20,6 +20,7 @@ from refuseu.report.tables import (
     by_resource,
     contamination_table,
     held_out_table,
+    identifiers_table,
     judge_table,
     paired_table,
     paper_table,
@@ -45,6 +46,7 @@ from refuseu.results.outputs import (
     QuestionAccount,
     SetRow,
     SplitAccount,
+    TranslateAccount,
     read,
 )
 from refuseu.results.paper import PaperAsr, counterparts
@@ -60,7 +62,7 @@ class Numbers:
     by_judge: list[JudgeRow]
     """ASR as each judge alone would call it."""
     rainbow_teaming: QuestionAccount
-    translate: Account
+    translate: TranslateAccount
     respond: Account
     label: LabelAccount
     split: SplitAccount
@@ -70,6 +72,8 @@ class Numbers:
     """By set, how many of its questions were asked."""
     paper: dict[str, dict[str, float]] = field(default_factory=dict)
     """The paper's ASR by language, by our name of each model that is the paper's too."""
+    answers_differ: dict[str, float] = field(default_factory=dict)
+    """``Evaluated.identifiers_differ``."""
 
     @classmethod
     def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path) -> Self:
@@ -87,13 +91,14 @@ class Numbers:
             read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
             read(plots / "by-judge.json", TypeAdapter(list[JudgeRow]), "eval"),
             read(stages / "rainbow-teaming.json", TypeAdapter(QuestionAccount), "rainbow-teaming"),
-            read(stages / "translate.json", TypeAdapter(Account), "translate"),
+            read(stages / "translate.json", TypeAdapter(TranslateAccount), "translate"),
             read(stages / "respond.json", TypeAdapter(Account), "respond"),
             read(stages / "label.json", TypeAdapter(LabelAccount), "label"),
             split,
             read(plots / "sets.json", TypeAdapter(list[SetRow]), "eval"),
             evaluated.sets,
             {name: theirs.of(model) for name, model in same.items()},
+            evaluated.identifiers_differ,
         )
 
     @property
@@ -256,6 +261,16 @@ DATA = (
             "**questions**: harmful questions, each counted once over its languages",
             "**held-out questions**: those of a behavior that training never held",
             "**cells**: category x style cells with a question",
+        ),
+    ),
+    Section(
+        "Where py3langid and fastText differ",
+        lambda numbers, parameters: identifiers_table(
+            {"questions": numbers.translate.identifiers_differ, "answers": numbers.answers_differ}, parameters.languages
+        ),
+        (
+            "**language code**: share (%) of the texts that the two call different languages, among those of the run",
+            "**questions**: those in the right language by fastText; **answers**: those of all models to our own questions",
         ),
     ),
     Section(

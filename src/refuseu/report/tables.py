@@ -278,6 +278,13 @@ def _set_table(
     return Table(["set", "model", *ordered, "average"], lines, names=2, notes=(WHY_RANGE,) if is_range else ())
 
 
+def identifiers_table(differ: Mapping[str, Mapping[str, float]], languages: list[str]) -> Table:
+    """The share (percent) of texts on which two identifiers differ, by kind and language; no row where one alone was asked."""
+    ordered = by_resource(languages)
+    rows = [[texts, *(shown(of.get(lang)) for lang in ordered)] for texts, of in differ.items() if of]
+    return Table(["texts", *ordered], rows)
+
+
 def accounting_table(accounts: dict[str, Account], of: str = "stage") -> Table:
     """The account of every stage, or of what else ``of`` names; reasons by their counts."""
     rows = []

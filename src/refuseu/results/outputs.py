@@ -194,6 +194,13 @@ class QuestionAccount(Account):
     """``None`` in an account that an earlier version wrote."""
 
 
+class TranslateAccount(Account):
+    """The account of the questions in each language."""
+
+    identifiers_differ: dict[str, float] = {}
+    """By language, the share (percent) of questions on which py3langid and fastText differ; none where py3langid identifies."""
+
+
 class Evaluated(Record):
     """Which models and judges were asked, and which questions of external sets."""
 
@@ -201,6 +208,8 @@ class Evaluated(Record):
     """By evaluated model, its identity: where its weights are from, and what computes with them."""
     sets: dict[str, Account]
     """By external test set, how many of its questions were asked."""
+    identifiers_differ: dict[str, float] = {}
+    """As ``TranslateAccount`` has it, of the answers to our own questions."""
 
 
 class VerdictCounts(Record):

@@ -22,13 +22,13 @@ REPEATED = "equal to another question"
 
 
 def translate(
-    questions: pd.DataFrame, languages: list[str], translator: Translator, min_chrf: float
+    questions: pd.DataFrame, identifier: Identifier, translator: Translator, min_chrf: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Translate every English question into every language.
 
     Args:
         questions: the questions in English (``schemas.QUESTION``).
-        languages: codes of the languages; English is one like the others.
+        identifier: tells the languages, into which the questions are brought; English is one like the others.
         translator: translates there and back.
         min_chrf: lowest chrF (0-100) of the back-translation with which a translation is kept.
 
@@ -36,7 +36,7 @@ def translate(
         The translations that are kept (``schemas.TRANSLATION``) and the rejections (``schemas.REJECTION``): together one row
         for each question and language.
     """
-    identifier = Identifier(languages)
+    languages = identifier.languages
     by_language = [
         _translated(questions, lang, translator, identifier, min_chrf)
         for lang in track(languages, len(languages), "translate", "language")
@@ -44,19 +44,18 @@ def translate(
     return _divided(by_language)
 
 
-def take_written(questions: pd.DataFrame, languages: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def take_written(questions: pd.DataFrame, identifier: Identifier) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take every question as it was written in its language; nothing is translated, so there is no chrF.
 
     Args:
         questions: the questions in each language (``schemas.QUESTION``).
-        languages: codes of the languages.
+        identifier: tells the languages.
 
     Returns:
         As ``translate``, with one row for each question. A text that another question of its language holds already, whatever
         the case and white space, is rejected.
     """
-    identifier = Identifier(languages)
-    return _divided([_checked(questions[questions["lang"] == lang], lang, identifier) for lang in languages])
+    return _divided([_checked(questions[questions["lang"] == lang], lang, identifier) for lang in identifier.languages])
 
 
 def in_languages(questions: pd.DataFrame, languages: list[str], written: Mapping[tuple[str, str], str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from refuseu.engines.registry import Models
 from refuseu.experiment import Experiment
 from refuseu.llm.settings import ModelRole, PhrasebookRole
 from refuseu.sources.settings import ByPublished, Published
+from refuseu.text.identification import PY3LANGID, Identification
 
 
 class LlmTranslator(ModelRole):
@@ -47,6 +48,7 @@ class Translate(Section):
 
 
 class TranslateParameters(Experiment):
+    identifier: Identification = PY3LANGID
     models: Models
     published: Published
     translate: Translate

@@ -79,6 +79,25 @@ def fetched(reference: ModelReference) -> ModelReference:
     return ModelReference(Path(folder), called=reference.label)
 
 
+def fetched_file(repo: str, commit: str, name: str) -> Path:
+    """One file of a repository at a commit, on this machine; it is fetched unless the hub's cache holds it.
+
+    Raises:
+        UserError: when the repository is gated or unknown, when it has no such commit or file, and when the hub
+            cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        with _reachable(repo):
+            return Path(hf_hub_download(repo, name, revision=commit))
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError:
+        raise UserError(f"{repo}: has no file {name} at {commit}; name a file of it") from None
+
+
 def _adapter_alone(repo: str, commit: str | None) -> UserError:
     return UserError(f"{repo}: is an adapter at {commit}; name a repository with a whole model")
 

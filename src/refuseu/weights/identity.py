@@ -20,6 +20,12 @@ def identity(reference: ModelReference) -> str:
     return f"{identity(reference.base)}+{own}" if reference.base else own
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def weights_hash(folder: Path) -> str:
     """SHA-256 over all files that decide what the model answers: weights, configurations, tokenizer and chat template."""
     digest = hashlib.sha256()
