@@ -121,7 +121,7 @@ class Reader:
     def _verdict(self, exchange: Exchange) -> Verdict:
         question = Harm.HARMFUL if _written_verdict(exchange.question) == "harmful" else Harm.SAFE
         return verdict_of(
-            question, Reply.ABSENT if exchange.answer is None else Reply(_written_verdict(exchange.answer))
+            exchange, question, Reply.ABSENT if exchange.answer is None else Reply(_written_verdict(exchange.answer))
         )
 
 

@@ -27,6 +27,7 @@ COPIED = (
     "stages",
     "profiles",
     "machines",
+    "boards",
     "data/fluency",
     "data/paper",
     "data/phrasebook",

@@ -70,7 +70,7 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
             {"workers": "two"},
             "workers: must be a whole number, was read as the text 'two'; write it in digits, like 12",
         ),
-        ({"cores": 2}, "cores: unknown key"),
+        ({"cores": 2}, "cores: unknown key, is it workers?"),
         ({"loaded": 0}, "loaded: must be greater than 0"),
         (
             {"loaded": 2, "vllm": {"tensor_parallel": 1, "memory_fraction": 0.6, "chunk_size": 8}},
