@@ -156,8 +156,9 @@ def with_board(sections: dict[str, Any], root: Path) -> dict[str, Any]:
     Raises:
         UserError: for a name that no board has, and for one that ``eval`` has itself.
     """
-    evaluation = sections.get("eval")
-    named = evaluation.get("board") if isinstance(evaluation, dict) else None
+    section = sections.get("eval")
+    evaluation: dict[str, Any] = section if isinstance(section, dict) else {}
+    named = evaluation.get("board")
     if not isinstance(named, list) or not named:
         return sections
     boards = read_boards(root)

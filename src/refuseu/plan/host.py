@@ -83,7 +83,7 @@ def has_dataset(repo: str, revision: str) -> bool:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    folder = repo_folder_name(repo_id=repo, repo_type="dataset")
+    folder: str = repo_folder_name(repo_id=repo, repo_type="dataset")
     return (Path(constants.HF_HUB_CACHE) / folder / "snapshots" / revision).is_dir()
 
 
