@@ -12,7 +12,7 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_COMMON_DIR GIT_OBJE
 # uv does not read pip's find-links; where it is set, hand it on (see requirements.lock and torch).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-# A name that is mistyped (make plan PROFLE=llama-8b), or that the command does not take (make repro PROFILE=llama-8b), would
+# A name that is mistyped (make plan PROFLE=paper-8b), or that the command does not take (make repro PROFILE=paper-8b), would
 # otherwise be a run of something else. The lines of help at the end say which command takes which.
 comma := ,
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -31,12 +31,12 @@ repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.repro
 	@$(BIN)/python -m refuseu.commands.table
 
-plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=llama-8b] [MACHINE=h100x8] [PRICE_GPU=2.5]
+plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=paper-8b] [MACHINE=h100x8] [PRICE_GPU=2.5]
 	@$(BIN)/python -m refuseu.commands.estimate $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)') \
 		$(if $(PRICE_GPU),--price-gpu '$(PRICE_GPU)') \
 		$(if $(PRICE_INPUT),--price-input '$(PRICE_INPUT)') $(if $(PRICE_OUTPUT),--price-output '$(PRICE_OUTPUT)')
 
-doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=llama-8b] [MACHINE=h100x8]
+doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=paper-8b] [MACHINE=h100x8]
 	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
 
 evaluate: .venv/ready  ## The ASR of a model on the published test, nothing trained: make evaluate MODEL=/a/folder [PROFILE=published-8b]

@@ -201,6 +201,8 @@ ON_THE_HUB = {
     "mlabonne/Llama-3.1-70B-Instruct-lorablated": LLAMA_70B,
     "meta-llama/Llama-3.1-70B-Instruct": LLAMA_70B,
     "meta-llama/Llama-Guard-3-8B": LLAMA_8B,
+    "mistralai/Mistral-Small-24B-Instruct-2501": Size(23_572_403_200, 47.14),
+    "openai/gpt-oss-120b": Size(116_829_156_672, 65.25),
     "ToxicityPrompts/PolyGuard-Qwen": Size(7_615_616_512, 30.46),
 }
 
@@ -218,7 +220,7 @@ def planned(profile: str) -> tuple[str, ...]:
     return *numbers, f"{sum(size.stored_gb or 0.0 for size in fetched):.0f} GB", f"{total.hours(H100):.0f}"
 
 
-@pytest.mark.parametrize("profile", ["llama-8b", "llama-70b", "published-8b"])
+@pytest.mark.parametrize("profile", ["paper-8b", "paper-70b", "published-8b"])
 def test_figures_of_a_run_are_the_plans(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_size", lambda repo, revision: ON_THE_HUB[repo])
     row = re.search(rf"^\| {profile} \| (.*) \|$", (ROOT / "docs/machines.md").read_text(), re.MULTILINE)

@@ -313,7 +313,7 @@ def test_no_command_of_the_pages_is_forgotten() -> None:
         ({"label": {"qestion": "all"}}, "label.qestion: unknown key"),
         (
             {"profile": "huge"},
-            "huge.yaml: cannot be read (No such file or directory); params.yaml: profile must be one of llama-70b, ",
+            "huge.yaml: cannot be read (No such file or directory); params.yaml: profile must be one of paper-70b, ",
         ),
     ],
 )

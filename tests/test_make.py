@@ -118,21 +118,21 @@ def test_a_linked_environment_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_a_variable_that_no_command_takes_is_refused(tmp_path: Path) -> None:
     folder = linked(tmp_path / "clone")
-    result = run(folder, "make", "-n", "plan", "PROFLE=llama-8b", "MACHINE=h100x8")
+    result = run(folder, "make", "-n", "plan", "PROFLE=paper-8b", "MACHINE=h100x8")
     assert result.returncode and not result.stdout
     assert "unknown variable: PROFLE; 'make help' lists all that there are" in result.stderr
-    assert "--profile 'llama-8b' --machine 'h100x8'" in typed(
-        folder, "make", "-n", "doctor", "PROFILE=llama-8b", "MACHINE=h100x8"
+    assert "--profile 'paper-8b' --machine 'h100x8'" in typed(
+        folder, "make", "-n", "doctor", "PROFILE=paper-8b", "MACHINE=h100x8"
     )
 
 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("PROFILE=llama-8b", "repro takes no PROFILE, which is for plan doctor judge-check"),
+        ("PROFILE=paper-8b", "repro takes no PROFILE, which is for plan doctor judge-check"),
         ("repro WHAT=", "repro takes no WHAT, which is for publish"),
         ("repro table REV=main", "repro table takes no REV, which is for plots-page"),
-        ("repro profile=llama-8b", "unknown variable: profile; 'make help' lists all that there are"),
+        ("repro profile=paper-8b", "unknown variable: profile; 'make help' lists all that there are"),
         ("plan OUTPUT=1", "unknown variable: OUTPUT; "),
     ],
 )

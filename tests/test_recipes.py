@@ -73,7 +73,7 @@ def test_what_recipes_name_is_there(recipe: Path) -> None:
         ("node.sbatch", "set -euo pipefail\n", "set -e\n#SBATCH --mem=1\n", "sbatch reads no options after 'set -e'"),
         ("nodes.sbatch", "-gpu.lock", "-gpus.lock", "no file requirements-gpus.lock"),
         ("node.sbatch", "make .venv/ready", "make .venv/redy", "no target .venv/redy"),
-        ("node.sky.yaml", "PROFILE: llama-8b", "PROFILE: llama-9b", "no file profiles/llama-9b.yaml"),
+        ("node.sky.yaml", "PROFILE: paper-8b", "PROFILE: paper-9b", "no file profiles/paper-9b.yaml"),
         (
             "nodes.sky.yaml",
             "REFUSEU_MACHINE: h100x8-nodes",

@@ -35,6 +35,7 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_KEY", "secret")
     monkeypatch.setattr(host, "offline", lambda: False)
     monkeypatch.setattr(host, "cached", lambda repo, revision: Path("cache"))
+    monkeypatch.setattr(host, "has_file", lambda repo, file, revision: True)
     monkeypatch.setattr(host, "free_gb", lambda: 1000.0)
     monkeypatch.setattr(models, "_size", lambda repo, revision: HUB.get(repo))
 
@@ -480,7 +481,7 @@ def test_the_command_says_all_and_exits_with_one(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(host, "gpus", list)
     monkeypatch.setattr(host, "answers", lambda url: False)
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    result = CliRunner().invoke(doctor.main, ["--profile", "llama-8b", "--machine", "h100x8"])
+    result = CliRunner().invoke(doctor.main, ["--profile", "paper-8b", "--machine", "h100x8"])
     assert result.exit_code == 1 and "secret" not in result.output
     assert [line.partition(";")[0] for line in result.output.splitlines()] == [
         "Missing: 8 GPUs are asked for, this machine has none",

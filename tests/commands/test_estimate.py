@@ -21,7 +21,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_size", lambda repo, revision: Size(int(SIZES.get(repo.split("/")[1], 8e9)), 1.0))
 
 
-def run(profile: str = "llama-8b") -> Run:
+def run(profile: str = "paper-8b") -> Run:
     return Run(load_all(ROOT, profile))
 
 
@@ -113,7 +113,7 @@ def test_each_config_has_its_cost_and_equal_ones_stand_together() -> None:
         "balanced, 1 more", "high-resource", "english-only, 11 more", "no-english", "custom",
     ]  # fmt: skip
     assert column(table, "languages") == ["12", "6", "1", "11", "2"]
-    assert column(table, "paid calls") == ["3,480"] * 5
+    assert column(table, "paid calls") == ["2,880"] * 5
 
 
 def test_a_machine_that_does_not_run_every_model_has_no_time_here() -> None:

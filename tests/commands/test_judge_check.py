@@ -150,8 +150,8 @@ def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: 
 
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripted]:
-    """The models that play the judges of the profile llama-8b; they say the same of every exchange."""
-    said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": RULING}
+    """The models that play the judges of the profile paper-8b; they say the same of every exchange."""
+    said = {"llama-guard-3": "\n\nunsafe\nS2", "polyguard": GUARDED, "gpt-4o-mini": "safe"}
     engines = {name: Scripted(lambda *_, text=text: text) for name, text in said.items()}
     monkeypatch.setattr(EngineFactory, "named", lambda own, name: own._named.setdefault(name, engines[name]))
     monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
@@ -160,7 +160,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Scripte
 
 def by_profile(path: Path, *names: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     judges = [word for name in names for word in ("--judge", name)]
-    return run(str(path), "--profile", "llama-8b", *judges, monkeypatch=monkeypatch)
+    return run(str(path), "--profile", "paper-8b", *judges, monkeypatch=monkeypatch)
 
 
 def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
@@ -171,14 +171,14 @@ def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
     assert result.exit_code == 0, result.output
     reply, harm = result.output.split("### harm")
     cells = [[line.split(" | ") for line in part.splitlines() if " | all | " in line] for part in (reply, harm)]
-    # Accuracy and unparsed. Llama Guard tells no replies; the panel is all that are named, and chat says something else.
+    # Accuracy and unparsed. Llama Guard and the chat model tell no replies; the panel is all that are named, and chat says safe.
     assert [[(line[0], line[3][:5], line[7][:5]) for line in lines] for lines in cells] == [
         [
             ("| llama-guard-3", "0.0 (", "100.0"),
             ("| polyguard", "100.0", "0.0 ("),
-            ("| chat", "0.0 (", "0.0 ("),
+            ("| chat", "0.0 (", "100.0"),
             ("| phrases", "100.0", "0.0 ("),
-            ("| panel", "0.0 (", "100.0"),
+            ("| panel", "100.0", "0.0 ("),
         ],
         [
             ("| llama-guard-3", "100.0", "0.0 ("),
@@ -197,18 +197,18 @@ def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
 
 @pytest.mark.parametrize(
     ("profile", "found"),
-    [("llama-8b", "llama-guard-3, polyguard, chat"), ("miniature", "lexicon, ngrams, nearest")],
+    [("paper-8b", "llama-guard-3, polyguard, chat"), ("miniature", "lexicon, ngrams, nearest")],
 )
 def test_a_name_that_nobody_has_is_one_sentence_before_any_work(
     profile: str, found: str, models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,\n")
-    names = ("--judge", *(["polyguard", "--judge"] if profile == "llama-8b" else []), "oracle")
+    names = ("--judge", *(["polyguard", "--judge"] if profile == "paper-8b" else []), "oracle")
     result = run(str(path), "--profile", profile, *names, monkeypatch=monkeypatch)
     assert result.exit_code == 1
     assert result.output == (
         f"Error: judge 'oracle' is none of the kinds {', '.join(KINDS)}, nor of the judges of the profile "
-        f"{profile}, which are {found}; name one of them, or another profile (make: PROFILE=llama-8b)\n"
+        f"{profile}, which are {found}; name one of them, or another profile (make: PROFILE=paper-8b)\n"
     )
     assert not any(engine.asked for engine in models.values())
 

@@ -144,49 +144,49 @@ ON_HUB = {"meta-llama/Llama-Guard-3-8B": Size(8_030_261_248), "meta-llama/Llama-
 
 
 @pytest.fixture
-def llama_8b(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The profile ``llama-8b`` in English and Polish, with the sizes of two of its models."""
+def paper_8b(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The profile ``paper-8b`` in English and Polish, with the sizes of two of its models."""
     monkeypatch.setattr(models, "_size", lambda repo, revision: ON_HUB.get(repo))
-    return Run(load_all(ROOT, "llama-8b").model_copy(update={"languages": ["en", "pl"]}))
+    return Run(load_all(ROOT, "paper-8b").model_copy(update={"languages": ["en", "pl"]}))
 
 
-def test_two_rows_of_llama_8b_as_they_are_reckoned_by_hand(llama_8b: Run) -> None:
+def test_two_rows_of_paper_8b_as_they_are_reckoned_by_hand(paper_8b: Run) -> None:
     """1.2 and 2.6 tokens a word are 1.9; so a question of 35 words is 66.5 tokens, a refusal of 100 is 190."""
-    work = work_of(llama_8b)
-    # 120 cells x 840 questions in two languages, of which 90% are kept: 181,440. All are written: S4 and S12 are not searched.
+    work = work_of(paper_8b)
+    # 600 slots x 170 questions in two languages, of which 90% are written and 90% of these kept: 165,240. None is of S4 and S12.
     refused = work["respond", "instruct"]
-    assert llama_8b.pairs == 2 * 100_800 * 0.9 == 181_440
-    assert refused[:3] == pytest.approx((181_440, 181_440 * (300 + 66.5), 181_440 * 190))
+    assert paper_8b.pairs == round(2 * 102_000 * 0.9 * 0.9) == 165_240
+    assert refused[:3] == pytest.approx((165_240, 165_240 * (300 + 66.5), 165_240 * 190))
     assert refused.hours(H100) == pytest.approx(
-        181_440 * (2 * 366.5 / 0.4 + 2 * 190 / 0.1) * 70.553706496e9 / 989e12 / 3600
+        165_240 * (2 * 366.5 / 0.4 + 2 * 190 / 0.1) * 70.553706496e9 / 989e12 / 3600
     )
     # The other answers are written by another model than the base, which is told the question and its template of 10 tokens.
-    assert work["respond", "lorablated"][:3] == pytest.approx((181_440, 181_440 * (10 + 66.5), 181_440 * 475))
+    assert work["respond", "lorablated"][:3] == pytest.approx((165_240, 165_240 * (10 + 66.5), 165_240 * 475))
     assert ("respond", "base") not in work
     # Each pair is three items to a guard: question, refusal, and the base's answer of 475 tokens.
     guard = work["label", "llama-guard-3"]
-    assert guard.rows == 3 * 181_440
+    assert guard.rows == 3 * 165_240
     template = guard.read / guard.rows - 66.5 - (190 + 475) / 3
-    assert round(template, 6) == load_all(ROOT, "llama-8b").label.judges["llama-guard-3"].model_uses()[0].prompt_tokens
+    assert round(template, 6) == load_all(ROOT, "paper-8b").label.judges["llama-guard-3"].model_uses()[0].prompt_tokens
 
 
-def test_hours_here_are_those_of_a_card_over_the_cards_that_work(llama_8b: Run) -> None:
+def test_hours_here_are_those_of_a_card_over_the_cards_that_work(paper_8b: Run) -> None:
     def here(stage: str, name: str, machine: WholeMachine) -> float | None:
-        return hours_here(llama_8b, machine, {(stage, name): work[stage, name]})
+        return hours_here(paper_8b, machine, {(stage, name): work[stage, name]})
 
-    work = work_of(llama_8b)
+    work = work_of(paper_8b)
     hours = {key: line.hours(H100) for key, line in work.items()}
     eight = machine(vllm=vllm(tensor_parallel=4), ray=RAY, training=training(processes=4))
     assert here("respond", "instruct", eight) == pytest.approx(hours["respond", "instruct"] / (2 * 4))
     assert here("dpo", "base", eight) == pytest.approx(hours["dpo", "base"] / 4)
     assert here("label", "polyguard", eight) is None  # nobody tells its size
     assert here("eval", "gpt-4o-mini", eight) is None  # served
-    assert unknown(llama_8b, work) == ["polyguard"]
-    assert gpus_taken(llama_8b, eight, work) == 8
+    assert unknown(paper_8b, work) == ["polyguard"]
+    assert gpus_taken(paper_8b, eight, work) == 8
     elsewhere = machine(vllm=vllm(tensor_parallel=4), ray={**RAY, "address": "auto"})
     assert here("respond", "instruct", elsewhere) == pytest.approx(hours["respond", "instruct"] / 8)
     assert here("respond", "instruct", machine()) is None  # no section for its engine
-    assert gpus_taken(llama_8b, machine(), work) is None
+    assert gpus_taken(paper_8b, machine(), work) is None
 
 
 def test_cpus_work_at_their_own_speed() -> None:
@@ -200,13 +200,13 @@ def test_cpus_work_at_their_own_speed() -> None:
     assert gpus_taken(run, machine(), work) == 0
 
 
-def test_configs_share_out_the_trainings_and_the_evaluation(llama_8b: Run) -> None:
-    work, configs = work_of(llama_8b), work_of_configs(llama_8b)
+def test_configs_share_out_the_trainings_and_the_evaluation(paper_8b: Run) -> None:
+    work, configs = work_of(paper_8b), work_of_configs(paper_8b)
     trained = Line.sum(each["dpo", "base"] for each in configs.values())
     assert trained == pytest.approx(work["dpo", "base"])
-    assert configs["balanced"]["dpo", "base"].rows == llama_8b.pairs_of["balanced"] > llama_8b.pairs_of["english-only"]
+    assert configs["balanced"]["dpo", "base"].rows == paper_8b.pairs_of["balanced"] > paper_8b.pairs_of["english-only"]
     for key in (("eval", "base"), ("eval", "polyguard")):
-        assert configs["balanced"][key].rows == pytest.approx(work[key].rows / llama_8b.models)
+        assert configs["balanced"][key].rows == pytest.approx(work[key].rows / paper_8b.models)
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -84,7 +84,7 @@ def test_gpus_of_a_model_on_a_machine_that_does_not_describe_its_engine() -> Non
 
 
 def parameters(**changes: object) -> Parameters:
-    found = load_all(ROOT, "llama-8b")
+    found = load_all(ROOT, "paper-8b")
     dpo = Dpo.model_validate(found.dpo.model_dump(exclude_none=True) | changes)
     return found.model_copy(update={"dpo": dpo})
 

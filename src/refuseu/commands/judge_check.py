@@ -172,7 +172,7 @@ class Judges:
             raise UserError(
                 f"judge {name!r} is none of the kinds {', '.join(KINDS)}, nor of the judges of the profile "
                 f"{self._parameters.profile}, which are {', '.join(self._members)}; name one of them, or another profile "
-                "(make: PROFILE=llama-8b)"
+                "(make: PROFILE=paper-8b)"
             )
         way_out = f"describe the judge in the section label of profiles/{self._parameters.profile}.yaml"
         return validated(TypeAdapter[JudgeSettings](AnyJudge), entry, f"judge {name!r}", way_out)

@@ -38,7 +38,7 @@ from refuseu.sources.external import assert_readable, is_file
 from refuseu.sources.published import PublishedSet
 from refuseu.store.rows import Store
 from refuseu.text.identification import INSTALL as FASTTEXT
-from refuseu.text.identification import FastText
+from refuseu.text.identification import FastText, Identification
 from refuseu.translate.settings import Seq2SeqTranslator
 from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable
 from refuseu.weights.loading import assert_finite
@@ -79,10 +79,7 @@ def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
         yield from (
             f"{key}: {fault}" for fault in _faults([partial(assert_obtainable, str(model.repo), model.revision)])
         )
-    identifier = parameters.identifier
-    if isinstance(identifier, FastText) and not (host.offline() or identifier.folder or identifier.cached()):
-        there = partial(assert_obtainable, identifier.repo, identifier.revision)
-        yield from (f"identifier: {fault}" for fault in _faults([there]))
+    yield from _unreachable_identifier(parameters.identifier)
     for name, asked in ({} if host.offline() else parameters.eval.sets).items():
         if asked.revision and not is_file(Path(asked.source)) and not host.has_dataset(asked.source, asked.revision):
             there = partial(assert_dataset_obtainable, asked.source, asked.revision)
@@ -93,6 +90,14 @@ def unreachable(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
             url = served.address(name, machine)
             if not host.answers(url):
                 yield f"{key}: nothing answers at {url}; start the server, or mend its address in machines/"
+
+
+def _unreachable_identifier(identifier: Identification) -> Iterator[str]:
+    if isinstance(identifier, FastText) and not (
+        identifier.folder or host.offline() or host.has_file(identifier.repo, identifier.file, identifier.revision)
+    ):
+        there = partial(assert_obtainable, identifier.repo, identifier.revision)
+        yield from (f"identifier: {fault}" for fault in _faults([there]))
 
 
 def assert_at_hand(parameters: Parameters, machine: WholeMachine) -> None:

@@ -78,6 +78,13 @@ def cached(repo: str, revision: str | None) -> Path | None:
     return index.parent if all(file(shard) for shard in shards) else None
 
 
+def has_file(repo: str, file: str, revision: str | None) -> bool:
+    """Whether the hub's cache holds a file of a repository at a revision (``None``: the main branch)."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repo, file, revision=revision), str)
+
+
 def has_dataset(repo: str, revision: str) -> bool:
     """Whether the hub's cache holds something of a dataset at a commit."""
     from huggingface_hub import constants

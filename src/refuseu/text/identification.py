@@ -65,12 +65,6 @@ class FastText(Section):
         if self.folder and not (self.folder / self.file).is_file():
             raise UserError(f"identifier: {self.folder / self.file}: there is no such file; name a model of fastText")
 
-    def cached(self) -> bool:
-        """Whether the hub's cache holds the file of the repository."""
-        from huggingface_hub import try_to_load_from_cache
-
-        return isinstance(try_to_load_from_cache(self.repo, self.file, revision=self.revision), str)
-
 
 Identification = Annotated[Py3langid | FastText, Field(discriminator="kind")]
 """Who identifies languages; ``llm.identifier.open_identifier`` builds each kind."""
