@@ -124,7 +124,10 @@ def test_an_experiment_that_failed_is_taken_back(project: Path) -> None:
     assert state(project) == before
 
 
-def test_an_experiment_that_was_interrupted_is_taken_back_and_the_next_one_runs(project: Path) -> None:
+@pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+def test_an_experiment_that_was_stopped_is_taken_back_and_the_next_one_runs(
+    project: Path, stopped_by: signal.Signals
+) -> None:
     (project / "slow").touch()
     before = state(project)
     command = [sys.executable, "-m", *EXPERIMENT]
@@ -134,14 +137,21 @@ def test_an_experiment_that_was_interrupted_is_taken_back_and_the_next_one_runs(
     while not list(project.glob("slow-*")):
         assert process.poll() is None
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, stopped_by)
     assert process.wait(timeout=TIMEOUT)
     for path in project.glob("slow-*"):
         path.unlink()
     undone(project)
     assert state(project) == before
+    assert typed(project, "git", "symbolic-ref", "HEAD") == "refs/heads/main\n"
     (project / "slow").unlink()
     typed(project, *EXPERIMENT)
+
+
+def test_a_commit_that_the_user_went_to_stays(project: Path) -> None:
+    typed(project, "git", "checkout", "-q", "--detach")
+    undone(project)
+    assert run(project, "git", "symbolic-ref", "--quiet", "HEAD").returncode
 
 
 def test_what_the_user_wrote_stays_and_what_is_taken_away_can_be_had_back(project: Path) -> None:

@@ -18,6 +18,8 @@ from refuseu.review.processes import git
 RESTORED = ("params.yaml", "dvc.lock", "metrics", "plots", "report.md")
 """What an experiment writes of the files that Git tracks."""
 MESSAGE = "make undo"
+UNDER_WAY = "refs/exps/exec/EXEC_BASELINE"
+"""DVC has it while an experiment runs, and after one that was killed."""
 
 Outs = dict[str, bool]
 """The outputs of all stages by their paths, and whether DVC's cache holds them (else Git does)."""
@@ -33,6 +35,7 @@ def undo() -> None:
 
     with _dvc_says(), Repo() as repo:
         with lock_repo(repo):
+            _return_to_branch()
             made = _outs(repo)
             back, left = _changed()
             click.echo(
@@ -54,6 +57,19 @@ def undo() -> None:
         click.echo(f"Not in DVC's cache: {', '.join(missing)}; 'dvc pull' brings them, or 'make repro' makes them anew")
     if left:
         click.echo(f"Left as they are, for they are your edits: {', '.join(left)}; 'git diff' shows them")
+
+
+def _return_to_branch() -> None:
+    """DVC leaves the branch while an experiment runs; where it was killed, the next commit would belong to no branch."""
+    if (
+        git("symbolic-ref", "--quiet", "HEAD").returncode == 0
+        or git("rev-parse", "--quiet", "--verify", UNDER_WAY).returncode
+    ):
+        return
+    branch = git("rev-parse", "--symbolic-full-name", "@{-1}").stdout.strip()
+    if branch.startswith("refs/heads/") and _git("rev-parse", branch) == _git("rev-parse", "HEAD"):
+        _git("symbolic-ref", "HEAD", branch)
+        _git("update-ref", "-d", UNDER_WAY)
 
 
 def _outs(repo: Any) -> Outs:
