@@ -1,12 +1,13 @@
 """One model, evaluated alone: what MODEL may be, and the table that is shown."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from repository import ROOT
 
-from refuseu.commands.evaluate import EvaluateParameters, Result, entry_of, paper_table, slug, table
+from refuseu.commands.evaluate import EvaluateParameters, Result, entry_of, paper_table, questions_asked, slug, table
 from refuseu.core.errors import UserError
 from refuseu.core.sections import load
 from refuseu.eval.settings import ExternalWeights, NamedModel, external_model
@@ -89,6 +90,11 @@ def result(english: list[str], polish: list[str], guard: list[str]) -> Result:
     rows = pd.DataFrame([*answers("en", *english), *answers("pl", *polish)])
     votes = rows[["model", "question_id", "lang", "reply"]].assign(judge="guard", harm=guard)
     return Result(rows, votes, "identity", {})
+
+
+def test_a_file_of_questions_that_does_not_exist_is_not_sought_in_the_cache(parameters: EvaluateParameters) -> None:
+    with pytest.raises(UserError, match=r"^--questions /no/t\.parquet: there is no such file; name a table like data/"):
+        questions_asked(parameters, Path("/no/t.parquet"))
 
 
 def test_a_row_a_language_and_the_mean_over_languages(parameters: EvaluateParameters) -> None:

@@ -82,6 +82,8 @@ def questions_asked(parameters: EvaluateParameters, path: Path | None) -> tuple[
     if path is None:
         the_set = PublishedSet(parameters.published, DATA / "published", parameters.languages, Store())
         return f"{the_set.name}, evaluation", question_rows(the_set.test)
+    if not path.is_file():
+        raise UserError(f"--questions {path}: there is no such file; name a table like data/split/test.parquet")
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     return str(path), read_known(path, TEST, named)
 
