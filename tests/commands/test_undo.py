@@ -200,6 +200,25 @@ def test_a_merge_that_is_under_way_is_not_touched(project: Path) -> None:
     assert state(project) == before
 
 
+def test_while_the_command_of_a_stage_runs_nothing_is_touched(project: Path) -> None:
+    (project / "slow").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *EXPERIMENT], cwd=project, env={**os.environ, **AUTHOR}, start_new_session=True
+    )
+    try:
+        while not list(project.glob("slow-*")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        parameters = (project / "params.yaml").read_text()
+        result = run(project, "refuseu.commands.undo")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert result.returncode == 1
+    assert "Error: undo: DVC runs in this folder; wait until it ends" in result.stderr
+    assert (project / "params.yaml").read_text() == parameters
+
+
 def test_while_dvc_runs_nothing_is_touched(project: Path) -> None:
     (project / "params.yaml").write_text("configs:\n  one: 7\n  two: 2\n")
     (project / "metrics/two.json").write_text("{2: 2}")

@@ -32,9 +32,12 @@ def undo() -> None:
         UserError: during a merge, while DVC runs, outside a repository with a commit, and when DVC cannot restore.
     """
     from dvc.repo import Repo, lock_repo
+    from dvc.rwlock import rwlock
 
     with _dvc_says(), Repo() as repo:
-        with lock_repo(repo):
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        # The second lock, since DVC gives the first one back while a stage's command runs.
+        with lock_repo(repo), rwlock(repo.tmp_dir, repo.fs, MESSAGE, [], [repo.root_dir], hardlink):
             _return_to_branch()
             made = _outs(repo)
             back, left = _changed()
