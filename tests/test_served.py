@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,86 @@ def test_models_behind_a_server_write_questions_in_each_language(ran: Ran, tmp_p
     kept = pd.read_parquet(tmp_path / "first/data/translate/questions.parquet")
     assert set(kept.loc[kept["lang"] == "de", "text"]) <= set(GERMAN_OF.values()) and len(kept)
     assert set(kept.loc[kept["lang"] == "en", "text"]) <= set(GERMAN_OF) and MARK not in log
+
+
+SAFE, UNSAFE = ("no", "yes")
+
+
+class PaperPlayer(Server):
+    """Plays each model of the paper's profiles by its name, in the model's own format; the guards differ on German."""
+
+    def reply(self, body: dict[str, Any], authorization: str | None) -> Reply:
+        self.bodies.append(body)
+        text = body["messages"][-1]["content"]
+        complied = "Sure" in text or "Klar" in text
+        match body["model"]:
+            case "mistral" | "instruct" | "gpt-oss-120b":
+                return answer(body)
+            case "lorablated":
+                return said(COMPLIANCES["de" if text in ENGLISH_OF else "en"])
+            case "llama-guard-3":
+                asked = len(body["messages"]) == 1
+                return said("\n\nunsafe\nS1" if asked or complied else "\n\nsafe")
+            case "polyguard":
+                harm, refused = (
+                    (UNSAFE if "Sure" in text else SAFE),
+                    (UNSAFE if "sorry" in text or "leid" in text else SAFE),
+                )
+                return said(
+                    f"Harmful request: yes\nRequest safety violations: S1\nResponse refusal: {refused}\n"
+                    f"Harmful response: {harm}\nResponse safety violations: {'S1' if harm == UNSAFE else 'None'}"
+                )
+            case "gpt-4o-mini":
+                return said("unsafe\nS1" if complied else "safe")
+            case unknown:
+                raise AssertionError(unknown)
+
+
+def paper_8b() -> dict[str, Any]:
+    """The profile ``paper-8b`` at a small size: all models but the base are served, and the base is the tiny one."""
+    profile: dict[str, Any] = yaml.safe_load((ROOT / "profiles/paper-8b.yaml").read_text(encoding="utf-8"))
+    profile["models"] = {
+        name: PROFILE["models"]["base"] if name == "base" else {"engine": "openai", "model": name}
+        for name in profile["models"]
+    }
+    profile["rainbow-teaming"]["mutator"]["questions_per_slot"] = 2
+    profile["split"] |= {"test_per_cell": 1, "near_duplicate": 0.99}
+    profile["eval"] |= {"knowledge": {"kind": "facts"}, "max_new_tokens": 24}
+    profile["eval"]["rating"]["prompts_per_language"] = 2
+    model = ROOT / "tests/text/languages.bin"
+    profile["identifier"] = (
+        {"kind": "fasttext", "repo": str(model.parent), "file": model.name}
+        if find_spec("fasttext")
+        else {"kind": "py3langid"}
+    )
+    return profile
+
+
+def test_the_profile_paper_8b_goes_from_its_generators_to_the_report_at_a_small_size(ran: Ran, tmp_path: Path) -> None:
+    for part in ("phrasebook", "seeds", "base", "dpo"):
+        (tmp_path / part).symlink_to(ran.root / part)
+    for name in ("profiles", "machines"):
+        (tmp_path / name).mkdir()
+    params = {**PARAMS, "train": {**PARAMS["train"], "benign_share": 0.0}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (tmp_path / "profiles/served.yaml").write_text(yaml.safe_dump(paper_8b()), encoding="utf-8")
+    machine = yaml.safe_load((ran.root / "machines/served.yaml").read_text(encoding="utf-8"))
+    with serving(kind=PaperPlayer) as server:
+        machine["openai"]["base_url"] = server.url
+        (tmp_path / "machines/served.yaml").write_text(yaml.safe_dump(machine), encoding="utf-8")
+        run_stages(tmp_path, "first", {**STAGES, **{name: LATER[name] for name in ("split", "eval", "report")}})
+        by_model = {name: [body for body in server.bodies if body["model"] == name] for name in paper_8b()["models"]}
+    assert {name for name, bodies in by_model.items() if bodies} == set(paper_8b()["models"]) - {"base"}
+    assert {part_of(body) for body in by_model["mistral"]} == {"generation"}
+    assert {part_of(body) for body in by_model["instruct"]} == {"generation", "refusal"}
+    assert {part_of(body) for body in by_model["gpt-oss-120b"]} == {"rating"}
+    pairs = pd.read_parquet(tmp_path / "first/data/label/pairs.parquet")
+    assert set(pairs["rejected"]) == set(COMPLIANCES.values()) and set(pairs["chosen"]) == set(REFUSALS.values())
+    assert set(pairs["category"]) == {"S1"} and set(pairs["lang"]) == {"en", "de"}
+    answers = pd.read_parquet(tmp_path / "first/data/eval/answers.parquet")
+    assert set(answers["model"]) == {"base", "balanced"} and set(answers["lang"]) == {"en", "de"}
+    report = (tmp_path / "first/report.md").read_text(encoding="utf-8")
+    assert "### Table 2: safety and quality" in report and MARK not in report
 
 
 def test_the_server_plays_every_part(ran: Ran) -> None:
