@@ -34,7 +34,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(experiments, "bring", lambda _: "a" * 40)
     models = [f"{'long-name-' * 9}{number}" for number in range(60)]
     numbers = {
-        ("b" * 40): cells({each: {"zh-Hant-TW": None} for each in models}, knowledge=100.0, over_refusal=100.0),
+        ("b" * 40): cells(
+            {each: {"zh-Hant-TW": None} for each in models} | {"long-new-" * 20: {"zh-Hant-TW": 99.0}},
+            knowledge=100.0,
+            over_refusal=100.0,
+        ),
         ("a" * 40): cells({each: {"zh-Hant-TW": 100.0} for each in models}),
     }
     keys = {f"{'long.key.' * 20}{number}": "long value " * 20 for number in range(60)}
@@ -48,6 +52,10 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_no_line_is_wider_than_a_terminal(shown: list[str]) -> None:
     assert max(map(len, shown)) <= 120
     assert sum(line.startswith("long-name-") for line in shown) == 60
+
+
+def test_a_model_that_an_experiment_adds_is_named_with_its_asr(shown: list[str]) -> None:
+    assert [line[-8:] for line in shown if line.startswith("only now: long-new-")] == ["ASR 99.0"]
 
 
 def test_what_has_no_result_yet_is_named(shown: list[str]) -> None:

@@ -13,7 +13,7 @@ import click
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import printable
-from refuseu.review.changes import cells_at, changes, headlines, parameter_changes, parameters_at
+from refuseu.review.changes import cells_at, changes, headlines, parameter_changes, parameters_at, unpaired
 from refuseu.review.processes import reason, run_module
 from refuseu.review.revisions import bring
 
@@ -46,11 +46,13 @@ def shown(base: str, revision: str | None) -> Iterator[str]:
     """What differs between two revisions, or from the workspace for ``None``, as lines for a terminal."""
     try:
         yield from parameter_changes(parameters_at(base), parameters_at(revision))
-        found = changes(cells_at(base), cells_at(revision))
+        before, after = cells_at(base), cells_at(revision)
     except UserError as error:
         yield printable(error.message)
         return
+    found = changes(before, after)
     yield from ["", *headlines(found).text().splitlines()] if found else ["no model differs"]
+    yield from unpaired(before, after)
 
 
 @click.command(help=__doc__)

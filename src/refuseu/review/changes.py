@@ -180,6 +180,14 @@ def changes(before: dict[str, Cells], after: dict[str, Cells]) -> list[Change]:
     return sorted((each for each in both if each.shows), key=lambda each: -each.worsening)
 
 
+def unpaired(before: dict[str, Cells], after: dict[str, Cells]) -> Iterator[str]:
+    """The models that only one of both has, each with its average ASR; ``changes`` leaves them out."""
+    for when, these, others in (("before", before, after), ("now", after, before)):
+        for model, cells in these.items():
+            if model not in others:
+                yield f"only {when}: {elided(printable(model), LONGEST_NAME)}, ASR {_average(ASR, cells)}"
+
+
 def name_of(metric: Metric) -> str:
     return "ASR" if metric is ASR else metric.headline.replace("_", "-")
 
