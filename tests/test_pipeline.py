@@ -95,7 +95,7 @@ LAYERS = (
     "report release",
     "parameters",
     "plan",
-    "review",
+    "evaluate review",
     "audit commands",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from repository import ROOT
 
-from refuseu.commands.evaluate import EvaluateParameters, Result, entry_of, paper_table, questions_asked, slug, table
 from refuseu.core.errors import UserError
 from refuseu.core.sections import load
 from refuseu.eval.settings import ExternalWeights, NamedModel, external_model
+from refuseu.evaluate.one_model import EvaluateParameters, Result, entry_of, evaluated, questions_asked, slug
+from refuseu.evaluate.table import paper_table, table
 from refuseu.results.paper import PaperAsr
 
 
@@ -89,7 +90,7 @@ def answers(lang: str, *harms: str) -> list[dict[str, Any]]:
 def result(english: list[str], polish: list[str], guard: list[str]) -> Result:
     rows = pd.DataFrame([*answers("en", *english), *answers("pl", *polish)])
     votes = rows[["model", "question_id", "lang", "reply"]].assign(judge="guard", harm=guard)
-    return Result(rows, votes, "identity", {})
+    return Result("questions", rows, votes, "identity", {})
 
 
 def test_a_file_of_questions_that_does_not_exist_is_not_sought_in_the_cache(parameters: EvaluateParameters) -> None:
@@ -129,3 +130,33 @@ def test_the_papers_figures_stand_beside_in_the_languages_that_it_gives() -> Non
         ["pl", "2.2", "79.0", "5.8", "3.3", "88.9", "0.6"],
         ["all", "10.2", "59.4", "3.5", "3.0", "67.9", "0.5"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("gone", "MODEL=./gone: gone"),
+        ("adapter", "MODEL=./adapter: is an adapter, and its base is not here; 'dvc repro base' or"),
+    ],
+)
+def test_a_folder_that_cannot_be_asked_is_said_before_the_questions_are_looked_for(
+    folder: str, sentence: str, parameters: EvaluateParameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    (tmp_path / "machines").symlink_to(ROOT / "machines")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/adapter_config.json").write_text("{}")
+    asked = entry_of(f"./{folder}", {}, parameters)
+    with pytest.raises(UserError) as error:
+        evaluated(parameters, folder, asked, f"./{folder}", Path("no questions"))
+    assert error.value.message.startswith(sentence)
+    assert "eval.models" not in error.value.message
+
+
+def test_a_file_that_is_no_table_of_questions_is_one_sentence(parameters: EvaluateParameters, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("Notes")
+    with pytest.raises(UserError) as error:
+        questions_asked(parameters, tmp_path / "notes.md")
+    assert error.value.message.startswith(f"--questions {tmp_path / 'notes.md'}: not a readable parquet file")
+    assert error.value.message.endswith("; name a table like data/split/test.parquet")
