@@ -1,9 +1,11 @@
+import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,12 +14,29 @@ from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
+from refuseu.review.changes import RATES as SHOWN
 from refuseu.review.gate import RATES, Comparison, Verdict, compare, left_out, outcomes, pair
 from refuseu.tables.writing import write_table
 
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
+
+
+def pipeline() -> str:
+    """The project's, with no files that a stage needs; of the outputs of ``eval`` Git holds the numbers, DVC the answers."""
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in content["stages"].values():
+        stage.get("do", stage).pop("deps")
+    content["stages"]["eval"] |= {"outs": ["data/eval", {"plots/eval.json": {"cache": False}}], "metrics": []}
+    return yaml.safe_dump(content)
+
+
+def numbers(asr: float) -> list[dict[str, Any]]:
+    """``plots/eval.json`` of one model in one language."""
+    rates = dict.fromkeys((metric.name for metric in SHOWN), 0.0)
+    bounds = {"asr_lower_bound": asr, "asr_upper_bound": asr}
+    return [{"model": "balanced", "language": "pl", **rates, "asr": asr, **bounds}]
 
 
 def evaluation(
@@ -214,6 +233,7 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     run(str(BIN / "dvc"), "init", "-q", *["--subdir"] * bool(request.param))
     shutil.copy2(ROOT / "params.yaml", root)
     shutil.copytree(ROOT / "profiles", root / "profiles")
+    (root / "dvc.yaml").write_text(pipeline(), encoding="utf-8")
     run("git", "add", "-A")
     run("git", "commit", "-qm", "nothing yet")
     run("git", "tag", "empty")
@@ -231,9 +251,11 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         answers, facts = evaluation(harmful=harmful)
         write_table(answers, root / "data/eval/answers.parquet", schema)
         write_table(facts, root / "data/eval/knowledge.parquet", KNOWLEDGE)
-        run(str(BIN / "dvc"), "add", "-q", "data/eval")
+        (root / "plots").mkdir(exist_ok=True)
+        (root / "plots/eval.json").write_text(json.dumps(numbers(5.0 * harmful)))
+        run(str(BIN / "dvc"), "commit", "-q", "--force", "eval")
         if tag == "lost":
-            only_there = yaml.safe_load((root / "data/eval.dvc").read_text())["outs"][0]["md5"]
+            only_there = yaml.safe_load((root / "dvc.lock").read_text())["stages"]["eval"]["outs"][0]["md5"]
             (root / ".dvc/cache/files/md5" / only_there[:2] / only_there[2:]).unlink()
         run("git", "add", "-A")
         run("git", "commit", "-qm", tag)
@@ -278,6 +300,48 @@ def test_what_is_not_there_is_one_sentence_and_no_regression(revision: str, expe
     result = run_in(repository, "refuseu.commands.gate", revision)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"Error: {expected}") and result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def workspace(repository: Path, tmp_path: Path) -> Path:
+    """A copy of the repository for a test that changes it."""
+    top = next(each for each in (repository, repository.parent) if (each / ".git").is_dir())
+    return shutil.copytree(top, tmp_path / "copy", symlinks=True) / repository.relative_to(top)
+
+
+def refused(workspace: Path, base: str) -> str:
+    """What the comment holds where the gate and the comment do not compare, and both say the same in one sentence."""
+    told = run_in(workspace, "refuseu.commands.gate", base)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    comment = run_in(workspace, "refuseu.commands.comment", base, "--out", ".cache/comment.md")
+    assert (comment.returncode, comment.stderr) == (2, told.stderr)
+    text = (workspace / ".cache/comment.md").read_text(encoding="utf-8")
+    assert text.startswith(f"## Evaluation against {base}: not compared\n")
+    return f"{told.stderr}\n{text}"
+
+
+def test_answers_of_another_revision_are_not_compared(workspace: Path) -> None:
+    """``git checkout`` without ``dvc checkout`` leaves them; the numbers, which Git holds, are those of the branch."""
+    subprocess.run(["git", "checkout", "-q", "first"], cwd=workspace, check=True)
+    assert refused(workspace, "second").startswith("Error: data/eval: not what dvc.lock names")
+    assert run_in(workspace, "dvc", "checkout", "eval").returncode == 0
+    passed = run_in(workspace, "refuseu.commands.comment", "second", "--out", ".cache/comment.md")
+    assert (passed.returncode, passed.stderr) == (0, "")
+    assert "| balanced | 60.0 → 0.0 | pl 60.0 → 0.0 |" in passed.stdout
+
+
+def test_numbers_that_were_edited_are_neither_compared_nor_shown(workspace: Path) -> None:
+    (workspace / "plots/eval.json").write_text(json.dumps(numbers(99.3)))
+    text = refused(workspace, "first")
+    assert text.startswith("Error: plots/eval.json: not what dvc.lock names") and "99.3" not in text
+
+
+def test_a_commit_of_numbers_without_their_lock_is_not_compared(workspace: Path) -> None:
+    (workspace / "plots/eval.json").write_text(json.dumps(numbers(99.3)))
+    subprocess.run(["git", "commit", "-qam", "half"], cwd=workspace, check=True)
+    assert refused(workspace, "HEAD").startswith("Error: plots/eval.json at 'HEAD' is not what dvc.lock names there")
+    told = run_in(workspace, "refuseu.commands.gate", "first", "HEAD")
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
 
 
 def test_outside_of_git_there_is_nothing_to_compare_with(tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def main(base: str, out: Path) -> None:
     with faults_apart():
         write_text(text, out)
     click.echo(text)
-    for fault in parts.faults:
+    for fault in {each.message: each for each in parts.faults}.values():
         fault.show()
     regressed = verdicts and verdicts[0].regressions
     raise SystemExit(REGRESSION if regressed else FAULT if parts.faults else 0)

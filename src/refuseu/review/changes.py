@@ -11,17 +11,16 @@ from statistics import fmean
 from typing import Any
 
 from pydantic import TypeAdapter
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.results.markdown import NO_VALUE, Table, printable, shown, span
 from refuseu.results.metrics import METRICS, Metric
 from refuseu.results.outputs import Measurements, with_numbers
-from refuseu.review.revisions import text_at
+from refuseu.review.locked import ROWS, rows_at
+from refuseu.review.revisions import mapping_at
 
-PARAMETERS, PROFILES, ROWS = Path("params.yaml"), Path("profiles"), Path("plots/eval.json")
+PARAMETERS, PROFILES = Path("params.yaml"), Path("profiles")
 RATES = [metric for metric in METRICS if metric.headline and metric.of != "averages"]
 """What is shown of a model, first the attack success rate."""
 ASR = RATES[0]
@@ -44,19 +43,9 @@ def parameters_at(revision: str | None) -> dict[str, str]:
     Raises:
         UserError: when one of the two files is not there or is no mapping.
     """
-    experiment = _mapping(revision, PARAMETERS)
-    profile = _mapping(revision, PROFILES / f"{experiment.get('profile')}.yaml")
+    experiment = mapping_at(revision, PARAMETERS)
+    profile = mapping_at(revision, PROFILES / f"{experiment.get('profile')}.yaml")
     return {**dict(_flat("", experiment)), **dict(_flat("", profile))}
-
-
-def _mapping(revision: str | None, path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(text_at(revision, path))
-    except (YAMLError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} at {revision or 'the workspace'!r} is not YAML with a mapping of keys to values")
-    return content
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -116,11 +105,11 @@ def cells_at(revision: str | None) -> dict[str, Cells]:
     """The numbers of the evaluation at a revision, by model and language.
 
     Raises:
-        UserError: when there are none, or they do not have the numbers of today.
+        UserError: when there are none, they are not those of its dvc.lock, or they do not have the numbers of today.
     """
-    where = f"{ROWS} at {revision or 'the workspace'!r}"
+    content, where = rows_at(revision), f"{ROWS} at {revision or 'the workspace'!r}"
     try:
-        rows = validated(TypeAdapter(list[Cell]), _json(revision), where)
+        rows = validated(TypeAdapter(list[Cell]), _json(content, where), where)
     except UserError as error:
         raise UserError(f"{elided(error.message, 300)}; the numbers of the two cannot be compared") from None
     found: dict[str, Cells] = {}
@@ -129,11 +118,11 @@ def cells_at(revision: str | None) -> dict[str, Cells]:
     return found
 
 
-def _json(revision: str | None) -> Any:
+def _json(content: bytes, where: str) -> Any:
     try:
-        return TypeAdapter(Any).validate_json(text_at(revision, ROWS), strict=False)
+        return TypeAdapter(Any).validate_json(content, strict=False)
     except ValueError:
-        raise UserError(f"{ROWS} at {revision or 'the workspace'!r} is not JSON") from None
+        raise UserError(f"{where} is not JSON") from None
 
 
 @dataclass(frozen=True)

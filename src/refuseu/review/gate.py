@@ -21,10 +21,10 @@ from refuseu.eval.settings import EvalParameters
 from refuseu.results.markdown import Table, shown, span
 from refuseu.results.metrics import BY_NAME, METRICS
 from refuseu.results.statistics import holm, mcnemar
+from refuseu.review.locked import EVALUATION, check_workspace, rows_at
 from refuseu.review.processes import reason, run_module
 from refuseu.review.revisions import bring, project
 
-EVALUATION = Path("data/eval")
 TABLES = {
     "answers.parquet": (
         ANSWER,
@@ -212,12 +212,15 @@ def evaluation_at(revision: str | None) -> pd.DataFrame:
     """``outcomes`` of the evaluation at a Git revision, or in the workspace for ``None``.
 
     Raises:
-        UserError: when there is no such revision, or no evaluation at it that is within reach and has today's columns.
+        UserError: when there is no such revision, or no evaluation at it that is within reach, belongs to its dvc.lock and has
+            today's columns.
     """
     if revision is None:
+        check_workspace()
         return _read(EVALUATION)
     with tempfile.TemporaryDirectory() as temporary:
         folder = _fetch(revision, Path(temporary) / EVALUATION.name)
+        rows_at(revision)
         try:
             return _read(folder)
         except UserError as error:

@@ -5,8 +5,11 @@ which reads with a library, would wait for ever.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UserError
 from refuseu.review.processes import git, reason, run
@@ -85,6 +88,21 @@ def bytes_at(revision: str | None, path: Path) -> bytes:
 def text_at(revision: str | None, path: Path) -> str:
     """The same as text; what is not UTF-8 is replaced."""
     return bytes_at(revision, path).decode("utf-8", "replace")
+
+
+def mapping_at(revision: str | None, path: Path) -> dict[str, Any]:
+    """The same as YAML.
+
+    Raises:
+        UserError: when it is not there, or is no mapping of keys to values.
+    """
+    try:
+        content = YAML(typ="safe").load(text_at(revision, path))
+    except (YAMLError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} at {revision or 'the workspace'!r} is not YAML with a mapping of keys to values")
+    return content
 
 
 @click.command(help=__doc__)
