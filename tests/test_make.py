@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from parameter_files import reading_all_parameters
 from repository import ROOT
 from signals import TIMEOUT, hear_signals, running
 
@@ -273,10 +274,10 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Pat
 
 def test_one_ctrl_c_ends_everything_and_the_next_run_goes_on(tmp_path: Path) -> None:
     folder = linked(tmp_path / "clone")
-    for name in ("src", "profiles", "machines", "data/phrasebook", "data/refusals", "data/prompts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("profiles", "machines", "boards", "data/phrasebook", "data/refusals", "data/prompts"):
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copy2(ROOT / "params.yaml", folder / "params.yaml")
-    (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / "dvc.yaml").write_text(reading_all_parameters(PIPELINE))
     (folder / "train").write_text(TRAIN)
     typed(folder, str(BIN / "dvc"), "init", "-q", "-f")
     # As in a terminal: Ctrl-C goes to the whole group in its foreground.

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from commands.test_gate import evaluation
+from parameter_files import reading_all_parameters
 from repository import ROOT
 
 from refuseu.core.files import write_json
@@ -56,13 +57,15 @@ stages:
         - models/dpo/${item}
   eval:
     cmd: mkdir -p data metrics plots && cp -r evaluated data/eval && cp -r evaluated/metrics metrics/eval &&
-      cp evaluated/rows.json plots/eval.json
+      cp evaluated/rows.json plots/eval.json && mkdir plots/eval && cp evaluated/averages.json plots/eval/
     deps:
       - evaluated
       - models/dpo
     outs:
       - data/eval
       - plots/eval.json:
+          cache: false
+      - plots/eval:
           cache: false
     metrics:
       - metrics/eval:
@@ -132,6 +135,7 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
     rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
     write_json(headline(averages(rows)["balanced"]), folder / "evaluated/metrics/balanced.json")
+    write_json(averages(rows), folder / "evaluated/averages.json")
     write_json(with_coverage(rows, {}), folder / "evaluated/rows.json")
 
 
@@ -141,11 +145,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pull-request")
     for name in ("Makefile", "requirements.lock", "pyproject.toml", "params.yaml", ".dvcignore"):
         shutil.copy2(ROOT / name, root / name)
-    for name in ("profiles", "machines", "data/phrasebook", "data/prompts", "data/refusals"):
+    for name in ("profiles", "machines", "boards", "data/phrasebook", "data/prompts", "data/refusals"):
         shutil.copytree(ROOT / name, root / name)
     (root / ".venv").symlink_to(BIN.parent)
     (root / ".gitignore").write_text("/.venv\n/.cache/\n/data/\n/models/\n/github-output\n")
-    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "dvc.yaml").write_text(reading_all_parameters(PIPELINE))
     (root / "texts").write_text("texts")
     evaluated(root, harmful=0)
     typed(root, "git init -q -b main")
