@@ -12,13 +12,14 @@ from refuseu.engines.machine import RayMachine
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling, completed, user
+from refuseu.weights.reference import ModelReference
 
 TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1, gpus_per_worker=0)
 
 
 @pytest.fixture(scope="module")
 def cluster(folder: Path, adapters: tuple[Path, Path]) -> Iterator[RayEngine]:
-    load = partial(VllmEngine, folder, IN_VLLM, ON_CPU, "smollm2", adapters)
+    load = partial(VllmEngine, ModelReference(folder), IN_VLLM, ON_CPU, "smollm2", adapters)
     engine = RayEngine(load, "smollm2", TWO_WORKERS)
     yield engine
     engine.close()
@@ -62,6 +63,6 @@ def test_what_cannot_be_asked_fails_and_all_others_are_answered(
 
 
 def test_more_workers_than_the_cluster_has_room_for_are_an_error(cluster: RayEngine, folder: Path) -> None:
-    load = partial(VllmEngine, folder, IN_VLLM, ON_CPU, "smollm2")
+    load = partial(VllmEngine, ModelReference(folder), IN_VLLM, ON_CPU, "smollm2")
     with pytest.raises(UserError, match="2 workers take 198 GPUs, and the cluster has 0"):
         RayEngine(load, "smollm2", TWO_WORKERS.model_copy(update={"gpus_per_worker": 99}))
