@@ -44,7 +44,7 @@ FACTS = 4
 LLM = {"kind": "llm", "model": "llm", "max_new_tokens": 40}
 PROFILE: dict[str, Any] = {
     "models": {
-        "base": {"engine": "transformers", "dtype": "float32"},
+        "base": {"engine": "transformers", "dtype": "float32", "chat_template_kwargs": {}},
         "llm": {"engine": "transformers", "dtype": "float32", "repo": "./models/base"},
     },
     "base": {"kind": "gguf"},
