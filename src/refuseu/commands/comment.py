@@ -80,11 +80,15 @@ def comment(heading: str, blocks: list[Block]) -> str:
 
 def safe(text: str) -> str:
     """``text`` such that GitHub shows it as it is and calls nobody; it may come from anybody's branch."""
-    return escape(text).replace("@", "@\u200b")
+    return _calling_nobody(escape(text))
+
+
+def _calling_nobody(text: str) -> str:
+    return text.replace("@", "@\u200b")
 
 
 def table(content: Table) -> str:
-    rows = [[cell.replace("@", "@\u200b") for cell in row] for row in (content.header, *content.rows)]
+    rows = [list(map(_calling_nobody, row)) for row in (content.header, *content.rows)]
     return replace(content, header=rows[0], rows=rows[1:]).markdown()
 
 

@@ -10,9 +10,9 @@ from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import by_judge, language_rows
 from refuseu.evaluate.one_model import Result
 from refuseu.results.markdown import Table, shown, span
+from refuseu.results.metrics import BY_NAME
 from refuseu.results.outputs import Asr
 from refuseu.results.paper import Counterpart, PaperAsr
-from refuseu.results.statistics import mean
 
 PAPER = Path("data/paper/asr.csv")
 SIZES: tuple[Literal["8b", "70b"], ...] = ("8b", "70b")
@@ -46,7 +46,7 @@ def table(result: Result, parameters: EvalParameters) -> Table:
         str(sum(row["n"] for row in rows)),
         _average(rows),
         "",
-        *(_mean(rows, name) for name in counted),
+        *(shown(_mean(rows, name)) for name in counted),
     ]
     average += [_average([by_language[judge, row["language"]] for row in rows]) for judge in judges]
     header = ["language", "harmful", "ASR", "interval", *counted.values(), *(f"by {judge}" for judge in judges)]
@@ -67,11 +67,12 @@ def _asr(row: dict[str, Any]) -> str:
 
 
 def _average(rows: list[dict[str, Any]]) -> str:
-    """The mean over languages; a range as soon as one language is one."""
-    ranged = any(row["asr"] is None for row in rows)
-    bounds = {name: mean(pd.Series([row[name] for row in rows])) for name in ("asr_lower_bound", "asr_upper_bound")}
-    return _asr({"asr": None if ranged else bounds["asr_lower_bound"], **bounds})
+    """The ASR over languages; a range as soon as one language is one."""
+    return _asr({name: _mean(rows, name) for name in Asr.model_fields})
 
 
-def _mean(rows: list[dict[str, Any]], name: str) -> str:
-    return shown(mean(pd.Series([row[name] for row in rows], dtype=float)))
+def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
+    """A number over languages, as the table of metrics averages it."""
+    average = BY_NAME[name].average
+    assert average, name
+    return average(pd.DataFrame(rows), name)
