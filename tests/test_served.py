@@ -562,7 +562,9 @@ def test_the_comment_of_a_pull_request_counts_and_quotes_nothing(ran: Ran) -> No
 
 
 def test_who_looks_at_pairs_or_at_the_release_is_warned_first(ran: Ran, tmp_path: Path) -> None:
-    result = CliRunner().invoke(sample.main, ["--split", str(ran.root / "first/data/split"), "--out", str(tmp_path)])
+    data = ran.root / "first/data"
+    tables = ["--split", str(data / "split"), "--questions", str(data / "translate/questions.parquet")]
+    result = CliRunner().invoke(sample.main, [*tables, "--out", str(tmp_path)])
     assert result.exit_code == 0 and MARK not in result.output
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     warning = "may be harmful"
