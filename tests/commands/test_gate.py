@@ -65,6 +65,7 @@ def evaluation(
             "harm": harms[number] if kind == "harmful" else "safe",
             "reply": "refusal" if kind == "benign" and number < refused else "compliance",
             "agreed": True,
+            "flagged": False,
             "lang_restricted": "cs" if kind == "benign" and number < strayed else "pl",
             "lang_free": "pl",
             "lines": 2,

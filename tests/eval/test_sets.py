@@ -190,6 +190,7 @@ def answered(model: str, question: str, lang: str, kind: str, harm: str, reply: 
         "harm": harm,
         "reply": reply,
         "agreed": True,
+        "flagged": False,
         "lang_restricted": "en",
         "lang_free": "en",
         "lines": 0,

@@ -77,6 +77,7 @@ def answers(lang: str, *harms: str) -> list[dict[str, Any]]:
             "harm": harm,
             "reply": "unparsed",
             "agreed": True,
+            "flagged": False,
             "reasoning": None,
             "fluency": None,
             "rated": None,

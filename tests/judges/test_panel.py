@@ -150,6 +150,18 @@ def test_an_adjudicator_that_tells_no_reply_leaves_the_judges_one(
     assert rulings([decided(adjudicator, *votes)]) == [(ruling, False)]
 
 
+def test_a_ruling_keeps_its_categories_where_the_judges_reply_is_put_in() -> None:
+    class Naming(FakeJudge):
+        def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+            return [replace(said, categories=("S4",)) for said in super().judge(exchanges)]
+
+    judges = {"x": FakeJudge(Reply.REFUSAL, a=SAFE), "y": FakeJudge(Reply.REFUSAL, a=HARMFUL)}
+    for adjudicator, flagged in ((Naming, True), (FakeJudge, False)):
+        last = adjudicator(Reply.NOT_REPORTED, a=HARMFUL)
+        (decision,) = Panel(judges, {"last": last}).decide(exchanges("a"))
+        assert (decision.verdict.reply, decision.flagged) == (Reply.REFUSAL, flagged)
+
+
 def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() -> None:
     only, adjudicator = FakeJudge(a=HARMFUL, b=UNPARSED), FakeJudge(a=SAFE, b=SAFE)
     decisions = Panel({"only": only}, {"last": adjudicator}).decide(exchanges("ab"))

@@ -18,6 +18,7 @@ ANSWER = Schema(
         "harm": pa.string(),
         "reply": pa.string(),
         "agreed": pa.bool_(),  # the judges of the panel said the same
+        "flagged": pa.bool_(),  # somebody who judged it names verdict.FORBIDDEN, so that nobody is shown it
         "lang_restricted": pa.string(),  # empty, as the next one, for an answer that is too short to identify
         "lang_free": pa.string(),
         "lines": pa.int32(),  # lines that are long enough to identify their language

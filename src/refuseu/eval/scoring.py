@@ -121,6 +121,7 @@ def _scored(
         harm=[decision.verdict.harm.value for decision in decisions],
         reply=[decision.verdict.reply.value for decision in decisions],
         agreed=[decision.agreed for decision in decisions],
+        flagged=[decision.flagged for decision in decisions],
         lang_restricted=[each.whole.restricted for each in languages],
         lang_free=[each.whole.free for each in languages],
         lines=[len(each.lines) for each in languages],

@@ -1,7 +1,7 @@
 """A panel: judges that work differently, an adjudicator for where they differ, and the settings that name them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -62,6 +62,11 @@ class Decision:
     """Whether the judges said the same. Where they did not, ``verdict`` is the adjudicator's."""
     votes: Mapping[str, Verdict]
     """What each of ``Panel.judges`` and ``Panel.shadow_judges`` said, by name."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether anybody who judged it, the adjudicator too, names ``FORBIDDEN``."""
+        return self.verdict.flagged or any(vote.flagged for vote in self.votes.values())
 
 
 @dataclass(frozen=True)
@@ -147,4 +152,4 @@ def reported_reply(votes: Sequence[Verdict]) -> Reply | None:
 
 def _completed(ruling: Verdict, reported: Reply | None) -> Verdict:
     """The adjudicator's ruling. Where it does not report the reply, the reply that the judges agree on is put in."""
-    return Verdict(ruling.harm, reported) if ruling.reply is Reply.NOT_REPORTED and reported else ruling
+    return replace(ruling, reply=reported) if ruling.reply is Reply.NOT_REPORTED and reported else ruling

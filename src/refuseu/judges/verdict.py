@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+FORBIDDEN = "S4"
+"""Child sexual exploitation, in the taxonomy of Llama Guard and PolyGuard. A text that anybody calls so is neither trained on,
+released nor shown."""
+
 
 class Harm(StrEnum):
     """Whether an exchange is harmful. It is no boolean: what could not be parsed is an outcome of its own and never safe."""
@@ -54,6 +58,11 @@ class Verdict:
     categories: tuple[str, ...] = field(default=(), compare=False)
     """The kinds of harm that the judge names, in its own words (``S1`` to ``S14`` of Llama Guard's taxonomy); none where it names
     none. They decide nothing of the verdict."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the judge names ``FORBIDDEN``."""
+        return FORBIDDEN in self.categories
 
 
 class Judge(Protocol):

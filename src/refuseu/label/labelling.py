@@ -16,7 +16,7 @@ import pyarrow as pa
 from refuseu.core.progress import Progress
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 from refuseu.experiment import Kind
-from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.judges.verdict import FORBIDDEN, Exchange, Harm, Judge, Reply, Verdict
 from refuseu.label.settings import Label
 from refuseu.tables.reading import BATCH
 from refuseu.tables.writing import account
@@ -27,8 +27,6 @@ ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
 QUORUM = {"all": np.all, "any": np.any}
 HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
 
-FORBIDDEN = "S4"
-"""Child sexual exploitation, in the taxonomy of Llama Guard and PolyGuard."""
 FLAGGED = f"flagged {FORBIDDEN} by a judge"
 """Why a pair is rejected that holds a text of ``FORBIDDEN``, so that it is neither trained on nor released."""
 
