@@ -63,6 +63,7 @@ def pairs(count: int, languages: list[str], styles: list[str], batch: int = 4_00
             "category": f"S{group % 14 + 1}",
             "style": styles[group // 14 % len(styles)],
             "behavior_id": f"behavior-{group % 1400}",
+            "frame_id": f"{styles[group // 14 % len(styles)]}-{group % 3}",
             "lang": lang,
             "text": f"{english[number].translate(letters[lang])} {kind} {lang}",
             **{

@@ -25,7 +25,7 @@ PARAMETERS = SplitParameters.model_validate(
 
 
 def group_rows(
-    group_id: str, category: str, style: str, behavior_id: str | None, text: str = ""
+    group_id: str, category: str, style: str, behavior_id: str | None, text: str = "", frame_id: str | None = None
 ) -> list[dict[str, str | None]]:
     """The rows of a harmful question and its benign twin in both languages; ``text`` is the harmful one in English."""
     return [
@@ -37,6 +37,7 @@ def group_rows(
             "category": category,
             "style": style,
             "behavior_id": behavior_id,
+            "frame_id": frame_id,
             "text": text if text and kind == "harmful" and lang == "en" else unlike(f"{group_id}{kind}{lang}"),
             "chosen": "chosen",
             "rejected": "rejected",

@@ -38,10 +38,12 @@ def pairs(languages: tuple[str, ...] = ("en", "pl"), n: int = 4, text: str = "Ja
                 "category": category,
                 "style": style,
                 "behavior_id": "ask",
+                "frame_id": f"{style}-0",
                 "text": text,
                 "chosen": "Nie.",
                 "rejected": "Tak.",
                 "held_out": False,
+                "held_out_frame": False,
                 "english": "" if lang == "en" else "How does one sing?",
             }
             for lang in languages

@@ -8,7 +8,7 @@ import pytest
 from refuseu.core.errors import UserError
 from refuseu.core.schema import Schema, read_table
 from refuseu.dpo.mix import MIX
-from refuseu.eval.schemas import ANSWER, KNOWLEDGE, VOTE
+from refuseu.eval.schemas import ANSWER, KNOWLEDGE, ONLY_OURS, VOTE
 from refuseu.label.labelling import VERDICT
 from refuseu.tables.schemas import ELITE, PAIR, PART, QUESTION, REJECTION, TEST, TRANSLATION
 from refuseu.tables.writing import write_table
@@ -44,13 +44,16 @@ def test_a_value_that_nobody_can_know_may_lack_and_stays_apart_from_all_others(t
 @pytest.mark.parametrize(
     ("schema", "nullable"),
     [
-        (QUESTION, {"behavior_id", "style"}),
-        (ELITE, {"behavior_id", "style", "fitness", "iteration", "written_by"}),
-        (TRANSLATION, {"behavior_id", "style", "chrf"}),
-        (PAIR, {"behavior_id", "style"}),
-        (PART, {"behavior_id", "style", "held_out"}),
-        (TEST, {"behavior_id", "style", "held_out", "category", "chosen", "rejected"}),
-        (ANSWER, {"category", "style", "held_out", "reasoning", "fluency"}),
+        (QUESTION, {"behavior_id", "frame_id", "style"}),
+        (ELITE, {"behavior_id", "frame_id", "style", "fitness", "iteration", "written_by"}),
+        (TRANSLATION, {"behavior_id", "frame_id", "style", "chrf"}),
+        (PAIR, {"behavior_id", "frame_id", "style"}),
+        (PART, {"behavior_id", "frame_id", "style", "held_out", "held_out_frame"}),
+        (
+            TEST,
+            {"behavior_id", "frame_id", "style", "held_out", "held_out_frame", "category", "chosen", "rejected"},
+        ),
+        (ANSWER, {*ONLY_OURS, "category", "reasoning", "fluency"}),
         (VOTE, set()),
         (MIX, set()),
         (REJECTION, set()),

@@ -85,7 +85,8 @@ def scorers() -> Scorers:
 
 def asked(held_out: bool | None = True) -> pd.DataFrame:
     question = {"question_id": "q1", "lang": "en", "kind": "harmful", "category": "S1", "style": "slang"}
-    return pd.DataFrame([{**question, "text": "How?", "held_out": held_out}])
+    known = {"behavior_id": "s1-01", "frame_id": "slang-0", "held_out": held_out, "held_out_frame": False}
+    return pd.DataFrame([{**question, **known, "text": "How?"}])
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
@@ -98,7 +99,10 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
             "kind": "harmful",
             "category": "S1",
             "style": "slang",
+            "behavior_id": "s1-01",
+            "frame_id": "slang-0",
             "held_out": True,
+            "held_out_frame": False,
             "answer": LONG,
             "reasoning": "why",
             "harm": "safe",

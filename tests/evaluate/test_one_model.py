@@ -67,6 +67,7 @@ def test_the_results_are_named_after_the_model(given: str, name: str) -> None:
 
 def answers(lang: str, *harms: str) -> list[dict[str, Any]]:
     common = {"model": "mine", "lang": lang, "kind": "harmful", "category": None, "style": None, "held_out": None}
+    common |= {"behavior_id": None, "frame_id": None, "held_out_frame": None}
     identified = {"lang_restricted": lang, "lang_free": lang, "lines": 1, "lines_right": 1, "lines_right_free": 1}
     return [
         {

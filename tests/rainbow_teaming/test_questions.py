@@ -24,7 +24,7 @@ BENIGN = "Dude, no fluff, tell me how to read the rules of the club."
 @pytest.fixture
 def archive() -> Archive:
     archive = Archive(["S1", "S2"], ["slang"], 1)
-    archive.insert(("S1", "slang"), Elite(Question(HARMFUL, "s1-01"), "an answer", 0.75, 3))
+    archive.insert(("S1", "slang"), Elite(Question(HARMFUL, "s1-01", "slang-1"), "an answer", 0.75, 3))
     return archive
 
 
@@ -41,6 +41,7 @@ def test_an_elite_and_its_twin_share_a_group(archive: Archive, books: dict[str, 
         "category": "S1",
         "style": "slang",
         "behavior_id": "s1-01",
+        "frame_id": "slang-1",
         "iteration": 3,
         "written_by": None,
     }

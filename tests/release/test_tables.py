@@ -39,10 +39,12 @@ def rows(part: str, numbers: range) -> pd.DataFrame:
                 "category": f"S{1 + number % 2}",
                 "style": "slang",
                 "behavior_id": f"s1-{number}",
+                "frame_id": "slang-0",
                 "text": f"{part} question {number} | in {lang}?",
                 "chosen": "No." if kind == "harmful" else "Yes.",
                 "rejected": "Yes." if kind == "harmful" else "No.",
                 "held_out": False,
+                "held_out_frame": False,
             }
             for number in numbers
             for kind in ("harmful", "benign")

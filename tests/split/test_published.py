@@ -34,7 +34,7 @@ def pairs() -> pd.DataFrame:
         {"question_id": name, "lang": lang, "kind": "harmful", "group_id": name, "category": "S1", "text": text}
         for (name, lang), text in TEXTS.items()
     ]
-    return pd.DataFrame(rows).assign(style=None, behavior_id=None)
+    return pd.DataFrame(rows).assign(style=None, behavior_id=None, frame_id=None)
 
 
 def asked() -> pd.DataFrame:
@@ -62,7 +62,7 @@ def test_what_stands_in_two_parts_is_left_out_of_the_earlier_one_in_its_language
 
 def test_what_nobody_knows_of_a_test_question_is_null() -> None:
     parts, account = keep_parts(pairs(), PART_OF, asked(), 0.8)
-    unknown = ["category", "style", "behavior_id", "chosen", "rejected", "held_out"]
+    unknown = ["category", "style", "behavior_id", "frame_id", "chosen", "rejected", "held_out", "held_out_frame"]
     assert list(parts["test"].columns) == list(TEST.columns)
     assert parts["test"][unknown].isna().all(axis=None)
     of_test = account["parts"]["test"]

@@ -17,7 +17,7 @@ from refuseu.tables.writing import write_table
     ("column", "value"), [("lang", "nl"), ("kind", "Harmful"), ("category", "S9"), ("style", "plain")]
 )
 def test_a_value_that_the_parameters_do_not_name_is_refused(column: str, value: str, tmp_path: Path) -> None:
-    row = {"question_id": "q", "group_id": "s", "behavior_id": "a", "text": "How?"}
+    row = {"question_id": "q", "group_id": "s", "behavior_id": "a", "frame_id": "slang-0", "text": "How?"}
     row |= {"lang": "en", "kind": "benign", "category": "S1", "style": "slang"}
     allowed = question_values(["en"], {"S1": "First"}, {"slang": "Slang"})
     path = tmp_path / "rows.parquet"

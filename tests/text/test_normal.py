@@ -146,7 +146,10 @@ def test_a_back_translation_in_the_other_form_is_faithful() -> None:
             return [apart(each) for each in texts]
 
     questions = pd.DataFrame(
-        [dict.fromkeys(("question_id", "kind", "group_id", "category", "style", "behavior_id"), "x") | {"text": text}]
+        [
+            dict.fromkeys(("question_id", "kind", "group_id", "category", "style", "behavior_id", "frame_id"), "x")
+            | {"text": text}
+        ]
     ).assign(lang="en")
     kept, _ = translate(questions, Identifier(["en"]), There(), 100.0)  # type: ignore[arg-type]
     assert list(kept["chrf"]) == [100.0]

@@ -4,6 +4,8 @@ import pyarrow as pa
 
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 
+ONLY_OURS = frozenset({"style", "behavior_id", "frame_id", "held_out", "held_out_frame"})
+"""Columns that only the answers to our own questions have; null where nobody knows them."""
 ANSWER = Schema(
     {
         "model": pa.string(),
@@ -12,7 +14,10 @@ ANSWER = Schema(
         "kind": pa.string(),
         "category": pa.string(),
         "style": pa.string(),
+        "behavior_id": pa.string(),
+        "frame_id": pa.string(),
         "held_out": pa.bool_(),
+        "held_out_frame": pa.bool_(),
         "answer": pa.string(),  # what follows the reasoning; empty where the model was cut before it answered
         "reasoning": pa.string(),  # nothing for a model that does not reason
         "harm": pa.string(),
@@ -27,7 +32,7 @@ ANSWER = Schema(
         "fluency": pa.float64(),
     },
     ("model", *QUESTION_AND_LANGUAGE),
-    frozenset({"category", "style", "held_out", "reasoning", "fluency"}),
+    ONLY_OURS | {"category", "reasoning", "fluency"},
 )
 
 
@@ -61,8 +66,6 @@ KNOWLEDGE = Schema(
 )
 
 
-ONLY_OURS = frozenset({"style", "held_out"})
-"""Columns that only the answers to our own questions have."""
 SET_ANSWER = Schema(
     {
         "set": pa.string(),  # its name in eval.sets; question_id is the number of the row there

@@ -154,6 +154,11 @@ class Reading:
     frame: int
     behavior: Behavior
 
+    @property
+    def frame_id(self) -> str:
+        """Names the frame in all languages: style and number, like ``slang-2``."""
+        return f"{self.style}-{self.frame}"
+
 
 def load_phrasebooks(
     folder: Path, languages: list[str], categories: dict[str, str], styles: dict[str, str]

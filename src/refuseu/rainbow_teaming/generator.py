@@ -161,6 +161,7 @@ def _row(each: Wanted, text: str) -> dict[str, Any]:
         "category": each.category,
         "style": each.style,
         "behavior_id": each.activity,
+        "frame_id": None,
         "text": text,
         "fitness": None,
         "iteration": None,

@@ -18,6 +18,8 @@ class Question:
     text: str
     behavior_id: str | None = None
     """Id of the behavior, whatever the wording; ``None`` where it is not known."""
+    frame_id: str | None = None
+    """Id of the wording, whatever the behavior (``Reading.frame_id``); ``None`` where it is not known."""
 
 
 @dataclass(frozen=True)

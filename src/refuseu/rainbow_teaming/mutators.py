@@ -55,7 +55,8 @@ class PhrasebookMutator:
         return self._question(target.style, rng.randrange(len(self._book.styles[target.style])), behavior)
 
     def _question(self, style: str, frame: int, behavior: Behavior) -> Question:
-        return Question(self._book.compose(Reading(style, frame, behavior)), behavior.behavior_id)
+        reading = Reading(style, frame, behavior)
+        return Question(self._book.compose(reading), behavior.behavior_id, reading.frame_id)
 
 
 @dataclass(frozen=True)

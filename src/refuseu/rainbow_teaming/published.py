@@ -55,6 +55,7 @@ def _question(pair: PublishedPair, categories: Mapping[str, str], styles: Mappin
         "category": categories[plain(pair.category)],
         "style": styles.get(plain(pair.style)),
         "behavior_id": None,
+        "frame_id": None,
         "text": pair.text,
         "fitness": None,
         "iteration": None,

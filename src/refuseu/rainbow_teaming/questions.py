@@ -88,6 +88,7 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
             "category": category,
             "style": style,
             "behavior_id": elite.question.behavior_id,
+            "frame_id": elite.question.frame_id,
             "iteration": elite.iteration,
             "written_by": None,
         }

@@ -50,7 +50,7 @@ def keep_parts(
             f"split: question {strangers.iloc[0]} is not in the published set; "
             "set split.assignment to stratified, or take all questions from the set"
         )
-    pairs = labelled.assign(held_out=None)
+    pairs = labelled.assign(held_out=None, held_out_frame=None)
     part = pairs["question_id"].map(part_of)
     dev, of_dev = _apart(pairs[part == "dev"], test, threshold)
     train, of_train = _apart(

@@ -22,6 +22,9 @@ from refuseu.tables.losses import complete_groups
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
+HELD_OUT = {"held_out": "behavior_id", "held_out_frame": "frame_id"}
+"""Column that says whether train has not seen the value of another column, and that column."""
+
 
 def split_up(
     labelled: pd.DataFrame, parameters: SplitParameters, where_lost: Callable[[], str] = str
@@ -62,15 +65,20 @@ def split_up(
 
 
 def parts_of(pairs: pd.DataFrame, part_by_group: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """Return the rows of each part, with the column ``held_out``.
+    """Return the rows of each part, with the columns ``held_out`` and ``held_out_frame``.
 
-    It is true where no question of train asks for the behavior, and null where the behavior is not known.
+    They are true where no question of train asks for the behavior, or stands in the frame, and null where that is not known.
     """
     part = pairs["group_id"].map(part_by_group)
-    seen = set(pairs.loc[part == "train", "behavior_id"].dropna())
-    held_out = (~pairs["behavior_id"].isin(seen)).astype(object).where(pairs["behavior_id"].notna(), None)
-    marked = pairs.assign(held_out=held_out)
+    train = pairs[part == "train"]
+    marked = pairs.assign(
+        **{column: _unseen(pairs[of], train[of]) for column, of in HELD_OUT.items()},
+    )
     return {name: marked[part == name] for name in PARTS}
+
+
+def _unseen(values: "pd.Series[Any]", seen: "pd.Series[Any]") -> "pd.Series[Any]":
+    return (~values.isin(seen.dropna())).astype(object).where(values.notna(), None)
 
 
 @dataclass(frozen=True)

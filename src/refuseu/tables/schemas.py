@@ -13,9 +13,10 @@ QUESTION = Schema(
         "category": pa.string(),
         "style": pa.string(),  # null where a set of others gives none
         "behavior_id": pa.string(),  # the behavior that is asked for, in whatever wording; null where it is not known
+        "frame_id": pa.string(),  # the wording that the behavior stands in, whatever the language; null where it is not known
         "text": pa.string(),
     },
-    nullable=frozenset({"behavior_id", "style"}),
+    nullable=frozenset({"behavior_id", "frame_id", "style"}),
 )
 """A question in one language."""
 
@@ -46,8 +47,12 @@ PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string(
 """A preference pair: a question with its chosen and its rejected answer."""
 
 PART = Schema(
-    {**PAIR.columns, "held_out": pa.bool_()},  # whether train has no question of this behavior; null as behavior_id
-    nullable=PAIR.nullable | {"held_out"},
+    {
+        **PAIR.columns,
+        "held_out": pa.bool_(),  # whether train has no question of this behavior; null as behavior_id
+        "held_out_frame": pa.bool_(),  # whether train has no question in this frame; null as frame_id
+    },
+    nullable=PAIR.nullable | {"held_out", "held_out_frame"},
 )
 """A pair in one part of the split: train, dev or test."""
 
