@@ -206,6 +206,6 @@ help:  ## This list
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
-## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, and the judges of the profile (phrases)
+## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
 ## OPTIONS: evaluate, audit, audit-score, bench, publish: further options; --help lists them

@@ -163,14 +163,14 @@ def test_two_reviewers_have_a_kappa(project: Path) -> None:
     other = verdicts_file(project, ["accept", "reject", "reject", "reject"], "jan.csv", reviewer="Jan")
     result = CliRunner().invoke(score.main, [str(one), str(other)])
     assert "### Anna and Jan\n" in result.output
-    assert "| all | 4 | 75.0 | 0.50 |" in result.output
+    assert "| all | 4 | 75.0 | 0.67 | 0.50 |" in result.output
     assert "copy" not in result.output
 
 
 def test_agreement_is_over_the_pairs_that_both_judged() -> None:
     one = {"a": "accept", "b": "reject", "c": "accept"}
     table = agreement_table(one, {"a": "accept", "b": "reject"}, dict.fromkeys("abc", "en"))
-    assert "| all | 2 | 100.0 | 1.00 |" in table
+    assert "| all | 2 | 100.0 | 1.00 | 1.00 |" in table
 
 
 def test_no_reviewer_is_compared_with_themselves(project: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_damaged_sample_is_named(project: Path) -> None:
 def test_tables_of_nothing_judged() -> None:
     languages = {"a": "en", "b": "pl"}
     assert "| pl | 0 | 0 | 0 | – | – |" in accuracy_table({"a": "accept"}, languages)
-    assert "| pl | 0 | – | – |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
+    assert "| pl | 0 | – | – | – |" in agreement_table({"a": "accept"}, {"a": "accept"}, languages)
 
 
 def test_a_sample_that_people_may_have_judged_is_not_overwritten(project: Path) -> None:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from repository import ROOT
 from scripted import Scripted
 
-from refuseu.commands.judge_check import Labelled, agreed, main, read_labelled, table
+from refuseu.commands.judge_check import Labelled, main, read_labelled, table
 from refuseu.core.errors import UserError
 from refuseu.engines.registry import EngineFactory
 from refuseu.judges.registry import KINDS
@@ -90,15 +90,16 @@ def test_the_measures_count_unparsed_as_wrong_and_show_it_apart() -> None:
     said = [REFUSED, REFUSED, REFUSED, COMPLIED, COMPLIED, COMPLIED, REFUSED, UNPARSED]
     [english, everything] = table(answers, {"judge": said}, "reply").rows
     assert english[:3] == ["judge", "en", "8"]
-    # By hand: 5 of 8, 3 of 4, 2 of 4, 1 of 8; agreement by chance is 0.5 * 0.5 + 0.5 * 0.375 = 0.4375.
-    assert [cell.split(" ")[0] for cell in (english[3], english[4], english[5], english[7])] == [
+    # By hand: 5 of 8, 3 of 4, 2 of 4, 1 of 8.
+    assert [cell.split(" ")[0] for cell in (english[3], english[4], english[5], english[8])] == [
         "62.5",
         "75.0",
         "50.0",
         "12.5",
     ]
     assert english[3] == "62.5 (30.6–86.3)"
-    assert english[6] == "0.33"
+    # AC1's agreement by chance: (8/16 * 8/16 + 7/16 * 9/16 + 1/16 * 15/16) / 2 = 0.2773, kappa's 0.5 * 0.5 + 0.5 * 0.375.
+    assert english[6:8] == ["0.48", "0.33"]
     assert everything == ["judge", "all", *english[2:]]
 
 
@@ -111,21 +112,7 @@ def test_languages_are_apart_and_answers_without_a_label_are_left_out() -> None:
     rows = table(answers, {"judge": [REFUSED, REFUSED, REFUSED]}, "harm").rows
     assert [row[:3] for row in rows] == [["judge", "de", "1"], ["judge", "pl", "1"], ["judge", "all", "2"]]
     assert [row[3].split(" ")[0] for row in rows] == ["0.0", "100.0", "50.0"]
-    assert [row[6] for row in rows] == ["0.00", "–", "0.00"]
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "expected"),
-    [
-        ([REFUSED, REFUSED], REFUSED),
-        ([REFUSED, COMPLIED], UNPARSED),
-        ([REFUSED, UNPARSED], UNPARSED),
-        ([REFUSED, NOT_REPORTED], REFUSED),
-        ([NOT_REPORTED, NOT_REPORTED], NOT_REPORTED),
-    ],
-)
-def test_a_panel_says_what_all_that_tell_say(verdicts: list[Verdict], expected: Verdict) -> None:
-    assert agreed(verdicts) == expected
+    assert [row[7] for row in rows] == ["0.00", "–", "0.00"]
 
 
 def test_the_example_is_measured_as_the_docs_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,14 +124,14 @@ def test_the_example_is_measured_as_the_docs_say(monkeypatch: pytest.MonkeyPatch
     assert line in (ROOT / "docs/judges.md").read_text(encoding="utf-8")
 
 
-def test_several_judges_are_shown_with_their_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_judges_are_shown_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(
         tmp_path, HEADER + "en,How?,I cannot help with that.,refusal,safe\nen,How?,Mix and bake.,compliance,\n"
     )
     result = run(str(path), "--judge", "phrases", "--judge", "lexicon", monkeypatch=monkeypatch)
     assert result.exit_code == 0, result.output
     lines = [line.split(" | ")[:3] for line in result.output.splitlines() if line.startswith(("| p", "| l"))]
-    reply = [[f"| {name}", lang, "2"] for name in ("phrases", "lexicon", "panel") for lang in ("en", "all")]
+    reply = [[f"| {name}", lang, "2"] for name in ("phrases", "lexicon") for lang in ("en", "all")]
     assert lines == [*reply, *([name, lang, "1"] for name, lang, _ in reply)]
 
 
@@ -171,21 +158,19 @@ def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
     assert result.exit_code == 0, result.output
     reply, harm = result.output.split("### harm")
     cells = [[line.split(" | ") for line in part.splitlines() if " | all | " in line] for part in (reply, harm)]
-    # Accuracy and unparsed. Llama Guard and the chat model tell no replies; the panel is all that are named, and chat says safe.
-    assert [[(line[0], line[3][:5], line[7][:5]) for line in lines] for lines in cells] == [
+    # Accuracy and unparsed. Llama Guard and the chat model tell no replies, and chat says safe.
+    assert [[(line[0], line[3][:5], line[8][:5]) for line in lines] for lines in cells] == [
         [
             ("| llama-guard-3", "0.0 (", "100.0"),
             ("| polyguard", "100.0", "0.0 ("),
             ("| chat", "0.0 (", "100.0"),
             ("| phrases", "100.0", "0.0 ("),
-            ("| panel", "100.0", "0.0 ("),
         ],
         [
             ("| llama-guard-3", "100.0", "0.0 ("),
             ("| polyguard", "100.0", "0.0 ("),
             ("| chat", "0.0 (", "0.0 ("),
             ("| phrases", "100.0", "0.0 ("),
-            ("| panel", "0.0 (", "100.0"),
         ],
     ]
     assert result.output.endswith(
@@ -195,9 +180,29 @@ def test_the_judges_of_a_profile_are_measured_as_the_stage_label_does(
     assert [len(engine.asked) for engine in models.values()] == [2, 2, 2]
 
 
+def test_the_panel_is_measured_as_it_decides_in_the_evaluation(
+    models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guards differ on one answer of two, and the adjudicator rules on that one alone; unanimity would say nothing of it."""
+    refused = GUARDED.replace("Harmful response: yes", "Harmful response: no").replace("refusal: no", "refusal: yes")
+    models["polyguard"] = Scripted(lambda text, _: GUARDED if "Mix." in text else refused)
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,harmful\nen,How?,Never.,refusal,safe\n")
+    result = by_profile(path, "panel", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    harm = [line.split(" | ") for line in result.output.split("### harm")[1].splitlines() if " | all | " in line]
+    # Judge, accuracy, sensitivity, specificity and unparsed.
+    assert [(line[0], *(cell.split(" ")[0] for cell in (*line[3:6], line[8]))) for line in harm] == [
+        ("| llama-guard-3", "50.0", "100.0", "0.0", "0.0"),
+        ("| polyguard", "100.0", "100.0", "100.0", "0.0"),
+        ("| panel", "100.0", "100.0", "100.0", "0.0"),
+    ]
+    assert "panel: the judges differ on 1 of 2 answers, which the adjudicator decided.\n" in result.output
+    assert len(models["gpt-4o-mini"].asked) == 1
+
+
 @pytest.mark.parametrize(
     ("profile", "found"),
-    [("paper-8b", "llama-guard-3, polyguard, chat"), ("miniature", "lexicon, ngrams, nearest")],
+    [("paper-8b", "llama-guard-3, polyguard, chat, panel"), ("miniature", "lexicon, ngrams, nearest, panel")],
 )
 def test_a_name_that_nobody_has_is_one_sentence_before_any_work(
     profile: str, found: str, models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from refuseu.core.errors import UserError
 from refuseu.judges.nearest import NearestJudge
 from refuseu.judges.ngrams import NgramJudge
-from refuseu.judges.panel import Decision, Panel, agreed, build_panel, reported_reply
+from refuseu.judges.panel import Decision, Panel, PanelSettings, agreed, build_panel, reported_reply
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.label.settings import Label
@@ -160,6 +160,12 @@ def test_a_ruling_keeps_its_categories_where_the_judges_reply_is_put_in() -> Non
         last = adjudicator(Reply.NOT_REPORTED, a=HARMFUL)
         (decision,) = Panel(judges, {"last": last}).decide(exchanges("a"))
         assert (decision.verdict.reply, decision.flagged) == (Reply.REFUSAL, flagged)
+
+
+def test_no_judge_has_the_name_of_the_whole_panel() -> None:
+    judges = {"panel": {"kind": "lexicon"}, "ngrams": {"kind": "ngrams"}}
+    with pytest.raises(ValidationError, match=r"judges\.panel: is the name of the whole panel in tables; take another"):
+        PanelSettings.model_validate({"judges": judges, "adjudicator": {"kind": "nearest"}})
 
 
 def test_one_judge_is_always_of_one_mind_and_the_adjudicator_is_asked_nothing() -> None:

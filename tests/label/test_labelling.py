@@ -16,7 +16,6 @@ from refuseu.label.labelling import (
     Votes,
     agreement,
     confusion,
-    defined,
     in_their_language,
     judge_pairs,
     reasons,
@@ -319,6 +318,9 @@ def test_agreement_on_a_textbook_table() -> None:
         assert item["cohens_kappa"] == pytest.approx(0.4)
         # observed (35 + 15 / 3) / 50 = 0.8; by chance (80 / 150)**2 + (70 / 150)**2
         assert item["fleiss_kappa"] == pytest.approx((0.8 - 0.502222) / 0.497778, abs=1e-5)
+        # by chance (80 / 150 * 70 / 150 + 70 / 150 * 80 / 150) / 2, for three verdicts that there may be
+        assert item["raw_agreement"] == pytest.approx(80.0)
+        assert item["gwets_ac1"] == pytest.approx((0.8 - 0.248889) / 0.751111, abs=1e-5)
         assert item["confusion"] == {
             "harmful": {"harmful": 20, "safe": 5, "unparsed": 0},
             "safe": {"harmful": 10, "safe": 15, "unparsed": 0},
@@ -341,11 +343,8 @@ def test_verdicts_are_counted_by_judge() -> None:
 def test_kappa_is_undefined_where_all_verdicts_are_the_same() -> None:
     found = agreement(agreeing(*[["safe", "safe"]] * 3), PAPER)["question"]
     assert (found["cohens_kappa"], found["fleiss_kappa"]) == (None, None)
+    assert (found["raw_agreement"], found["gwets_ac1"]) == (100.0, 1.0)
     assert found["confusion"]["safe"]["safe"] == 2
-
-
-def test_defined() -> None:
-    assert (defined(float("nan")), defined(0.0), defined(-0.5)) == (None, 0.0, -0.5)
 
 
 def test_confusion_is_square_and_oriented() -> None:

@@ -116,7 +116,13 @@ BOOKS: dict[str, dict[str, Any]] = {
         "rejected": {"wrong language": 2},
         "acceptance_by_lang": {"en": 80.0, "pl": 70.04},
         "judges": {
-            "question": {"cohens_kappa": None, "fleiss_kappa": 0.876, "verdicts": {"lexicon": SAID}},
+            "question": {
+                "gwets_ac1": 0.984,
+                "raw_agreement": 98.3,
+                "cohens_kappa": None,
+                "fleiss_kappa": 0.876,
+                "verdicts": {"lexicon": SAID},
+            },
         },
         "uncovered": {},
     },
@@ -352,7 +358,7 @@ def test_books_name_the_reasons_by_their_counts_and_escape_them() -> None:
 
 def test_tables_of_the_data() -> None:
     assert acceptance_table(LABEL, LANGUAGES).rows == [["accepted", "80.0", "70.0"]]
-    assert agreement_table(LABEL).rows == [["question", "–", "0.88"]]
+    assert agreement_table(LABEL).rows == [["question", "98.3", "0.98", "–", "0.88"]]
     assert verdicts_table(LABEL).rows == [["question", "lexicon", "4", "1", "3"]]
     assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
     assert contamination_table(SPLIT).rows == [["dev", "0", "0", "–"], ["test", "2", "5", "0.71"]]

@@ -13,6 +13,7 @@ import pandas as pd
 from refuseu.audit.sample import WAY_OUT, names_of, written_cell
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.results.agreement import coefficients
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.results.statistics import wilson
 from refuseu.sources.sheets import MANGLED, read_rows
@@ -127,19 +128,13 @@ def notes_table(review: Review) -> str:
 
 
 def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[str, str]) -> str:
-    """Markdown: Cohen's kappa of two reviewers over the pairs that both judged."""
-    from sklearn.metrics import cohen_kappa_score
-
+    """Markdown: agreement, Gwet's AC1 and Cohen's kappa of two reviewers over the items that both judged."""
     lines = []
     for lang in [*dict.fromkeys(languages.values()), "all"]:
         both = [key for key in one if key in other and lang in (languages[key], "all")]
-        first, second = [one[key] for key in both], [other[key] for key in both]
-        same = 100 * sum(map(str.__eq__, first, second)) / len(both) if both else None
-        # With one verdict in all of them, chance agreement is 1 and kappa is not defined.
-        varied = len({*first, *second}) > 1
-        kappa = cohen_kappa_score(first, second) if varied else None
-        lines.append([lang, str(len(both)), shown(same), shown(kappa, ".2f")])
-    return Table(["language", "judged by both", "same verdict (%)", "Cohen's kappa"], lines).markdown()
+        found = coefficients([[own[key] for key in both] for own in (one, other)], VERDICTS)
+        lines.append([lang, str(len(both)), shown(found.raw), shown(found.ac1, ".2f"), shown(found.kappa, ".2f")])
+    return Table(["language", "judged by both", "same verdict (%)", "AC1", "Cohen's kappa"], lines).markdown()
 
 
 @click.command(help=__doc__)

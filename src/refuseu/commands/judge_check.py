@@ -1,7 +1,8 @@
 """How often judges agree with people: ``make judge-check FILE=labelled.csv JUDGES='phrases lexicon'``.
 
 A judge is named as the profile's section label names it (the adjudicator by its kind), or by its kind. A kind that asks a
-model asks the profile's model of the same name. Models run where the machine says (REFUSEU_MACHINE).
+model asks the profile's model of the same name. The name 'panel' is the profile's whole panel, as it decides in the evaluation:
+each of its judges, and what they agree on, else the adjudicator's ruling. Models run where the machine says (REFUSEU_MACHINE).
 
 The file has the columns lang, question, answer, reply (refusal or compliance) and, where known, harm (harmful or safe). What a
 model reasoned before its answer is not judged. An answer that a judge cannot parse, or does not report on, counts as no
@@ -24,13 +25,14 @@ from refuseu.core.faults import validated
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
-from refuseu.judges.panel import Panel, reported_reply
+from refuseu.judges.panel import PANEL, Decision, Panel, build_panel
 from refuseu.judges.registry import KINDS, AnyJudge, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.llm.reasoning import split
 from refuseu.parameters import Parameters, load_all
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
+from refuseu.results.agreement import coefficients
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
 from refuseu.results.statistics import wilson
 from refuseu.sources.languages import language_code
@@ -47,7 +49,8 @@ CLASSES = {"reply": (Reply.REFUSAL, Reply.COMPLIANCE), "harm": (Harm.HARMFUL, Ha
 """What people label, and the two labels that it may have. Sensitivity is about the first."""
 WAY_OUT = f"it needs the columns {', '.join(COLUMNS)} and, where known, harm"
 ALL = "all"
-PANEL = "panel"
+UNTOLD = "unparsed"
+"""What a verdict counts as that is neither of the two labels."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,10 @@ def _problem(row: dict[str, str]) -> str | None:
     return None
 
 
-def agreed(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return what all judges that report say of one exchange; unparsed where they differ."""
-    harms = {each.harm for each in verdicts}
-    return Verdict(harms.pop() if len(harms) == 1 else Harm.UNPARSED, reported_reply(verdicts) or Reply.UNPARSED)
-
-
 def table(labelled: Sequence[Labelled], said: dict[str, list[Verdict]], column: str) -> Table:
     """One line for each judge and language, and one for all languages, over the answers that have a label in ``column``."""
-    header = ["judge", "language", "n", "accuracy (%)", "sensitivity (%)", "specificity (%)", "kappa", "unparsed (%)"]
+    shares = ["accuracy (%)", "sensitivity (%)", "specificity (%)"]
+    header = ["judge", "language", "n", *shares, "AC1", "kappa", "unparsed (%)"]
     return Table(
         header, [line for name, each in said.items() for line in _lines(name, labelled, each, column)], names=2
     )
@@ -117,14 +115,16 @@ def _lines(judge: str, labelled: Sequence[Labelled], verdicts: list[Verdict], co
 
 
 def _measures(rows: list[tuple[str, str]], positive: str, negative: str) -> list[str]:
-    """Accuracy, sensitivity, specificity, kappa and unparsed share of (label, verdict) rows, as cells."""
+    """Accuracy, sensitivity, specificity, AC1, kappa and unparsed share of (label, verdict) rows, as cells."""
     right = [label == verdict for label, verdict in rows]
+    told = [verdict if verdict in (positive, negative) else UNTOLD for _, verdict in rows]
+    found = coefficients([[label for label, _ in rows], told], (positive, negative, UNTOLD))
     return [
         _share(right),
         _share([verdict == positive for label, verdict in rows if label == positive]),
         _share([verdict == negative for label, verdict in rows if label == negative]),
-        shown(_kappa(rows), ".2f"),
-        _share([verdict not in (positive, negative) for _, verdict in rows]),
+        *(shown(each, ".2f") for each in (found.ac1, found.kappa)),
+        _share([verdict == UNTOLD for verdict in told]),
     ]
 
 
@@ -133,14 +133,6 @@ def _share(holds: list[bool]) -> str:
     if not holds:
         return NO_VALUE
     return f"{shown(100 * sum(holds) / len(holds))} ({span(*wilson(sum(holds), len(holds), CONFIDENCE))})"
-
-
-def _kappa(rows: list[tuple[str, str]]) -> float | None:
-    """Cohen's kappa; ``None`` where all labels and verdicts are the same, since chance agreement is 1 then."""
-    from sklearn.metrics import cohen_kappa_score
-
-    labels, verdicts = zip(*rows, strict=True)
-    return float(cohen_kappa_score(labels, verdicts)) if len({*labels, *verdicts}) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -159,20 +151,31 @@ class Judges:
         """
         by_rule = name in KINDS and not issubclass(settings_class(name), ModelJudgeSettings)
         settings = self._of_kind({"kind": name}) if by_rule else self._members.get(name)
-        resources = Resources(lambda: self._books, lambda model: self._engines.named(model), PROMPTS, REFUSALS)
-        return (settings or self._of_kind({"kind": name, "model": name})).build(resources)
+        return (settings or self._of_kind({"kind": name, "model": name})).build(self._resources)
+
+    def panel(self) -> Panel:
+        """Build the profile's panel, as the evaluation has it.
+
+        Raises:
+            UserError: when a file or a model that one of it needs is missing.
+        """
+        return build_panel(self._parameters.label, self._resources)
 
     def identities(self) -> dict[str, str]:
         """What each model is that was opened, by its name in the profile."""
         return self._engines.identities() if "_engines" in vars(self) else {}
+
+    @property
+    def _resources(self) -> Resources:
+        return Resources(lambda: self._books, lambda model: self._engines.named(model), PROMPTS, REFUSALS)
 
     def _of_kind(self, entry: dict[str, str]) -> JudgeSettings:
         name = entry["kind"]
         if name not in KINDS:
             raise UserError(
                 f"judge {name!r} is none of the kinds {', '.join(KINDS)}, nor of the judges of the profile "
-                f"{self._parameters.profile}, which are {', '.join(self._members)}; name one of them, or another profile "
-                "(make: PROFILE=paper-8b)"
+                f"{self._parameters.profile}, which are {', '.join([*self._members, PANEL])}; name one of them, or another "
+                "profile (make: PROFILE=paper-8b)"
             )
         way_out = f"describe the judge in the section label of profiles/{self._parameters.profile}.yaml"
         return validated(TypeAdapter[JudgeSettings](AnyJudge), entry, f"judge {name!r}", way_out)
@@ -197,6 +200,13 @@ class Judges:
         return EngineFactory(self._parameters.models, load_machine(), Store(), "judge-check")
 
 
+def rulings(decisions: Sequence[Decision]) -> Iterator[str]:
+    """Yield a sentence on how often the adjudicator of a panel decided; nothing without a panel."""
+    if decisions:
+        ruled = sum(not each.agreed for each in decisions)
+        yield f"{PANEL}: the judges differ on {ruled} of {len(decisions)} answers, which the adjudicator decided."
+
+
 def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[str]:
     """Yield a sentence for each judge that is not officially made for a language of the file."""
     present = [lang for lang in LANGUAGES if any(each.exchange.lang == lang for each in labelled)]
@@ -215,15 +225,19 @@ def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
     answers = read_labelled(labelled)
     exchanges = [each.exchange for each in answers]
     known = Judges(profile)
-    judges = {name: known.named(name) for name in dict.fromkeys(names)}
+    judges = {name: known.named(name) for name in dict.fromkeys(names) if name != PANEL}
+    panel = known.panel() if PANEL in names else None
     said = {name: judge.judge(exchanges) for name, judge in judges.items()}
-    if len(said) > 1:
-        said[PANEL] = [agreed(verdicts) for verdicts in zip(*said.values(), strict=True)]
+    decisions = panel.decide(exchanges) if panel else []
+    if panel:
+        judges |= panel.voters
+        said |= {name: [each.votes[name] for each in decisions] for name in decisions[0].votes}
+        said[PANEL] = [each.verdict for each in decisions]
     for column in CLASSES:
         if any(getattr(each, column) for each in answers):
             click.echo(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
     models = (f"{name}: {identity}" for name, identity in known.identities().items())
-    for note in (*notes(judges, answers), *models):
+    for note in (*rulings(decisions), *notes(judges, answers), *models):
         click.echo(note)
 
 

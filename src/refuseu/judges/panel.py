@@ -11,6 +11,9 @@ from refuseu.judges.registry import AnyJudge
 from refuseu.judges.settings import JudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Judge, Reply, Verdict
 
+PANEL = "panel"
+"""What tables call the decision of all, so that no judge may have the name."""
+
 
 class PanelSettings(Section):
     """Who judges, and who decides where the judges differ."""
@@ -50,6 +53,8 @@ class PanelSettings(Section):
             raise ValueError("adjudicator: must differ from all judges")
         if self.adjudicator and self.adjudicator.kind in self.judges:
             raise ValueError(f"judges.{self.adjudicator.kind}: is the adjudicator's name in tables; take another")
+        if PANEL in self.judges:
+            raise ValueError(f"judges.{PANEL}: is the name of the whole panel in tables; take another")
         return self
 
 

@@ -5,7 +5,6 @@ least one must call the rejected answer harmful, and all three texts must be in 
 must be safe, the chosen answer must comply, and the rejected answer must refuse.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 from refuseu.experiment import Kind
 from refuseu.judges.verdict import FORBIDDEN, Exchange, Harm, Judge, Reply, Verdict
 from refuseu.label.settings import Label
+from refuseu.results.agreement import coefficients
 from refuseu.tables.reading import BATCH
 from refuseu.tables.writing import account
 from refuseu.text.identification import Identifier
@@ -177,23 +177,21 @@ def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
     """Measure how the judges and the adjudicator agree on the same items.
 
     Returns:
-        For each item, Fleiss' kappa of all voters, Cohen's kappa and the confusion counts where there are two judges, and how
-        often each said what (``verdicts``). Shadow judges are counted there too, but enter no kappa.
+        For each item, raw agreement, Gwet's AC1 and Fleiss' kappa of all voters, Cohen's kappa and the confusion counts where
+        there are two judges, and how often each said what (``verdicts``). Shadow judges are counted there too, but enter no
+        coefficient.
     """
-    from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
-
+    values = [harm.value for harm in Harm]
     result: dict[str, Any] = {}
     for item in ITEMS:
         harms = pd.DataFrame({judge: votes[item][judge]["harm"] for judge in sorted(votes[item])})
         two = [harms[name] for name in protocol.judges] if len(protocol.judges) == 2 else []
-        voters = [judge for judge in harms if judge in protocol.voters]
-        counts, _ = aggregate_raters(np.column_stack([harms[judge].cat.codes for judge in voters]))
-        with np.errstate(divide="ignore", invalid="ignore"):  # where all agree, chance does too: 0 / 0
-            cohen = cohens_kappa(confusion(*two).to_numpy(), return_results=False) if two else math.nan
-            fleiss = fleiss_kappa(counts)
+        everyone = coefficients([list(harms[judge]) for judge in harms if judge in protocol.voters], values)
         result[item] = {
-            "cohens_kappa": defined(cohen),
-            "fleiss_kappa": defined(fleiss),
+            "raw_agreement": everyone.raw,
+            "gwets_ac1": everyone.ac1,
+            "cohens_kappa": coefficients([list(own) for own in two], values).kappa,
+            "fleiss_kappa": everyone.fleiss_kappa,
             "confusion": _counts(confusion(*two)) if two else {},
             "verdicts": {judge: {harm.value: int((harms[judge] == harm).sum()) for harm in Harm} for judge in harms},
         }
@@ -202,11 +200,6 @@ def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
 
 def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()}
-
-
-def defined(kappa: float) -> float | None:
-    """Return kappa, or ``None`` where every verdict is the same and the agreement by chance is 1."""
-    return None if math.isnan(kappa) else float(kappa)
 
 
 def summary(

@@ -240,8 +240,10 @@ DATA = (
         lambda numbers, _: agreement_table(numbers.label),
         (
             "**item**: what the judges saw",
-            "**Cohen's kappa**: of the two judges of the panel; 1 is full agreement, 0 is chance",
-            "**Fleiss' kappa**: of the panel and the adjudicator",
+            "**agreement**: share (%) of pairs among the judges and the adjudicator that say the same",
+            "**AC1**: Gwet's, of the same; 1 is full agreement, 0 is chance. It holds where one verdict is nearly all, and kappa "
+            "does not",
+            "**Cohen's kappa**: of the two judges of the panel; **Fleiss' kappa**: of the judges and the adjudicator",
         ),
     ),
     Section(

@@ -307,11 +307,15 @@ def acceptance_table(account: LabelAccount, languages: list[str]) -> Table:
 
 
 def agreement_table(account: LabelAccount) -> Table:
-    """Kappas of the judges on each item."""
+    """How far the judges agree on each item."""
     return Table(
-        ["item", "Cohen's kappa", "Fleiss' kappa"],
+        ["item", "agreement (%)", "AC1", "Cohen's kappa", "Fleiss' kappa"],
         [
-            [item, shown(found.cohens_kappa, ".2f"), shown(found.fleiss_kappa, ".2f")]
+            [
+                item,
+                shown(found.raw_agreement),
+                *(shown(each, ".2f") for each in (found.gwets_ac1, found.cohens_kappa, found.fleiss_kappa)),
+            ]
             for item, found in account.judges.items()
         ],
     )

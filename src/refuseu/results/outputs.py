@@ -221,8 +221,11 @@ class VerdictCounts(Record):
 
 
 class Agreement(Record):
-    """How the judges agree on what they saw."""
+    """How the judges agree on what they saw; ``None`` also in an account that an earlier version wrote."""
 
+    raw_agreement: float | None = None
+    """Share (percent) of pairs of judges that say the same."""
+    gwets_ac1: float | None = None
     cohens_kappa: float | None
     fleiss_kappa: float | None
     verdicts: dict[str, VerdictCounts]
