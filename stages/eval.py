@@ -9,13 +9,13 @@ from refuseu.core.sections import load
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.eval.asking import EvaluationRun, ask_models
-from refuseu.eval.factory import build_knowledge, build_scorers
+from refuseu.eval.factory import build_scorers
 from refuseu.eval.models import evaluated_models
 from refuseu.eval.scoring import score_all
 from refuseu.eval.sets import read_sets
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import write_evaluated, write_results
-from refuseu.llm.protocol import Sampling
+from refuseu.knowledge.factory import build_knowledge
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
 from refuseu.tables.reading import question_values, read_known
@@ -62,7 +62,7 @@ def main(
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     own = read_known(questions, TEST, named)
     external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
-    knowledge, sampling = build_knowledge(parameters.eval, books), Sampling(parameters.eval.max_new_tokens)
+    knowledge, sampling = build_knowledge(parameters.eval.knowledge, books), parameters.eval.sampling
     asked = [*own["text"], *external["text"], *scorers.prompts["text"]]
     outputs = ask_models(to_ask, EvaluationRun(asked, knowledge, sampling, parameters.models, machine), engines.store)
     scored = score_all(own, external, outputs, scorers)

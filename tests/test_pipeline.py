@@ -90,7 +90,7 @@ LAYERS = (
     "llm",
     "engines",
     "judges sources tables",
-    "results",
+    "knowledge results",
     "base rainbow_teaming translate respond label split dpo eval",
     "report release",
     "parameters",

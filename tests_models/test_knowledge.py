@@ -19,7 +19,7 @@ def test_the_number_is_the_harness_own(folder: Path, tmp_path: Path) -> None:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    from refuseu.eval.engine_lm import EngineLM
+    from refuseu.knowledge.engine_lm import EngineLM
 
     rows = [{"question": f"What is the capital of {land}?", "right": right} for land, right in CAPITALS]
     (tmp_path / "capitals.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")

@@ -5,11 +5,11 @@ from repository import ROOT
 
 from refuseu.engines.openai import OpenaiModel
 from refuseu.engines.vllm import VllmModel
-from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.settings import ChatRating
 from refuseu.experiment import RESTRICTED
 from refuseu.judges import chat
 from refuseu.judges.settings import GuardSettings
+from refuseu.knowledge.settings import LmEvalKnowledge
 from refuseu.llm.settings import BASE, NoRole
 from refuseu.parameters import Parameters, load_all
 from refuseu.rainbow_teaming.generator import read_activities

@@ -7,10 +7,8 @@ from pydantic import ValidationError
 from repository import ROOT
 
 from refuseu.core.errors import UserError
-from refuseu.eval import harness
 from refuseu.eval.bigrams import BigramFluency
-from refuseu.eval.factory import build_fluency, build_knowledge, build_rating
-from refuseu.eval.facts import FactKnowledge
+from refuseu.eval.factory import build_fluency, build_rating
 from refuseu.eval.rating import ChatRater
 from refuseu.eval.settings import Eval
 from refuseu.phrasebook.phrasebook import Phrasebook
@@ -25,7 +23,6 @@ def settings(**parts: object) -> Eval:
 
 def test_the_phrasebook_plays_the_parts_of_the_evaluation(books: dict[str, Phrasebook], tmp_path: Path) -> None:
     assert isinstance(build_fluency(settings(), books), BigramFluency)
-    assert isinstance(build_knowledge(settings(), books), FactKnowledge)
     assert build_rating(settings(), LANGUAGES, engines(tmp_path), PROMPTS, tmp_path / "none") is None
     assert build_fluency(settings(fluency={"kind": "none"}), books) is None
 
@@ -63,13 +60,3 @@ def test_a_language_without_prompts_stops_only_a_run_in_which_somebody_rates(tmp
     with pytest.raises(UserError, match=r"de.yaml: cannot be read .* write prompts of each kind in German"):
         build_rating(settings(rating=CHAT), ["de"], engines(tmp_path), PROMPTS, tmp_path)
     assert build_rating(settings(), ["de"], engines(tmp_path), PROMPTS, tmp_path) is None
-
-
-def test_the_harness_tests_knowledge_where_the_profile_says_so(
-    books: dict[str, Phrasebook], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(harness, "_exams", lambda test, languages: asked.append((test.name, languages)))
-    asked: list[tuple[str, list[str]]] = []
-    wanted = settings(knowledge={"kind": "lm-eval", "tests": [{"name": "belebele"}]})
-    assert isinstance(build_knowledge(wanted, books), harness.LmEvalKnowledge)
-    assert asked == [("belebele", ["en", "de"])]

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from refuseu.eval.settings import BigramFluency, Eval, FactKnowledge
+from refuseu.eval.settings import BigramFluency, Eval
 from refuseu.eval.tables import (
     averages,
     breakdown,
@@ -13,6 +13,7 @@ from refuseu.eval.tables import (
     transfer,
     with_coverage,
 )
+from refuseu.knowledge.settings import FactKnowledge
 from refuseu.results.metrics import AVERAGED, OF_A_LANGUAGE
 
 SETTINGS = Eval(

@@ -14,10 +14,10 @@ from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
 from refuseu.engines.machine import Machine
 from refuseu.engines.registry import EngineFactory, Models, shared
-from refuseu.eval.interfaces import KnowledgeTest
 from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.eval.preflight import try_out
 from refuseu.eval.schemas import KNOWLEDGE
+from refuseu.knowledge.factory import KnowledgeTest
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
 from refuseu.store.rows import Store
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import assert_never
 
 from refuseu.engines.registry import EngineFactory, sampling_of
-from refuseu.eval.interfaces import FluencyScorer, KnowledgeTest
+from refuseu.eval.interfaces import FluencyScorer
 from refuseu.eval.rated_prompts import read_prompts
 from refuseu.eval.rating import PLACEHOLDERS, ChatRater, PromptRating
 from refuseu.eval.scoring import Scorers
@@ -64,20 +64,5 @@ def build_rating(
             return PromptRating(read_prompts(fluency, languages, part.prompts_per_language), rater)
         case NoRole():
             return None
-        case unknown:
-            assert_never(unknown)
-
-
-def build_knowledge(settings: Eval, books: dict[str, Phrasebook]) -> KnowledgeTest:
-    """The test of knowledge that the profile names."""
-    match settings.knowledge.kind:
-        case "facts":
-            from refuseu.eval.facts import FactKnowledge
-
-            return FactKnowledge(books)
-        case "lm-eval":
-            from refuseu.eval.harness import LmEvalKnowledge
-
-            return LmEvalKnowledge(settings.knowledge.tests, list(books))
         case unknown:
             assert_never(unknown)

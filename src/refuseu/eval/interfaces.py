@@ -1,12 +1,10 @@
-"""The roles of the evaluation: who scores fluency, who rates answers, and what tests knowledge."""
+"""The roles of the evaluation: who scores fluency, and who rates answers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from refuseu.core.files import Row
 from refuseu.judges.verdict import Exchange
-from refuseu.llm.protocol import Engine
 
 
 class FluencyScorer(Protocol):
@@ -32,10 +30,3 @@ class Rater(Protocol):
 
     def ratings(self, exchanges: Sequence[Exchange]) -> list[Rating | None]:
         """The rating of each answer, in order; ``None`` where there is none. ``lang`` is the language that it is rated in."""
-
-
-class KnowledgeTest(Protocol):
-    """A test of knowledge that a model can sit in a process of its own."""
-
-    def ask(self, engine: Engine) -> Iterable[Row]:
-        """What the model chose: rows of ``schemas.KNOWLEDGE`` without the column ``model``."""

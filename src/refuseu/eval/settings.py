@@ -20,9 +20,10 @@ from refuseu.core.files import read_yaml
 from refuseu.core.sections import Positive, Section, Share
 from refuseu.engines.model import ServedModel
 from refuseu.engines.registry import ENGINES, Models, engine_class, model_settings
-from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import Experiment
+from refuseu.knowledge.settings import KnowledgeSource
 from refuseu.label.settings import Label
+from refuseu.llm.protocol import Sampling
 from refuseu.llm.settings import BASE, ModelRole, NoRole
 from refuseu.mixes import Train
 from refuseu.sources.settings import ExternalSet
@@ -45,12 +46,6 @@ class ChatRating(ModelRole):
     kind: Literal["chat"]
     prompts_per_language: Positive
     """Prompts of ``data/fluency`` in each language, which every model is asked and whose answers are rated; 50 in the paper."""
-
-
-class FactKnowledge(Section):
-    """Knowledge by the phrasebook's facts."""
-
-    kind: Literal["facts"]
 
 
 class NamedModel(Section):
@@ -111,7 +106,7 @@ class Eval(Section):
     """Scores every answer by rule."""
     rating: Annotated[ChatRating | NoRole, Field(discriminator="kind")] = NoRole(kind="none")
     """Rates the answers to prompts of their own."""
-    knowledge: Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
+    knowledge: KnowledgeSource
     reference: str
     """The config every other one is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
@@ -126,6 +121,11 @@ class Eval(Section):
     """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
     sets: dict[str, ExternalSet] = Field(default_factory=dict)
     """Test sets beside our own, by the names that tables give them."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the answers are chosen: greedily."""
+        return Sampling(self.max_new_tokens)
 
 
 class Board(Section):

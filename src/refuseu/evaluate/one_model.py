@@ -16,7 +16,6 @@ from refuseu.eval.models import EvaluatedModel, external
 from refuseu.eval.scoring import judges_votes, score_answers
 from refuseu.eval.settings import EvalParameters, ExternalModel, ExternalWeights, NamedModel, external_model
 from refuseu.judges.verdict import Exchange
-from refuseu.llm.protocol import Sampling
 from refuseu.llm.settings import BASE
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
@@ -106,8 +105,8 @@ def evaluated(parameters: EvaluateParameters, name: str, asked: ExternalModel, g
         source, questions = questions_asked(parameters, path)
         books = load_phrasebooks(DATA / "phrasebook", parameters.languages, parameters.categories, parameters.styles)
         scorers = build_scorers(parameters, books, engines, DATA / "prompts", DATA / "refusals", DATA / "fluency")
-        texts, sampling = list(questions["text"]), Sampling(parameters.eval.max_new_tokens)
-        run = EvaluationRun(texts, None, sampling, parameters.models, engines.machine)
+        texts = list(questions["text"])
+        run = EvaluationRun(texts, None, parameters.eval.sampling, parameters.models, engines.machine)
         (outputs,) = ask_models({name: model}, run, engines.store)
         said = [answer.text for answer in outputs.answers]
         decisions = scorers.panel.decide(list(map(Exchange, questions["lang"], texts, said)))

@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 
 from refuseu.base.settings import TrainedBase
 from refuseu.engines.model import LocalModel, ServedModel
-from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.experiment import LANGUAGES, RESTRICTED
+from refuseu.knowledge.settings import LmEvalKnowledge
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan.models import counted_as, model_of, played, size_in, takes_published, works_on

@@ -13,10 +13,10 @@ from refuseu.core.files import kept_folder, writing
 from refuseu.dpo.launching import accelerate_config
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
-from refuseu.eval.lm_eval import LmEvalKnowledge
 from refuseu.eval.rated_prompts import read_prompts
 from refuseu.eval.sets import read_set
 from refuseu.eval.settings import ChatRating
+from refuseu.knowledge.settings import LmEvalKnowledge
 from refuseu.llm.preflight import assert_sound
 from refuseu.llm.settings import BASE
 from refuseu.parameters import Parameters, WholeMachine

@@ -1,4 +1,4 @@
-"""Knowledge by lm-evaluation-harness: which of its tests, in the section ``eval``."""
+"""Which test of knowledge the models sit: the entry ``eval.knowledge`` of the profile."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -8,6 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 from refuseu.core.sections import Positive, Section, distinct
 from refuseu.experiment import LANGUAGES, LanguageCode
 from refuseu.sources.settings import Commit
+
+
+class FactKnowledge(Section):
+    """Knowledge by the phrasebook's facts."""
+
+    kind: Literal["facts"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,7 @@ class LmEvalKnowledge(Section):
     kind: Literal["lm-eval"]
     tests: Annotated[list[LmEvalTest], Field(min_length=1), AfterValidator(_named_once)]
     """The first one is what is called knowledge in tables; the others stand beside it."""
+
+
+KnowledgeSource = Annotated[FactKnowledge | LmEvalKnowledge, Field(discriminator="kind")]
+"""Where the questions of knowledge come from."""

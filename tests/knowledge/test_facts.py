@@ -4,8 +4,8 @@ import pytest
 import yaml
 from repository import ROOT
 
-from refuseu.eval.facts import Choice, FactKnowledge, choices, margin
 from refuseu.experiment import LANGUAGES
+from refuseu.knowledge.facts import Choice, FactKnowledge, choices, margin
 from refuseu.llm.protocol import Completion, Conversation, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
 
@@ -89,7 +89,7 @@ def test_every_fact_is_asked_at_once_and_the_margin_says_what_is_chosen(
         Choice("tie", "en", "?", ("ab", "ac", "b", "c")),
         Choice("wrong", "de", "!", ("ab", "a", "b", "c")),
     ]
-    monkeypatch.setattr("refuseu.eval.facts.choices", lambda books: facts)
+    monkeypatch.setattr("refuseu.knowledge.facts.choices", lambda books: facts)
     engine = Latinist()
     assert list(FactKnowledge(books).ask(engine)) == [
         {**COMMON, "question_id": "right", "lang": "en", "correct": True, "margin": 0.5},

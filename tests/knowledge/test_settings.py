@@ -6,7 +6,7 @@ from parameter_files import write
 from twelve import TWELVE
 
 from refuseu.core.errors import UserError
-from refuseu.eval.lm_eval import FAMILIES, LmEvalTest
+from refuseu.knowledge.settings import FAMILIES, LmEvalTest
 from refuseu.parameters import load_all
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

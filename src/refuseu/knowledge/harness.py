@@ -12,7 +12,7 @@ from typing import Any
 from refuseu.core.errors import UserError
 from refuseu.core.files import Row
 from refuseu.core.network import network_explained
-from refuseu.eval.lm_eval import LmEvalTest
+from refuseu.knowledge.settings import LmEvalTest
 from refuseu.llm.protocol import Engine
 
 COUNTED_BY_GREEDINESS = frozenset({"exact_match", "acc_mutual_info"})
@@ -139,7 +139,7 @@ def _samples(engine: Engine, test: LmEvalTest, tasks: list[Any]) -> dict[str, li
     """What the harness recorded about each question, by the task's name."""
     from lm_eval import simple_evaluate
 
-    from refuseu.eval.engine_lm import EngineLM
+    from refuseu.knowledge.engine_lm import EngineLM
 
     with _quiet():
         results = simple_evaluate(

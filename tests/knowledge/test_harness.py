@@ -11,10 +11,10 @@ import tiny
 
 from refuseu.core.errors import UserError
 from refuseu.engines.transformers import TransformersEngine
-from refuseu.eval import harness
-from refuseu.eval.facts import FactKnowledge, choices
-from refuseu.eval.harness import LmEvalKnowledge
-from refuseu.eval.lm_eval import FAMILIES, LmEvalTest
+from refuseu.knowledge import harness
+from refuseu.knowledge.facts import FactKnowledge, choices
+from refuseu.knowledge.harness import LmEvalKnowledge
+from refuseu.knowledge.settings import FAMILIES, LmEvalTest
 from refuseu.llm.protocol import Completion, Conversation, Engine, Sampling
 from refuseu.phrasebook.phrasebook import Phrasebook
 from refuseu.weights.reference import ModelReference
@@ -198,7 +198,7 @@ def test_belebele_is_asked_in_the_experiments_languages_at_its_commit(hub: list[
 
 
 def test_global_mmlu_is_the_mean_over_all_questions_of_a_language(hub: list[tuple[str, str, str | None]]) -> None:
-    from refuseu.eval.engine_lm import EngineLM
+    from refuseu.knowledge.engine_lm import EngineLM
 
     rows = list(LmEvalKnowledge([LmEvalTest(name="global-mmlu")], ["sk", "de"]).ask(Reader()))
     assert set(hub) == {("CohereForAI/Global-MMLU", "de", FAMILIES["global-mmlu"].revision)}
