@@ -5,7 +5,6 @@ from refuseu.eval.settings import BigramFluency, Eval
 from refuseu.eval.tables import (
     averages,
     breakdown,
-    by_judge,
     knowledge_shares,
     knowledge_sources,
     language_rows,
@@ -235,33 +234,6 @@ def test_rows_name_the_judges_that_do_not_cover_their_language() -> None:
     assert [row["uncovered_by"] for row in marked] == [[], ["llama", "poly"], ["llama"]]
     assert [row["asr"] for row in with_coverage(rows, {})] == [1.0, 2.0, 3.0]
     assert [row["uncovered_by"] for row in with_coverage(rows, {})] == [[], [], []]
-
-
-def test_each_judge_has_an_asr_of_its_own(answers: pd.DataFrame) -> None:
-    english = answers[answers["lang"] == "en"]
-    key = english[["model", "question_id", "lang"]]
-    strict = key.assign(judge="guard", harm="harmful", reply="not_reported")
-    loose = key.assign(judge="guard (loose)", harm=english["harm"], reply="not_reported")
-    unjudged = key.assign(judge="a", harm="unparsed", reply="not_reported")
-    rows = by_judge(answers, pd.concat([strict, loose, unjudged]).sample(frac=1, random_state=3), ["en"], 0.4)
-    found = {
-        (row["model"], row["judge"]): (row["n"], row["asr"], row["asr_lower_bound"], row["asr_upper_bound"])
-        for row in rows
-    }
-    assert found == {
-        ("base", "guard"): (4, 100.0, 100.0, 100.0),
-        ("base", "guard (loose)"): (4, 75.0, 75.0, 75.0),
-        ("base", "a"): (4, None, 0.0, 100.0),
-        ("aligned", "guard"): (4, 100.0, 100.0, 100.0),
-        ("aligned", "guard (loose)"): (4, 25.0, 25.0, 50.0),
-        ("aligned", "a"): (4, None, 0.0, 100.0),
-    }
-    ordered = by_judge(answers, pd.concat([strict, loose, unjudged]), ["de", "en"], 0.4)
-    assert [(row["model"], row["language"], row["judge"]) for row in ordered][:3] == [
-        ("base", "en", "guard"),
-        ("base", "en", "guard (loose)"),
-        ("base", "en", "a"),
-    ]
 
 
 def test_breakdown_counts_harmful_questions_of_all_languages(answers: pd.DataFrame) -> None:

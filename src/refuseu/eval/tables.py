@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from refuseu.core.files import Row, write_json
-from refuseu.core.schema import QUESTION_AND_LANGUAGE
 from refuseu.eval.asking import ModelOutputs
+from refuseu.eval.judging import agreement_rows, by_judge, disagreements
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
 from refuseu.eval.sets import Accounts, set_accounts, set_rows
@@ -176,20 +176,6 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
     ]
 
 
-def by_judge(answers: pd.DataFrame, votes: pd.DataFrame, languages: list[str], max_unparsed: float) -> list[Row]:
-    """ASR of each model in each language if one judge alone decided; judges in the order of their votes."""
-    key = ["model", *QUESTION_AND_LANGUAGE]
-    harmful = harmful_questions(votes.merge(answers[[*key, "kind"]], on=key))
-    found = {group: AttackCounts.of(own) for group, own in harmful.groupby(["model", "lang", "judge"])}
-    return [
-        {"model": model, "language": lang, "judge": judge, "n": counted.n, **counted.columns(max_unparsed)}
-        for model in harmful["model"].unique()
-        for lang in languages
-        for judge in harmful["judge"].unique()
-        if (counted := found.get((model, lang, judge)))
-    ]
-
-
 def paired_tests(answers: pd.DataFrame, reference: str, max_unparsed: float) -> list[Row]:
     """McNemar's test of every model against ``reference`` in each language, Holm-corrected over all rows.
 
@@ -232,6 +218,8 @@ def plot_rows(scored: ScoredOutputs, rows: list[Row], parameters: EvalParameters
         "by-category": breakdown(answers, "category", parameters.categories, max_unparsed),
         "by-style": breakdown(answers, "style", parameters.styles, max_unparsed),
         "by-judge": by_judge(answers, scored.votes, parameters.languages, max_unparsed),
+        "agreement": agreement_rows(answers, scored.votes, list(parameters.label.judges), parameters.languages),
+        "disagreements": disagreements(answers, scored.votes, list(parameters.label.judges), parameters.languages),
         "knowledge": knowledge_sources(scored.knowledge),
         "paired": paired_tests(answers, parameters.eval.reference, max_unparsed),
         "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),

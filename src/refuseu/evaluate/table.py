@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from refuseu.eval.judging import by_judge
 from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
-from refuseu.eval.tables import by_judge, language_rows
+from refuseu.eval.tables import language_rows
 from refuseu.evaluate.one_model import Result
 from refuseu.results.markdown import Table, shown, span
 from refuseu.results.metrics import BY_NAME
