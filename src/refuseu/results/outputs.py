@@ -128,6 +128,35 @@ class JudgeRow(Asr):
     """Its name; of another reading than the one that votes, with that reading."""
 
 
+class SeedRow(Record):
+    """One seed of one model in one language; shares in percent, ``None`` where there was nothing to count."""
+
+    model: str
+    seed: int
+    language: str
+    asr: float | None
+    over_refusal: float | None
+    language_consistency: float | None
+
+
+class DifferenceRow(Record):
+    """One model less the reference in one rate, averaged over languages; points."""
+
+    model: str
+    reference: str
+    rate: str
+    """The metric's name."""
+    difference: float
+    low: float
+    high: float
+    p_holm: float
+    seed_sd: float | None
+    """Of one seed's difference; ``None`` where no model was trained more than once."""
+    smallest_detectable: float
+    """The smallest true difference that would have been noticed with a power of 80%."""
+    told_apart: bool
+
+
 class PairedRow(Record):
     """McNemar's test of one model against the reference in one language."""
 
