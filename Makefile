@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro evaluate plan doctor table test test-fast test-models lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
+.PHONY: repro evaluate plan doctor table test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -73,6 +73,9 @@ MODELS_BIN := .venv-models/bin
 	$(MODELS_BIN)/uv pip install --quiet --python $(MODELS_BIN)/python --compile-bytecode --no-deps -r requirements-models.lock
 	touch $@
 
+real-model: .venv-models/ready  ## A real model of 135 M parameters on the last commit, into docs/real-model.md; hours (OPTIONS=--tiny: minutes)
+	HF_HUB_OFFLINE=1 $(MODELS_BIN)/python -m refuseu.real_model $(OPTIONS)
+
 lint: .venv/ready  ## Lint, formatting and types alone
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -108,10 +111,11 @@ undo: .venv/ready  ## Back to the last commit: parameters, results and outputs, 
 comment: .venv/ready  ## What a pull request's comment says: make comment BASE=origin/main
 	$(BIN)/python -m refuseu.commands.comment $(or $(BASE),main) --out .cache/comment.md
 
-dev: .venv/ready  ## The workspace's models on the dev part: for choosing hyper-parameters
+dev: .venv/ready  ## The workspace's models on the dev part, and a line of each in the log of tried settings
 	stages/run eval --questions data/split/dev.parquet --out .cache/dev/data --metrics .cache/dev/metrics \
 		--evaluated .cache/dev/evaluated.json --rows .cache/dev/rows.json --plots .cache/dev/plots
 	$(BIN)/python -c "import pandas; print(pandas.read_json('.cache/dev/plots/averages.json', orient='index').round(1).to_string())"
+	$(BIN)/python -m refuseu.review.tried
 
 # REV=main draws the workspace beside a revision; several may be named.
 plots-page: .venv/ready .cache/plots-page.html  ## All plots as one page that works offline; needs npm
@@ -208,4 +212,4 @@ help:  ## This list
 ## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
 ## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
-## OPTIONS: evaluate, audit, audit-score, bench, publish: further options; --help lists them
+## OPTIONS: evaluate, real-model, audit, audit-score, bench, publish: further options; --help lists them

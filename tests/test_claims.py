@@ -1,7 +1,6 @@
 """What the pages say of results is what the committed files hold; the README has a test of its own."""
 
 import json
-import re
 from statistics import fmean
 from typing import Any
 
@@ -63,21 +62,3 @@ def test_nearly_every_attack_makes_the_base_answer() -> None:
     search = account("rainbow-teaming")
     assert "Nearly every question in an attack style makes it answer" in said("docs/architecture.md")
     assert search["rejected"]["harmless"] < 0.02 * search["rows_in"]
-
-
-def test_the_sentences_on_smollm2_are_its_tables() -> None:
-    text = (ROOT / "docs/real-model.md").read_text()
-    cells = [
-        line.strip("| ").split(" | ")
-        for line in text.splitlines()
-        if re.match(r"\| (base|balanced|english-only) \|", line)
-    ]
-    knowledge = {(model, lang): float(row[-1]) for model, lang, *row in cells}
-    consistency = {(model, lang): float(row[-2]) for model, lang, *row in cells}
-    gained = {key: value - knowledge["base", key[1]] for key, value in knowledge.items()}
-    assert all(abs(gained["balanced", lang]) < 5 for lang in ("en", "de", "fr", "pl"))
-    assert (
-        f"`english-only` gains {gained['english-only', 'en']:.1f} points in English and loses "
-        f"{-gained['english-only', 'pl']:.1f} in Polish."
-    ) in said("docs/real-model.md")
-    assert min(consistency, key=lambda key: consistency[key]) == ("balanced", "pl")
