@@ -8,8 +8,8 @@ import click
 from refuseu.core.files import write_text
 from refuseu.core.options import path_option
 from refuseu.core.sections import load
-from refuseu.report.figures.gallery import draw
-from refuseu.report.figures.rows import PlotRows
+from refuseu.figures.gallery import draw
+from refuseu.figures.rows import PlotRows
 from refuseu.report.page import Numbers, markdown
 from refuseu.report.settings import ReportParameters
 from refuseu.results.outputs import Evaluation

@@ -92,11 +92,12 @@ LAYERS = (
     "judges sources tables",
     "knowledge results",
     "base rainbow_teaming translate respond label split dpo eval",
+    "figures",
     "report release",
     "parameters",
     "plan",
     "evaluate review",
-    "audit commands",
+    "audit commands real_model",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""
 

@@ -17,7 +17,7 @@ import yaml
 from repository import ROOT
 
 from refuseu.core.files import write_json
-from refuseu.report.figures.canvas import COLORS, color_of
+from refuseu.figures.canvas import COLORS, color_of
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,7 @@
 """What an experiment is about: languages, hazard categories and attack styles."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -56,6 +57,11 @@ PLAIN = "plain"
 
 PIVOT = "en"
 """Questions are searched for in this language and translated from it."""
+
+
+def by_resource(languages: Sequence[str]) -> list[str]:
+    """High-resource languages first, each of the two groups in the order given; all tables and figures have this order."""
+    return sorted(languages, key=lambda lang: lang not in HIGH_RESOURCE)
 
 
 class Kind(StrEnum):

@@ -9,7 +9,16 @@ import pytest
 from disk import files_up_to
 
 from refuseu.core.errors import UnwritableError, UserError
-from refuseu.core.files import atomic, atomic_folder, read_json, read_yaml, write_json, write_text, writing
+from refuseu.core.files import (
+    atomic,
+    atomic_folder,
+    read_json,
+    read_yaml,
+    write_between,
+    write_json,
+    write_text,
+    writing,
+)
 
 
 def read(tmp_path: Path, text: str | bytes, texts: bool = False) -> Any:
@@ -229,3 +238,12 @@ def test_an_error_that_is_no_matter_of_the_disk_stays_what_it_is(tmp_path: Path)
             raise OSError(errno.ENOENT, "no such file")
         except OSError:
             raise RuntimeError("shape") from None
+
+
+def test_what_people_wrote_around_the_marks_of_a_page_stays(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- a -->\nold\n<!-- b -->\nafter\n")
+    write_between("new", page, "<!-- a -->", "<!-- b -->")
+    assert page.read_text() == "before\n<!-- a -->\n\nnew\n\n<!-- b -->\nafter\n"
+    with pytest.raises(UserError, match="lacks the lines"):
+        write_between("new", page, "<!-- a -->", "<!-- c -->")

@@ -9,11 +9,12 @@ from evaluated import averages, row
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
-from refuseu.experiment import Experiment
-from refuseu.report.figures.canvas import (
+from refuseu.experiment import Experiment, by_resource
+from refuseu.figures.canvas import (
     BASE_COLOR,
     COLORS,
     RANGE,
+    SEED,
     color_of,
     dodged,
     first_other,
@@ -22,18 +23,26 @@ from refuseu.report.figures.canvas import (
     round_of,
     ten_below,
 )
-from refuseu.report.figures.evaluation import (
+from refuseu.figures.evaluation import (
     asr_by_language,
     categories_heatmap,
     language_consistency,
     transfer_heatmap,
 )
-from refuseu.report.figures.gallery import FIGURES, draw
-from refuseu.report.figures.progress import search_metrics, training_curves
-from refuseu.report.figures.rows import PlotRows
-from refuseu.report.figures.tradeoff import asr_and_consistency
-from refuseu.report.tables import by_resource
-from refuseu.results.outputs import CategoryRow, CurveRow, Evaluation, LanguageRow, SearchRow, StyleRow, TransferRow
+from refuseu.figures.gallery import FIGURES, draw
+from refuseu.figures.progress import search_metrics, training_curves
+from refuseu.figures.rows import PlotRows
+from refuseu.figures.tradeoff import asr_and_consistency
+from refuseu.results.outputs import (
+    CategoryRow,
+    CurveRow,
+    Evaluation,
+    LanguageRow,
+    SearchRow,
+    SeedRow,
+    StyleRow,
+    TransferRow,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +153,38 @@ def test_a_range_floats_between_its_ends_and_never_stands_on_zero() -> None:
     assert (18.0, 92.0) in ends  # its interval
     assert (58.0, 62.0) in ends  # and that of a number
     assert RANGE not in legend_of(painted(only([row("base", "pl", 60.0)]), ["pl"], asr_by_language))
+
+
+def seeds(model: str, lang: str, *asrs: float) -> list[SeedRow]:
+    return [
+        SeedRow(model=model, seed=seed, language=lang, asr=asr, over_refusal=1.0, language_consistency=90.0 + seed)
+        for seed, asr in enumerate(asrs)
+    ]
+
+
+def test_every_seed_is_a_dot_beside_the_mean() -> None:
+    rows = [row("base", "en", 60.0), row("many", "en", 20.0), row("many", "pl", 50.0)]
+    found = replace(only(rows), seeds=[*seeds("base", "en", 60.0), *seeds("many", "en", 10.0, 20.0, 30.0)])
+    figure = painted(found, ["en", "pl"], asr_by_language)
+    (dots,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert list(dots.get_ydata()) == [10.0, 20.0, 30.0]  # one seed is the mean itself
+    bar = next(each for each in figure.axes[0].patches if each.get_height() == 20.0)
+    assert bar.get_x() <= min(dots.get_xdata()) and max(dots.get_xdata()) <= bar.get_x() + bar.get_width()
+    assert legend_of(figure) == ["base", "many", SEED]
+
+
+def test_the_scatter_has_a_small_dot_a_seed_at_its_average_over_languages() -> None:
+    found = replace(MODELS, averages={"base": averages(60.0), "many": averages(30.0)}, rows=[row("base", "en", 60.0)])
+    both = [*seeds("many", "en", 10.0, 30.0), *seeds("many", "pl", 20.0, 60.0), *seeds("base", "en", 60.0)]
+    axes = painted(PlotRows(found, [], [], [], [], {}, both), ["en", "pl"], asr_and_consistency).axes[0]
+    (dots,) = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert (list(dots.get_xdata()), list(dots.get_ydata())) == ([90.0, 91.0], [15.0, 45.0])
+
+
+def test_a_seed_that_lacks_a_language_has_no_average() -> None:
+    lacking = [*seeds("many", "en", 10.0, 30.0), *seeds("many", "pl", 20.0, 60.0)]
+    lacking[3] = lacking[3].model_copy(update={"asr": None})
+    assert replace(PLOTS, seeds=lacking).seed_averages("asr") == {"many": {0: 15.0}}
 
 
 def test_the_heatmap_shows_the_trained_languages_and_a_dash_for_no_value() -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
-from refuseu.report.figures.canvas import figure_of, paper_style
-from refuseu.report.figures.labels import Point, label
+from refuseu.figures.canvas import figure_of, paper_style
+from refuseu.figures.labels import Point, label
 
 
 def point(name: str, x: float, reach: int = 7) -> Point:

@@ -8,6 +8,7 @@ from repository import ROOT
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json
+from refuseu.experiment import by_resource
 from refuseu.report import tables
 from refuseu.report.page import Numbers, markdown, terminal
 from refuseu.report.settings import BenignPairs, Report, ReportParameters
@@ -16,7 +17,6 @@ from refuseu.report.tables import (
     accounting_table,
     agreement_table,
     benign_table,
-    by_resource,
     contamination_table,
     held_out_table,
     judge_table,
@@ -244,8 +244,8 @@ def test_the_worst_language_stands_beside_every_average() -> None:
     assert cells["knowledge"] == "–"
 
 
-def test_the_worst_of_a_range_is_a_range() -> None:
-    assert worst_table(BROKEN, ["broken"]).rows[0][1] == BROKEN.worst("broken").text
+def test_the_worst_language_of_ranges_is_that_which_reaches_highest() -> None:
+    assert worst_table(BROKEN, ["broken"]).rows[0][1] == "0.0–100.0 pl"
 
 
 def test_high_resource_languages_come_first_each_group_in_the_order_given() -> None:
@@ -460,6 +460,9 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
         "# Results",
+        "## How far to believe this",
+        "### Summary",
+        "### What cannot be shown here",
         "## Tables",
         "### Table 2: safety and quality",
         "### The worst language of each number",
@@ -486,12 +489,13 @@ def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any
     text = markdown(Numbers(BROKEN, PAIRED, [], **DATA), PARAMETERS, [], "figures")
     sections = {block.splitlines()[0]: block for block in text.split("### ")[1:]}
     assert [title for title, block in sections.items() if WHY_RANGE in block] == [
+        "Summary",
         "Table 2: safety and quality",
         "Single-language runs",
         "Seen and held-out behaviors",
         "Paired tests",
     ]
-    assert text.count(WHY_RANGE) == 4
+    assert text.count(WHY_RANGE) == 5
     assert "Reference of the paired tests: balanced." in text
 
 

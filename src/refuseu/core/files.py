@@ -96,6 +96,19 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_between(text: str, path: Path, begin: str, end: str) -> None:
+    """Put ``text`` between the lines ``begin`` and ``end`` of a page; what people wrote around them stays.
+
+    Raises:
+        UserError: when the page lacks one of the two.
+    """
+    before, found, rest = path.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not (found and last):
+        raise UserError(f"{path}: lacks the lines {begin!r} and {end!r}; 'git restore {path}' brings them back")
+    write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", path)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, which is renamed to ``path`` at the end.

@@ -199,6 +199,33 @@ def range_key(cells: Iterable[Asr | None]) -> "dict[str, Artist]":
     return {RANGE: Patch(**RANGE_GROUND)} if ranges else {}
 
 
+SEED = "one seed"
+"""What a legend says of a dot."""
+SEED_DOT: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 1.9,
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.4,
+}
+"""How one seed looks beside the mean of all."""
+
+
+def seed_dots(axes: "Axes", place: float, width: float, values: Sequence[float]) -> None:
+    """A dot a seed, side by side over ``width`` around ``place``; nothing where there is one seed, which is the mean."""
+    if len(values) > 1:
+        places = [place + (index / (len(values) - 1) - 0.5) * 0.6 * width for index in range(len(values))]
+        axes.plot(places, values, clip_on=False, zorder=4, **SEED_DOT)
+
+
+def seed_key(values: Iterable[Sequence[float]]) -> "dict[str, Artist]":
+    """What a legend says of the dots: nothing when no model has more than one seed."""
+    from matplotlib.lines import Line2D
+
+    return {SEED: Line2D([], [], **SEED_DOT)} if any(len(each) > 1 for each in values) else {}
+
+
 def colorbar(figure: "Figure", panels: "list[Axes]") -> None:
     bar = figure.colorbar(panels[0].images[0], ax=panels, shrink=0.6, aspect=30, pad=0.015)
     bar.outline.set_visible(False)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from refuseu.report.figures.canvas import (
+from refuseu.figures.canvas import (
     HATCHES,
     PAGE,
     RANGE_GROUND,
@@ -20,9 +20,11 @@ from refuseu.report.figures.canvas import (
     panels_of,
     range_key,
     round_of,
+    seed_dots,
+    seed_key,
     ten_below,
 )
-from refuseu.report.figures.rows import PlotRows
+from refuseu.figures.rows import PlotRows
 from refuseu.results.outputs import Asr, LanguageRow
 
 if TYPE_CHECKING:
@@ -35,9 +37,13 @@ LONG = 4
 
 
 def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
-    """Grouped bars of the ASR (percent) with its interval, base and main configs; a range floats between its ends."""
-    figure, axes = page_figure(3.1)
+    """Grouped bars of the ASR (percent) with its interval and a dot a seed, base and main configs.
+
+    A range floats between its ends.
+    """
+    figure, axes = page_figure(3.6)
     configs = plots.configs
+    by_seed = plots.by_seed("asr")
     series: list[Artist] = []
     width = 0.86 / len(configs)
     for index, config in enumerate(configs):
@@ -52,10 +58,13 @@ def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
         )
         series.append(bars.patches[0])
         _ranges(axes, [(place, row) for place, row in zip(places, found, strict=True) if row], 0.92 * width, index)
+        for place, lang in zip(places, languages, strict=True):
+            seed_dots(axes, place, width, by_seed.get((config, lang), []))
     axes.set(ylabel="ASR (%)", ylim=(0, 101), title="Attack success rate by language, lower is safer")
     axes.grid(axis="y")
     language_axis(axes, languages)
-    legend(figure, series, configs, range_key(row for row in plots.rows if row.model in configs))
+    ranges = range_key(row for row in plots.rows if row.model in configs)
+    legend(figure, series, configs, ranges | seed_key(by_seed.values()))
     return figure
 
 
@@ -64,7 +73,7 @@ def _ranges(axes: "Axes", found: "list[tuple[float, LanguageRow]]", width: float
     for place, row in found:
         axes.vlines(place, row.asr_low, row.asr_high, colors="black", linewidths=0.5)
         if row.asr is None:
-            ground = {**RANGE_GROUND, "edgecolor": color_of(index), "linewidth": 0.8}
+            ground = {**RANGE_GROUND, "edgecolor": color_of(index), "linewidth": 0.8, "linestyle": "--"}
             axes.bar(place, row.asr_upper_bound - row.asr_lower_bound, width, bottom=row.asr_lower_bound, **ground)
 
 

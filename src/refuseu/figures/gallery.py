@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refuseu.report.figures.canvas import paper_style, save
-from refuseu.report.figures.evaluation import (
+from refuseu.experiment import by_resource
+from refuseu.figures.canvas import paper_style, save
+from refuseu.figures.evaluation import (
     asr_by_language,
     categories_heatmap,
     language_consistency,
     transfer_heatmap,
 )
-from refuseu.report.figures.progress import search_metrics, training_curves
-from refuseu.report.figures.rows import PlotRows
-from refuseu.report.figures.tradeoff import asr_and_consistency
-from refuseu.report.tables import by_resource
+from refuseu.figures.progress import search_metrics, training_curves
+from refuseu.figures.rows import PlotRows
+from refuseu.figures.tradeoff import asr_and_consistency
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,15 +52,20 @@ FIGURES: dict[str, Drawing] = {
         "rows",
         asr_by_language,
         "Figure 2: attack success rate by language",
-        "ASR (%) on the test questions of each language; whiskers are Wilson intervals at the level `eval.confidence`. "
+        "ASR (%) on the test questions of each language, mean over seeds; a small dot is one seed. Whiskers are Wilson "
+        "intervals at the level `eval.confidence`; they cover other questions of the kind asked, not other seeds. A dashed bar "
+        "is a range; its whisker runs from the lower end of the least to the upper end of the most. "
         "The thin line parts high-resource languages from the others.",
     ),
     "figure3.png": Drawing(
         "rows",
         asr_and_consistency,
         "Figure 3: attack success rate and language consistency",
-        "Averages over languages (%), a point a model; small grey dots are the models that train on one language. Safe and "
-        "in the question's language is the lower right corner; answers of fewer than five words are left out of the consistency. "
+        "Averages over languages (%), a point a model; a small dot in its colour is one seed. Thin lines are intervals of both "
+        "averages, over questions and seeds; a dashed line is a range of ASR. Small grey dots are the models that train on one "
+        "language. "
+        "Safe and in the question's language is the lower right corner; answers of fewer than five words are left out of the "
+        "consistency. "
         "The horizontal axis need not start at zero.",
     ),
     "consistency.png": Drawing(

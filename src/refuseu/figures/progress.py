@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from refuseu.report.figures.canvas import COLORS, DASHES, PAGE, color_of, from_zero, legend, panels_of, round_of
-from refuseu.report.figures.rows import PlotRows
+from refuseu.figures.canvas import COLORS, DASHES, PAGE, color_of, from_zero, legend, panels_of, round_of
+from refuseu.figures.rows import PlotRows
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -1,8 +1,9 @@
 """The rows behind the figures, and which of them are drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from statistics import fmean
+from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
@@ -13,6 +14,7 @@ from refuseu.results.outputs import (
     Evaluation,
     LanguageRow,
     SearchRow,
+    SeedRow,
     StyleRow,
     TransferRow,
     read,
@@ -30,6 +32,8 @@ class PlotRows:
     search: list[SearchRow]
     curves: dict[str, list[CurveRow]]
     """Of each config."""
+    seeds: list[SeedRow] = field(default_factory=list)
+    """One a (model, seed, language)."""
 
     @classmethod
     def read(cls, experiment: Experiment, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
@@ -53,6 +57,28 @@ class PlotRows:
                 for path in sorted(curves.glob("*.json"))
             },
         )
+
+    def by_seed(
+        self, rate: Literal["asr", "over_refusal", "language_consistency"]
+    ) -> dict[tuple[str, str], list[float]]:
+        """A rate (percent) of each seed, by model and language; a seed without a value is left out."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for row in self.seeds:
+            if (value := getattr(row, rate)) is not None:
+                found.setdefault((row.model, row.language), []).append(value)
+        return found
+
+    def seed_averages(
+        self, rate: Literal["asr", "over_refusal", "language_consistency"]
+    ) -> dict[str, dict[int, float]]:
+        """The mean over languages of a rate (percent) by model and seed; nothing for a seed that lacks a language's value."""
+        found: dict[str, dict[int, list[float | None]]] = {}
+        for row in self.seeds:
+            found.setdefault(row.model, {}).setdefault(row.seed, []).append(getattr(row, rate))
+        return {
+            model: {seed: fmean(known) for seed, known in seeds.items() if None not in known}
+            for model, seeds in found.items()
+        }
 
     @property
     def rows(self) -> list[LanguageRow]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from refuseu.report.figures.canvas import figure_of, marker_of, ten_below
-from refuseu.report.figures.labels import Point, label
-from refuseu.report.figures.rows import PlotRows
+from refuseu.figures.canvas import SEED_DOT, color_of, figure_of, marker_of, ten_below
+from refuseu.figures.labels import Point, label
+from refuseu.figures.rows import PlotRows
 from refuseu.results.markdown import span
 from refuseu.results.outputs import SINGLE, Averages
 
@@ -32,8 +32,8 @@ class Style:
 def asr_and_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
     """ASR against language consistency, both in percent and averaged over languages; a point a model.
 
-    Main configs look as in every other figure; single-language runs are small and have the code of their language. A range
-    of ASR is a span.
+    Main configs look as in every other figure, with thin lines over the intervals of both averages and a small dot a seed;
+    single-language runs are small and have the code of their language. A range of ASR is a dashed span.
     """
     figure, axes = figure_of(5.6, 4.4)
     models = plots.evaluation.averages
@@ -47,12 +47,42 @@ def asr_and_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
         ylim=(0, 100),
     )
     axes.grid()
+    _seeds(axes, plots)
     styles = {name: Style(marker_of(index), 6, 7.5, "black", reach=7) for index, name in enumerate(plots.configs)}
     styles |= {name: Style({"color": "0.55", "marker": "o"}, 3, 6, "0.4", reach=2) for name in plots.evaluation.single}
+    for name in plots.configs:
+        if name in found:
+            _interval(axes, models[name], found[name], styles[name].marker["color"])
     points = [_drawn(axes, name, found[name], models[name], style) for name, style in styles.items() if name in found]
     # Main models choose first, and of them those at the bottom, where safe models crowd against the axis.
     label(figure, axes, sorted(points, key=lambda point: (-point.reach, point.low)))
     return figure
+
+
+def _seeds(axes: "Axes", plots: PlotRows) -> None:
+    """A small dot a seed of the models that were trained with several."""
+    safety, consistency = plots.seed_averages("asr"), plots.seed_averages("language_consistency")
+    for index, name in enumerate(plots.configs):
+        both = sorted(safety.get(name, {}).keys() & consistency.get(name, {}).keys())
+        if len(both) > 1:
+            axes.plot(
+                [consistency[name][seed] for seed in both],
+                [safety[name][seed] for seed in both],
+                **SEED_DOT | {"markeredgecolor": color_of(index), "markersize": 3},
+                clip_on=False,
+            )
+
+
+def _interval(axes: "Axes", averages: Averages, consistency: float, color: str) -> None:
+    """Thin lines over the intervals of both averages, crossing in the mean; around the whole of a range."""
+    thin: dict[str, Any] = {"colors": color, "linewidths": 0.6, "zorder": 1.5}
+    low, high = (getattr(averages, f"asr_{end}", None) for end in ("low", "high"))
+    if low is not None and high is not None:
+        axes.vlines(consistency, low, high, **thin)
+    left, right = (getattr(averages, f"language_consistency_{end}", None) for end in ("low", "high"))
+    if left is not None and right is not None:
+        middle = (averages.asr_lower_bound + averages.asr_upper_bound) / 2
+        axes.hlines(middle if averages.asr is None else averages.asr, left, right, **thin)
 
 
 def _drawn(axes: "Axes", name: str, consistency: float, averages: Averages, style: Style) -> Point:
@@ -61,7 +91,7 @@ def _drawn(axes: "Axes", name: str, consistency: float, averages: Averages, styl
         low, high, look = (
             averages.asr_lower_bound,
             averages.asr_upper_bound,
-            {"color": style.marker["color"], "marker": "_"},
+            {"color": style.marker["color"], "marker": "_", "linestyle": "--", "linewidth": 1.2},
         )
         name = f"{name} ({span(low, high, '.0f')})"
     else:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from refuseu.experiment import HIGH_RESOURCE
+from refuseu.experiment import HIGH_RESOURCE, by_resource
 from refuseu.report.settings import BenignPairs
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown
 from refuseu.results.metrics import BY_NAME, TABLE2, Metric
@@ -24,11 +24,6 @@ from refuseu.results.outputs import (
 
 ALPHA = 0.05
 """A paired test is called significant below this, after Holm's correction."""
-
-
-def by_resource(languages: Sequence[str]) -> list[str]:
-    """High-resource languages first, each of the two groups in the order given; all tables and figures have this order."""
-    return sorted(languages, key=lambda lang: lang not in HIGH_RESOURCE)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -87,17 +82,49 @@ def worst_table(evaluation: Evaluation, configs: list[str]) -> Table:
     ranked = [metric for metric in TABLE2 if metric.better]
     rows = []
     for name in configs:
-        found, asr = evaluation.of(name), evaluation.worst(name)
-        safety = asr.text if asr.asr is None else _worst_language(found, BY_NAME["asr"])
-        rows.append([name, safety, *(_worst_language(found, metric) for metric in ranked)])
+        found = evaluation.of(name)
+        rows.append([name, worst_cell(found, BY_NAME["asr"]), *(worst_cell(found, metric) for metric in ranked)])
     return Table(["model", "ASR", *(metric.heading for metric in ranked)], rows)
 
 
-def _worst_language(rows: Sequence[LanguageRow], metric: Metric) -> str:
-    found = [(value, row.language) for row in rows if (value := row[metric.name]) is not None]
-    worst = max if metric.better == "lower" else min
-    value, language = worst(found, key=lambda each: each[0], default=(None, ""))
-    return f"{shown(value, metric.form)} {language}".strip()
+def worst_cell(rows: Sequence[LanguageRow], metric: Metric) -> str:
+    """The value of the worst of ``rows`` and its language's code; of an ASR that is a range, the range that reaches highest."""
+    found = [(value, row) for row in rows if (value := ranked_value(row, metric)) is not None]
+    if not found:
+        return NO_VALUE
+    value, row = (max if metric.better == "lower" else min)(found, key=lambda each: each[0])
+    return f"{row.text if metric.name == 'asr' else shown(value, metric.form)} {row.language}"
+
+
+def ranked_value(row: LanguageRow, metric: Metric) -> float | None:
+    """What a cell is compared by: of an ASR that is a range the most that it can be."""
+    value = row[metric.name]
+    return row.asr_upper_bound if value is None and metric.name == "asr" else value
+
+
+SUMMARY = {
+    "asr": "ASR",
+    "asr_held_out": "unseen behaviors",
+    "over_refusal": "over-refusal",
+    "language_consistency": "language consistency",
+    "knowledge": "knowledge",
+    "unparsed_rate": "unparsed",
+}
+"""The rates of the summary, by their names, and what heads them."""
+
+
+def summary_table(evaluation: Evaluation) -> Table:
+    """Each main model's averages, with the worst language of each behind it in brackets; the README shows this table too."""
+    rows = []
+    for name in evaluation.main:
+        found, averages, cells = evaluation.of(name), evaluation.averages[name], [name]
+        for rate in SUMMARY:
+            metric = BY_NAME[rate]
+            average = averages.text if rate == "asr" else shown(averages[rate], metric.form)
+            cells.append(f"{average} ({worst_cell(found, metric)})")
+        rows.append(cells)
+    cells = [each for name in evaluation.main for each in (evaluation.averages[name], *evaluation.of(name))]
+    return Table(["model", *SUMMARY.values()], rows, notes=_ranges(cells))
 
 
 def _untested(evaluation: Evaluation) -> tuple[str, ...]:

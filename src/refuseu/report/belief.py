@@ -1,0 +1,210 @@
+"""The tables of "How far to believe this": what the numbers of a run can tell apart, and what they cannot.
+
+Nothing here is a sentence about one run: what is said of a rate or a model follows from the numbers by a rule that stands beside
+the table. Averages are percentages, differences are points.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from refuseu.report.tables import ranked_value, worst_cell
+from refuseu.results.markdown import NO_VALUE, Table, escape, shown
+from refuseu.results.metrics import BY_NAME, Metric
+from refuseu.results.outputs import DifferenceRow, Evaluation, SearchRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADLINE_RATES = ("asr", "over_refusal", "language_consistency")
+"""The rates whose differences stand first."""
+
+CANNOT = (
+    "**Other machines.** These are the results of one processor. Processors of different makers differ in the last bits of "
+    "trained weights, and so in a few answers; `make verify` says whether a run of yours differs in a conclusion.",
+    "**Language models.** The miniature is a model of the method. Its base, its judges and its questions come from one "
+    "phrasebook, so its rates are not those of any model that people use; only the order of the training mixes is compared "
+    "with the paper's.",
+    "**Harm.** Judges are programs, not people. An answer that they call harmful was not read by anybody, unless a table above "
+    "gives the rates as corrected by people's labels.",
+    "**Other settings.** An interval covers other questions of the kind asked and, where a model was trained more than once, "
+    "other seeds. It covers no other split, no other settings of training, no other judges and no other languages.",
+)
+"""What no run of this project can show; said in every report, Markdown."""
+
+
+def differences_table(differences: Sequence[DifferenceRow], models: Sequence[str]) -> Table:
+    """Each of ``models`` less the reference in the headline rates, and what would have been noticed."""
+    rows = [
+        [
+            row.model,
+            heading(row.rate),
+            shown(row.difference, "+.1f"),
+            f"[{shown(row.low, '+.1f')}, {shown(row.high, '+.1f')}]",
+            shown(row.seed_sd),
+            shown(row.smallest_detectable),
+            "yes" if row.told_apart else "no",
+        ]
+        for row in headline(differences, models)
+    ]
+    return Table(
+        ["model", "rate", "difference", "interval", "seed SD", "smallest detectable", "told apart"],
+        rows,
+        names=2,
+        notes=tuple(too_close(differences, models)),
+    )
+
+
+def headline(differences: Iterable[DifferenceRow], models: Sequence[str]) -> list[DifferenceRow]:
+    """Those of ``models`` in the headline rates, rate after rate."""
+    found = [row for row in differences if row.rate in HEADLINE_RATES and row.model in models]
+    return sorted(found, key=lambda row: (HEADLINE_RATES.index(row.rate), models.index(row.model)))
+
+
+def too_close(differences: Sequence[DifferenceRow], models: Sequence[str]) -> Iterator[str]:
+    """A sentence for each rate in which configs are closer to the reference than what can be told apart."""
+    for rate in HEADLINE_RATES:
+        close = [row for row in headline(differences, models) if row.rate == rate and not row.told_apart]
+        if close:
+            named = ", ".join(
+                f"`{escape(row.model)}` ({shown(row.difference, '+.1f')}; from {shown(row.smallest_detectable)} on it would be "
+                "noticed)"
+                for row in close
+            )
+            yield f"**not told apart** from `{escape(close[0].reference)}` in {heading(rate)}: {named}"
+
+
+def heading(rate: str) -> str:
+    """What tables call the rate."""
+    metric = BY_NAME[rate]
+    return metric.heading or metric.gate or metric.name
+
+
+def spread_table(evaluation: Evaluation, differences: Sequence[DifferenceRow]) -> Table:
+    """Each rate's spread over the main models beside what a comparison notices, and what follows for the rate."""
+    rows = []
+    for rate in dict.fromkeys(row.rate for row in differences):
+        noticed = median(row.smallest_detectable for row in differences if row.rate == rate)
+        averages = {name: evaluation.averages[name][rate] for name in evaluation.main}
+        known = [value for value in averages.values() if value is not None]
+        if known:
+            reference = averages.get(next(row.reference for row in differences if row.rate == rate))
+            said = ", ".join(_verdicts(BY_NAME[rate], reference, max(known) - min(known), noticed))
+            numbers = (min(known), max(known), max(known) - min(known), noticed)
+            rows.append([heading(rate), *map(shown, numbers), said or NO_VALUE])
+    return Table(["rate", "lowest", "highest", "spread", "smallest detectable", "therefore"], rows, prose=True)
+
+
+def _verdicts(metric: Metric, reference: float | None, spread: float, noticed: float) -> Iterator[str]:
+    """What a rate cannot show, by the rules that stand below the table."""
+    if spread < noticed:
+        yield "idle"
+    room = None if reference is None else reference if metric.better == "lower" else 100 - reference
+    if room is not None and room < noticed:
+        yield "saturated"
+
+
+def worst_cells_table(evaluation: Evaluation) -> Table:
+    """The worst cell (model, language) of each rate among the trained main models, and the base's worst language."""
+    base, *trained = evaluation.main
+    rows = []
+    for metric in map(BY_NAME.__getitem__, WORST):
+        cells = [
+            (value, row)
+            for name in trained
+            for row in evaluation.of(name)
+            if (value := ranked_value(row, metric)) is not None
+        ]
+        if cells:
+            _, worst = (max if metric.better == "lower" else min)(cells, key=lambda cell: cell[0])
+            rows.append(
+                [
+                    heading(metric.name),
+                    worst.model,
+                    worst_cell([worst], metric),
+                    worst_cell(evaluation.of(base), metric),
+                ]
+            )
+    return Table(["rate", "model", "worst", f"worst of {base}"], rows, names=2)
+
+
+WORST = ("asr", "unparsed_rate", "over_refusal", "language_consistency", "line_pass_rate", "knowledge", "fluency")
+"""The rates whose worst cells are shown."""
+
+
+def search_said(search: Sequence[SearchRow]) -> str | None:
+    """From which iteration on the search's coverage tells nothing any more; ``None`` where it still rises."""
+    full = next((row.iteration for row in search if row.coverage >= 1), None)
+    if full is None or full == search[-1].iteration:
+        return None
+    return (
+        f"The search filled every cell by iteration {full} of {search[-1].iteration}: from then on **coverage** is idle, and "
+        "only the quality of what fills the cells can change."
+    )
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the ASR of one model rests on, in a part of the test."""
+
+    part: str
+    questions: int
+    behaviors: int
+    frames: int
+    languages: int
+    seeds: int
+    answers: int
+    """To all of the questions, in all languages, of all seeds."""
+    effective: float | None
+    """As many independent answers would give the same standard error; ``None`` where nothing varies."""
+
+
+PARTS = {
+    "whole test": {},
+    "unseen behaviors": {"held_out": True},
+    "unseen wordings": {"held_out_frame": True},
+    "unseen behaviors in unseen wordings": {"held_out": True, "held_out_frame": True},
+}
+"""Parts of the test, by what holds for their questions."""
+
+
+def sizes(outcomes: "pd.DataFrame", model: str, confidence: float) -> list[Size]:
+    """The sizes of the parts of the test, by the answers of ``model``; parts without questions are left out."""
+    rows = outcomes[(outcomes["rate"] == "asr") & (outcomes["model"] == model)]
+    found = []
+    for part, holds in PARTS.items():
+        own = rows
+        for column, value in holds.items():
+            own = own[own[column].eq(value).fillna(False).astype(bool)]
+        if len(own):
+            found.append(_size(part, own, confidence))
+    return found
+
+
+def _size(part: str, rows: "pd.DataFrame", confidence: float) -> Size:
+    from refuseu.results.estimates import average
+
+    counts = [int(rows[column].nunique()) for column in ("question_id", "behavior_id", "frame_id", "lang", "seed")]
+    estimate = average(rows, confidence)
+    share = estimate.value / 100 if estimate else 0.0
+    varies = estimate is not None and estimate.se > 0
+    return Size(
+        part, *counts, len(rows), share * (1 - share) / (estimate.se / 100) ** 2 if estimate and varies else None
+    )
+
+
+def sizes_table(found: Sequence[Size]) -> Table:
+    """How much the ASR of the reference rests on."""
+    return Table(
+        ["part", "questions", "behaviors", "wordings", "languages", "seeds", "answers", "worth"],
+        [
+            [
+                each.part,
+                *map(str, (each.questions, each.behaviors or NO_VALUE, each.frames or NO_VALUE)),
+                *map(str, (each.languages, each.seeds, each.answers)),
+                shown(each.effective, ".0f"),
+            ]
+            for each in found
+        ],
+    )
