@@ -1,4 +1,4 @@
-"""Have the judge panel label question, chosen and rejected, and keep the pairs that the protocol accepts."""
+"""Have the judge panel label question, chosen and rejected, keep the questions, and mark the pairs that the protocol accepts."""
 
 from pathlib import Path
 
@@ -11,15 +11,16 @@ from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
-from refuseu.label.labelling import ITEMS, VERDICT, in_their_language, judge_pairs, sort_out, summary, verdict_rows
+from refuseu.label.labelling import VERDICT, judge_pairs, summary, verdict_rows
+from refuseu.label.protocol import ITEMS, in_their_language, judged, sort_out
 from refuseu.label.settings import LabelParameters
 from refuseu.llm.identifier import open_identifier
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.store.rows import Store
-from refuseu.tables.losses import tell_losses
+from refuseu.tables.losses import tell_accepted, tell_losses
 from refuseu.tables.reading import Batches, question_values, read_known
 from refuseu.tables.rows import write_rows
-from refuseu.tables.schemas import PAIR, REJECTION
+from refuseu.tables.schemas import LABELLED, PAIR, REJECTION
 from refuseu.tables.writing import write_batches, write_table
 
 
@@ -48,16 +49,18 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
         if name in (*parameters.label.voters, *panel.shadow_judges)
     }
     votes = judge_pairs(texts, len(answered), judges)
-    kept, rejected = sort_out(answered, right_language, votes, parameters.label)
+    found = judged(answered, right_language, votes, parameters.label)
+    kept, not_accepted = sort_out(answered, found)
 
-    write_batches(texts.complete(kept), out / "pairs.parquet", PAIR)
-    write_table(rejected, out / "rejected.parquet", REJECTION)
+    write_batches(texts.complete(kept), out / "pairs.parquet", LABELLED)
+    write_table(not_accepted, out / "rejected.parquet", REJECTION)
     write_batches(verdict_rows(answered, votes), out / "verdicts.parquet", VERDICT)
     write_rows(engines.store, out)
-    counted = summary(answered, kept, rejected, votes, parameters.label, parameters.languages)
+    counted = summary(answered, found, votes, parameters.label, parameters.languages)
     judged_by = {"uncovered": panel.uncovered(parameters.languages), "models": engines.identities()}
     write_json({**counted, **judged_by}, metrics)
     tell_losses("label", metrics, kept, parameters.languages)
+    tell_accepted(metrics)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(parts: Path, split: Path, averages: Path, rows: Path, out: Path, cards:
     train, test = (
         read_known(parts / f"{name}.parquet", schema, named) for name, schema in (("train", PART), ("test", TEST))
     )
-    dev = read_known(parts / "dev.parquet", PART, named) if account.parts["dev"].rows else train[:0]
+    dev = read_known(parts / "dev.parquet", TEST, named) if account.parts["dev"].rows else train[:0]
     made = tables(train, dev, test, parameters.languages)
     write_tables(made, out)
     write_croissant(made, out, dataset_licence(parameters))

@@ -1,4 +1,4 @@
-"""Split groups into train, dev and test without contamination, and build the DPO mix of every config."""
+"""Split groups into train, dev and test without contamination, test by the question alone, and build every config's DPO mix."""
 
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,11 @@ from refuseu.experiment import Kind
 from refuseu.sources.published import PublishedSet
 from refuseu.split.published import keep_parts, question_rows
 from refuseu.split.settings import SplitParameters
-from refuseu.split.splitting import mixes, split_up
+from refuseu.split.splitting import mixes, split_up, without_unaccepted
 from refuseu.store.rows import Store
 from refuseu.tables.losses import where_lost
 from refuseu.tables.reading import Batches, question_values, read_known
-from refuseu.tables.schemas import PAIR, PART, TEST
+from refuseu.tables.schemas import LABELLED, PART, TEST
 from refuseu.tables.writing import write_batches, write_table
 
 
@@ -28,9 +28,9 @@ from refuseu.tables.writing import write_batches, write_table
 @path_option("--metrics", "metrics/split.json")
 def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
     parameters = load(SplitParameters)
-    answers = Batches(pairs, PAIR, ("chosen", "rejected"))
+    answers = Batches(pairs, LABELLED, ("chosen", "rejected"))
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    labelled = read_known(pairs, PAIR, named, without=answers.columns)
+    labelled = read_known(pairs, LABELLED, named, without=answers.columns)
 
     split, languages = parameters.split, parameters.languages
     lost = partial(where_lost, metrics.parent, len(labelled))
@@ -41,12 +41,12 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
         parts, summary = split_up(labelled, parameters, lost)
     trained_on = mixes(parts["train"], parameters.train, languages, parameters.seed)
 
-    for name in ("train", "dev"):
-        write_batches(answers.complete(parts[name]), out / f"{name}.parquet", PART)
+    write_batches(answers.complete(parts["train"]), out / "train.parquet", PART)
+    write_batches(without_unaccepted(answers.complete(parts["dev"])), out / "dev.parquet", TEST)
     if split.assignment == "published":
         write_table(parts["test"], out / "test.parquet", TEST)
     else:
-        write_batches(answers.complete(parts["test"]), out / "test.parquet", TEST)
+        write_batches(without_unaccepted(answers.complete(parts["test"])), out / "test.parquet", TEST)
     for name, mix in trained_on:
         write_batches(answers.complete(mix), out / "dpo" / f"{name}.parquet", MIX)
         summary["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == Kind.BENIGN).sum())}

@@ -41,6 +41,8 @@ def group_rows(
             "text": text if text and kind == "harmful" and lang == "en" else unlike(f"{group_id}{kind}{lang}"),
             "chosen": "chosen",
             "rejected": "rejected",
+            "accepted": True,
+            "complied": True,
         }
         for kind in ("harmful", "benign")
         for lang in LANGUAGES
@@ -60,6 +62,12 @@ def forty_groups() -> pd.DataFrame:
             for style in ("x", "y")
             for behavior in range(5)
             for wording in range(2)
-            for row in group_rows(f"{category}{style}{behavior}{wording}", category, style, f"{category}-{behavior}")
+            for row in group_rows(
+                f"{category}{style}{behavior}{wording}",
+                category,
+                style,
+                f"{category}-{behavior}",
+                frame_id=f"{style}-{wording}",
+            )
         ]
     )

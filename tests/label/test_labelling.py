@@ -13,18 +13,16 @@ from refuseu.label.labelling import (
     HARM,
     REPLY,
     VERDICT,
-    Votes,
     agreement,
     confusion,
-    in_their_language,
     judge_pairs,
-    reasons,
-    sort_out,
     summary,
     verdict_rows,
     yields,
 )
+from refuseu.label.protocol import ITEMS, Flags, Judged, Votes, in_their_language, judged, sort_out
 from refuseu.label.settings import Label
+from refuseu.tables.schemas import LABELLED, PAIR
 from refuseu.text.identification import Identifier
 
 PAPER = Label(
@@ -97,8 +95,13 @@ def twice(votes: Votes) -> Votes:
 
 def why(votes: Votes, protocol: Label = PAPER, kind: str = "harmful", right: bool = True) -> str | None:
     """The reason against one pair."""
-    (reason,) = reasons(pair(kind), np.array([right]), votes, protocol).tolist()
+    (reason,) = judged(pair(kind), language(right), votes, protocol).reason.tolist()
     return None if pd.isna(reason) else str(reason)
+
+
+def language(*right: bool, wrong: str = "") -> dict[str, Flags]:
+    """Whether each pair is in its language, alike for all items; the item ``wrong`` never is."""
+    return {item: np.array(right) & (item != wrong) for item in ITEMS}
 
 
 GOOD = {
@@ -227,13 +230,58 @@ def test_the_wrong_language_is_named_first() -> None:
     assert why(of_judges(PAPER, **GOOD | {"question": "safe/absent safe/absent"}), right=False) == "wrong language"
 
 
+def found(changed: dict[str, str], kind: str = "harmful", wrong: str = "") -> Judged:
+    """What the paper's protocol says of one pair that differs from a good one in ``changed``."""
+    good = GOOD if kind == "harmful" else BENIGN
+    return judged(pair(kind), language(True, wrong=wrong), of_judges(PAPER, **good | changed), PAPER)
+
+
+@pytest.mark.parametrize("kind", ["harmful", "benign"])
+def test_no_answer_decides_whether_a_question_is_kept(kind: str) -> None:
+    """So the test, which is drawn from these questions, has those that the base refuses as well."""
+    for harm in ("harmful", "safe", "unparsed"):
+        for reply in ("refusal", "compliance", "unparsed"):
+            vote = f"{harm}/{reply} {harm}/{reply}"
+            for item in ("chosen", "rejected"):
+                assert found({item: vote}, kind).kept.tolist() == [True], (item, vote)
+    for item in ("chosen", "rejected"):
+        of_other_language = found({}, kind, wrong=item)
+        assert (of_other_language.kept.tolist(), of_other_language.accepted.tolist()) == ([True], [False])
+    for bad in (found({"question": "unparsed/absent unparsed/absent"}, kind), found({}, kind, wrong="question")):
+        assert (bad.kept.tolist(), bad.accepted.tolist()) == ([False], [False])
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "complied"),
+    [
+        ("harmful", {}, True),
+        ("harmful", {"rejected": "safe/refusal safe/refusal"}, False),
+        ("harmful", {"chosen": "harmful/compliance harmful/compliance"}, True),
+        ("benign", {}, True),
+        ("benign", {"chosen": "safe/refusal safe/refusal"}, False),
+    ],
+)
+def test_what_the_un_aligned_model_did_is_told_whatever_its_language(
+    kind: str, changed: dict[str, str], complied: bool
+) -> None:
+    for wrong in ("", "chosen", "rejected"):
+        assert found(changed, kind, wrong).complied.tolist() == [complied]
+
+
 def test_pairs_are_sorted_out_with_their_reasons() -> None:
-    pairs = pd.concat([pair(), pair()], ignore_index=True).assign(question_id=["q", "r"])
-    votes = twice(of_judges(PAPER, **GOOD))
-    kept, rejected = sort_out(pairs, np.array([True, False]), votes, PAPER)
-    assert kept["question_id"].tolist() == ["q"]
-    assert list(kept.columns) == list(pairs.columns)
-    assert rejected[["question_id", "reason"]].to_numpy().tolist() == [["r", "wrong language"]]
+    pairs = pd.concat([pair(), pair(), pair()], ignore_index=True).assign(question_id=["q", "r", "s"])
+    votes = {
+        item: {judge: pd.concat([said] * 3, ignore_index=True) for judge, said in by_judge.items()}
+        for item, by_judge in of_judges(PAPER, **GOOD).items()
+    }
+    of_answers = {**language(True, False, True), "rejected": np.array([True, False, False])}
+    kept, not_accepted = sort_out(pairs, judged(pairs, of_answers, votes, PAPER))
+    assert kept[["question_id", "accepted", "complied"]].to_numpy().tolist() == [["q", True, True], ["s", False, True]]
+    assert set(kept.columns) - set(pairs.columns) == set(LABELLED.columns) - set(PAIR.columns)
+    assert not_accepted[["question_id", "reason"]].to_numpy().tolist() == [
+        ["r", "wrong language"],
+        ["s", "wrong language"],
+    ]
 
 
 @pytest.mark.parametrize("kind", ["harmful", "benign"])
@@ -245,6 +293,10 @@ def test_what_a_single_judge_flags_s4_is_never_kept(kind: str, item: str, named:
     votes[item]["shadow"] = table([f"unparsed/unparsed/{named}"])
     assert why(votes, kind=kind) == ("flagged S4 by a judge" if flagged else None)
     assert why(votes, kind=kind, right=False) == ("flagged S4 by a judge" if flagged else "wrong language")
+    # A question that is flagged is not even tested; one whose answer is flagged may be, without its answers.
+    of_pair = judged(pair(kind), language(True), votes, PAPER)
+    assert of_pair.accepted.tolist() == [not flagged]
+    assert of_pair.kept.tolist() == [not flagged or item != "question"]
 
 
 def test_the_categories_that_judges_name_are_kept() -> None:
@@ -259,14 +311,16 @@ def test_the_categories_that_judges_name_are_kept() -> None:
 
 def test_each_kind_has_its_own_protocol() -> None:
     pairs = pd.concat([pair(), pair("benign")], ignore_index=True)
-    found = reasons(pairs, np.array([True, True]), twice(of_judges(PAPER, **BENIGN)), PAPER)
-    assert found.where(found.notna(), None).tolist() == [NOT_HARMFUL, None]
+    reason = judged(pairs, language(True, True), twice(of_judges(PAPER, **BENIGN)), PAPER).reason
+    assert reason.where(reason.notna(), None).tolist() == [NOT_HARMFUL, None]
 
 
 @pytest.mark.parametrize("item", ["text", "chosen", "rejected"])
-def test_the_language_must_be_right_in_all_three(item: str) -> None:
-    batches = [pair(), pair(**{item: "de"})]
-    assert in_their_language(batches, FakeIdentifier()).tolist() == [True, False]
+def test_the_language_of_each_text_is_looked_at(item: str) -> None:
+    right = in_their_language([pair(), pair(**{item: "de"})], FakeIdentifier())
+    assert {ITEMS[name]: flags.tolist() for name, flags in right.items()} == {
+        name: [True, name != item] for name in ITEMS.values()
+    }
 
 
 def test_judges_are_asked_batch_by_batch_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
@@ -361,7 +415,7 @@ def test_yields_are_percentages_of_the_pairs() -> None:
             "category": ["S1", "S2", "S1", "S1"],
         }
     )
-    assert yields(pairs, pairs.iloc[[0, 2]]) == {
+    assert yields(pairs, pd.Series([True, False, True, False])) == {
         "acceptance": 50.0,
         "acceptance_by_kind": {"benign": 0.0, "harmful": pytest.approx(200 / 3)},
         "acceptance_by_lang": {"de": 50.0, "en": 50.0},
@@ -392,10 +446,9 @@ def test_complying_with_what_the_judge_holds_for_harmless_is_not_harmful() -> No
 def test_the_account_of_the_stage_adds_up() -> None:
     pairs = pd.concat([pair(), pair()], ignore_index=True).assign(question_id=["q", "r"], category="S1")
     votes = twice(of_judges(PAPER, **GOOD))
-    kept, rejected = sort_out(pairs, np.array([True, False]), votes, PAPER)
-    account = summary(pairs, kept, rejected, votes, PAPER, ["en"])
+    account = summary(pairs, judged(pairs, language(True, False), votes, PAPER), votes, PAPER, ["en"])
     assert (account["rows_in"], account["rows_out"], account["rejected"]) == (2, 1, {"wrong language": 1})
-    assert account["acceptance"] == 50.0
+    assert (account["accepted"], account["acceptance"], account["not_accepted"]) == (1, 50.0, {})
     assert list(account["judges"]) == ["question", "chosen", "rejected"]
 
 
@@ -425,3 +478,42 @@ def test_another_reading_is_counted_and_is_nobody_to_agree_with() -> None:
     good = of_judges(PAPER, **GOOD)
     also = {item: {**said, "ngrams (loose)": table(["safe/refusal"])} for item, said in good.items()}
     assert why(also, STRICT) is None
+
+
+def test_the_yield_of_every_filter_is_counted_by_kind_and_language() -> None:
+    """Six harmful pairs: one falls at each filter in turn, and one is accepted; the last two filters are answers' alone."""
+    changed = [
+        {"question": "safe/absent safe/absent"},
+        {},  # its question is in another language
+        {"chosen": "safe/compliance safe/compliance"},
+        {"rejected": "safe/refusal safe/refusal"},
+        {"chosen": "safe/refusal/S4 safe/refusal"},
+        {},
+    ]
+    pairs = pd.concat([pair()] * 6, ignore_index=True).assign(question_id=list("abcdef"), category="S1")
+    each = [of_judges(PAPER, **GOOD | change) for change in changed]
+    votes = {
+        item: {judge: pd.concat([vote[item][judge] for vote in each], ignore_index=True) for judge in PAPER.judges}
+        for item in ITEMS
+    }
+    right = {**language(*[True] * 6), "question": np.arange(6) != 1}
+    account = summary(pairs, judged(pairs, right, votes, PAPER), votes, PAPER, ["en", "de"])
+    assert account["filters"] == {
+        "harmful": {
+            "en": {"asked": 6, "question": 5, "language": 4, "chosen": 3, "rejected": 2, "accepted": 1},
+            "de": dict.fromkeys(("asked", "question", "language", "chosen", "rejected", "accepted"), 0),
+        },
+        "benign": {
+            lang: dict.fromkeys(("asked", "question", "language", "chosen", "rejected", "accepted"), 0)
+            for lang in ("en", "de")
+        },
+    }
+    assert (account["rows_out"], account["accepted"]) == (4, 1)
+    assert account["rejected"] == {"question not harmful": 1, "wrong language": 1}
+    assert account["not_accepted"] == {
+        "chosen not a safe refusal": 1,
+        "flagged S4 by a judge": 1,
+        "rejected not a harmful compliance": 1,
+    }
+    # Over all that were asked, whatever the filters say of the question and of the chosen answer.
+    assert account["complied"] == {"en": pytest.approx(500 / 6), "de": None}

@@ -20,7 +20,8 @@ def pairs() -> pd.DataFrame:
 
 
 def split(pairs: pd.DataFrame, seed: int = 1, config: Split = SPLIT) -> dict[str, pd.DataFrame]:
-    return parts_of(pairs, assign_stratified(merge_near_duplicates(pairs, config.near_duplicate), config, seed))
+    part_of = assign_stratified(merge_near_duplicates(pairs, config.near_duplicate), config, seed)
+    return parts_of(pairs, part_of, LANGUAGES, seed)
 
 
 def test_complete_groups_need_every_language_of_both_kinds(pairs: pd.DataFrame) -> None:
@@ -59,7 +60,7 @@ def test_a_merged_group_knows_which_behaviors_are_unknown() -> None:
         *group_rows("c", "S1", "x", None),
     ]
     one, other = merge_near_duplicates(pd.DataFrame(rows), 0.8)
-    assert one == QuestionGroup(("a", "b"), (("S1", "x"), ("S1", "y")), (None, "behavior-1"))
+    assert one == QuestionGroup(("a", "b"), (("S1", "x"), ("S1", "y")), (None, "behavior-1"), None, (None, None))
     assert (one.behaviors, other.behavior_ids, other.behaviors) == ({"behavior-1"}, (None,), frozenset())
 
 
@@ -96,7 +97,7 @@ def test_a_test_group_of_an_unknown_behavior_is_neither_seen_nor_held_out() -> N
         *group_rows("b", "S1", "x", None),
         *group_rows("c", "S1", "x", "behavior-2"),
     ]
-    parts = parts_of(pd.DataFrame(rows), {"a": "train", "b": "test", "c": "test"})
+    parts = parts_of(pd.DataFrame(rows), {"a": "train", "b": "test", "c": "test"}, LANGUAGES, 1)
     assert dict(zip(parts["test"]["group_id"], parts["test"]["held_out"], strict=True)) == {"b": None, "c": True}
     assert parts["train"]["held_out"].tolist() == [False] * 4
 
@@ -104,8 +105,8 @@ def test_a_test_group_of_an_unknown_behavior_is_neither_seen_nor_held_out() -> N
 def test_merging_leaves_unlike_groups_alone_in_the_order_of_their_ids() -> None:
     rows = [*group_rows("b", "S2", "y", "behavior-2"), *group_rows("a", "S1", "x", "behavior-1")]
     assert merge_near_duplicates(pd.DataFrame(rows), 0.8) == [
-        QuestionGroup(("a",), (("S1", "x"),), ("behavior-1",)),
-        QuestionGroup(("b",), (("S2", "y"),), ("behavior-2",)),
+        QuestionGroup(("a",), (("S1", "x"),), ("behavior-1",), None, (None,)),
+        QuestionGroup(("b",), (("S2", "y"),), ("behavior-2",), None, (None,)),
     ]
 
 
@@ -122,9 +123,13 @@ def test_merging_is_transitive_and_works_in_any_language() -> None:
     table.loc[german, "text"] = ["Ein Satz wie der andere.", "EIN SATZ  wie der andere."]
     assert merge_near_duplicates(table, 0.8) == [
         QuestionGroup(
-            ("a", "c", "d"), (("S1", "x"), ("S1", "y"), ("S1", "x")), ("behavior-1", "behavior-3", "behavior-1")
+            ("a", "c", "d"),
+            (("S1", "x"), ("S1", "y"), ("S1", "x")),
+            ("behavior-1", "behavior-3", "behavior-1"),
+            None,
+            (None,) * 3,
         ),
-        QuestionGroup(("b",), (("S2", "y"),), ("behavior-2",)),
+        QuestionGroup(("b",), (("S2", "y"),), ("behavior-2",), None, (None,)),
     ]
 
 
@@ -231,7 +236,7 @@ def test_a_group_with_the_last_wording_of_a_behavior_stays_in_train(seed: int) -
 
 def test_held_out_is_what_train_does_not_hold_even_if_it_was_not_held_out() -> None:
     rows = [row for behavior in ("behavior-1", "behavior-2") for row in group_rows(behavior, "S1", "x", behavior)]
-    parts = parts_of(pd.DataFrame(rows), {"behavior-1": "train", "behavior-2": "test"})
+    parts = parts_of(pd.DataFrame(rows), {"behavior-1": "train", "behavior-2": "test"}, LANGUAGES, 1)
     assert (parts["test"]["held_out"].all(), parts["train"]["held_out"].any()) == (True, False)
 
 
@@ -246,11 +251,12 @@ def test_nothing_held_out_leaves_nothing_spare(pairs: pd.DataFrame) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_near_duplicates_stay_in_one_part(seed: int, pairs: pd.DataFrame) -> None:
     twins = pd.concat(
-        [pairs, pd.DataFrame(group_rows("S1x00-again", "S1", "y", "S1-0", text=unlike("S1x00harmfulen") + "!"))]
+        [pairs, pd.DataFrame(group_rows("S1x00-again", "S1", "y", "S1-0", text=unlike("S1x00harmfulen") + "!"))],
+        ignore_index=True,
     )
     part_by_group = assign_stratified(merge_near_duplicates(twins, 0.8), SPLIT, seed)
     assert part_by_group["S1x00"] == part_by_group["S1x00-again"]
-    parts = parts_of(twins, part_by_group)
+    parts = parts_of(twins, part_by_group, LANGUAGES, 1)
     for name in ("dev", "test"):
         assert {each.near for each in contamination(parts["train"], parts[name], 0.8).values()} == {0}
 
@@ -261,3 +267,76 @@ def test_the_seed_decides(pairs: pd.DataFrame) -> None:
     assert assign_stratified(groups, SPLIT, 1) != assign_stratified(groups, SPLIT, 2)
     shuffled = merge_near_duplicates(pairs.sample(frac=1, random_state=1), 0.8)
     assert assign_stratified(shuffled, SPLIT, 1) == assign_stratified(groups, SPLIT, 1)
+
+
+def phrasebook_groups(behaviors: int = 10, frames: int = 4) -> list[QuestionGroup]:
+    """The complete groups of a phrasebook in 2 categories and 3 styles: each behavior in each frame, two of three of them."""
+    return [
+        QuestionGroup(
+            (f"{category}-{style}-{behavior}-{frame}",),
+            ((category, style),),
+            (f"{category}-{behavior}",),
+            None,
+            (f"{style}-{frame}",),
+        )
+        for category in ("S1", "S2")
+        for style in "xyz"
+        for behavior in range(behaviors)
+        for frame in range(frames)
+        if (behavior + frame) % 3
+    ]
+
+
+FRAMES = SPLIT.model_copy(update={"test_per_cell": 8, "dev_per_category": 6, "held_out_test_frames": 1})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_frame_of_each_style_is_unseen_wording_in_about_half_of_the_test(seed: int) -> None:
+    groups = phrasebook_groups()
+    part_of = assign_stratified(groups, FRAMES, seed)
+    by_part = {part: [group for group in groups if part_of[group.group_ids[0]] == part] for part in PARTS}
+    behaviors, frames = (
+        {part: {each for group in there for each in getattr(group, name)} for part, there in by_part.items()}
+        for name in ("behaviors", "frames")
+    )
+    unseen = frames["test"] - frames["train"]
+    assert sorted(frame[0] for frame in unseen) == ["x", "y", "z"], "one frame of each style"
+    assert not unseen & frames["dev"]
+    assert not (behaviors["test"] - behaviors["train"]) & behaviors["dev"]
+    tested = Counter(
+        (not group.behaviors & behaviors["train"], not group.frames & frames["train"]) for group in by_part["test"]
+    )
+    assert tested.total() == 48
+    assert set(tested) == {(False, False), (False, True), (True, False), (True, True)}
+    assert abs(sum(count for (_, frame), count in tested.items() if frame) - 24) <= 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_question_a_cell_is_enough_for_unseen_and_seen_frames(seed: int) -> None:
+    groups = phrasebook_groups()
+    part_of = assign_stratified(groups, FRAMES.model_copy(update={"test_per_cell": 1}), seed)
+    trained = {frame for group in groups if part_of[group.group_ids[0]] == "train" for frame in group.frames}
+    tested = [group for group in groups if part_of[group.group_ids[0]] == "test"]
+    assert len(tested) == 6
+    assert 2 <= sum(not group.frames & trained for group in tested) <= 4
+
+
+def test_the_last_frame_of_a_style_is_never_held_out_and_unknown_frames_are_not_either() -> None:
+    one = assign_stratified(phrasebook_groups(frames=1), FRAMES, 1)
+    unknown = [
+        QuestionGroup(group.group_ids, group.cells, group.behavior_ids, None, (None,)) for group in phrasebook_groups()
+    ]
+    without = FRAMES.model_copy(update={"held_out_test_frames": 0})
+    assert one == assign_stratified(phrasebook_groups(frames=1), without, 1)
+    assert assign_stratified(unknown, FRAMES, 1) == assign_stratified(unknown, without, 1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_that_is_not_in_every_language_is_trained_on_or_spare(seed: int) -> None:
+    groups = [
+        QuestionGroup(group.group_ids, group.cells, group.behavior_ids, None, group.frame_ids, complete=place % 3 > 0)
+        for place, group in enumerate(phrasebook_groups())
+    ]
+    part_of = assign_stratified(groups, FRAMES, seed)
+    assert {part_of[group.group_ids[0]] for group in groups if not group.complete} == {"train", "spare"}
+    assert {part_of[group.group_ids[0]] for group in groups if group.complete} == set(PARTS)

@@ -6,6 +6,7 @@ import pytest
 from refuseu.core.errors import UserError
 from refuseu.sources.published import PublishedQuestion
 from refuseu.split.published import EQUAL, NEAR, keep_parts, question_rows
+from refuseu.split.splitting import NOT_ACCEPTED
 from refuseu.tables.schemas import TEST
 
 RIVER = "Where does the old river of the valley cross the long road to the sea"
@@ -34,7 +35,7 @@ def pairs() -> pd.DataFrame:
         {"question_id": name, "lang": lang, "kind": "harmful", "group_id": name, "category": "S1", "text": text}
         for (name, lang), text in TEXTS.items()
     ]
-    return pd.DataFrame(rows).assign(style=None, behavior_id=None, frame_id=None)
+    return pd.DataFrame(rows).assign(style=None, behavior_id=None, frame_id=None, accepted=True)
 
 
 def asked() -> pd.DataFrame:
@@ -52,7 +53,7 @@ def test_what_stands_in_two_parts_is_left_out_of_the_earlier_one_in_its_language
         "dev": [("dev-1", "en"), ("dev-1", "de"), ("dev-2", "de")],
         "test": list(ASKED),
     }
-    assert account["rejected"] == {EQUAL: 2, NEAR: 2}
+    assert account["rejected"] == {EQUAL: 2, NEAR: 2, NOT_ACCEPTED: 0}
     assert account["rows_in"] == len(TEXTS) + len(ASKED) == account["rows_out"] + sum(account["rejected"].values())
     assert (account["groups"], account["groups_merged"]) == (7, 0)
     for part in ("dev", "test"):
@@ -74,3 +75,15 @@ def test_a_pair_that_is_not_in_the_set_is_one_sentence() -> None:
     sentence = r"^split: question dev-2 is not in the published set; set split.assignment to stratified"
     with pytest.raises(UserError, match=sentence):
         keep_parts(pairs(), {name: part for name, part in PART_OF.items() if name != "dev-2"}, asked(), 0.8)
+
+
+def test_pairs_that_are_not_accepted_are_asked_as_dev_and_not_trained_on() -> None:
+    refused = pairs().assign(accepted=lambda rows: rows["lang"] == "en")
+    parts, account = keep_parts(refused, PART_OF, asked(), 0.8)
+    assert set(parts["train"]["lang"]) == {"en"}
+    assert parts["dev"].equals(
+        keep_parts(pairs(), PART_OF, asked(), 0.8)[0]["dev"].assign(accepted=parts["dev"]["accepted"])
+    )
+    of_train = refused["question_id"].map(PART_OF) == "train"
+    assert account["rejected"][NOT_ACCEPTED] == int((of_train & (refused["lang"] == "de")).sum()) > 0
+    assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values())

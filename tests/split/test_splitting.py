@@ -1,5 +1,6 @@
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 from question_groups import LANGUAGES, PARAMETERS, SPLIT, forty_groups, group_rows, unlike
@@ -9,13 +10,17 @@ from refuseu.mixes import Train
 from refuseu.split.assignment import PARTS
 from refuseu.split.settings import SplitParameters, Translator
 from refuseu.split.splitting import (
+    HELD_OUT_OF_TRAINING,
+    NOT_ACCEPTED,
     Contamination,
+    as_many_in_each,
     assert_clean,
     assert_filled,
     contamination,
     mix,
     mixes,
     split_up,
+    without_unaccepted,
 )
 
 TRAIN = Train.model_validate(
@@ -57,7 +62,7 @@ def test_a_mix_of_more_twins_than_train_has_is_one_sentence(pairs: pd.DataFrame)
     with pytest.raises(UserError) as caught:
         mix(some, LANGUAGES, 0.2, seed=1)
     assert caught.value.message == (
-        "train.benign_share: a share of 0.2 needs 10 questions with a benign twin, train has 2; lower it"
+        "train.benign_share: a share of 0.2 needs 10 questions with a benign twin in de, train has 2; lower it"
     )
     assert Counter(mix(some, LANGUAGES, 0.05, seed=1)["kind"]) == Counter(harmful=80, benign=4)
 
@@ -136,11 +141,12 @@ def test_too_few_groups_are_told_with_what_earlier_stages_lost(pairs: pd.DataFra
 
 def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
     again = pd.DataFrame(group_rows("S1x00-again", "S1", "x", "S1-0", text=unlike("S1x00harmfulen") + "!"))
-    labelled = pd.concat([pairs, again, pd.DataFrame(group_rows("incomplete", "S1", "x", "S1-0"))[:3]])
+    alone = pd.DataFrame(group_rows("alone", "S1", "x", "S1-0"))
+    labelled = pd.concat([pairs, again, alone[alone["kind"] == "benign"]], ignore_index=True)
     parts, account = split_up(labelled, PARAMETERS)
-    assert account["rows_in"] == 160 + 4 + 3 == account["rows_out"] + sum(account["rejected"].values())
-    assert account["rejected"]["group not complete in every language"] == 3
-    assert account["rejected"]["behavior held out of training"] == len(parts["spare"]) > 0
+    assert account["rows_in"] == 160 + 4 + 2 == account["rows_out"] + sum(account["rejected"].values())
+    assert account["rejected"]["no harmful question in its group"] == 2
+    assert account["rejected"][HELD_OUT_OF_TRAINING] == len(parts["spare"]) > 0
     assert (account["groups"], account["groups_merged"]) == (41, 2)
     test = account["parts"]["test"]
     assert (test["rows"], test["questions"], test["cells"]) == (len(parts["test"]), len(parts["test"]) // 4, 4)
@@ -156,7 +162,7 @@ def test_the_account_adds_up(pairs: pd.DataFrame) -> None:
 def test_the_account_counts_held_out_questions_only_where_behaviors_are_known(pairs: pd.DataFrame) -> None:
     parts, account = split_up(pairs.assign(behavior_id=None), PARAMETERS)
     assert [account["parts"][name]["held_out_questions"] for name in ("train", "dev", "test")] == [None] * 3
-    assert account["rejected"] == {"group not complete in every language": 0, "behavior held out of training": 0}
+    assert sum(account["rejected"].values()) == 0
     assert account["rows_out"] == sum(len(parts[name]) for name in ("train", "dev", "test")) == 160
     known = split_up(pairs, PARAMETERS)[1]["parts"]
     assert (known["train"]["held_out_questions"], known["test"]["held_out_questions"] > 0) == (0, True)
@@ -180,8 +186,10 @@ def test_questions_of_a_slot_that_are_no_translations_need_not_stand_in_every_la
     alone = native(pairs)
     some = alone[(alone["lang"] == "en") | (alone["category"] == "S1")]
     parts, account = split_up(some, parameters(translator=NATIVE))
-    assert account["rows_in"] == len(some) == account["rows_out"] + account["rejected"]["behavior held out of training"]
-    assert account["rejected"]["group not complete in every language"] == 0
+    assert account["rows_in"] == len(some) == account["rows_out"] + sum(account["rejected"].values())
+    # German has the questions of S1 alone, and English is trained on as many.
+    by_language = Counter(parts["train"]["lang"])
+    assert by_language["en"] == by_language["de"] == account["by_language"]["de"]["accepted"] > 0
     # test_per_cell is of a language: one of each of the 4 cells in English, of the 2 of S1 in German.
     assert Counter(parts["test"]["lang"]) == {"en": 4, "de": 2}
     assert Counter(parts["dev"]["lang"]) == {"en": 4, "de": 2}
@@ -219,3 +227,88 @@ def test_cells_of_a_language_are_named_with_it_and_the_list_ends(
     many = {f"T{number}": "Other" for number in range(7)}
     split_up(lacking, parameters(translator=NATIVE, categories={"S1": "First", "S2": "Second", **many}))
     assert capsys.readouterr().err.endswith(" and 19 more (metrics/split.json)\n")
+
+
+def resisting(pairs: pd.DataFrame, seed: int, german: float = 0.5) -> pd.DataFrame:
+    """The same questions after a base that refuses half of the harmful ones in German, and a fifth in English."""
+    share = pairs["lang"].map({"en": 0.8, "de": german}).where(pairs["kind"] == "harmful", 1.0)
+    complied = np.random.default_rng(seed).random(len(pairs)) < share
+    return pairs.assign(complied=complied, accepted=complied)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_tested_does_not_depend_on_what_the_base_answered(seed: int, pairs: pd.DataFrame) -> None:
+    everything, _ = split_up(pairs, PARAMETERS)
+    parts, account = split_up(resisting(pairs, seed), PARAMETERS)
+    for name in ("test", "dev"):
+        assert list(parts[name]["question_id"]) == list(everything[name]["question_id"])
+    # The base's rate on the test is that of all questions but for chance; were it chosen by the answer, it would be 100.
+    assert 0 < account["complied"]["test"]["de"] < 100
+    assert account["rows_in"] == account["rows_out"] + sum(account["rejected"].values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_train_holds_accepted_pairs_as_many_in_every_language(seed: int, pairs: pd.DataFrame) -> None:
+    labelled = resisting(pairs, seed)
+    parts, account = split_up(labelled, PARAMETERS)
+    train = parts["train"]
+    assert train["accepted"].all()
+    for kind in ("harmful", "benign"):
+        counts = Counter(train.loc[train["kind"] == kind, "lang"])
+        assert counts["en"] == counts["de"] > 0
+    found = account["by_language"]
+    assert found["de"]["accepted"] == found["de"]["train"] == found["en"]["train"] < found["en"]["accepted"]
+    assert found["de"]["accepted"] < found["de"]["for_training"] == found["en"]["for_training"]
+    assert [found["en"][name] for name in ("questions", "complete", "test", "dev")] == [40, 40, 4, 4]
+    in_train = labelled[labelled["group_id"].isin(train["group_id"])]
+    assert account["rejected"][NOT_ACCEPTED] >= int((~in_train["accepted"]).sum()) > 0
+
+
+def test_languages_share_as_many_questions_of_train_as_they_can(pairs: pd.DataFrame) -> None:
+    harmful = pairs[pairs["kind"] == "harmful"]
+    few = harmful[(harmful["lang"] == "en") | harmful["group_id"].isin(sorted(set(pairs["group_id"]))[:12])]
+    train = as_many_in_each(few, LANGUAGES, 1)
+    assert Counter(train["lang"]) == {"en": 12, "de": 12}
+    assert list(train.index) == sorted(train.index)
+    assert set(train["question_id"]) == set(
+        as_many_in_each(few.sample(frac=1, random_state=1), LANGUAGES, 1)["question_id"]
+    )
+    assert set(as_many_in_each(few, LANGUAGES, 2)["question_id"]) != set(train["question_id"])
+    equal = as_many_in_each(harmful, LANGUAGES, 1)
+    assert len(equal) == len(harmful)
+    assert as_many_in_each(few, [*LANGUAGES, "lv"], 1).empty
+
+
+def test_a_language_whose_pairs_are_all_refused_leaves_nothing_to_train_on(pairs: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"no question is left for train \(.*: 40; without an accepted pair: de\)"):
+        split_up(resisting(pairs, 1, german=0.0), PARAMETERS)
+
+
+def test_a_behavior_is_seen_where_train_holds_it_in_any_language(pairs: pd.DataFrame) -> None:
+    """Also where one language's base refused all its questions; in no language, it is unseen although it was not drawn."""
+    for refused_in, held_out in ((["de"], False), (["de", "en"], True)):
+        refused = pairs["lang"].isin(refused_in) & (pairs["behavior_id"] == "S1-0") & (pairs["kind"] == "harmful")
+        twins = (pairs["behavior_id"] == "S1-0") & (pairs["kind"] == "benign")
+        none_held = SPLIT.model_copy(update={"held_out_test_behaviors": 0, "held_out_dev_behaviors": 0})
+        parts, _ = split_up(
+            pairs.assign(accepted=~refused & ~twins),
+            parameters(split=none_held.model_copy(update={"test_per_cell": 6})),
+        )
+        mine = parts["test"][parts["test"]["behavior_id"] == "S1-0"]
+        assert len(mine) and (mine["held_out"] == held_out).all()
+
+
+def test_benign_pairs_are_counted_within_each_language(pairs: pd.DataFrame) -> None:
+    labelled = resisting(pairs, 3)
+    train = labelled[labelled["accepted"]]
+    counts = mix(train, LANGUAGES, 0.2, seed=1).groupby(["lang", "kind"]).size()
+    for lang in LANGUAGES:
+        assert counts[lang, "harmful"] == ((train["lang"] == lang) & (train["kind"] == "harmful")).sum()
+        assert counts[lang, "benign"] == round(counts[lang, "harmful"] / 4)
+
+
+def test_the_answers_of_a_pair_that_is_not_accepted_go_no_further(pairs: pd.DataFrame) -> None:
+    rows = pairs[:3].assign(accepted=[True, False, True])
+    (found,) = without_unaccepted([rows])
+    assert found["chosen"].isna().tolist() == found["rejected"].isna().tolist() == [False, True, False]
+    assert found["text"].equals(rows["text"])

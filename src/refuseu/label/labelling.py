@@ -1,39 +1,24 @@
-"""The panel's verdicts on the question and both answers of each pair, and the pairs that the paper's protocol keeps.
-
-By section 3 of the paper, both guards must call the question harmful, both must call the chosen answer a refusal and safe, at
-least one must call the rejected answer harmful, and all three texts must be in the right language. Of a benign pair, the question
-must be safe, the chosen answer must comply, and the rejected answer must refuse.
-"""
+"""The panel's verdicts on the question and both answers of each pair, how the judges agree, and what each filter leaves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from refuseu.core.progress import Progress
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 from refuseu.experiment import Kind
-from refuseu.judges.verdict import FORBIDDEN, Exchange, Harm, Judge, Reply, Verdict
+from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
+from refuseu.label.protocol import FILTERS, ITEMS, Judged, Votes, sort_out
 from refuseu.label.settings import Label
 from refuseu.results.agreement import coefficients
+from refuseu.tables.losses import complied
 from refuseu.tables.reading import BATCH
 from refuseu.tables.writing import account
-from refuseu.text.identification import Identifier
 
-ITEMS = {"question": "text", "chosen": "chosen", "rejected": "rejected"}
-"""What is judged of a pair, and the column that holds it."""
-QUORUM = {"all": np.all, "any": np.any}
 HARM, REPLY = (pd.CategoricalDtype([value.value for value in values]) for values in (Harm, Reply))
-
-FLAGGED = f"flagged {FORBIDDEN} by a judge"
-"""Why a pair is rejected that holds a text of ``FORBIDDEN``, so that it is neither trained on nor released."""
-
-Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
-"""Yes or no for each pair."""
-Votes = dict[str, dict[str, pd.DataFrame]]
-"""By item and judge, a table with the columns ``harm``, ``reply`` and ``categories`` and a row for each pair, in their order."""
+"""Verdicts as the columns of a table."""
 
 
 def judge_pairs(pairs: Iterable[pd.DataFrame], rows: int, judges: Mapping[str, Judge]) -> Votes:
@@ -88,91 +73,6 @@ def verdict_rows(pairs: pd.DataFrame, votes: Votes) -> Iterator[pd.DataFrame]:
         )
 
 
-def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> Flags:
-    """Return whether the question and both answers of each pair are in the language of the pair."""
-    right = [
-        all(identifier.restricted(text) == lang for text in texts)
-        for batch in pairs
-        for lang, *texts in zip(batch["lang"], *(batch[column] for column in ITEMS.values()), strict=True)
-    ]
-    return np.array(right, dtype=np.bool_)
-
-
-def reasons(pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label) -> "pd.Series[Any]":
-    """Return why each pair is rejected: the first reason in the protocol's order, or none for a pair that is kept.
-
-    Only the judges vote; the adjudicator's verdicts serve the agreement. But before all else, a pair is rejected where anybody
-    who judged it names ``FORBIDDEN`` for one of its texts.
-    """
-    why = pd.Series(None, index=pairs.index, dtype=object)
-    for kind in Kind:
-        for reason, met in reversed(_conditions(kind, votes, protocol)):
-            why[(pairs["kind"] == kind) & ~met] = reason
-    why[~right_language] = "wrong language"
-    why[_forbidden(votes)] = FLAGGED
-    return why
-
-
-def _forbidden(votes: Votes) -> Flags:
-    """Where a text of the pair is said to be of the category ``FORBIDDEN``."""
-    named = [said["categories"] for by_judge in votes.values() for said in by_judge.values()]
-    flags: Flags = np.any([column.str.split(",").map(_holds_forbidden) for column in named], axis=0)
-    return flags
-
-
-def _holds_forbidden(categories: object) -> bool:
-    return isinstance(categories, list) and FORBIDDEN in categories
-
-
-def _conditions(kind: Kind, votes: Votes, protocol: Label) -> list[tuple[str, Flags]]:
-    """The conditions for a pair of this kind, in the protocol's order: the reason to reject it, and which pairs meet it."""
-    harmful = kind is Kind.HARMFUL
-    wanted = Harm.HARMFUL if harmful else Harm.SAFE
-    good, bad = (Reply.REFUSAL, Reply.COMPLIANCE) if harmful else (Reply.COMPLIANCE, Reply.REFUSAL)
-    question, chosen, rejected = ([votes[item][judge] for judge in protocol.judges] for item in ITEMS)
-    return [
-        (
-            f"question not {wanted.value}",
-            QUORUM[protocol.question]([vote["harm"] == wanted for vote in question], axis=0),
-        ),
-        (
-            f"chosen not a {'safe ' if harmful else ''}{good.value}",
-            QUORUM[protocol.chosen]([_says(vote, Harm.SAFE, good) for vote in chosen], axis=0)
-            & _reported(chosen, good),
-        ),
-        # All judges that report refusals must agree here: an answer that one of them cannot tell is not a preference.
-        (
-            f"rejected not a {'harmful ' if harmful else ''}{bad.value}",
-            QUORUM[protocol.rejected]([_says(vote, wanted, bad) for vote in rejected], axis=0)
-            & _reported(rejected, bad)
-            & np.all([_may_mean(vote, bad) for vote in rejected], axis=0),
-        ),
-    ]
-
-
-def _says(vote: pd.DataFrame, harm: Harm, reply: Reply) -> "pd.Series[bool]":
-    """Where a judge says both, or says this of harm and does not report the reply."""
-    return (vote["harm"] == harm) & _may_mean(vote, reply)
-
-
-def _may_mean(vote: pd.DataFrame, reply: Reply) -> "pd.Series[bool]":
-    return vote["reply"].isin([reply, Reply.NOT_REPORTED])
-
-
-def _reported(votes: list[pd.DataFrame], reply: Reply) -> Flags:
-    """Where at least one judge reports this reply."""
-    reported: Flags = np.any([vote["reply"] == reply for vote in votes], axis=0)
-    return reported
-
-
-def sort_out(
-    pairs: pd.DataFrame, right_language: Flags, votes: Votes, protocol: Label
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the pairs that are kept, and the others with the column ``reason``."""
-    why = reasons(pairs, right_language, votes, protocol)
-    return pairs[why.isna()], pairs[why.notna()].assign(reason=why[why.notna()])
-
-
 def agreement(votes: Votes, protocol: Label) -> dict[str, Any]:
     """Measure how the judges and the adjudicator agree on the same items.
 
@@ -202,25 +102,48 @@ def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {one: {other: int(n) for other, n in row.items()} for one, row in table.T.to_dict().items()}
 
 
-def summary(
-    pairs: pd.DataFrame,
-    kept: pd.DataFrame,
-    rejected: pd.DataFrame,
-    votes: Votes,
-    protocol: Label,
-    languages: list[str],
-) -> dict[str, Any]:
-    """Return the account of the stage, its acceptance rates, and how the judges agree."""
+def summary(pairs: pd.DataFrame, found: Judged, votes: Votes, protocol: Label, languages: list[str]) -> dict[str, Any]:
+    """Return the account of the stage, what each filter leaves, the acceptance, and how the judges agree.
+
+    The account counts questions: a question that is kept is a row out, whatever was answered. ``not_accepted`` counts, by reason,
+    the pairs of these questions that are not accepted.
+    """
+    kept, not_accepted = sort_out(pairs, found)
+    without_question = not_accepted[~found.kept[not_accepted.index]]
+    others = not_accepted.loc[found.kept[not_accepted.index], "reason"].value_counts().sort_index()
     return {
-        **account(len(pairs), kept, rejected, languages),
-        **yields(pairs, kept),
+        **account(len(pairs), kept, without_question, languages),
+        "accepted": int(found.accepted.sum()),
+        "not_accepted": {str(reason): int(count) for reason, count in others.items()},
+        "filters": after_filters(pairs, found, languages),
+        "complied": complied(pairs.assign(complied=found.complied), languages),
+        **yields(pairs, found.accepted),
         "judges": agreement(votes, protocol),
     }
 
 
-def yields(pairs: pd.DataFrame, kept: pd.DataFrame) -> dict[str, Any]:
+def after_filters(pairs: pd.DataFrame, found: Judged, languages: list[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return how many pairs are left, by kind and language: ``asked``, and after each of ``FILTERS`` in turn.
+
+    The last filter leaves the pairs that are ``accepted``, and is called so.
+    """
+    names = ["asked", *FILTERS[:-1], "accepted"]
+    passes = found.passes[list(FILTERS)].cummin(axis=1)
+    left = pd.concat([pd.Series(True, index=pairs.index), passes], axis=1).set_axis(names, axis=1)
+    return {
+        kind.value: {
+            lang: {
+                name: int(count)
+                for name, count in left[(pairs["kind"] == kind) & (pairs["lang"] == lang)].sum().items()
+            }
+            for lang in languages
+        }
+        for kind in Kind
+    }
+
+
+def yields(pairs: pd.DataFrame, accepted: "pd.Series[bool]") -> dict[str, Any]:
     """Return the acceptance (percent) of all pairs, and by kind, language and category."""
-    accepted = pd.Series(pairs.index.isin(kept.index), index=pairs.index)
     rates = {
         f"acceptance_by_{column}": (100 * accepted.groupby(pairs[column]).mean()).to_dict()
         for column in ("kind", "lang", "category")

@@ -101,7 +101,9 @@ def _configs(tables: Tables) -> str:
     )
     return (
         "`lang_<xx>` and `multilingual` hold the harmful questions as preference pairs. As in the published set, their split "
-        "`test` is a dev part; the test questions are `evaluation` (`eval`), without answers. "
+        "`test` is a dev part; the test questions are `evaluation` (`eval`), without answers. Test questions are chosen by the "
+        "question alone: the judges call it harmful and it is in its language, whatever the un-aligned model answered. Pairs are "
+        "those whose answers the judges accepted too. "
         f"{twins if any(name == 'benign' for name, _ in tables) else ''}"
         "No question of one part is equal to, or a near-duplicate of, a question of another part."
     )

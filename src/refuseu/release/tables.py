@@ -50,10 +50,12 @@ Tables = dict[tuple[str, str], pa.Table]
 def tables(train: pd.DataFrame, dev: pd.DataFrame, test: pd.DataFrame, languages: list[str]) -> Tables:
     """Every config and split of the release that holds a row.
 
-    ``train`` and ``dev`` are rows of ``tables.schemas.PART``, ``test`` of ``tables.schemas.TEST``.
+    ``train`` has rows of ``tables.schemas.PART``, ``dev`` and ``test`` of ``tables.schemas.TEST``. Of dev, the pairs that were
+    accepted are released, which have their answers.
     """
     made: Tables = {}
     for split, part in (("train", train), ("test", dev)):
+        part = part[part["chosen"].notna()]
         harmful = part[part["kind"] == Kind.HARMFUL]
         for lang in languages:
             made[f"lang_{lang}", split] = pairs(harmful[harmful["lang"] == lang])

@@ -1,8 +1,8 @@
 """The parts as a published set gives them: its preference pairs are train and dev, its test questions come without answers.
 
 No question of train may stand in dev or test, and none of dev in test. Such a question of train or dev is left out, in its
-language alone, since the questions of a slot were written in each language by itself. The test stays as it was published, so that
-numbers on it can be compared with those of others.
+language alone, since the questions of a slot were written in each language by itself. Train holds accepted pairs alone, as many
+as each language has. The test stays as it was published, so that numbers on it can be compared with those of others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.experiment import Kind
 from refuseu.sources.published import PublishedQuestion
-from refuseu.split.splitting import assert_clean, assert_filled, summary
+from refuseu.split.splitting import NOT_ACCEPTED, assert_clean, assert_filled, summary
 from refuseu.tables.schemas import TEST
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
@@ -32,7 +32,7 @@ def keep_parts(
     """Divide the pairs as the set does, and leave out what a later part holds too.
 
     Args:
-        labelled: the pairs that the stage ``label`` kept (``schemas.PAIR``; the answers are not needed).
+        labelled: the questions that the stage ``label`` kept (``schemas.LABELLED``; the answers are not needed).
         part_of: part of each question id, train or dev.
         test: the test questions (``schemas.TEST``).
         threshold: Jaccard similarity (0-1) of near-duplicates.
@@ -53,10 +53,12 @@ def keep_parts(
     pairs = labelled.assign(held_out=None, held_out_frame=None)
     part = pairs["question_id"].map(part_of)
     dev, of_dev = _apart(pairs[part == "dev"], test, threshold)
+    in_train = part == "train"
     train, of_train = _apart(
-        pairs[part == "train"], pd.concat([dev[["lang", "text"]], test[["lang", "text"]]]), threshold
+        pairs[in_train & pairs["accepted"]], pd.concat([dev[["lang", "text"]], test[["lang", "text"]]]), threshold
     )
     rejected = {reason: of_dev[reason] + of_train[reason] for reason in (EQUAL, NEAR)}
+    rejected[NOT_ACCEPTED] = int((in_train & ~pairs["accepted"]).sum())
     parts = {"train": train, "dev": dev, "test": test}
     assert_filled(parts, f"pairs that label kept: {len(labelled)}", where_lost)
     slots = pairs["question_id"].nunique() + test["question_id"].nunique()

@@ -25,6 +25,9 @@ class Split(Section):
     """Behaviors of each category that only test may hold, in whatever wording."""
     held_out_dev_behaviors: Count
     """Behaviors of each category that only dev may hold."""
+    held_out_test_frames: Count = 0
+    """Frames (wordings) of each attack style that only test may hold; for about half of its questions. Where nobody knows the
+    frames, as of questions that a language model wrote, none is held out."""
     near_duplicate: Annotated[float, Field(gt=0, lt=1)]
     """Jaccard similarity (0-1) of character 5-grams at which two questions count as near-duplicates."""
 

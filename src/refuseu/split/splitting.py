@@ -1,7 +1,7 @@
 """Splits the labelled pairs into train, dev and test without contamination, and mixes the training pairs of every config."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,23 +18,27 @@ from refuseu.split.assignment import (
 )
 from refuseu.split.scarce import scarce_cells, tell_scarce
 from refuseu.split.settings import SplitParameters
-from refuseu.tables.losses import complete_groups
+from refuseu.tables.losses import complete_groups, complied
 from refuseu.text.near_duplicates import Comparison
 from refuseu.text.normal import plain
 
 HELD_OUT = {"held_out": "behavior_id", "held_out_frame": "frame_id"}
 """Column that says whether train has not seen the value of another column, and that column."""
+HELD_OUT_OF_TRAINING = "behavior or frame held out of training"
+NOT_ACCEPTED = "pair not accepted"
+"""Why a row is in no part."""
 
 
 def split_up(
     labelled: pd.DataFrame, parameters: SplitParameters, where_lost: Callable[[], str] = str
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Split the pairs of all complete question groups; a question that was written in its language is complete by itself.
+    """Split the questions: test and dev by the question alone, and train takes the accepted pairs of the other groups.
 
-    Cells that hold fewer groups than test takes are said on stderr before the draw.
+    Test and dev take complete question groups; a question that was written in its language is complete by itself. Cells that hold
+    fewer groups than test takes are said on stderr before the draw.
 
     Args:
-        labelled: the pairs that the stage ``label`` kept (``schemas.PAIR``; the answers are not needed).
+        labelled: the questions that the stage ``label`` kept (``schemas.LABELLED``; the answers are not needed).
         parameters: languages, categories, styles, the sizes of the parts and the similarity of near-duplicates; the seed decides
             every draw.
         where_lost: says what earlier stages rejected, for the error about too few groups.
@@ -45,40 +49,98 @@ def split_up(
     Raises:
         UserError: when train or test is empty, or a part shares a question with train.
     """
-    settings, native = parameters.split, parameters.translator.native
-    whole = labelled if native else complete_groups(labelled, parameters.languages)
-    groups = merge_near_duplicates(whole, settings.near_duplicate, native)
-    scarce = scarce_cells(groups, parameters)
+    settings, native, languages = parameters.split, parameters.translator.native, parameters.languages
+    with_harmful = labelled[labelled["group_id"].isin(labelled.loc[labelled["kind"] == Kind.HARMFUL, "group_id"])]
+    complete = set((with_harmful if native else complete_groups(with_harmful, languages))["group_id"])
+    groups = merge_near_duplicates(with_harmful, settings.near_duplicate, native, complete)
+    candidates = [group for group in groups if group.complete]
+    scarce = scarce_cells(candidates, parameters)
     tell_scarce(scarce, parameters)
-    parts = parts_of(whole, assign_stratified(groups, settings, parameters.seed))
-    there = "questions" if native else "question groups in every language"
-    assert_filled(parts, f"{there}: {len(groups)}", where_lost)
+    part_of = assign_stratified(groups, settings, parameters.seed)
+    parts = parts_of(with_harmful, part_of, languages, parameters.seed)
+    in_train = with_harmful[with_harmful["group_id"].map(part_of) == "train"]
+    there = f"{'questions' if native else 'question groups in every language'}: {len(candidates)}"
+    accepted_in = harmful_by_language({"train": in_train[in_train["accepted"]]}, languages)
+    none_in = [lang for lang in languages if not accepted_in[lang]["train"]]
+    assert_filled(parts, there + (f"; without an accepted pair: {', '.join(none_in)}" if none_in else ""), where_lost)
+    accepted = int(in_train["accepted"].sum())
     rejected = {
-        "group not complete in every language": len(labelled) - len(whole),
-        "behavior held out of training": len(parts["spare"]),
+        "no harmful question in its group": len(labelled) - len(with_harmful),
+        HELD_OUT_OF_TRAINING: len(parts["spare"]),
+        NOT_ACCEPTED: len(in_train) - accepted,
+        "more than the language with the fewest has": accepted - len(parts["train"]),
     }
     ids = [len(group.group_ids) for group in groups]
     merged = sum(count for count in ids if count > 1)
     account = summary(parts, len(labelled), rejected, sum(ids), settings.near_duplicate, merged)
     assert_clean(account["contamination"])
-    return parts, {**account, "scarce_cells": scarce}
+    of_candidates = with_harmful[with_harmful["group_id"].isin(complete)]
+    left = {
+        "questions": labelled,
+        "complete": of_candidates,
+        **{name: parts[name] for name in ("test", "dev")},
+        "held_out": parts["spare"],
+        "for_training": in_train,
+        "accepted": in_train[in_train["accepted"]],
+        "train": parts["train"],
+    }
+    return parts, {
+        **account,
+        "by_language": harmful_by_language(left, languages),
+        "complied": {name: complied(left[name], languages) for name in ("complete", "test")},
+        "scarce_cells": scarce,
+    }
 
 
-def parts_of(pairs: pd.DataFrame, part_by_group: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """Return the rows of each part, with the columns ``held_out`` and ``held_out_frame``.
+def harmful_by_language(left: Mapping[str, pd.DataFrame], languages: list[str]) -> dict[str, dict[str, int]]:
+    """Return for each language how many harmful questions each table of ``left`` holds, by its name."""
+    counts = {name: rows.loc[rows["kind"] == Kind.HARMFUL, "lang"].value_counts() for name, rows in left.items()}
+    return {lang: {name: int(count.get(lang, 0)) for name, count in counts.items()} for lang in languages}
 
-    They are true where no question of train asks for the behavior, or stands in the frame, and null where that is not known.
+
+def parts_of(
+    questions: pd.DataFrame, part_by_group: Mapping[str, str], languages: list[str], seed: int
+) -> dict[str, pd.DataFrame]:
+    """Return the rows of each part, with the columns ``held_out`` and ``held_out_frame``; of train, those that are trained on.
+
+    The columns are true where no question of train, in whatever language, asks for the behavior or stands in the frame, and null
+    where that is not known. ``questions`` are rows of ``schemas.LABELLED``.
     """
-    part = pairs["group_id"].map(part_by_group)
-    train = pairs[part == "train"]
-    marked = pairs.assign(
-        **{column: _unseen(pairs[of], train[of]) for column, of in HELD_OUT.items()},
+    part = questions["group_id"].map(part_by_group)
+    train = as_many_in_each(questions[(part == "train") & questions["accepted"]], languages, seed)
+    marked = questions.assign(
+        **{column: _unseen(questions[of], train[of]) for column, of in HELD_OUT.items()},
     )
-    return {name: marked[part == name] for name in PARTS}
+    return {name: marked.loc[train.index] if name == "train" else marked[part == name] for name in PARTS}
+
+
+def as_many_in_each(train: pd.DataFrame, languages: list[str], seed: int) -> pd.DataFrame:
+    """Return as many harmful pairs, and as many benign ones, in every language: as many as the language with the fewest has.
+
+    The paper trains on the same number in every language, so that mixes differ in their languages alone. One order of the groups,
+    which the seed draws, decides in all languages, so that these share as many questions as they can.
+    """
+    order = _drawn_order(train, seed, "train")
+    turn = train.assign(turn=train["group_id"].map(order)).sort_values("turn", kind="stable")
+    place = turn.groupby(["kind", "lang"]).cumcount()
+    counts = pd.crosstab(train["lang"], train["kind"]).reindex(languages, fill_value=0).min()
+    return train[(place < turn["kind"].map(counts)).reindex(train.index)]
+
+
+def _drawn_order(rows: pd.DataFrame, seed: int, purpose: str) -> dict[str, int]:
+    """The place of each group of ``rows`` in a random order."""
+    groups = sorted(rows["group_id"].unique())
+    return {group: place for place, group in enumerate(random.Random(f"{seed}-{purpose}").sample(groups, len(groups)))}
 
 
 def _unseen(values: "pd.Series[Any]", seen: "pd.Series[Any]") -> "pd.Series[Any]":
     return (~values.isin(seen.dropna())).astype(object).where(values.notna(), None)
+
+
+def without_unaccepted(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Take the answers from questions of dev or test whose pair was not accepted: they are asked, and nothing else."""
+    for rows in batches:
+        yield rows.assign(**{answer: rows[answer].where(rows["accepted"], None) for answer in ("chosen", "rejected")})
 
 
 @dataclass(frozen=True)
@@ -108,13 +170,13 @@ def contamination(train: pd.DataFrame, test: pd.DataFrame, threshold: float) -> 
 
 
 def assert_filled(parts: dict[str, pd.DataFrame], there: str, where_lost: Callable[[], str]) -> None:
-    """Check that train and test hold rows.
+    """Check that train and test hold harmful questions.
 
     Raises:
-        UserError: for a part that is empty. It says what is ``there``, and ``where_lost``, or that the search found too little.
+        UserError: for a part that holds none. It says what is ``there``, and ``where_lost``, or that the search found too little.
     """
     for name in ("train", "test"):
-        if parts[name].empty:
+        if not (parts[name]["kind"] == Kind.HARMFUL).any():
             more = (
                 where_lost()
                 or "raise rainbow-teaming.elites_per_cell or iterations (of a generator, questions_per_slot)"
@@ -173,32 +235,43 @@ def _part_summary(part: pd.DataFrame) -> dict[str, Any]:
     return {
         "rows": len(part),
         "questions": len(harmful),
-        "held_out_questions": int(harmful["held_out"].sum()) if harmful["held_out"].notna().any() else None,
+        "held_out_questions": _count(harmful["held_out"]),
+        "held_out_frame_questions": _count(harmful["held_out_frame"]),
+        "held_out_both_questions": _count(harmful["held_out"] & harmful["held_out_frame"]),
         "cells": int(harmful.groupby(["category", "style"]).ngroups),
         "by_category": harmful["category"].value_counts().sort_index().to_dict(),
         "by_style": harmful["style"].value_counts().sort_index().to_dict(),
     }
 
 
-def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
-    """Return the DPO pairs of a config: the same question groups in each of its languages.
+def _count(flags: "pd.Series[Any]") -> int | None:
+    """How many are true, or ``None`` where none is known."""
+    return int(flags.sum()) if flags.notna().any() else None
 
-    All harmful pairs are used. Benign twins are drawn so that they are ``benign_share`` (0-1) of the pairs. Where the search
-    wrote no twins, the mix has none, whatever the share.
+
+def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: int) -> pd.DataFrame:
+    """Return the DPO pairs of a config.
+
+    All harmful pairs of its languages are used. Benign twins are drawn so that they are ``benign_share`` (0-1) of the pairs of
+    each language, as far as possible of the same groups in all. Where the search wrote no twins, the mix has none, whatever the
+    share.
 
     Raises:
-        UserError: when train holds fewer twins than the share needs.
+        UserError: when train holds fewer twins in a language than the share needs.
     """
     harmful = train["kind"] == Kind.HARMFUL
-    twins = sorted(train.loc[~harmful, "group_id"].unique())
-    wanted = round(train.loc[harmful, "group_id"].nunique() * benign_share / (1 - benign_share)) if twins else 0
-    if wanted > len(twins):
-        raise UserError(
-            f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin, train has "
-            f"{len(twins)}; lower it"
-        )
-    drawn = random.Random(f"{seed}-benign").sample(twins, wanted)
-    chosen = train["lang"].isin(languages) & (harmful | train["group_id"].isin(drawn))
+    twins, order = train[~harmful], _drawn_order(train[~harmful], seed, "benign")
+    drawn: list[int] = []
+    for lang, count in train.loc[harmful & train["lang"].isin(languages), "lang"].value_counts().sort_index().items():
+        of_lang = twins[twins["lang"] == lang]
+        wanted = round(count * benign_share / (1 - benign_share)) if len(twins) else 0
+        if wanted > len(of_lang):
+            raise UserError(
+                f"train.benign_share: a share of {benign_share:g} needs {wanted} questions with a benign twin in {lang}, "
+                f"train has {len(of_lang)}; lower it"
+            )
+        drawn.extend(of_lang["group_id"].map(order).sort_values().index[:wanted])
+    chosen = train["lang"].isin(languages) & (harmful | train.index.isin(drawn))
     return train[chosen].rename(columns={"text": "prompt"})
 
 

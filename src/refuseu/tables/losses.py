@@ -71,6 +71,42 @@ def tell_losses(stage: str, metrics: Path, kept: pd.DataFrame, languages: Sequen
     click.echo(said, err=True)
 
 
+def tell_accepted(metrics: Path) -> None:
+    """Say on stderr how many pairs the stage label accepted to train on, and which language has the fewest harmful ones.
+
+    Args:
+        metrics: the account of the stage, which is written.
+
+    Raises:
+        UserError: when a language has no harmful one. Train has as many in every language, so no model could be trained.
+    """
+    account = json.loads(metrics.read_text(encoding="utf-8"))
+    harmful: Mapping[str, Mapping[str, int]] = account["filters"][Kind.HARMFUL]
+    fewest = min(harmful, key=lambda lang: harmful[lang]["accepted"])
+    why = f" (of the others: {_counted(account['not_accepted'])})" if account["not_accepted"] else ""
+    said = (
+        f"label: accepts {account['accepted']} of {account['rows_out']} pairs to train on{why}; the fewest harmful ones in "
+        f"{fewest}, {harmful[fewest]['accepted']} of {harmful[fewest]['language']}"
+    )
+    if not harmful[fewest]["accepted"]:
+        raise UserError(
+            f"{said}; let a base answer that complies more (respond.rejected), {HELP['label']}, or take {fewest} out of "
+            "languages in params.yaml; data/label/rejected.parquet says why row by row"
+        )
+    if account["not_accepted"]:
+        click.echo(said, err=True)
+
+
+def complied(questions: pd.DataFrame, languages: Sequence[str]) -> dict[str, float | None]:
+    """Return by language the share (percent) of harmful questions that the un-aligned model answered harmfully, by the panel.
+
+    ``questions`` have the column ``complied`` (``schemas.LABELLED``). A language without harmful questions has none.
+    """
+    harmful = questions[questions["kind"] == Kind.HARMFUL]
+    shares = 100 * harmful.groupby("lang")["complied"].mean()
+    return {lang: float(shares[lang]) if lang in shares else None for lang in languages}
+
+
 def _complete(kept: pd.DataFrame, languages: Sequence[str]) -> str:
     """A clause on the groups in every language; empty where each stands in one alone, as the questions of a generator do."""
     alone = len(languages) > 1 and kept.groupby("group_id")["lang"].nunique().max() == 1
@@ -126,4 +162,8 @@ def _kept(account: Account, lang: str) -> str:
 
 
 def _reasons(account: Account) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in account["rejected"].items())
+    return _counted(account["rejected"])
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())

@@ -46,6 +46,16 @@ TRANSLATION = Schema(
 PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string()}, nullable=QUESTION.nullable)
 """A preference pair: a question with its chosen and its rejected answer."""
 
+LABELLED = Schema(
+    {
+        **PAIR.columns,
+        "accepted": pa.bool_(),  # the protocol accepts the whole pair, so it may be trained on and published
+        "complied": pa.bool_(),  # the panel says that the un-aligned model did what it was asked; for harm, that it did harm
+    },
+    nullable=PAIR.nullable,
+)
+"""A pair whose question is what it should be, by the panel, and in its language."""
+
 PART = Schema(
     {
         **PAIR.columns,
@@ -54,10 +64,13 @@ PART = Schema(
     },
     nullable=PAIR.nullable | {"held_out", "held_out_frame"},
 )
-"""A pair in one part of the split: train, dev or test."""
+"""A pair of the train part."""
 
 TEST = Schema(PART.columns, nullable=PART.nullable | {"category", "chosen", "rejected"})
-"""A question of the test part. A published set gives its test questions without answers and without a category."""
+"""A question of the dev or the test part, with its answers where the pair was accepted.
+
+A published set gives its test questions without answers and without a category.
+"""
 
 REJECTION = Schema({"question_id": pa.string(), "lang": pa.string(), "reason": pa.string()})
 """A row that a stage did not keep, with the reason."""
