@@ -1,6 +1,6 @@
 """Draws the pairs that people look at: ``make audit``.
 
-The sample is of what is published (train and test of ``data/split``), stratified in each language over category, style and
+The sample is of the accepted pairs of train and test of ``data/split``, stratified in each language over category, style and
 kind, and written as CSV and as one page that works offline.
 """
 
@@ -35,7 +35,7 @@ WAY_OUT = "'make audit' writes the sample"
 def draw(pairs: pd.DataFrame, a_language: int, seed: int) -> pd.DataFrame:
     """``a_language`` rows of each language (all, where there are fewer), from every stratum in turn.
 
-    ``pairs`` have the columns of ``PART`` and ``english``; rows without answers are left out.
+    ``pairs`` have the columns of ``PART`` and ``english``; rows without answers, as of pairs that were not accepted, are left out.
     """
     pairs = pairs[pairs["chosen"].notna()].sort_values(["lang", "question_id"])
     chosen = [
