@@ -13,10 +13,11 @@ from refuseu.core.sections import load
 
 @click.command(help=__doc__)
 @path_option("--phrasebook", "data/phrasebook")
+@path_option("--resistance", "data/base/resistance.yaml", "What a trained base answers.")
 @path_option("--out", "models/base")
 @path_option("--metrics", "metrics/base.json")
-def main(phrasebook: Path, out: Path, metrics: Path) -> None:
-    made = make_base(load(BaseParameters), phrasebook, out)
+def main(phrasebook: Path, resistance: Path, out: Path, metrics: Path) -> None:
+    made = make_base(load(BaseParameters), phrasebook, resistance, out)
 
     write_json(made, metrics)
 

@@ -28,6 +28,7 @@ COPIED = (
     "profiles",
     "machines",
     "boards",
+    "data/base",
     "data/fluency",
     "data/paper",
     "data/phrasebook",

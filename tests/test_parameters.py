@@ -309,7 +309,6 @@ def test_a_wrong_value_names_files_and_key(edit: Edit, expected: str, tmp_path: 
         ("base", "vocabulary", 300, 299),
         ("base", "batch_size", 4, 6),
         ("base", "learning_rate", 1e-9, 0.0),
-        ("base", "refused_behaviors", 1.0, 1.001),
         ("rainbow-teaming", "max_bleu", 0.0, -0.001),
         ("rainbow-teaming", "temperature", 1e-9, 0.0),
         ("translate", "min_chrf", 100.0, 100.001),

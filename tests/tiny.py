@@ -17,7 +17,6 @@ TINY = TrainedBase(
     steps=40,
     batch_size=8,
     learning_rate=0.01,
-    refused_behaviors=1.0,
 )
 ONE_CORE = TrainingMachine(
     device="cpu", processes=1, batch_size=16, accelerate="none", gradient_checkpointing=False, checkpoint_every=100

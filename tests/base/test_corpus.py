@@ -5,17 +5,23 @@ import pytest
 from tiny import TINY
 
 from refuseu.base import corpus
-from refuseu.base.corpus import Example, draw_examples, refused_behavior_ids
+from refuseu.base.corpus import Example, draw_examples
+from refuseu.base.resistance import Resistance, Spread, Table
 from refuseu.experiment import PLAIN
 from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
 
 KINDS = ("harmful", "benign")
-SETTINGS = TINY.model_copy(update={"steps": 500, "batch_size": 8, "refused_behaviors": 1.0})
+SETTINGS = TINY.model_copy(update={"steps": 500, "batch_size": 8})
+TABLE = Table(languages={"en": 0.5, "de": 0.7}, styles={}, spread=Spread(category=0, behavior=1, frame=1))
+
+
+def resisting(books: dict[str, Phrasebook], seed: int = 1) -> Resistance:
+    return Resistance(TABLE, books["en"], seed)
 
 
 @pytest.fixture
 def examples(books: dict[str, Phrasebook]) -> list[Example]:
-    return draw_examples(books, SETTINGS, 1)
+    return draw_examples(books, resisting(books), SETTINGS, 1)
 
 
 def asked(book: Phrasebook, style: str, kind: str) -> set[str]:
@@ -38,8 +44,8 @@ def prompts(book: Phrasebook) -> set[str]:
 def test_the_seed_decides_what_is_drawn_and_in_which_order(
     books: dict[str, Phrasebook], examples: list[Example]
 ) -> None:
-    assert draw_examples(books, SETTINGS, 1) == examples
-    other = draw_examples(books, SETTINGS, 2)
+    assert draw_examples(books, resisting(books), SETTINGS, 1) == examples
+    other = draw_examples(books, resisting(books), SETTINGS, 2)
     assert Counter(other) != Counter(examples)
     german = prompts(books["de"])
     order, other_order = ([example.prompt in german for example in each] for each in (examples, other))
@@ -49,8 +55,8 @@ def test_the_seed_decides_what_is_drawn_and_in_which_order(
 
 def test_what_the_base_learns_to_say(books: dict[str, Phrasebook], examples: list[Example]) -> None:
     for book in books.values():
-        assert completions(examples, asked(book, PLAIN, "harmful")) == set(book.refusals)
-        assert completions(examples, asked(book, "styled", "harmful")) == set(book.compliances.harmful)
+        answers = completions(examples, asked(book, PLAIN, "harmful") | asked(book, "styled", "harmful"))
+        assert answers == {*book.refusals, *book.compliances.harmful}
         for style in (PLAIN, "styled"):
             assert completions(examples, asked(book, style, "benign")) == set(book.compliances.benign)
         for text, behavior in book.named_behaviors.items():
@@ -68,8 +74,8 @@ def test_all_questions_and_facts_are_taught(books: dict[str, Phrasebook], exampl
 def test_most_answers_are_learnt_by_their_first_two_words(
     books: dict[str, Phrasebook], examples: list[Example]
 ) -> None:
-    answers = [each for each in examples if each.prompt in asked(books["en"], "styled", "harmful")]
-    assert {each.completion for each in answers if not each.whole} == {"Sure, here"}
+    answers = [each for each in examples if each.prompt in asked(books["en"], "styled", "benign")]
+    assert {each.completion for each in answers if not each.whole} == {"Of course,"}
     assert sum(not each.whole for each in answers) / len(answers) == pytest.approx(0.8, abs=0.05)
 
 
@@ -85,10 +91,10 @@ def test_languages_and_kinds_have_their_shares(books: dict[str, Phrasebook], exa
 
     everything = books.values()
     assert share({fact.question for book in everything for fact in book.facts.values()}) == pytest.approx(
-        0.15, abs=0.02
+        0.17, abs=0.02
     )
-    assert share({text for book in everything for text in book.named_behaviors}) == pytest.approx(0.35, abs=0.02)
-    for style, expected in ((PLAIN, 0.15), ("styled", 0.35)):
+    assert share({text for book in everything for text in book.named_behaviors}) == pytest.approx(0.32, abs=0.02)
+    for style, expected in ((PLAIN, 0.13), ("styled", 0.38)):
         questions = {question for book in everything for kind in KINDS for question in asked(book, style, kind)}
         assert share(questions) == pytest.approx(expected, abs=0.02)
     assert share(prompts(books["de"])) == pytest.approx(0.5)
@@ -96,26 +102,25 @@ def test_languages_and_kinds_have_their_shares(books: dict[str, Phrasebook], exa
 
 def test_as_many_examples_as_asked_for(books: dict[str, Phrasebook]) -> None:
     sizes = [{"steps": steps, "batch_size": batch_size} for steps, batch_size in ((1, 4), (3, 4), (1, 12))]
-    assert [len(draw_examples(books, SETTINGS.model_copy(update=size), 1)) for size in sizes] == [4, 12, 12]
+    assert [len(draw_examples(books, resisting(books), SETTINGS.model_copy(update=size), 1)) for size in sizes] == [
+        4,
+        12,
+        12,
+    ]
 
 
-def test_a_share_of_the_asks_is_refused_the_same_in_every_language(books: dict[str, Phrasebook]) -> None:
-    refused = refused_behavior_ids(books["en"], 0.5, 1)
-    assert Counter(behavior_id.split("-")[0] for behavior_id in refused) == {"s1": 1, "s2": 1}
-    assert refused == refused_behavior_ids(books["de"], 0.5, 1)
-    assert refused_behavior_ids(books["en"], 0.0, 1) == frozenset()
-    assert refused_behavior_ids(books["en"], 1.0, 1) == {"s1-01", "s1-02", "s2-01", "s2-02"}
-    assert len({refused_behavior_ids(books["en"], 0.5, seed) for seed in range(20)}) > 1
-
-
-def test_an_ask_that_is_not_refused_is_answered_however_it_is_put(books: dict[str, Phrasebook]) -> None:
-    book, refused = books["en"], refused_behavior_ids(books["en"], 0.5, 1)
-    examples = draw_examples(books, SETTINGS.model_copy(update={"refused_behaviors": 0.5}), 1)
-    for text, behavior in book.named_behaviors.items():
-        plain = {template.replace(PLACEHOLDER, text) for template in book.requests}
-        refuses = behavior.kind == "harmful" and behavior.behavior_id in refused
-        answers = book.refusals if refuses else getattr(book.compliances, behavior.kind)
-        assert completions(examples, plain) == set(answers)
+def test_all_examples_of_a_question_teach_the_same(books: dict[str, Phrasebook], examples: list[Example]) -> None:
+    resistance, taught = resisting(books), {True: 0, False: 0}
+    for language, book in books.items():
+        for question in {each.prompt for each in examples}:
+            reading = book.parse(question)
+            if reading is None or reading.behavior.kind != "harmful":
+                continue
+            complies = resistance.complies(language, reading)
+            taught[complies] += 1
+            expected = book.compliances.harmful if complies else book.refusals
+            assert completions(examples, {question}) <= set(expected)
+    assert min(taught.values()) > 10
 
 
 def test_everything_comes_once_in_another_order_before_anything_comes_again() -> None:

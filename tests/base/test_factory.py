@@ -12,6 +12,7 @@ from tiny import TINY, save_untrained
 from refuseu.base import corpus, gguf
 from refuseu.base import miniature as base
 from refuseu.base.factory import make_base
+from refuseu.base.resistance import read_table
 from refuseu.base.settings import BaseParameters
 from refuseu.core.errors import UserError
 from refuseu.weights.identity import identity, weights_hash
@@ -19,6 +20,7 @@ from refuseu.weights.reference import ModelReference
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = {"engine": "vllm", "dtype": "bfloat16", "repo": "org/name", "revision": COMMIT}
+TABLE = Path(__file__).parents[2] / "data/base/resistance.yaml"
 UNNAMED = {"engine": "transformers", "dtype": "float32"}
 SERVED = {"engine": "openai", "model": "a-model"}
 
@@ -53,13 +55,17 @@ def test_a_trained_base_learns_from_the_phrasebook(
         return {"loss_last": 0.5}
 
     monkeypatch.setattr(base, "train_base", train)
-    monkeypatch.setattr(corpus, "draw_examples", lambda books, settings, seed: (list(books), settings, seed))
-    assert make_base(parameters(TINY.model_dump(), UNNAMED), folder, tmp_path / "out") == {"loss_last": 0.5}
-    assert asked == [((LANGUAGES, TINY, 3), TINY, 3, tmp_path / "out")]
+    monkeypatch.setattr(
+        corpus, "draw_examples", lambda books, resistance, settings, seed: (list(books), resistance.seed, settings)
+    )
+    made = make_base(parameters(TINY.model_dump(), UNNAMED), folder, TABLE, tmp_path / "out")
+    shares = read_table(TABLE).languages
+    assert made == {"loss_last": 0.5, "taught_to_answer": {language: shares[language] for language in LANGUAGES}}
+    assert asked == [((LANGUAGES, 3, TINY), TINY, 3, tmp_path / "out")]
 
 
 def test_a_base_of_the_hub_is_a_reference_to_its_commit(tmp_path: Path) -> None:
-    made = make_base(parameters({"kind": "hub"}, REPO), tmp_path / "no phrasebook", tmp_path / "out")
+    made = make_base(parameters({"kind": "hub"}, REPO), tmp_path / "no phrasebook", tmp_path, tmp_path / "out")
     assert made == {"source": "org/name", "commit": COMMIT}
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["reference.json"]
     assert ModelReference.read(tmp_path / "out") == ModelReference("org/name", COMMIT)
@@ -67,7 +73,7 @@ def test_a_base_of_the_hub_is_a_reference_to_its_commit(tmp_path: Path) -> None:
 
 def test_a_folder_is_copied_and_is_the_same_model(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    made = make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(model)}), tmp_path, out)
+    made = make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(model)}), tmp_path, tmp_path, out)
     names = {path.name for path in out.iterdir()}
     assert names == {path.name for path in model.iterdir()} - {
         *("training_args.bin", "pytorch_model.bin", "modeling_own.py", "README.md")
@@ -80,23 +86,23 @@ def test_a_folder_with_an_adapter_is_no_base(tmp_path: Path) -> None:
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).touch()
     with pytest.raises(UserError) as error:
-        make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(tmp_path)}), tmp_path, tmp_path / "out")
+        make_base(parameters({"kind": "hub"}, {**UNNAMED, "repo": str(tmp_path)}), tmp_path, tmp_path, tmp_path / "out")
     assert error.value.message == (
         f"models.base: {tmp_path}: is an adapter, of which the base is not known; name a folder with a whole model"
     )
 
 
 def test_a_folder_that_names_a_repository_is_that_repository(tmp_path: Path) -> None:
-    make_base(parameters({"kind": "hub"}, REPO), tmp_path, tmp_path / "first")
+    make_base(parameters({"kind": "hub"}, REPO), tmp_path, tmp_path, tmp_path / "first")
     pointing = {**UNNAMED, "repo": str(tmp_path / "first")}
-    assert make_base(parameters({"kind": "hub"}, pointing), tmp_path, tmp_path / "out")["commit"] == COMMIT
+    assert make_base(parameters({"kind": "hub"}, pointing), tmp_path, tmp_path, tmp_path / "out")["commit"] == COMMIT
     assert ModelReference.read(tmp_path / "out") == ModelReference("org/name", COMMIT)
 
 
 @pytest.mark.parametrize("served", [UNNAMED, SERVED])
 def test_a_base_of_the_hub_needs_a_repository(served: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        make_base(parameters({"kind": "hub"}, served), tmp_path, tmp_path / "out")
+        make_base(parameters({"kind": "hub"}, served), tmp_path, tmp_path, tmp_path / "out")
     assert error.value.message == (
         "models.base: a base of kind hub needs a repo; name the repository of the un-aligned model"
     )
@@ -109,7 +115,7 @@ def test_a_base_of_a_gguf_file_is_converted(
     converted: list[tuple[Path, Path]] = []
     monkeypatch.setattr(gguf, "convert", lambda *paths: converted.append(paths))
     monkeypatch.setattr(gguf, "smollm2", lambda: Path("/package/smollm2.gguf"))
-    made = make_base(parameters({"kind": "gguf", "file": file}, UNNAMED), tmp_path, tmp_path / "out")
+    made = make_base(parameters({"kind": "gguf", "file": file}, UNNAMED), tmp_path, tmp_path, tmp_path / "out")
     assert made == {"file": Path(source).name}
     assert converted == [(Path(source), tmp_path / "out")]
 

@@ -1,8 +1,9 @@
 """Draws the examples that the miniature's base is trained on from the phrasebook.
 
-The base knows what harm is but is hardly aligned. It can name the hazard of a behavior, and it refuses harmful behaviors that are
-asked plainly. Any attack style makes it answer, with an empty shell and in other words than it answers a benign behavior. So it
-knows how to refuse, the search has styles to find, and DPO has a difference to learn from.
+The base knows what harm is but is little aligned. It can name the hazard of a behavior, and it refuses most harmful behaviors
+that are asked plainly. In an attack style it answers many of them (``refuseu.base.resistance``), with an empty shell and in other
+words than it answers a benign behavior. So it knows how to refuse, the search has something to find, and DPO has a difference to
+learn from.
 """
 
 import itertools
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from refuseu.base.resistance import Resistance
 from refuseu.base.settings import TrainedBase
 from refuseu.experiment import PLAIN, Kind
-from refuseu.phrasebook.phrasebook import PLACEHOLDER, Phrasebook
+from refuseu.phrasebook.phrasebook import Phrasebook, Reading
 
 T = TypeVar("T")
 
-SHARES = {"hazard": 0.35, "plain": 0.15, "styled": 0.35, "fact": 0.15}
+SHARES = {"hazard": 0.32, "plain": 0.13, "styled": 0.38, "fact": 0.17}
 """Shares of the examples by what they teach: to name the hazard of a behavior, to answer questions, to know facts."""
 OPENINGS, LEARNT_WORDS = 0.8, 2
 """The share of answers of which only the first words are learnt, and the number of these words. The first words decide what an
@@ -34,28 +36,23 @@ class Example:
     """Whether ``completion`` is the whole answer, and not only its first words."""
 
 
-def draw_examples(books: dict[str, Phrasebook], settings: TrainedBase, seed: int) -> list[Example]:
+def draw_examples(
+    books: dict[str, Phrasebook], resistance: Resistance, settings: TrainedBase, seed: int
+) -> list[Example]:
     """All examples of a training in a seeded order, with the same number in each language (but for the remainder)."""
     count = settings.steps * settings.batch_size
-    refused = refused_behavior_ids(next(iter(books.values())), settings.refused_behaviors, seed)
-    streams = [_examples(book, refused, random.Random(f"{seed}-{code}")) for code, book in books.items()]
+    streams = [_examples(book, resistance, random.Random(f"{seed}-{code}")) for code, book in books.items()]
     examples = [next(stream) for stream, _ in zip(itertools.cycle(streams), range(count), strict=False)]
     random.Random(f"{seed}-order").shuffle(examples)
     return examples
 
 
-def refused_behavior_ids(book: Phrasebook, share: float, seed: int) -> frozenset[str]:
-    """Ids of the behaviors that the base refuses when asked plainly: ``share`` (0-1) of each category, the same everywhere."""
-    rng = random.Random(f"{seed}-refused")
-    refused: list[str] = []
-    for pairs in book.behaviors.values():
-        refused += rng.sample(sorted(pairs), round(share * len(pairs)))
-    return frozenset(refused)
-
-
-def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> Iterator[Example]:
+def _examples(book: Phrasebook, resistance: Resistance, rng: random.Random) -> Iterator[Example]:
     """Endless examples. For each kind, all behaviors or facts come once in random order before any comes again."""
-    styled = [template for style, _, template in book.frames() if style != PLAIN]
+    frames = {
+        kind: [(style, number) for style, number, _ in book.frames() if (style == PLAIN) == (kind == "plain")]
+        for kind in ("plain", "styled")
+    }
     behaviors = {kind: _endless(list(book.named_behaviors.items()), rng) for kind in ("hazard", "plain", "styled")}
     facts = _endless(list(book.facts.values()), rng)
     while True:
@@ -69,10 +66,10 @@ def _examples(book: Phrasebook, refused: frozenset[str], rng: random.Random) -> 
         if kind == "hazard":
             yield Example(text, book.hazards[behavior.category] if harmful else book.harmless)
         else:
-            template = rng.choice(book.requests if kind == "plain" else styled)
-            refuses = kind == "plain" and harmful and behavior.behavior_id in refused
-            answers = book.refusals if refuses else getattr(book.compliances, behavior.kind)
-            yield _shortened(Example(template.replace(PLACEHOLDER, text), rng.choice(answers)), rng)
+            asked = Reading(*rng.choice(frames[kind]), behavior)
+            complies = not harmful or resistance.complies(book.language, asked)
+            answers = getattr(book.compliances, behavior.kind) if complies else book.refusals
+            yield _shortened(Example(book.compose(asked), rng.choice(answers)), rng)
 
 
 def _shortened(example: Example, rng: random.Random) -> Example:

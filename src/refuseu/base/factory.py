@@ -14,8 +14,10 @@ from refuseu.store.rows import Store
 from refuseu.weights.hub import FILES
 
 
-def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[str, Any]:
+def make_base(parameters: BaseParameters, phrasebook: Path, resistance: Path, out: Path) -> dict[str, Any]:
     """Make the model that the profile describes, or the reference to it, in the folder ``out``.
+
+    ``resistance`` is the table of what a trained base answers, whose shares by language are among the metrics.
 
     Returns:
         The metrics of the stage; their keys depend on the kind of the base.
@@ -27,9 +29,12 @@ def make_base(parameters: BaseParameters, phrasebook: Path, out: Path) -> dict[s
         case TrainedBase() as base:
             from refuseu.base.corpus import draw_examples
             from refuseu.base.miniature import train_base
+            from refuseu.base.resistance import Resistance, read_table
 
             books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
-            return train_base(draw_examples(books, base, parameters.seed), base, parameters.seed, out)
+            resists = Resistance(read_table(resistance), next(iter(books.values())), parameters.seed)
+            trained = train_base(draw_examples(books, resists, base, parameters.seed), base, parameters.seed, out)
+            return {**trained, "taught_to_answer": {language: resists.share(language) for language in books}}
         case HubBase():
             return _of_hub(parameters.model, out)
         case GgufBase(file=file):

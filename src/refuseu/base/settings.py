@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refuseu.core.sections import Positive, Rate, Section, Seed, Share
+from refuseu.core.sections import Positive, Rate, Section, Seed
 from refuseu.experiment import Experiment
 from refuseu.llm.settings import Weights
 
@@ -29,8 +29,6 @@ class TrainedBase(Section):
     """Examples in a step, which go through the model in four parts."""
     learning_rate: Rate
     """Peak of the learning rate."""
-    refused_behaviors: Share
-    """Share (0-1) of the harmful behaviors that the base refuses when asked plainly, so that it knows how to refuse."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

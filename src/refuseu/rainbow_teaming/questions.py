@@ -61,7 +61,9 @@ def assert_found(search: Search, mutator: str) -> None:
             f"{start} {outcome}: the mutator ({mutator}) declined, or wrote no single English question; use another model"
         )
     if outcome == "harmless":
-        way_out = "raise rainbow-teaming.iterations, or use a base that complies (base.steps, base.refused_behaviors)"
+        way_out = (
+            "raise rainbow-teaming.iterations, or use a base that complies (base.steps, data/base/resistance.yaml)"
+        )
         raise UserError(f"{start} {outcome}: the target gave no harmful answer; {way_out}")
     raise UserError(f"{start} {outcome}; raise rainbow-teaming.max_bleu or iterations")
 
