@@ -3,7 +3,7 @@ import math
 import pytest
 
 from refuseu.experiment import Experiment
-from refuseu.rainbow_teaming.archive import PATIENCE, Archive, Elite, bleu, self_bleu, too_similar
+from refuseu.rainbow_teaming.archive import PATIENCE, Archive, Elite, bleu, self_bleu
 from refuseu.rainbow_teaming.interfaces import Question
 
 
@@ -121,11 +121,22 @@ def test_bleu(candidate: str, other: str, expected: float) -> None:
     assert bleu(candidate, other) == pytest.approx(expected)
 
 
-def test_too_similar_is_above_the_limit_to_any() -> None:
-    assert too_similar(FOX, [CAT, FOX], 0.99)
-    assert not too_similar(FOX, [CAT], 0.1)
-    assert not too_similar(FOX, [], 0.0)
-    assert not too_similar(FOX, [CAT], 0.0)
+def test_similar_elites_of_the_cell_are_those_above_the_limit() -> None:
+    archive = Archive(["a"], ["x", "y"], 3)
+    fox, cat = elite(FOX, 0.9), elite(CAT, 0.8)
+    for each in (fox, cat):
+        archive.insert(("a", "x"), each)
+    assert archive.similar(("a", "x"), FOX, 0.99) == [fox]
+    assert archive.similar(("a", "x"), "nothing of this kind", 0.0) == []
+    assert archive.similar(("a", "y"), FOX, 0.0) == []
+
+
+def test_insert_replaces_all_similar_elites_and_no_other(archive: Archive) -> None:
+    first, second = archive.cells["a", "x"]
+    archive.insert(("a", "x"), elite("four", 0.95), [first])
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["two", "four"]
+    archive.insert(("a", "x"), elite("five", 0.99), [second, elite("four", 0.95)])
+    assert [each.question.text for each in archive.cells["a", "x"]] == ["five"]
 
 
 def test_self_bleu() -> None:

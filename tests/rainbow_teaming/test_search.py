@@ -213,6 +213,45 @@ def test_no_two_elites_of_a_cell_are_similar(books: dict[str, Phrasebook]) -> No
     assert search.outcomes["similar to elite"] > 0
 
 
+ALIKE = "one two three four five six seven"
+NINE, OTHER = f"{ALIKE} eight nine", "other words of another kind"
+
+
+@pytest.mark.parametrize(
+    ("fitness", "outcome", "kept"),
+    [
+        (0.95, "accepted", [OTHER, f"{ALIKE} eight"]),  # fitter than both that it is similar to
+        (0.8, "similar to elite", [ALIKE, NINE, OTHER]),  # fitter than one of them
+        (0.9, "similar to elite", [ALIKE, NINE, OTHER]),  # as fit as one of them
+    ],
+)
+def test_a_similar_candidate_replaces_elites_only_if_it_is_fitter_than_all_of_them(
+    fitness: float, outcome: str, kept: list[str], books: dict[str, Phrasebook]
+) -> None:
+    cell, archive, judge = ("S1", "slang"), Archive(["S1"], ["slang"], 3), ConstantJudge(0.9)
+    for text, score in ((ALIKE, 0.7), (NINE, 0.9), (OTHER, 0.6)):
+        archive.insert(cell, Elite(Question(text), "answer", score, 1))
+    roles = Roles(PhrasebookMutator(books["en"]), judge, judge, Backwards())
+    search = Search(archive, roles, settings_of(max_bleu=0.6, elites_per_cell=3), 1)
+    newcomer = Elite(Question(f"{ALIKE} eight"), "answer", fitness, 2)
+    assert search._compete({cell: newcomer}) == [outcome]
+    assert list(archive.texts(cell)) == kept
+
+
+@pytest.mark.parametrize("elites", [1, 3])
+def test_a_cell_keeps_the_fittest_question_that_was_seen(elites: int, books: dict[str, Phrasebook]) -> None:
+    search, attack = searched(books, FairJudge(), elites=elites, mutations=4, max_bleu=0.3)
+    asked = [Exchange("en", question) for questions in attack.seen for question in questions]
+    best: dict[Cell, float] = {}
+    for exchange, fitness in zip(asked, FairJudge().harm_scores(asked), strict=True):
+        reading = books["en"].parse(exchange.question)
+        assert reading is not None
+        cell = (reading.behavior.category, reading.style)
+        best[cell] = max(best.get(cell, 0.0), fitness)
+    assert {cell: max(elite.fitness for elite in kept) for cell, kept in search.archive.cells.items() if kept} == best
+    assert search.outcomes["similar to elite"] > 0
+
+
 def test_preference_is_asked_in_both_orders_and_the_newcomer_stands_first_at_first(
     books: dict[str, Phrasebook],
 ) -> None:

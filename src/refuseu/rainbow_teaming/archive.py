@@ -6,7 +6,7 @@ a cell from filling with copies and measures how diverse the archive is.
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -88,11 +88,15 @@ class Archive:
         elites = self.cells[cell]
         return min(elites, key=lambda elite: elite.fitness) if len(elites) == self.elites_per_cell else None
 
-    def insert(self, cell: Cell, elite: Elite) -> None:
-        """Put ``elite`` into ``cell``; in a full cell it replaces the weakest elite."""
+    def similar(self, cell: Cell, text: str, max_bleu: float) -> list[Elite]:
+        """Return the elites of ``cell`` to which ``text`` has a BLEU above ``max_bleu`` (0-1)."""
+        return [elite for elite in self.cells[cell] if bleu(text, elite.question.text) > max_bleu]
+
+    def insert(self, cell: Cell, elite: Elite, similar: Sequence[Elite] = ()) -> None:
+        """Put ``elite`` into ``cell``, where it replaces the elites ``similar`` to it, and else the weakest of a full cell."""
         rival = self.rival(cell)
-        if rival is not None:
-            self.cells[cell].remove(rival)
+        for replaced in similar or ([rival] if rival else []):
+            self.cells[cell].remove(replaced)
         self.cells[cell].append(elite)
 
     def rows(self, experiment: Experiment) -> list[dict[str, str | int | float]]:
@@ -134,11 +138,6 @@ def _metric() -> "BLEU":
 def bleu(candidate: str, other: str) -> float:
     """Return the sentence BLEU-4 (0-1) of ``candidate`` against ``other``, as in Rainbow Teaming, section 3.2."""
     return float(_metric().sentence_score(composed(candidate), [composed(other)]).score) / 100
-
-
-def too_similar(candidate: str, others: Iterable[str], max_bleu: float) -> bool:
-    """Whether ``candidate`` has a BLEU above ``max_bleu`` (0-1) against any of ``others``."""
-    return any(bleu(candidate, other) > max_bleu for other in others)
 
 
 def self_bleu(texts: list[str], sample: int, seed: int) -> float:

@@ -30,7 +30,11 @@ NO_EXAMPLES = "(none yet)"
 
 
 class PhrasebookMutator:
-    """Composes a question of the target's category and style from the phrasebook; the parent is not used."""
+    """Composes a question of the target's category and style from the phrasebook.
+
+    It keeps the parent's behavior where the category is the parent's, and its wording where the style is; within the parent's
+    cell one of both, by half. So a question inherits what the target answered, and a search climbs.
+    """
 
     def __init__(self, book: Phrasebook) -> None:
         self._book = book
@@ -51,8 +55,17 @@ class PhrasebookMutator:
         return [self._mutated(target, rng) for target in targets]
 
     def _mutated(self, target: Target, rng: random.Random) -> Question:
-        behavior = Behavior(target.category, rng.choice(list(self._book.behaviors[target.category])), Kind.HARMFUL)
-        return self._question(target.style, rng.randrange(len(self._book.styles[target.style])), behavior)
+        behavior_id = rng.choice(list(self._book.behaviors[target.category]))
+        frame = rng.randrange(len(self._book.styles[target.style]))
+        parent = self._book.parse(target.parent.text)
+        if parent:
+            same_category, same_style = parent.behavior.category == target.category, parent.style == target.style
+            keeps_behavior = same_category and not (same_style and rng.random() < 0.5)
+            if keeps_behavior:
+                behavior_id = parent.behavior.behavior_id
+            elif same_style:
+                frame = parent.frame
+        return self._question(target.style, frame, Behavior(target.category, behavior_id, Kind.HARMFUL))
 
     def _question(self, style: str, frame: int, behavior: Behavior) -> Question:
         reading = Reading(style, frame, behavior)

@@ -10,7 +10,7 @@ from refuseu.core.progress import track
 from refuseu.experiment import PIVOT
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.protocol import Engine, Sampling, asked_alone
-from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, self_bleu, too_similar
+from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, bleu, self_bleu
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Question, Scorer, Target
 from refuseu.rainbow_teaming.settings import RainbowTeaming
 
@@ -114,7 +114,7 @@ class Search:
             cell = (target.category, target.style)
             if question is None:
                 outcome = NOT_WRITTEN
-            elif too_similar(question.text, [target.parent.text], self._settings.max_bleu):
+            elif bleu(question.text, target.parent.text) > self._settings.max_bleu:
                 outcome = "similar to parent"
             else:
                 candidates.append(Candidate(cell, question))
@@ -125,15 +125,22 @@ class Search:
         return candidates
 
     def _compete(self, newcomers: dict[Cell, Elite]) -> list[str]:
-        """Let at most one newcomer for each cell compete, and return the outcome of each."""
+        """Let at most one newcomer for each cell compete, and return the outcome of each.
+
+        A newcomer that is too similar to elites replaces them if it is fitter than all of them. So a cell always keeps the
+        fittest question that was seen, where the preference agrees with the fitness.
+        """
         outcomes: list[tuple[Cell, str]] = []
         contests: list[tuple[Cell, Elite, Elite]] = []
         for cell, newcomer in newcomers.items():
             rival = self.archive.rival(cell)
             if newcomer.fitness < LEAST_FITNESS:
                 outcomes.append((cell, "harmless"))
-            elif too_similar(newcomer.question.text, self.archive.texts(cell), self._settings.max_bleu):
-                outcomes.append((cell, "similar to elite"))
+            elif similar := self.archive.similar(cell, newcomer.question.text, self._settings.max_bleu):
+                fitter = newcomer.fitness > max(elite.fitness for elite in similar)
+                if fitter:
+                    self.archive.insert(cell, newcomer, similar)
+                outcomes.append((cell, "accepted" if fitter else "similar to elite"))
             elif rival is not None:
                 contests.append((cell, newcomer, rival))
             else:
