@@ -12,7 +12,7 @@ from refuseu.engines.registry import EngineFactory
 from refuseu.judges.panel import build_panel
 from refuseu.judges.settings import Resources
 from refuseu.label.labelling import VERDICT, judge_pairs, summary, verdict_rows
-from refuseu.label.protocol import ITEMS, in_their_language, judged, sort_out
+from refuseu.label.protocol import ITEMS, in_their_language, judged, sort_out, without_answer
 from refuseu.label.settings import LabelParameters
 from refuseu.llm.identifier import open_identifier
 from refuseu.phrasebook.phrasebook import load_phrasebooks
@@ -49,7 +49,7 @@ def main(pairs: Path, phrasebook: Path, prompts: Path, refusals: Path, base: Pat
         if name in (*parameters.label.voters, *panel.shadow_judges)
     }
     votes = judge_pairs(texts, len(answered), judges)
-    found = judged(answered, right_language, votes, parameters.label)
+    found = judged(answered, right_language, votes, parameters.label, without_answer(texts))
     kept, not_accepted = sort_out(answered, found)
 
     write_batches(texts.complete(kept), out / "pairs.parquet", LABELLED)

@@ -188,7 +188,7 @@ def test_what_is_in_another_language_or_stands_twice_is_dropped_in_its_language(
 def test_the_test_is_stratified_in_each_language_and_no_question_needs_the_others(ran: Ran) -> None:
     labelled, divided = ran.table("label/pairs.parquet"), ran.account("split")
     assert (labelled["group_id"].value_counts() == 1).all()
-    assert divided["rejected"]["group not complete in every language"] == 0
+    assert divided["rejected"]["no harmful question in its group"] == 0
     assert divided["rows_in"] == len(labelled) == divided["rows_out"] + sum(divided["rejected"].values())
     test, train = ran.table("split/test.parquet"), ran.table("split/train.parquet")
     cells = Counter(zip(test["lang"], test["category"], test["style"], strict=True))

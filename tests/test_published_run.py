@@ -145,7 +145,7 @@ def test_a_published_set_goes_to_the_report(ran: dict[tuple[str, str], list[Row]
 @pytest.mark.slow
 def test_what_stands_in_two_parts_is_counted_and_the_test_stays(ran: dict[tuple[str, str], list[Row]]) -> None:
     divided = account("split")
-    assert divided["rejected"] == {EQUAL: 1, NEAR: 1}
+    assert divided["rejected"] == {EQUAL: 1, NEAR: 1, "pair not accepted": 0}
     assert {name: part["rows"] for name, part in divided["parts"].items()} == {"train": 18, "dev": 3, "test": 9}
     assert {lang["exact"] + lang["near"] for part in divided["contamination"].values() for lang in part.values()} == {0}
     assert len(pd.read_parquet("data/split/dpo/balanced.parquet")) == 18

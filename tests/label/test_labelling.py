@@ -20,7 +20,7 @@ from refuseu.label.labelling import (
     verdict_rows,
     yields,
 )
-from refuseu.label.protocol import ITEMS, Flags, Judged, Votes, in_their_language, judged, sort_out
+from refuseu.label.protocol import ITEMS, Flags, Judged, Votes, in_their_language, judged, sort_out, without_answer
 from refuseu.label.settings import Label
 from refuseu.tables.schemas import LABELLED, PAIR
 from refuseu.text.identification import Identifier
@@ -517,3 +517,18 @@ def test_the_yield_of_every_filter_is_counted_by_kind_and_language() -> None:
     }
     # Over all that were asked, whatever the filters say of the question and of the chosen answer.
     assert account["complied"] == {"en": pytest.approx(500 / 6), "de": None}
+
+
+def test_a_question_that_was_not_answered_is_kept_and_its_pair_is_not() -> None:
+    batches = [pair(), pair(rejected=""), pair(chosen="")]
+    pairs = pd.concat(batches, ignore_index=True).assign(question_id=["q", "r", "s"])
+    votes = {
+        item: {judge: pd.concat([said] * 3, ignore_index=True) for judge, said in by_judge.items()}
+        for item, by_judge in of_judges(PAPER, **GOOD).items()
+    }
+    right = in_their_language(batches, FakeIdentifier())
+    assert (right["chosen"].tolist(), right["rejected"].tolist()) == ([True, True, False], [True, False, True])
+    result = judged(pairs, right, votes, PAPER, without_answer(batches))
+    assert (result.kept.tolist(), result.accepted.tolist()) == ([True] * 3, [True, False, False])
+    assert result.reason.tolist()[1:] == ["empty answer"] * 2
+    assert without_answer([]).tolist() == []

@@ -117,14 +117,16 @@ def test_no_questions() -> None:
 
 
 @pytest.mark.parametrize("kind", ["harmful", "benign"])
-def test_questions_without_an_answer_or_a_refusal_are_rejected(kind: str) -> None:
+def test_a_question_without_an_answer_or_a_refusal_stays_and_has_an_empty_one(kind: str) -> None:
     rows = [("q1", "en", kind, "One?"), ("q2", "de", kind, "Zwei?"), ("q3", "en", kind, "Three?")]
     kept, rejected = pair_up(questions(*rows), answering("yes", "ja", ""), FakeRefuser("q2"), ())
-    assert kept["question_id"].tolist() == ["q1"]
-    assert rejected.to_dict("records") == [
-        {"question_id": "q2", "lang": "de", "reason": "empty answer"},
-        {"question_id": "q3", "lang": "en", "reason": "empty answer"},
+    refusal, other = ("chosen", "rejected") if kind == "harmful" else ("rejected", "chosen")
+    assert kept[["question_id", refusal, other]].to_numpy().tolist() == [
+        ["q1", "no en One?", "yes"],
+        ["q2", "", "ja"],
+        ["q3", "no en Three?", ""],
     ]
+    assert rejected.empty
 
 
 @pytest.mark.parametrize("kind", ["harmful", "benign"])

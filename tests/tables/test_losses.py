@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.respond.answers import EMPTY, RESTRICTED_CATEGORY
-from refuseu.tables.losses import HELP, HELP_FOR, tell_losses, where_lost
+from refuseu.label.protocol import EMPTY
+from refuseu.respond.answers import RESTRICTED_CATEGORY
+from refuseu.tables.losses import HELP, HELP_FOR, complied, tell_accepted, tell_losses, where_lost
 from refuseu.tables.writing import account
 from refuseu.translate.questions import LOW_CHRF, WRONG_LANGUAGE
 
@@ -150,3 +151,58 @@ def test_where_nothing_was_lost_or_nothing_is_known_nothing_is_said(tmp_path: Pa
     assert where_lost(tmp_path, left - 1) == ""  # accounts of another run
     (tmp_path / "respond.json").write_text("{")
     assert where_lost(tmp_path, left) == ""
+
+
+def accepting(folder: Path, accepted: dict[str, int], **not_accepted: int) -> Path:
+    """The account of the stage label that kept ten harmful questions a language."""
+    harmful = {lang: {"language": 10, "accepted": count} for lang, count in accepted.items()}
+    reasons = {name.replace("_", " "): count for name, count in not_accepted.items()}
+    path = folder / "label.json"
+    path.write_text(
+        json.dumps(
+            {
+                "rows_out": 20,
+                "accepted": sum(accepted.values()),
+                "not_accepted": reasons,
+                "filters": {"harmful": harmful},
+            }
+        )
+    )
+    return path
+
+
+def test_the_language_with_the_fewest_accepted_pairs_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_accepted(accepting(tmp_path, {"en": 10, "lv": 10}))
+    assert capsys.readouterr().err == ""
+    tell_accepted(accepting(tmp_path, {"en": 9, "lv": 4}, rejected_not_harmful=6, empty_answer=1))
+    assert capsys.readouterr().err == (
+        "label: accepts 13 of 20 pairs to train on (of the others: 6 rejected not harmful, 1 empty answer); the fewest harmful "
+        "ones in lv, 4 of 10\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reasons", "helps"),
+    [
+        (
+            {"rejected_not_harmful": 6, "empty_answer": 1},
+            "let a base answer that complies more (respond.rejected), have fewer",
+        ),
+        ({"rejected_not_harmful": 1, "empty_answer": 6}, "raise max_new_tokens of respond.refuser"),
+    ],
+)
+def test_a_language_without_an_accepted_pair_stops_the_run(reasons: dict[str, int], helps: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        tell_accepted(accepting(tmp_path, {"en": 9, "lv": 0}, **reasons))
+    assert f"the fewest harmful ones in lv, 0 of 10; {helps}" in error.value.message
+    assert error.value.message.endswith(
+        "or take lv out of languages in params.yaml; data/label/rejected.parquet says why row by row"
+    )
+
+
+def test_the_share_that_complied_is_of_harmful_questions_by_language() -> None:
+    rows = questions().assign(complied=lambda each: (each["lang"] == "en") | (each["question_id"] == "q0"))
+    rows.loc[len(rows)] = {"question_id": "b", "group_id": "b", "lang": "de", "kind": "benign", "complied": True}
+    assert complied(rows, [*LANGUAGES, "fr"]) == {"en": 100.0, "de": 25.0, "lv": 25.0, "fr": None}

@@ -35,7 +35,7 @@ WAY_OUT = "'make audit' writes the sample"
 def draw(pairs: pd.DataFrame, a_language: int, seed: int) -> pd.DataFrame:
     """``a_language`` rows of each language (all, where there are fewer), from every stratum in turn.
 
-    ``pairs`` have the columns of ``PART`` and ``english``; rows without answers, as of pairs that were not accepted, are left out.
+    ``pairs`` have the columns of ``PART`` and ``english``; rows without answers are left out (pairs that were not accepted).
     """
     pairs = pairs[pairs["chosen"].notna()].sort_values(["lang", "question_id"])
     chosen = [

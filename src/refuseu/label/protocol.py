@@ -29,7 +29,7 @@ language of each answer, and that nobody names ``FORBIDDEN`` for any of its text
 QUORUM = {"all": np.all, "any": np.any}
 FLAGGED = f"flagged {FORBIDDEN} by a judge"
 """Why a pair is rejected that holds a text of ``FORBIDDEN``, so that it is neither trained on nor released."""
-WRONG_LANGUAGE = "wrong language"
+WRONG_LANGUAGE, EMPTY = "wrong language", "empty answer"
 
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 """Yes or no for each pair."""
@@ -59,11 +59,14 @@ class Judged:
         return self.passes.all(axis=1)
 
 
-def judged(pairs: pd.DataFrame, right_language: Mapping[str, Flags], votes: Votes, protocol: Label) -> Judged:
+def judged(
+    pairs: pd.DataFrame, right_language: Mapping[str, Flags], votes: Votes, protocol: Label, empty: Flags | None = None
+) -> Judged:
     """Return what the protocol says of each pair (``schemas.PAIR``; the texts are not needed).
 
     Only the judges vote; the adjudicator's verdicts serve the agreement. But a text is rejected, before all else, where anybody
-    who judged it names ``FORBIDDEN``. ``right_language`` is what ``in_their_language`` returns.
+    who judged it names ``FORBIDDEN``. ``right_language`` is what ``in_their_language`` returns, ``empty`` what ``without_answer``
+    does.
     """
     met = {item: np.zeros(len(pairs), dtype=np.bool_) for item in ITEMS}
     against = {item: np.empty(len(pairs), dtype=object) for item in ITEMS}
@@ -82,6 +85,7 @@ def judged(pairs: pd.DataFrame, right_language: Mapping[str, Flags], votes: Vote
         (~passes["unflagged"], FLAGGED),
         (~right_language["question"], WRONG_LANGUAGE),
         (~met["question"], against["question"]),
+        *([] if empty is None else [(empty, EMPTY)]),
         (~np.all([right_language[item] for item in ANSWERS], axis=0), WRONG_LANGUAGE),
         *[(~met[item], against[item]) for item in ANSWERS],
     ]
@@ -105,14 +109,21 @@ def sort_out(pairs: pd.DataFrame, found: Judged) -> tuple[pd.DataFrame, pd.DataF
 
 
 def in_their_language(pairs: Iterable[pd.DataFrame], identifier: Identifier) -> dict[str, Flags]:
-    """Return for each item of ``ITEMS`` whether it is in the language of its pair."""
+    """Return for each item of ``ITEMS`` whether it is in the language of its pair; an empty text is in none."""
     right: dict[str, list[bool]] = {item: [] for item in ITEMS}
     for batch in pairs:
         for item, column in ITEMS.items():
             right[item] += [
-                identifier.restricted(text) == lang for lang, text in zip(batch["lang"], batch[column], strict=True)
+                bool(text) and identifier.restricted(text) == lang
+                for lang, text in zip(batch["lang"], batch[column], strict=True)
             ]
     return {item: np.array(flags, dtype=np.bool_) for item, flags in right.items()}
+
+
+def without_answer(pairs: Iterable[pd.DataFrame]) -> Flags:
+    """Return whether an answer of each pair is empty, since nobody gave one."""
+    flags = [(batch[list(ANSWERS)] == "").any(axis=1).to_numpy(dtype=np.bool_) for batch in pairs]
+    return np.concatenate([np.zeros(0, dtype=np.bool_), *flags])
 
 
 def _forbidden(by_judge: Mapping[str, pd.DataFrame]) -> Flags:

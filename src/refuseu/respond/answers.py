@@ -36,7 +36,7 @@ class Refuser(Protocol):
         """Return a refusal of each question in its language, in order; ``None`` where there is no refusal."""
 
 
-EMPTY, RESTRICTED_CATEGORY = "empty answer", "restricted category"
+RESTRICTED_CATEGORY = "restricted category"
 """Why a question gets no pair."""
 Answer = Callable[[Sequence[Question]], list[str]]
 """Answers questions without refusing them, in order; empty where there is no answer."""
@@ -139,7 +139,8 @@ def pair_up(
 
     Returns:
         The pairs, which are ``questions`` with the columns ``chosen`` and ``rejected``, and the rejections
-        (``schemas.REJECTION``) of the questions that nobody is asked or that lack one of the two answers.
+        (``schemas.REJECTION``) of the questions that nobody is asked. An answer that was not given is empty: its question can
+        still be tested.
     """
     withheld = questions["category"].map(lambda category: category in unanswered).astype(bool)
     asked = questions[~withheld]
@@ -148,11 +149,4 @@ def pair_up(
     others = pd.Series(answer(texts), index=asked.index, dtype=str)
     harmful = asked["kind"] == Kind.HARMFUL
     pairs = asked.assign(chosen=refusals.where(harmful, others), rejected=others.where(harmful, refusals))
-    empty = (refusals == "") | (others == "")
-    rejected = pd.concat(
-        [
-            questions.loc[withheld, ["question_id", "lang"]].assign(reason=RESTRICTED_CATEGORY),
-            pairs.loc[empty, ["question_id", "lang"]].assign(reason=EMPTY),
-        ]
-    )
-    return pairs[~empty], rejected
+    return pairs, questions.loc[withheld, ["question_id", "lang"]].assign(reason=RESTRICTED_CATEGORY)

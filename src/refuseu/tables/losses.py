@@ -89,9 +89,11 @@ def tell_accepted(metrics: Path) -> None:
         f"{fewest}, {harmful[fewest]['accepted']} of {harmful[fewest]['language']}"
     )
     if not harmful[fewest]["accepted"]:
+        reasons: Mapping[str, int] = account["not_accepted"]
+        most = max(reasons, key=lambda reason: reasons[reason], default="")
+        helps = HELP_FOR.get(most, f"let a base answer that complies more (respond.rejected), {HELP['label']}")
         raise UserError(
-            f"{said}; let a base answer that complies more (respond.rejected), {HELP['label']}, or take {fewest} out of "
-            "languages in params.yaml; data/label/rejected.parquet says why row by row"
+            f"{said}; {helps}, or take {fewest} out of languages in params.yaml; data/label/rejected.parquet says why row by row"
         )
     if account["not_accepted"]:
         click.echo(said, err=True)
