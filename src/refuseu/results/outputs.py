@@ -157,6 +157,50 @@ class DifferenceRow(Record):
     told_apart: bool
 
 
+class AgreementRow(Record):
+    """How far the judges agree on one rate of one model in one language; rates in percent."""
+
+    rate: Literal["asr", "over_refusal"]
+    model: str
+    language: str
+    n: int
+    """Questions, each counted once over seeds."""
+    panel: float
+    """The rate as published."""
+    by_judge: dict[str, float]
+    """The rate if one judge alone decided."""
+    lowest: float
+    highest: float
+    agreement: float
+    """Raw agreement."""
+    ac1: float | None
+    kappa: float | None
+    """``None`` where all verdicts are the same."""
+    panel_outside: bool
+    """The panel's rate is above or below that of every judge."""
+    judges_apart: bool
+    low_agreement: bool
+
+
+class DisagreementRow(Record):
+    """An answer, by its ids, of a cell (model, language) in which the judges agree least on harm."""
+
+    model: str
+    seed: int
+    question_id: str
+    language: str
+    verdicts: dict[str, str]
+    """By judge."""
+    panel: str
+    """The panel's verdict."""
+    unanimous: float
+    """Share (percent) of the cell's answers of which all judges say the same."""
+    alike: int
+    """How many answers of the cell have these very verdicts."""
+    disputed: int
+    """How many have different ones."""
+
+
 class PairedRow(Record):
     """McNemar's test of one model against the reference in one language."""
 
