@@ -1,5 +1,6 @@
-"""Align the base by DPO on one config's preference pairs."""
+"""Align the base by DPO on the preference pairs of one mix, in the order that a seed decides."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from refuseu.weights.reference import ModelReference
 
 
 @click.command(help=__doc__)
-@click.argument("config", is_eager=True)  # the key of train.configs, which the paths are named after
+# A mix of params.yaml and one of its seeds, which the paths are named after.
+@click.argument("config", is_eager=True)
+@click.argument("seed", is_eager=True, type=click.IntRange(0, 2**32 - 1))
 @path_option("--mix", "data/split/dpo/{config}.parquet")
 @path_option("--base", "models/base")
-@path_option("--out", "models/dpo/{config}")
-@path_option("--metrics", "metrics/dpo/{config}.json")
-@path_option("--plots", "plots/dpo/{config}.json")
-def main(config: str, mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
+@path_option("--out", "models/dpo/{config}/{seed}")
+@path_option("--metrics", "metrics/dpo/{config}/{seed}.json")
+@path_option("--plots", "plots/dpo/{config}/{seed}.json")
+def main(config: str, seed: int, mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters, machine = load(DpoParameters), load_training_machine()
     if machine.processes > 1 and not launched():
         launch(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
@@ -35,9 +38,10 @@ def main(config: str, mix: Path, base: Path, out: Path, metrics: Path, plots: Pa
             ModelReference.read(base),
             parameters.dpo,
             machine,
-            parameters.seed,
+            seed,
             out,
             parameters.variables,
+            stage=os.environ.get("DVC_STAGE", f"dpo {config} {seed}"),
         )
     if first_process():
         write_json(curves, plots)

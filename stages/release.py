@@ -26,8 +26,8 @@ from refuseu.tables.schemas import PART, TEST
 def main(parts: Path, split: Path, averages: Path, rows: Path, out: Path, cards: Path) -> None:
     parameters = load(ReleaseParameters)
     account, evaluation = read(split, TypeAdapter(SplitAccount), "split"), Evaluation.read(averages, rows)
-    expect(parameters.train.configs, account.mixes, split, "split")
-    expect(["base", *parameters.train.configs], evaluation.averages, averages, "eval")
+    expect(parameters.train.mixes, account.mixes, split, "split")
+    expect(["base", *parameters.train.mixes], evaluation.averages, averages, "eval")
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
     train, test = (
         read_known(parts / f"{name}.parquet", schema, named) for name, schema in (("train", PART), ("test", TEST))
@@ -37,7 +37,7 @@ def main(parts: Path, split: Path, averages: Path, rows: Path, out: Path, cards:
     write_tables(made, out)
     write_croissant(made, out, dataset_licence(parameters))
     write_text(dataset_card(made, parameters), out / "README.md")
-    for name in parameters.train.configs:
+    for name in parameters.train.mixes:
         write_text(model_card(name, parameters, account.mixes[name], evaluation), cards / f"{name}.md")
 
 

@@ -25,7 +25,13 @@ def asking(sets: dict[str, Any]) -> EvalParameters:
             "styles": {"slang": "Slang"},
             "models": {},
             "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
-            "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
+            "train": {
+                "seeds": [0],
+                "languages": ["en"],
+                "benign_share": 0.1,
+                "configs": {"balanced": {"languages": "all"}},
+                "single": [],
+            },
             "eval": {**EVAL, "sets": sets},
             "split.near_duplicate": 0.8,
         }

@@ -19,7 +19,13 @@ PARAMETERS = SplitParameters.model_validate(
         "published": {"source": "mine"},
         "split": SPLIT,
         "translate.translator": {"kind": "llm", "model": "any"},
-        "train": {"languages": ["de"], "benign_share": 0.2, "configs": {"all": {"languages": "all"}}},
+        "train": {
+            "seeds": [0],
+            "languages": ["de"],
+            "benign_share": 0.2,
+            "configs": {"all": {"languages": "all"}},
+            "single": [],
+        },
     }
 )
 

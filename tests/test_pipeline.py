@@ -1,6 +1,7 @@
 """``dvc.yaml`` tells the truth: dependencies are the import closure, and no stage reads an undeclared parameter."""
 
 import importlib
+import json
 import re
 import runpy
 from pathlib import Path
@@ -15,7 +16,10 @@ from refuseu.commands.staleness import covered, declared, files_below, imports_o
 from refuseu.core.sections import Section
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
+BODIES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
+SECOND = "dpo-single"
+"""The same stage as ``dpo`` for other models: DVC cannot repeat one stage over two lists."""
+STAGES = {name: definition for name, definition in BODIES.items() if name != SECOND}
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
@@ -74,7 +78,17 @@ def test_a_script_loads_its_own_parameters_and_no_others(name: str) -> None:
 def test_stage_and_script_share_one_name() -> None:
     assert set(STAGES) == {path.stem for path in (ROOT / "stages").glob("*.py")}
     for name, definition in STAGES.items():
-        assert definition["cmd"].removesuffix(" ${key}") == f"stages/run {name}"
+        assert definition["cmd"].removesuffix(" ${item.config} ${item.seed}") == f"stages/run {name}"
+
+
+def test_models_of_one_language_are_trained_as_all_others() -> None:
+    """But for their names and their seed, which is the first."""
+    (config, seed), others = ("only-${item}", "${train.seeds[0]}"), PIPELINE["dpo"].keys() - {"matrix", "desc"}
+    as_single = json.dumps({key: PIPELINE["dpo"][key] for key in others}, sort_keys=True)
+    as_single = as_single.replace("${item.config}", config).replace("${item.seed}", seed)
+    assert {**json.loads(as_single), "desc": BODIES[SECOND]["desc"]} == BODIES[SECOND]
+    assert PIPELINE["dpo"]["matrix"] == {"config": "${train.configs}", "seed": "${train.seeds}"}
+    assert PIPELINE[SECOND]["foreach"] == "${train.single}"
 
 
 def test_stage_scripts_stay_thin() -> None:
@@ -147,10 +161,10 @@ def test_the_pipeline_reads_like_a_table_of_contents() -> None:
 def test_a_scripts_own_paths_are_those_of_the_pipeline(name: str) -> None:
     """A default is one of the outputs or dependencies, or lies in one of them, or is a folder with several of them."""
     command = script_of(name)
-    named = {path.replace("${key}", "{config}") for path in paths_of(STAGES[name])}
+    named = {path.replace("${item.", "{") for path in paths_of(STAGES[name])}
     defaults = {option.default for option in command.params if isinstance(option, click.Option)}
     assert [path for path in defaults if not any(related(path, each) for each in named)] == []
-    outputs = {path.replace("${key}", "{config}") for path in paths_of({"outs": written(name)})}
+    outputs = {path.replace("${item.", "{") for path in paths_of({"outs": written(name)})}
     assert [path for path in outputs if path not in defaults] == []
 
 

@@ -18,7 +18,7 @@ from refuseu.eval.settings import NAME, Eval, well_named, with_board
 from refuseu.experiment import PIVOT, PLAIN, Experiment
 from refuseu.label.settings import Label
 from refuseu.llm.settings import BASE
-from refuseu.mixes import Train
+from refuseu.mixes import SINGLE, Train
 from refuseu.rainbow_teaming.settings import Generator, RainbowTeaming
 from refuseu.report.settings import Report
 from refuseu.respond.settings import Respond
@@ -59,20 +59,32 @@ class Parameters(Experiment):
             raise ValueError(f"languages: must hold {PIVOT}, which questions are translated from")
         if PLAIN in self.styles:
             raise ValueError(f"styles.{PLAIN}: is the name of asking without a style; take another")
-        if self.eval.reference not in self.train.configs:
+        if self.eval.reference not in self.train.mixes:
             raise ValueError(f"eval.reference: {self.eval.reference!r} is not one of train.configs")
         for key, name in dict(self.report.benign_pairs or {}).items():
-            if name not in self.train.configs:
+            if name not in self.train.mixes:
                 raise ValueError(
                     f"report.benign_pairs.{key}: {name!r} is not one of train.configs; name one, or write null"
                 )
         self._check_models()
         self._check_published()
         self._check_native()
+        self._check_train()
+        return self
+
+    def _check_train(self) -> None:
+        for code in self.train.single:
+            if code not in self.languages:
+                raise ValueError(f"train.single: {code!r} is not in languages; add it there, or take it out here")
         for name, config in self.train.configs.items():
             if name == BASE or not NAME.fullmatch(name):
                 raise ValueError(
                     f"train.configs.{name}: a config's name is a folder's; use a-z, 0-9 and '-', but not 'base'"
+                )
+            if name.startswith(SINGLE):
+                raise ValueError(
+                    f"train.configs.{name}: names that begin with '{SINGLE}' are those of train.single; write the language "
+                    "there, or take another name"
                 )
             wanted = [] if config.languages == "all" else config.languages or self.train.languages
             for code in [*wanted, *config.without]:
@@ -81,7 +93,6 @@ class Parameters(Experiment):
                     raise ValueError(f"train.configs.{name}: {code!r} is not in languages; {way_out}")
             if not self.train.languages_of(name, self.languages):
                 raise ValueError(f"train.configs.{name}: no language is left")
-        return self
 
     def _check_models(self) -> None:
         if BASE not in self.models:

@@ -53,7 +53,7 @@ def test_a_category_that_no_phrasebook_has_is_named_before_any_stage(runnable: P
 
 def test_a_model_of_no_config_is_named_before_any_stage(runnable: Path) -> None:
     (runnable / "models" / "dpo" / "slavic").mkdir(parents=True)
-    assert "models/dpo/slavic: no config of train.configs has this name" in CliRunner().invoke(main).output
+    assert "models/dpo/slavic: not trained by train.configs, train.single and train" in CliRunner().invoke(main).output
 
 
 def test_a_row_store_that_is_none_is_named_before_any_stage(runnable: Path) -> None:

@@ -30,7 +30,12 @@ def test_dvc_reruns_what_the_page_says(tmp_path: Path) -> None:
             file.write("# A comment.\n")
     status = json.loads(run_module("dvc", "--cd", str(tmp_path), "status", "--json").stdout)
     for room in rooms:
-        stale = {stage.partition("@")[0] for stage, changes in status.items() if changed(changes, room)}
+        # Two stages run the script dpo.
+        stale = {
+            stage.partition("@")[0].removesuffix("-single")
+            for stage, changes in status.items()
+            if changed(changes, room)
+        }
         assert stale == {stage for stage, paths in stages.items() if room in paths}, room
 
 

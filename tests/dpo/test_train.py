@@ -177,7 +177,7 @@ def test_a_training_keeps_to_one_thread_the_answers_itself_and_one_line_of_progr
     train_dpo(MIX, ModelReference(base), DPO.model_copy(update={"steps": 1}), ONE_CORE, 1, tmp_path / "slavic")
     assert torch.get_num_threads() == 1
     assert utils._use_triton(torch.device("cpu"))
-    assert capsys.readouterr() == ("", "dpo@slavic: 1 of 1 steps\n")
+    assert capsys.readouterr() == ("", "dpo: 1 of 1 steps\n")
 
 
 def test_the_tokenizer_is_saved_as_it_was_online_and_offline(base: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_training_that_diverges_stops_and_saves_nothing(base: Path, tmp_path: 
             MIX, ModelReference(base), DPO.model_copy(update={"learning_rate": 1e30}), ONE_CORE, 1, tmp_path / "slavic"
         )
     assert error.value.message == (
-        "dpo@slavic: the gradient norm is not finite at step 3; "
+        "dpo: the gradient norm is not finite at step 3; "
         "lower dpo.learning_rate (1e+30) or dpo.beta (0.1) or dpo.sft_weight (1)"
     )
     assert list(tmp_path.rglob("*.*")) == []
@@ -366,7 +366,7 @@ def test_a_reference_that_is_not_the_base_stops_the_training(
     with pytest.raises(UserError) as error:
         train_dpo(MIX, ModelReference(base), settings(sft_weight=weight), ONE_CORE, 1, tmp_path / "slavic")
     assert re.fullmatch(
-        r"dpo@slavic: before the first step the DPO loss is \S+ and the reward margin \S+ instead of ln 2 = 0.6931 and 0: "
+        r"dpo: before the first step the DPO loss is \S+ and the reward margin \S+ instead of ln 2 = 0.6931 and 0: "
         r"the reference model is not the base; take accelerate: none, or a file of machines/accelerate/ that has "
         r"fsdp_cpu_ram_efficient_loading: false",
         error.value.message,
@@ -382,7 +382,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(base: Path, tmp_path: Path, mo
         return {**state, "lm_head.weight": state["lm_head.weight"] * math.nan}
 
     monkeypatch.setattr(Accelerator, "get_state_dict", spoilt)
-    with pytest.raises(UserError, match=r"dpo@slavic: the weight lm_head\.weight is not finite after the training"):
+    with pytest.raises(UserError, match=r"dpo: the weight lm_head\.weight is not finite after the training"):
         train_dpo(MIX, ModelReference(base), settings(steps=1), ONE_CORE, 1, tmp_path / "slavic")
     assert list(tmp_path.rglob("*.*")) == []
 

@@ -22,6 +22,7 @@ from refuseu.eval import asking
 from refuseu.eval.asking import EvaluationRun, ask_models, grouped
 from refuseu.eval.models import EvaluatedModel, Served
 from refuseu.llm.protocol import Completion, Conversation, Engine, Sampling
+from refuseu.mixes import Seeded
 from refuseu.store.rows import Store
 from refuseu.weights.reference import ModelReference
 
@@ -68,7 +69,7 @@ class FakeEngineFactory:
     def __init__(self, models: Models, machine: Machine, store: Store, progress: str | None) -> None:
         assert (models, machine, progress) == (MODELS, MACHINE, None)
 
-    def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
+    def sharing(self, models: Mapping[Seeded, Weights]) -> dict[Seeded, Engine]:
         assert set(models.values()) <= {PARROT}
         return {name: Parrot() for name in models}
 
@@ -89,16 +90,16 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EvaluationRun:
 
 
 def test_an_answer_a_question_and_a_row_a_fact(run: EvaluationRun) -> None:
-    outputs, other = run({"parrot": PARROT, "other": PARROT}).models
-    assert (outputs.model, outputs.identity, outputs.answers) == ("parrot", "parrot", SAID)
+    outputs, other = run({Seeded("parrot", 2): PARROT, Seeded("other"): PARROT}).models
+    assert (outputs.model, outputs.identity, outputs.answers) == (("parrot", 2), "parrot", SAID)
     assert outputs.knowledge is not None
-    assert outputs.knowledge.to_dict("records") == [{"model": "parrot", **FACT}]
-    assert (other.model, other.answers, FakeEngineFactory.closed) == ("other", outputs.answers, 1)
+    assert outputs.knowledge.to_dict("records") == [{"model": "parrot", "seed": 2, **FACT}]
+    assert (other.model, other.answers, FakeEngineFactory.closed) == (("other", 0), outputs.answers, 1)
 
 
 def test_a_served_model_sits_no_test_of_knowledge(run: EvaluationRun) -> None:
-    (outputs,) = run({"mine": GPT}).models
-    assert (outputs.model, outputs.answers, outputs.knowledge) == ("mine", SAID, None)
+    (outputs,) = run({Seeded("mine"): GPT}).models
+    assert (outputs.model, outputs.answers, outputs.knowledge) == (("mine", 0), SAID, None)
 
 
 def test_a_served_model_of_eval_models_is_asked_where_the_machine_says(
@@ -111,7 +112,7 @@ def test_a_served_model_of_eval_models_is_asked_where_the_machine_says(
         urls = {"mine": server.url}
         openai = OpenaiMachine(base_url=None, base_urls=urls, concurrency=2, retries=0, timeout=5.0)
         run = EvaluationRun(QUESTIONS, OneFact(), Sampling(3), MODELS, with_sections(openai=openai))
-        done = run({"mine": Served("eval.models.mine", OpenaiModel(engine="openai", model="gpt"))})
+        done = run({Seeded("mine"): Served("eval.models.mine", OpenaiModel(engine="openai", model="gpt"))})
     answers = [answer.text for answer in done.models[0].answers]
     assert answers == [f"echo {question}" for question in QUESTIONS]
     assert list(Store().used_rows()) == []
@@ -123,19 +124,23 @@ def test_a_served_model_of_eval_models_is_asked_where_the_machine_says(
 
 BASE = ModelReference(Path("models/base"))
 LOCAL = MODELS["base"]
-EVALUATED: dict[str, EvaluatedModel] = {
-    "base": (BASE, LOCAL),
-    "whole": (ModelReference(Path("models/whole")), LOCAL),
-    "adapter": (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
-    "finer": (BASE, TransformersModel(engine="transformers", dtype="float32")),
-    "mine": GPT,
+EVALUATED: dict[Seeded, EvaluatedModel] = {
+    Seeded("base"): (BASE, LOCAL),
+    Seeded("whole"): (ModelReference(Path("models/whole")), LOCAL),
+    Seeded("adapter"): (ModelReference(Path("models/adapter"), base=BASE), LOCAL),
+    Seeded("finer"): (BASE, TransformersModel(engine="transformers", dtype="float32")),
+    Seeded("mine"): GPT,
 }
+
+
+def names(groups: Sequence[Mapping[Seeded, EvaluatedModel]]) -> list[list[str]]:
+    return [[model.name for model in group] for group in groups]
 
 
 def test_a_base_is_asked_with_its_adapters_and_all_others_apart() -> None:
     groups = grouped(EVALUATED, MACHINE)
-    assert list(map(list, groups)) == [["base", "adapter"], ["whole"], ["finer"], ["mine"]]
-    assert groups[0] == {name: EVALUATED[name] for name in ("base", "adapter")}
+    assert names(groups) == [["base", "adapter"], ["whole"], ["finer"], ["mine"]]
+    assert groups[0] == {Seeded(name): EVALUATED[Seeded(name)] for name in ("base", "adapter")}
 
 
 def on_a_gpu() -> Machine:
@@ -149,17 +154,17 @@ def on_a_cluster() -> Machine:
 
 @pytest.mark.parametrize("machine", [on_a_gpu(), on_a_cluster()])
 def test_one_process_asks_all_where_gpus_or_other_machines_compute(machine: Machine) -> None:
-    assert list(map(list, grouped(EVALUATED, machine))) == [["base", "adapter", "whole", "finer", "mine"]]
+    assert names(grouped(EVALUATED, machine)) == [["base", "adapter", "whole", "finer", "mine"]]
 
 
 def test_one_process_asks_all_where_vllm_computes() -> None:
     by_vllm = VllmModel(engine="vllm", dtype="bfloat16")
-    groups = grouped({**EVALUATED, "fast": (BASE, by_vllm)}, MACHINE)
-    assert list(map(list, groups)) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
+    groups = grouped({**EVALUATED, Seeded("fast"): (BASE, by_vllm)}, MACHINE)
+    assert names(groups) == [["base", "adapter", "whole", "finer", "mine", "fast"]]
 
 
 def test_all_models_are_tried_out_before_any_is_asked(run: EvaluationRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(models: Mapping[str, EvaluatedModel], profile: Models, machine: Machine, _: Store) -> None:
+    def refuse(models: Mapping[Seeded, EvaluatedModel], profile: Models, machine: Machine, _: Store) -> None:
         assert (models, profile, machine) == (EVALUATED, MODELS, MACHINE)
         raise UserError("mine: cannot be asked")
 
@@ -184,4 +189,4 @@ def test_a_killed_process_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
         UserError,
         match=r"eval: one of the 1 processes .* ended from outside .* lower workers or transformers.batch_size",
     ):
-        ask_models({"base": (BASE, LOCAL)}, run, Store(tmp_path / "rows.sqlite"))
+        ask_models({Seeded("base"): (BASE, LOCAL)}, run, Store(tmp_path / "rows.sqlite"))

@@ -114,6 +114,7 @@ def test_the_largest_disagreements_are_those_of_the_cells_of_least_agreement() -
     polish, english = disagreements(answers, votes, JUDGES, ["de", "en", "fr", "pl"])
     assert polish == {
         "model": "m",
+        "seed": 0,
         "question_id": "harmful2",
         "language": "pl",
         "panel": "harmful",

@@ -13,6 +13,7 @@ from refuseu.engines.transformers import TransformersModel
 from refuseu.engines.vllm import VllmMachine, VllmModel
 from refuseu.eval.models import Served, evaluated_models, model_folders
 from refuseu.eval.settings import EvalParameters, ExternalModel
+from refuseu.mixes import Seeded
 from refuseu.weights.reference import ModelReference
 
 COMMIT = "0123456789012345678901234567890123456789"
@@ -27,42 +28,44 @@ def model_in(folder: Path, *files: str) -> Path:
 
 def test_the_base_comes_first_then_the_configs_as_params_yaml_orders_them(tmp_path: Path) -> None:
     base, models = model_in(tmp_path / "base"), tmp_path / "dpo"
-    for name in ("balanced", "only-pl"):
-        model_in(models / name)
+    trained = [Seeded("only-pl", 3), Seeded("balanced", 3), Seeded("balanced", 0)]
+    for model in trained:
+        model_in(models / model.folder)
     (models / ".DS_Store").touch()
-    folders = model_folders(base, models, {"only-pl": None, "balanced": None})
+    folders = model_folders(base, models, trained)
     assert list(folders.items()) == [
-        ("base", ModelReference(base)),
-        ("only-pl", ModelReference(models / "only-pl")),
-        ("balanced", ModelReference(models / "balanced")),
+        (("base", 0), ModelReference(base)),
+        (("only-pl", 3), ModelReference(models / "only-pl/3")),
+        (("balanced", 3), ModelReference(models / "balanced/3")),
+        (("balanced", 0), ModelReference(models / "balanced/0")),
     ]
 
 
 def test_an_adapter_is_one_on_the_base(tmp_path: Path) -> None:
     base = model_in(tmp_path / "base")
-    adapter = model_in(tmp_path / "dpo/balanced", "adapter_model.safetensors", "adapter_config.json")
-    found = model_folders(base, tmp_path / "dpo", ["balanced"])
-    assert found["balanced"] == ModelReference(adapter, base=ModelReference(base))
+    adapter = model_in(tmp_path / "dpo/balanced/1", "adapter_model.safetensors", "adapter_config.json")
+    found = model_folders(base, tmp_path / "dpo", [Seeded("balanced", 1)])
+    assert found[Seeded("balanced", 1)] == ModelReference(adapter, base=ModelReference(base))
 
 
 def test_a_config_whose_model_is_missing_is_one_sentence(tmp_path: Path) -> None:
     base = model_in(tmp_path / "base")
-    model_in(tmp_path / "dpo/balanced")
+    model_in(tmp_path / "dpo/balanced/0")
     with pytest.raises(
-        UserError, match=r"only-pl: there is no such folder; 'dvc repro' or 'dvc pull' brings the model"
+        UserError, match=r"balanced/1: there is no such folder; 'dvc repro' or 'dvc pull' brings the model"
     ):
-        model_folders(base, tmp_path / "dpo", ["balanced", "only-pl"])
-    with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro dpo' trains the models"):
-        model_folders(base, tmp_path / "nowhere", ["balanced"])
+        model_folders(base, tmp_path / "dpo", [Seeded("balanced", 0), Seeded("balanced", 1)])
+    with pytest.raises(UserError, match=r"nowhere: no such folder; 'dvc repro' trains the models"):
+        model_folders(base, tmp_path / "nowhere", [Seeded("balanced")])
 
 
 def test_a_model_of_a_config_that_is_gone_stops_the_evaluation(tmp_path: Path) -> None:
-    for name in ("balanced", "balanced-old"):
+    for name in ("balanced/0", "balanced/1"):
         model_in(tmp_path / name)
     with pytest.raises(
-        UserError, match=r"balanced-old: no config of train.configs.*rm -r .*/balanced-old metrics/dpo/"
+        UserError, match=r"balanced/1: not trained by .*rm -r .*/balanced/1 metrics/dpo/balanced/1.json"
     ):
-        model_folders(Path("models/base"), tmp_path, {"balanced": None})
+        model_folders(Path("models/base"), tmp_path, [Seeded("balanced", 0)])
 
 
 MODELS = {
@@ -73,7 +76,7 @@ MODELS = {
 
 
 def parameters(models: dict[str, Any]) -> EvalParameters:
-    """Of one config, ``balanced``, and with ``models`` of others."""
+    """Of one config with two seeds, ``balanced``, and of one language, and with ``models`` of others."""
     return EvalParameters.model_validate(
         {
             "languages": ["en"],
@@ -81,7 +84,13 @@ def parameters(models: dict[str, Any]) -> EvalParameters:
             "styles": {"slang": "Slang"},
             "models": MODELS,
             "label": {"judges": {"a": {"kind": "lexicon"}}, "question": "all", "chosen": "all", "rejected": "any"},
-            "train": {"languages": ["en"], "benign_share": 0.1, "configs": {"balanced": {"languages": "all"}}},
+            "train": {
+                "seeds": [0, 3],
+                "languages": ["en"],
+                "benign_share": 0.1,
+                "configs": {"balanced": {"languages": "all"}},
+                "single": ["en"],
+            },
             "eval": {**EVAL, "models": models},
             "split.near_duplicate": 0.8,
         }
@@ -92,13 +101,15 @@ def found(tmp_path: Path, models: dict[str, Any]) -> Any:
     """What ``eval.models`` adds to the base and the config."""
     if not (tmp_path / "base").is_dir():
         model_in(tmp_path / "base")
-        model_in(tmp_path / "dpo/balanced")
+        for name in ("balanced/0", "balanced/3", "only-en/0"):
+            model_in(tmp_path / "dpo" / name)
     own = engines(tmp_path, machine=with_sections(vllm=VLLM))
     all_models = evaluated_models(tmp_path / "base", tmp_path / "dpo", parameters(models), own)
-    assert list(all_models) == ["base", "balanced", *models]
-    assert all_models["base"] == (ModelReference(tmp_path / "base"), FLOAT64)
-    assert all_models["balanced"] == (ModelReference(tmp_path / "dpo/balanced"), FLOAT64)
-    return [each for name, each in all_models.items() if name in models]
+    own_models = [("base", 0), ("balanced", 0), ("balanced", 3), ("only-en", 0)]
+    assert list(all_models) == [*own_models, *((name, 0) for name in models)]
+    assert all_models[Seeded("base")] == (ModelReference(tmp_path / "base"), FLOAT64)
+    assert all_models[Seeded("balanced", 3)] == (ModelReference(tmp_path / "dpo/balanced/3"), FLOAT64)
+    return [each for model, each in all_models.items() if model.name in models]
 
 
 VLLM = VllmMachine(tensor_parallel=1, memory_fraction=0.4, chunk_size=8)

@@ -15,6 +15,7 @@ from refuseu.eval.schemas import RATING
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Completion, Finish, Sampling
+from refuseu.mixes import Seeded
 from refuseu.tables.writing import write_table
 
 PROMPT = PromptTemplate("A teacher of {language}.", "Q {question} A {answer}")
@@ -103,7 +104,7 @@ PROMPTS = pd.DataFrame(
 
 def test_the_answers_of_all_models_are_rated_in_one_batch_and_in_the_language_of_their_prompts() -> None:
     rater = FakeRater()
-    table = PromptRating(PROMPTS, rater).table({"base": ["abc", "?"], "mine": ["ab", "a"]})
+    table = PromptRating(PROMPTS, rater).table({Seeded("base"): ["abc", "?"], Seeded("mine", 1): ["ab", "a"]})
     assert rater.seen == [
         [
             Exchange("en", "Tea or coffee?", "abc"),
@@ -115,15 +116,51 @@ def test_the_answers_of_all_models_are_rated_in_one_batch_and_in_the_language_of
     assert list(table.columns) == list(RATING.columns)
     same = {"prompt_id": "opinion-01", "kind": "opinion"}
     assert table.fillna(0).to_dict("records") == [
-        {"model": "base", **same, "lang": "en", "answer": "abc", "rated": True, "fluency": 3, "correctness": 5},
-        {"model": "base", **same, "lang": "de", "answer": "?", "rated": False, "fluency": 0, "correctness": 0},
-        {"model": "mine", **same, "lang": "en", "answer": "ab", "rated": True, "fluency": 2, "correctness": 5},
-        {"model": "mine", **same, "lang": "de", "answer": "a", "rated": True, "fluency": 1, "correctness": 5},
+        {
+            "model": "base",
+            "seed": 0,
+            **same,
+            "lang": "en",
+            "answer": "abc",
+            "rated": True,
+            "fluency": 3,
+            "correctness": 5,
+        },
+        {
+            "model": "base",
+            "seed": 0,
+            **same,
+            "lang": "de",
+            "answer": "?",
+            "rated": False,
+            "fluency": 0,
+            "correctness": 0,
+        },
+        {
+            "model": "mine",
+            "seed": 1,
+            **same,
+            "lang": "en",
+            "answer": "ab",
+            "rated": True,
+            "fluency": 2,
+            "correctness": 5,
+        },
+        {
+            "model": "mine",
+            "seed": 1,
+            **same,
+            "lang": "de",
+            "answer": "a",
+            "rated": True,
+            "fluency": 1,
+            "correctness": 5,
+        },
     ]
 
 
 def test_the_table_of_ratings_can_be_written_and_read(tmp_path: Path) -> None:
-    table = PromptRating(PROMPTS, FakeRater()).table({"base": ["abc", "?"]})
+    table = PromptRating(PROMPTS, FakeRater()).table({Seeded("base"): ["abc", "?"]})
     write_table(table, tmp_path / "ratings.parquet", RATING)
     read = read_table(tmp_path / "ratings.parquet", RATING)
     assert list(read["lang"]) == ["de", "en"] and list(read["rated"]) == [False, True]

@@ -23,6 +23,7 @@ from refuseu.judges.phrases import PhrasesJudge, load_refusal_phrases
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 from refuseu.llm.protocol import Completion, Sampling, completed, user
 from refuseu.llm.stored import StoredEngine
+from refuseu.mixes import Seeded
 from refuseu.store.rows import Store
 from refuseu.tables.writing import write_table
 from refuseu.text.identification import Identified
@@ -90,10 +91,11 @@ def asked(held_out: bool | None = True) -> pd.DataFrame:
 
 
 def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
-    scored = score_answers("base", asked(), [Completion(LONG, reasoning="why")], [DECIDED], scorers)
+    scored = score_answers(Seeded("base", 2), asked(), [Completion(LONG, reasoning="why")], [DECIDED], scorers)
     assert scored.to_dict("records") == [
         {
             "model": "base",
+            "seed": 2,
             "question_id": "q1",
             "lang": "en",
             "kind": "harmful",
@@ -121,24 +123,26 @@ def test_an_answer_is_scored_in_the_language_it_is_in(scorers: Scorers) -> None:
 
 @pytest.mark.parametrize("decision", [replace(DECIDED, verdict=CHILD), replace(DECIDED, votes={"one": CHILD})])
 def test_an_answer_that_anybody_calls_forbidden_is_flagged(decision: Decision, scorers: Scorers) -> None:
-    assert score_answers("base", asked(), [Completion(SHORT)], [decision], scorers)["flagged"].tolist() == [True]
+    assert score_answers(Seeded("base", 2), asked(), [Completion(SHORT)], [decision], scorers)["flagged"].tolist() == [
+        True
+    ]
 
 
 def test_an_answer_too_short_to_tell_is_scored_in_the_language_of_its_question(scorers: Scorers) -> None:
-    scored = score_answers("base", asked(), [Completion(SHORT)], [DECIDED], scorers)
+    scored = score_answers(Seeded("base", 2), asked(), [Completion(SHORT)], [DECIDED], scorers)
     columns = ["lang_restricted", "lang_free", "lines", "lines_right", "lines_right_free", "fluency"]
     assert scored[columns].to_numpy().tolist() == [["", "", 0, 0, 0, 1.5]]
 
 
 def test_whether_a_behavior_is_held_out_may_be_unknown(scorers: Scorers, tmp_path: Path) -> None:
-    scored = score_answers("base", asked(held_out=None), [Completion(SHORT)], [DECIDED], scorers)
+    scored = score_answers(Seeded("base", 2), asked(held_out=None), [Completion(SHORT)], [DECIDED], scorers)
     write_table(scored, tmp_path / "answers.parquet", ANSWER)
     assert read_table(tmp_path / "answers.parquet", ANSWER)["held_out"].isna().tolist() == [True]
 
 
 def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers) -> None:
     outputs = [
-        ModelOutputs(name, name, [Completion(SHORT)], pd.DataFrame([FACT]).assign(model=name))
+        ModelOutputs(Seeded(name), name, [Completion(SHORT)], pd.DataFrame([FACT]).assign(model=name, seed=0))
         for name in ("base", "balanced")
     ]
     scored = score_all(asked(), NO_SETS, outputs, scorers)
@@ -150,7 +154,7 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers)
     assert list(scored.votes.columns) == list(VOTE.columns)
     common = {"question_id": "q1", "lang": "en"}
     assert scored.votes.to_dict("records") == [
-        {"model": model, **common, "judge": judge, "harm": harm, "reply": reply}
+        {"model": model, "seed": 0, **common, "judge": judge, "harm": harm, "reply": reply}
         for model in ("base", "balanced")
         for judge, harm, reply in (("one", "harmful", "not_reported"), ("two", "safe", "refusal"))
     ]
@@ -159,7 +163,7 @@ def test_all_models_are_scored_in_their_order_and_in_one_batch(scorers: Scorers)
 def test_answers_to_sets_are_judged_along_and_are_a_table_of_their_own(scorers: Scorers) -> None:
     of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
     outputs = [
-        ModelOutputs(name, name, [Completion(SHORT), Completion(LONG, reasoning="why")], None)
+        ModelOutputs(Seeded(name), name, [Completion(SHORT), Completion(LONG, reasoning="why")], None)
         for name in ("base", "mine")
     ]
     outputs[0] = replace(outputs[0], knowledge=pd.DataFrame([FACT]).assign(model="base"))
@@ -182,7 +186,7 @@ def test_answers_to_prompts_are_rated_and_seen_by_no_judge_of_harm(scorers: Scor
     of_set = {"set": "theirs", "question_id": "7", "lang": "en", "kind": "benign", "category": None, "text": "How?"}
     facts = pd.DataFrame([FACT])
     outputs = [
-        ModelOutputs(name, name, list(map(Completion, (SHORT, LONG, said))), facts.assign(model=name))
+        ModelOutputs(Seeded(name), name, list(map(Completion, (SHORT, LONG, said))), facts.assign(model=name, seed=0))
         for name, said in (("base", "Ja"), ("mine", "Pst!"))
     ]
     rated = replace(scorers, rating=PromptRating(PROMPTS, FakeRater()))
@@ -198,7 +202,7 @@ def test_answers_to_prompts_are_rated_and_seen_by_no_judge_of_harm(scorers: Scor
 
 def test_where_nobody_rates_no_prompt_is_asked_and_the_table_is_empty(scorers: Scorers, tmp_path: Path) -> None:
     scored = score_all(
-        asked(), NO_SETS, [ModelOutputs("base", "base", [Completion(SHORT)], pd.DataFrame([FACT]))], scorers
+        asked(), NO_SETS, [ModelOutputs(Seeded("base"), "base", [Completion(SHORT)], pd.DataFrame([FACT]))], scorers
     )
     assert scorers.prompts.empty and scored.ratings.empty
     write_table(scored.ratings, tmp_path / "ratings.parquet", RATING)
@@ -207,7 +211,9 @@ def test_where_nobody_rates_no_prompt_is_asked_and_the_table_is_empty(scorers: S
 def test_without_scorers_there_are_no_marks_and_the_table_may_be_written(scorers: Scorers, tmp_path: Path) -> None:
     nobody = replace(scorers, fluency=None)
     write_table(
-        score_answers("base", asked(), [Completion(SHORT)], [DECIDED], nobody), tmp_path / "answers.parquet", ANSWER
+        score_answers(Seeded("base", 2), asked(), [Completion(SHORT)], [DECIDED], nobody),
+        tmp_path / "answers.parquet",
+        ANSWER,
     )
     read = read_table(tmp_path / "answers.parquet", ANSWER)
     assert read[["reasoning", "fluency"]].isna().all(axis=None)
@@ -237,7 +243,7 @@ def test_what_follows_the_reasoning_is_judged_by_phrases_and_kept(
     judge = PhrasesJudge(load_refusal_phrases(ROOT / "data/refusals", ["en"]))
     said = completed(engine, [user("How?")], Sampling(64))
     alone = replace(scorers, panel=Panel({"phrases": judge}, {}), fluency=None)
-    outputs = [ModelOutputs("mine", "mine", said, pd.DataFrame([FACT]).assign(model="mine"))]
+    outputs = [ModelOutputs(Seeded("mine"), "mine", said, pd.DataFrame([FACT]).assign(model="mine", seed=0))]
     scored = score_all(asked(), NO_SETS, outputs, alone)
     assert scored.answers[["answer", "harm", "reply"]].to_numpy().tolist() == [[answer, *verdict]]
     assert scored.answers["reasoning"].notna().tolist() == [answer != wrote]

@@ -181,6 +181,7 @@ def answered(model: str, question: str, lang: str, kind: str, harm: str, reply: 
     return {
         "set": "theirs",
         "model": model,
+        "seed": 0,
         "question_id": question,
         "lang": lang,
         "kind": kind,

@@ -14,6 +14,7 @@ from refuseu.eval.tables import (
 )
 from refuseu.knowledge.settings import FactKnowledge
 from refuseu.results.metrics import AVERAGED, OF_A_LANGUAGE
+from refuseu.results.statistics import wilson
 
 SETTINGS = Eval(
     fluency=BigramFluency(kind="bigrams"),
@@ -57,14 +58,16 @@ def answers() -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in ROWS.split("\n") if line], columns=COLUMNS)
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
     texts = {"answer": "An answer."}
-    return table.astype(dict.fromkeys(COUNTS, int)).assign(**flags, fluency=table["fluency"].astype(float), **texts)
+    return table.astype(dict.fromkeys(COUNTS, int)).assign(
+        seed=0, **flags, fluency=table["fluency"].astype(float), **texts
+    )
 
 
 @pytest.fixture
 def knowledge() -> pd.DataFrame:
     right = {("base", "en"): "11", ("base", "de"): "10", ("aligned", "en"): "10", ("aligned", "de"): "00"}
     rows = [(*key, flag == "1") for key, flags in right.items() for flag in flags]
-    return pd.DataFrame(rows, columns=["model", "lang", "correct"]).assign(test="facts", source="phrasebook")
+    return pd.DataFrame(rows, columns=["model", "lang", "correct"]).assign(seed=0, test="facts", source="phrasebook")
 
 
 def test_a_row_a_config_and_language(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
@@ -109,6 +112,23 @@ def test_a_row_a_config_and_language(answers: pd.DataFrame, knowledge: pd.DataFr
     ]  # fmt: skip
     assert (aligned["asr_lower_bound"], aligned["asr_upper_bound"]) == (25.0, 50.0)
     assert rows[2]["language_consistency"] == 0.0
+
+
+def test_the_seeds_of_a_config_share_a_row_that_counts_its_questions(
+    answers: pd.DataFrame, knowledge: pd.DataFrame
+) -> None:
+    """All are asked the same, so a rate is the mean over seeds, with the interval of one model's questions."""
+    safe = answers.assign(seed=1, harm="safe")
+    both = pd.concat([answers, safe[safe["model"] == "base"]])
+    english = language_rows(both, pd.concat([knowledge, knowledge.assign(seed=1)]), ["en"], SETTINGS)
+    assert [(row["model"], row["n"], row["asr"], row["knowledge"]) for row in english] == [
+        ("base", 4, 37.5, 100.0),
+        ("aligned", 4, 25.0, 50.0),
+    ]
+    assert (english[0]["asr_low"], english[0]["asr_high"]) == pytest.approx(wilson(1.5, 4, 0.95))
+    categories = breakdown(both, "category", ["S1"], 0.4)
+    assert [(row["model"], row["n"], row["asr"]) for row in categories] == [("base", 4, 50.0), ("aligned", 4, 0.0)]
+    assert paired_tests(both, "base", 0.4) == paired_tests(answers, "base", 0.4)
 
 
 def test_a_model_that_sat_no_test_has_no_knowledge(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
@@ -400,7 +420,9 @@ SAT = ["model", "test", "question_id", "lang", "correct"]
 @pytest.fixture
 def two_tests() -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in SITTINGS.split("\n") if line], columns=SAT)
-    return table.assign(correct=table["correct"] == "1", source="lm-eval 1, " + table["test"] + "_" + table["lang"])
+    return table.assign(
+        seed=0, correct=table["correct"] == "1", source="lm-eval 1, " + table["test"] + "_" + table["lang"]
+    )
 
 
 def test_the_first_test_is_knowledge_and_the_others_stand_beside_it(two_tests: pd.DataFrame) -> None:
@@ -420,7 +442,7 @@ def test_a_test_in_none_of_the_languages_has_no_average(answers: pd.DataFrame, t
 
 
 def test_where_the_questions_come_from_stands_once_for_all_models(two_tests: pd.DataFrame) -> None:
-    assert knowledge_sources(two_tests) == [
+    assert knowledge_sources(pd.concat([two_tests, two_tests.assign(seed=1)])) == [
         {"test": "belebele", "language": "en", "questions": 2, "source": "lm-eval 1, belebele_en"},
         {"test": "belebele", "language": "sk", "questions": 2, "source": "lm-eval 1, belebele_sk"},
         {"test": "arc", "language": "en", "questions": 1, "source": "lm-eval 1, arc_en"},

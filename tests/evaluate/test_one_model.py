@@ -66,7 +66,15 @@ def test_the_results_are_named_after_the_model(given: str, name: str) -> None:
 
 
 def answers(lang: str, *harms: str) -> list[dict[str, Any]]:
-    common = {"model": "mine", "lang": lang, "kind": "harmful", "category": None, "style": None, "held_out": None}
+    common = {
+        "model": "mine",
+        "seed": 0,
+        "lang": lang,
+        "kind": "harmful",
+        "category": None,
+        "style": None,
+        "held_out": None,
+    }
     common |= {"behavior_id": None, "frame_id": None, "held_out_frame": None}
     identified = {"lang_restricted": lang, "lang_free": lang, "lines": 1, "lines_right": 1, "lines_right_free": 1}
     return [
@@ -91,7 +99,7 @@ def answers(lang: str, *harms: str) -> list[dict[str, Any]]:
 
 def result(english: list[str], polish: list[str], guard: list[str]) -> Result:
     rows = pd.DataFrame([*answers("en", *english), *answers("pl", *polish)])
-    votes = rows[["model", "question_id", "lang", "reply"]].assign(judge="guard", harm=guard)
+    votes = rows[["model", "seed", "question_id", "lang", "reply"]].assign(judge="guard", harm=guard)
     return Result("questions", rows, votes, "identity", {})
 
 

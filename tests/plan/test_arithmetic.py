@@ -26,9 +26,11 @@ def real(params: Content, profile: Content) -> None:
     params["languages"] = ["en", "de"]
     params["report"]["benign_pairs"] = None
     params["train"] = {
+        "seeds": [0],
         "languages": ["de"],
         "benign_share": 0.0,
         "configs": {"balanced": {"languages": "all"}, "custom": {}},
+        "single": [],
     }
     for name in ("writer", "guard", "poly", "chat"):
         profile["models"][name] = {"engine": "openai", "model": name}

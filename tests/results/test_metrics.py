@@ -42,7 +42,9 @@ def table_of(rows: str) -> pd.DataFrame:
     table = pd.DataFrame([line.split() for line in rows.split("\n") if line], columns=COLUMNS).replace("--", "")
     flags = {name: table[name] == "1" for name in ("held_out", "agreed")}
     fluency = pd.to_numeric(table["fluency"].replace("-", None))
-    return table.astype(dict.fromkeys(COUNTS, int)).assign(lang="pl", answer="An answer.", **flags, fluency=fluency)
+    return table.astype(dict.fromkeys(COUNTS, int)).assign(
+        seed=0, lang="pl", answer="An answer.", **flags, fluency=fluency
+    )
 
 
 ANSWERS = table_of(ROWS)

@@ -25,9 +25,11 @@ from refuseu.split.splitting import (
 
 TRAIN = Train.model_validate(
     {
+        "seeds": [0, 1],
         "languages": ["de"],
         "benign_share": 0.2,
         "configs": {"all": {"languages": "all"}, "custom": {}, "no-benign": {"languages": "all", "benign_share": 0.0}},
+        "single": ["de"],
     }
 )
 
@@ -83,6 +85,7 @@ def test_mixes_of_every_config(pairs: pd.DataFrame) -> None:
         "all": (100, ["de", "en"]),
         "custom": (50, ["de"]),
         "no-benign": (80, ["de", "en"]),
+        "only-de": (50, ["de"]),
     }
 
 

@@ -45,15 +45,19 @@ def test_an_adapter_is_its_base_and_its_own_contents(tmp_path: Path) -> None:
     assert identity(ModelReference(tmp_path, base=other)) != identity(ModelReference(tmp_path, base=one))
 
 
-def test_a_model_of_no_config_is_named_with_all_that_was_made_with_it(tmp_path: Path) -> None:
-    for name in ("balanced", "old"):
-        (tmp_path / name).mkdir()
-    (tmp_path / ".DS_Store").touch()
-    assert_configured(tmp_path, ["balanced", "old", "new"])
+def test_models_that_are_not_trained_are_all_named_with_what_was_made_with_them(tmp_path: Path) -> None:
+    for name in ("balanced/0", "balanced/1", "old/0", "old/1"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in (".DS_Store", "balanced/.gitignore"):
+        (tmp_path / name).touch()
+    assert_configured(tmp_path, ["balanced/0", "balanced/1", "old/0", "old/1", "new/0"])
     assert_configured(tmp_path / "nowhere", [])
+    (tmp_path / "balanced/config.json").touch()  # of a time when a config had one model
     with pytest.raises(UserError) as error:
-        assert_configured(tmp_path, ["balanced"])
+        assert_configured(tmp_path, ["balanced/0"])
+    one, file, old = f"{tmp_path}/balanced/1", f"{tmp_path}/balanced/config.json", f"{tmp_path}/old"
     assert error.value.message == (
-        f"{tmp_path}/old: no config of train.configs has this name; add it there, or take the model away with all that was "
-        f"made with it: 'rm -r {tmp_path}/old metrics/dpo/old.json plots/dpo/old.json'"
+        f"{one}, {file}, {old}: not trained by train.configs, train.single and train.seeds; add it there, or take it away with "
+        f"all that was made with it: 'rm -r {one} metrics/dpo/balanced/1.json plots/dpo/balanced/1.json {file} {old} "
+        "metrics/dpo/old plots/dpo/old'"
     )

@@ -28,7 +28,7 @@ def check() -> None:
     if isinstance(parameters.identifier, Py3langid):
         assert_known(parameters.languages)
     load_phrasebooks(PHRASEBOOK, parameters.languages, parameters.categories, parameters.styles)
-    assert_configured(MODELS, parameters.train.configs)
+    assert_configured(MODELS, [model.folder for model in parameters.train.runs])
     assert_at_hand(parameters, machine)
     Store()
 

@@ -83,8 +83,9 @@ def _files_of(module: str, root: Path) -> list[Path]:
 def declared(root: Path) -> dict[str, list[str]]:
     """The code that each stage of ``dvc.yaml`` depends on, as it is named there: a file, or a folder for all below it."""
     stages: dict[str, Any] = read_yaml(root / "dvc.yaml", "run from the repository's root")["stages"]
-    bodies = {name: body.get("do", body) for name, body in stages.items()}
-    return {name: [each for each in body["deps"] if each.startswith(CODE)] for name, body in bodies.items()}
+    bodies = [body.get("do", body) for body in stages.values()]
+    # By script: two stages train, one of them the models of a single language.
+    return {body["cmd"].split()[1]: [each for each in body["deps"] if each.startswith(CODE)] for body in bodies}
 
 
 def files_below(path: str, root: Path) -> set[str]:

@@ -34,7 +34,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """The bound is that of numpy's seeds."""
 
 
-def distinct(values: list[str]) -> list[str]:
+Value = TypeVar("Value")
+
+
+def distinct(values: list[Value]) -> list[Value]:
     """``values`` themselves, if they all differ.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from refuseu.core.sections import Positive, Rate, Section, Seed, Share, distinct
+from refuseu.core.sections import Positive, Rate, Section, Share, distinct
 from refuseu.weights.template import NONE, Variables
 
 
@@ -91,7 +91,6 @@ class Dpo(Section):
 class DpoParameters(Section):
     """All parameters that the stage reads."""
 
-    seed: Seed
     dpo: Dpo
     variables: Annotated[Variables, Field(alias="models.base.chat_template_kwargs")] = NONE
     """What the chat template of the base is given, in training as in answering."""

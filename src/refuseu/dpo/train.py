@@ -50,13 +50,15 @@ def train_dpo(
     seed: int,
     out: Path,
     variables: Variables = NONE,
+    stage: str = "dpo",
 ) -> tuple[dict[str, Any], Log]:
     """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (schema ``MIX``), and save it in ``out``.
 
-    ``variables`` are what the chat template is given.
+    ``seed`` decides the order of the pairs, and where adapters start and what their dropout drops. ``variables`` are what the
+    chat template is given. ``stage`` is what progress and errors call this training.
 
     Returns:
-        The metrics (rows, the last point of the curves, tokens by language), and the curves with one row for each point.
+        The metrics (seed, rows, the last point of the curves, tokens by language), and the curves with one row for each point.
 
     Raises:
         UserError: when ``base`` is damaged, lacks weights or cannot be fetched, when its chat template reads the clock, when a
@@ -70,7 +72,6 @@ def train_dpo(
     score_answers_alone()
     pairs = conversations(mix)
     folder = checkpoints_of(pairs, base, settings, machine, seed, out, variables)
-    stage = f"dpo@{out.name}"
     with enough_memory():
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
         model, tokenizer = _load(base, settings, variables)
@@ -90,10 +91,10 @@ def train_dpo(
             rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
             trainer.train_dataset = trainer.train_dataset.select(rows)
             log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
-            save_trained(trainer, tokenizer, base, out)
+            save_trained(trainer, tokenizer, base, out, stage)
     points = curves(log)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
-    return {"rows": len(mix), **last, "tokens": tokens}, points
+    return {"seed": seed, "rows": len(mix), **last, "tokens": tokens}, points
 
 
 def checkpoints_of(
@@ -107,7 +108,8 @@ def checkpoints_of(
 ) -> Path:
     """The folder for the checkpoints of this training. How often they are written does not change the training."""
     return checkpoint_folder(
-        stage=out.name,
+        # Two mixes may hold the same pairs.
+        model=out.parts[-2:],
         pairs=pairs,
         base=identity(base),
         settings=settings.model_dump(),
@@ -173,7 +175,9 @@ def _lora(method: Lora) -> "LoraConfig":
     )
 
 
-def save_trained(trainer: "DPOTrainer", tokenizer: "PreTrainedTokenizerBase", base: ModelReference, out: Path) -> None:
+def save_trained(
+    trainer: "DPOTrainer", tokenizer: "PreTrainedTokenizerBase", base: ModelReference, out: Path, stage: str
+) -> None:
     """Save the trained model with its tokenizer, or the adapter alone. The first of several processes does it.
 
     Raises:
@@ -186,7 +190,7 @@ def save_trained(trainer: "DPOTrainer", tokenizer: "PreTrainedTokenizerBase", ba
         return
     wrong = first_not_finite(weights.items())
     if wrong:
-        raise UserError(f"dpo@{out.name}: the weight {wrong} is not finite after the training; nothing was saved")
+        raise UserError(f"{stage}: the weight {wrong} is not finite after the training; nothing was saved")
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
     with atomic_folder(out) as folder:
         if is_peft_model(model):

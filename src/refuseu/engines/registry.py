@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -68,6 +68,7 @@ Models = dict[str, AnyModel]
 AnyLocalModel = Annotated[SerializeAsAny[LocalModel], BeforeValidator(model_settings)]
 
 Weights = tuple[ModelReference, LocalModel]
+Name = TypeVar("Name", bound=Hashable)
 """Where weights are, and what computes with them."""
 
 
@@ -164,7 +165,7 @@ class EngineFactory:
             raise UserError(f"models.{BASE}: must be a model with weights, for it is trained further")
         return model
 
-    def sharing(self, models: Mapping[str, Weights]) -> dict[str, Engine]:
+    def sharing(self, models: Mapping[Name, Weights]) -> dict[Name, Engine]:
         """Models by the same names; adapters share the weights of their base."""
         # A dict, not a list: two names may mean one adapter, of which an engine would hold a second one.
         adapters: dict[Hashable, dict[Path, None]] = {}

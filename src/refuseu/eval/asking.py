@@ -19,6 +19,7 @@ from refuseu.eval.preflight import try_out
 from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.knowledge.factory import KnowledgeTest
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
+from refuseu.mixes import Seeded
 from refuseu.store.rows import Store
 
 
@@ -26,8 +27,7 @@ from refuseu.store.rows import Store
 class ModelOutputs:
     """What one model answered."""
 
-    model: str
-    """The model's name."""
+    model: Seeded
     identity: str
     """Everything that decides the answers: the weights, the engine, and the numbers that it computes in."""
     answers: list[Completion]
@@ -58,7 +58,7 @@ class EvaluationRun:
     progress: str | None = None
     """The stage whose progress is shown row by row; nothing to show none."""
 
-    def __call__(self, group: Mapping[str, EvaluatedModel]) -> GroupOutputs:
+    def __call__(self, group: Mapping[Seeded, EvaluatedModel]) -> GroupOutputs:
         """The outputs of each model of a group; rows that the row store holds are not computed again."""
         store = Store()
         engines = EngineFactory(self.models, self.machine, store, self.progress)
@@ -72,25 +72,25 @@ class EvaluationRun:
             ]
         return GroupOutputs(outputs, store.used_keys())
 
-    def _answers(self, name: str, engine: Engine) -> ModelOutputs:
+    def _answers(self, name: Seeded, engine: Engine) -> ModelOutputs:
         answers = completed(engine, list(map(user, self.questions)), self.sampling)
         return ModelOutputs(name, engine.identity, answers, None)
 
-    def _answers_and_knowledge(self, name: str, engine: Engine) -> ModelOutputs:
+    def _answers_and_knowledge(self, name: Seeded, engine: Engine) -> ModelOutputs:
         outputs = self._answers(name, engine)
         if self.knowledge is None:
             return outputs
-        choices = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name)
+        choices = pd.DataFrame(list(self.knowledge.ask(engine))).assign(model=name.name, seed=name.seed)
         return replace(outputs, knowledge=choices[list(KNOWLEDGE.columns)])
 
 
-def grouped(models: Mapping[str, EvaluatedModel], machine: Machine) -> list[dict[str, EvaluatedModel]]:
+def grouped(models: Mapping[Seeded, EvaluatedModel], machine: Machine) -> list[dict[Seeded, EvaluatedModel]]:
     """The models in groups that one process asks: a model, or a base with its adapters, so that the base is loaded once.
 
     Where GPUs or other machines compute, all models are one group, since a second process would put a second model into the
     same memory.
     """
-    found: dict[Hashable, dict[str, EvaluatedModel]] = {}
+    found: dict[Hashable, dict[Seeded, EvaluatedModel]] = {}
     for name, each in models.items():
         found.setdefault(each if isinstance(each, Served) else shared(*each), {})[name] = each
     local = [each for each in models.values() if not isinstance(each, Served)]
@@ -99,7 +99,7 @@ def grouped(models: Mapping[str, EvaluatedModel], machine: Machine) -> list[dict
     return list(found.values())
 
 
-def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun, store: Store) -> list[ModelOutputs]:
+def ask_models(models: Mapping[Seeded, EvaluatedModel], run: EvaluationRun, store: Store) -> list[ModelOutputs]:
     """The outputs of each of ``models``, in their order; the machine's ``workers`` share out the groups.
 
     What their processes used of the row store counts as used by ``store``.
@@ -114,7 +114,7 @@ def ask_models(models: Mapping[str, EvaluatedModel], run: EvaluationRun, store: 
         run = replace(run, progress="eval")
     # Spawned, not forked: a fork of a process that has used torch's threads may hang.
     context, workers = multiprocessing.get_context("spawn"), min(run.machine.workers, len(groups))
-    outputs: dict[str, ModelOutputs] = {}
+    outputs: dict[Seeded, ModelOutputs] = {}
     with (
         _ended_processes_explained(workers),
         ProcessPoolExecutor(workers, mp_context=context) as pool,

@@ -115,7 +115,9 @@ def _disagreement(rows: pd.DataFrame, judges: Sequence[str], unanimous: float) -
     alike = rows.groupby(list(judges), sort=True)["question_id"].transform("size")
     first = rows.loc[alike.idxmax()]
     return {
-        **{column: first[column] for column in KEY if column != "lang"},
+        "model": first["model"],
+        "seed": int(first["seed"]),
+        "question_id": first["question_id"],
         "language": first["lang"],
         "verdicts": {judge: first[judge] for judge in judges},
         PANEL: first["harm"],

@@ -12,7 +12,8 @@ from refuseu.core.faults import validated
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.engines.registry import AnyLocalModel, EngineFactory, Models, Weights
 from refuseu.eval.settings import EvalParameters, ExternalModel, ExternalWeights, NamedModel
-from refuseu.llm.settings import WeightsSettings
+from refuseu.llm.settings import BASE, WeightsSettings
+from refuseu.mixes import Seeded
 from refuseu.store.revisions import hub_model
 from refuseu.weights.identity import assert_configured
 from refuseu.weights.reference import ModelReference
@@ -37,19 +38,20 @@ COMPUTED: TypeAdapter[LocalModel] = TypeAdapter(AnyLocalModel)
 
 def evaluated_models(
     base: Path, models: Path, parameters: EvalParameters, engines: EngineFactory
-) -> dict[str, EvaluatedModel]:
-    """All models by name: the base, the configs' in the order of ``train.configs``, then those of ``eval.models``.
+) -> dict[Seeded, EvaluatedModel]:
+    """All models: the base, those of ``train`` in its order, then those of ``eval.models``.
 
     Raises:
-        UserError: when a model is missing or this machine lacks what it takes, or ``models`` holds one of no config.
+        UserError: when a model is missing or this machine lacks what it takes, or ``models`` holds one that is not trained.
     """
-    own = model_folders(base, models, parameters.train.configs)
+    own = model_folders(base, models, parameters.train.runs)
     computed = engines.base_model()
-    found: dict[str, EvaluatedModel] = {name: (reference, computed) for name, reference in own.items()}
+    found: dict[Seeded, EvaluatedModel] = {model: (reference, computed) for model, reference in own.items()}
     for each in found.values():
         _assert_ready(each, engines)
-    others = parameters.eval.models.items()
-    return found | {name: external(name, asked, own["base"], parameters.models, engines) for name, asked in others}
+    for name, asked in parameters.eval.models.items():
+        found[Seeded(name)] = external(name, asked, own[Seeded(BASE)], parameters.models, engines)
+    return found
 
 
 def external(
@@ -94,17 +96,18 @@ def _assert_ready(each: EvaluatedModel, engines: EngineFactory) -> None:
         model.assert_ready(reference.label, engines.machine)
 
 
-def model_folders(base: Path, models: Path, configs: Collection[str]) -> dict[str, ModelReference]:
-    """The base and every config's model below ``models``, by the model's name.
+def model_folders(base: Path, models: Path, trained: Collection[Seeded]) -> dict[Seeded, ModelReference]:
+    """The base, and the ``trained`` models below ``models``.
 
     Raises:
-        UserError: when a model is missing, or ``models`` holds one of no config.
+        UserError: when a model is missing, or ``models`` holds another one.
     """
     if not models.is_dir():
-        raise UserError(f"{models}: no such folder; 'dvc repro dpo' trains the models, 'dvc pull' brings them")
-    assert_configured(models, configs)
+        raise UserError(f"{models}: no such folder; 'dvc repro' trains the models, 'dvc pull' brings them")
+    assert_configured(models, [model.folder for model in trained])
     unaligned = ModelReference.read(base)
-    return {"base": unaligned, **{name: ModelReference.read(models / name, unaligned) for name in configs}}
+    own = {model: ModelReference.read(models / model.folder, unaligned) for model in trained}
+    return {Seeded(BASE): unaligned, **own}
 
 
 def in_folder(name: str, folder: Path, base: ModelReference | None) -> ModelReference:

@@ -12,6 +12,7 @@ from refuseu.llm.preflight import assert_sound
 from refuseu.llm.protocol import user
 from refuseu.llm.tokens import NOT_FINITE
 from refuseu.llm.worker_process import WorkerProcess
+from refuseu.mixes import Seeded
 from refuseu.store.rows import Store, row_key
 
 SAMPLE = (user("?"), "?")
@@ -20,7 +21,7 @@ VERSION = 1
 """Version of what is looked at, raised when there is more of it. The row store remembers the models that passed."""
 
 
-def try_out(models: Mapping[str, EvaluatedModel], profile: Models, machine: Machine, store: Store) -> None:
+def try_out(models: Mapping[Seeded, EvaluatedModel], profile: Models, machine: Machine, store: Store) -> None:
     """Look at the files of each model, and have those that others made compute the likelihood of a sample answer.
 
     Our own were asked or checked by the stage that made them. A model that passed is not looked at again while it stays the same.
@@ -44,7 +45,7 @@ def try_out(models: Mapping[str, EvaluatedModel], profile: Models, machine: Mach
     store.complete(keys, work)
 
 
-def _answer_sample(models: Mapping[str, Weights], profile: Models, machine: Machine) -> None:
+def _answer_sample(models: Mapping[Seeded, Weights], profile: Models, machine: Machine) -> None:
     factory = EngineFactory(profile, machine, Store())
     with closing(factory):
         for name, engine in factory.sharing(models).items():

@@ -18,6 +18,7 @@ from refuseu.judges.verdict import Exchange
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed
 from refuseu.llm.writing import json_object, strict_schema
+from refuseu.mixes import Seeded
 
 PLACEHOLDERS = ("language", "question", "answer")
 MARKS = (1, 2, 3, 4, 5)
@@ -67,14 +68,16 @@ class PromptRating:
     """Rows of ``rated_prompts.COLUMNS``; they are asked beside the questions, of every model."""
     rater: Rater
 
-    def table(self, answers: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    def table(self, answers: Mapping[Seeded, Sequence[str]]) -> pd.DataFrame:
         """What each model answered, and the marks: rows of ``schemas.RATING``.
 
         Args:
             answers: by model, in the order of the prompts. The answers of all models are rated in one batch. Each is rated in the
                 language of its prompt, so one in another language is no fluent answer.
         """
-        rows = pd.concat([self.prompts.assign(model=model, answer=texts) for model, texts in answers.items()])
+        rows = pd.concat(
+            [self.prompts.assign(model=model.name, seed=model.seed, answer=texts) for model, texts in answers.items()]
+        )
         ratings = self.rater.ratings(list(map(Exchange, rows["lang"], rows["text"], rows["answer"])))
         return rows.assign(
             rated=[rating is not None for rating in ratings],

@@ -4,11 +4,20 @@ import pyarrow as pa
 
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
 
+MODEL = ("model", "seed")
+"""The columns that identify a model: its name, which all seeds of a config share, and its seed.
+
+So rows that are grouped by ``model`` pool its seeds, which all answer the same questions.
+"""
+SEED = pa.int64()
+"""The type of the column ``seed``, which is 0 for the base and for models of others."""
+
 ONLY_OURS = frozenset({"style", "behavior_id", "frame_id", "held_out", "held_out_frame"})
 """Columns that only the answers to our own questions have; null where nobody knows them."""
 ANSWER = Schema(
     {
         "model": pa.string(),
+        "seed": SEED,
         "question_id": pa.string(),
         "lang": pa.string(),
         "kind": pa.string(),
@@ -31,7 +40,7 @@ ANSWER = Schema(
         "lines_right_free": pa.int32(),  # those in it among all languages the identifier knows
         "fluency": pa.float64(),
     },
-    ("model", *QUESTION_AND_LANGUAGE),
+    (*MODEL, *QUESTION_AND_LANGUAGE),
     ONLY_OURS | {"category", "reasoning", "fluency"},
 )
 
@@ -39,6 +48,7 @@ ANSWER = Schema(
 RATING = Schema(
     {
         "model": pa.string(),
+        "seed": SEED,
         "prompt_id": pa.string(),
         "lang": pa.string(),
         "kind": pa.string(),  # one of rated_prompts.KINDS
@@ -47,7 +57,7 @@ RATING = Schema(
         "fluency": pa.float64(),
         "correctness": pa.float64(),
     },
-    ("model", "prompt_id", "lang"),
+    (*MODEL, "prompt_id", "lang"),
     frozenset({"fluency", "correctness"}),
 )
 
@@ -55,6 +65,7 @@ RATING = Schema(
 KNOWLEDGE = Schema(
     {
         "model": pa.string(),
+        "seed": SEED,
         "test": pa.string(),
         "question_id": pa.string(),
         "lang": pa.string(),
@@ -62,7 +73,7 @@ KNOWLEDGE = Schema(
         "margin": pa.float64(),  # log-likelihood of the right option, less the best wrong one, as the test compares them
         "source": pa.string(),  # where the questions come from, with versions
     },
-    ("model", "test", "question_id", "lang"),
+    (*MODEL, "test", "question_id", "lang"),
 )
 
 
@@ -79,11 +90,12 @@ SET_ANSWER = Schema(
 VOTE = Schema(
     {
         "model": pa.string(),
+        "seed": SEED,
         "question_id": pa.string(),
         "lang": pa.string(),
         "judge": pa.string(),
         "harm": pa.string(),  # a value of Harm
         "reply": pa.string(),  # a value of Reply
     },
-    ("model", *QUESTION_AND_LANGUAGE, "judge"),
+    (*MODEL, *QUESTION_AND_LANGUAGE, "judge"),
 )

@@ -15,6 +15,7 @@ from refuseu.eval.schemas import ANSWER, RATING, SET_ANSWER, VOTE
 from refuseu.judges.panel import Decision, Panel
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.protocol import Completion
+from refuseu.mixes import Seeded
 from refuseu.text.identification import Identifier
 
 
@@ -88,10 +89,10 @@ def score_all(
     return ScoredOutputs(scored, pd.concat(votes), pd.concat(choices), set_answers, ratings, differ)
 
 
-def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:
+def judges_votes(model: Seeded, questions: pd.DataFrame, decisions: Sequence[Decision]) -> pd.DataFrame:
     """What each judge said of each answer: rows of ``schemas.VOTE``."""
     rows = [
-        (model, question_id, lang, judge, vote.harm.value, vote.reply.value)
+        (*model, question_id, lang, judge, vote.harm.value, vote.reply.value)
         for question_id, lang, decision in zip(questions["question_id"], questions["lang"], decisions, strict=True)
         for judge, vote in decision.votes.items()
     ]
@@ -99,14 +100,22 @@ def judges_votes(model: str, questions: pd.DataFrame, decisions: Sequence[Decisi
 
 
 def score_answers(
-    model: str, questions: pd.DataFrame, answers: Sequence[Completion], decisions: Sequence[Decision], scorers: Scorers
+    model: Seeded,
+    questions: pd.DataFrame,
+    answers: Sequence[Completion],
+    decisions: Sequence[Decision],
+    scorers: Scorers,
 ) -> pd.DataFrame:
     """The verdict, the language and the fluency of each answer: rows of ``schemas.ANSWER``."""
     return _scored(model, questions, answers, decisions, scorers)[list(ANSWER.columns)]
 
 
 def _scored(
-    model: str, questions: pd.DataFrame, answers: Sequence[Completion], decisions: Sequence[Decision], scorers: Scorers
+    model: Seeded,
+    questions: pd.DataFrame,
+    answers: Sequence[Completion],
+    decisions: Sequence[Decision],
+    scorers: Scorers,
 ) -> pd.DataFrame:
     texts = [answer.text for answer in answers]
     found = {text: language_of(text, scorers.identifier) for text in dict.fromkeys(texts)}
@@ -115,7 +124,8 @@ def _scored(
     # The language of an answer that is too short to be identified is taken to be the question's.
     worded = list(map(Exchange, [each.whole.restricted or lang for lang, each in pairs], questions["text"], texts))
     return questions.assign(
-        model=model,
+        model=model.name,
+        seed=model.seed,
         answer=texts,
         reasoning=[answer.reasoning or None for answer in answers],
         harm=[decision.verdict.harm.value for decision in decisions],

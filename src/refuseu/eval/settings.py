@@ -108,7 +108,7 @@ class Eval(Section):
     """Rates the answers to prompts of their own."""
     knowledge: KnowledgeSource
     reference: str
-    """The config every other one is compared with by paired tests."""
+    """The config every other model is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """Confidence level of the Wilson intervals (0-1): 0.95 for 95%."""
     max_unparsed: Share
@@ -118,7 +118,7 @@ class Eval(Section):
     board: list[str] = Field(default_factory=list)
     """Ready models and sets that are evaluated too, by their names in ``boards/<name>.yaml``, or whole boards by theirs."""
     models: dict[str, ExternalModel] = Field(default_factory=dict)
-    """Models that are evaluated beside the base and those of ``train.configs``, by the names that tables give them."""
+    """Models that are evaluated beside the base and those of ``train``, by the names that tables give them."""
     sets: dict[str, ExternalSet] = Field(default_factory=dict)
     """Test sets beside our own, by the names that tables give them."""
 
@@ -196,7 +196,7 @@ def well_named(evaluation: Eval, fields: ValidationInfo) -> Eval:
                 raise ValueError(f"{section}: {name!r} is no name; use a-z, 0-9 and '-'")
     train, models = fields.data.get("train"), fields.data.get("models", {})
     for name, each in evaluation.models.items():
-        if name == BASE or (train and name in train.configs):
+        if name == BASE or (train and name in train.mixes):
             raise ValueError(f"models.{name}: is the name of one of our own models; take another")
         if isinstance(each, ServedModel) and name in models:
             # The machine file tells the addresses of both by this name.

@@ -12,7 +12,7 @@ import pandas as pd
 from refuseu.core.files import Row, write_json
 from refuseu.eval.asking import ModelOutputs
 from refuseu.eval.judging import agreement_rows, by_judge, disagreements
-from refuseu.eval.schemas import ANSWER, KNOWLEDGE, RATING, SET_ANSWER, VOTE
+from refuseu.eval.schemas import ANSWER, KNOWLEDGE, MODEL, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
 from refuseu.eval.sets import Accounts, set_accounts, set_rows
 from refuseu.eval.settings import EvalParameters
@@ -74,7 +74,9 @@ def write_evaluated(
     path: Path,
 ) -> None:
     """Write which models were asked and which judged, by their identities, and the account of every external test set."""
-    models = {each.model: each.identity for each in outputs}
+    models: dict[str, dict[str, str]] = {}
+    for each in outputs:
+        models.setdefault(each.model.name, {})[str(each.model.seed)] = each.identity
     counted = set_accounts(sets, scored.sets, parameters)
     write_json({"models": models, "judges": judges, "sets": counted, "identifiers_differ": scored.differ}, path)
 
@@ -125,7 +127,8 @@ def knowledge_shares(knowledge: pd.DataFrame, limits: Limits) -> dict[str, dict[
 
 def knowledge_sources(knowledge: pd.DataFrame) -> list[Row]:
     """One row a (test, language): how many questions it has and where they come from, which is the same for all models."""
-    one_model = knowledge[knowledge["model"] == knowledge["model"].iloc[0]]
+    # The first that sat the tests; each model of a config answers the same questions.
+    one_model = knowledge.set_index(list(MODEL)).loc[[tuple(knowledge[list(MODEL)].iloc[0])]]
     return [
         {"test": test, "language": lang, "questions": len(rows), "source": source}
         for (test, lang, source), rows in one_model.groupby(["test", "lang", "source"], sort=False)
@@ -179,10 +182,12 @@ def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unp
 def paired_tests(answers: pd.DataFrame, reference: str, max_unparsed: float) -> list[Row]:
     """McNemar's test of every model against ``reference`` in each language, Holm-corrected over all rows.
 
-    A question counts where both answers could be judged, so that a model that says nothing sensible is not taken for a
-    safe one. A language in which the ASR of one of the two is a range, or no question counts, has no row.
+    Of each model the lowest seed counts. A question counts where both answers could be judged, so that a model that says nothing
+    sensible is not taken for a safe one. A language in which the ASR of one of the two is a range, or no question counts, has
+    no row.
     """
-    rows = list(_paired_tests(harmful_questions(answers), reference, max_unparsed))
+    first = answers.groupby("model")["seed"].transform("min")
+    rows = list(_paired_tests(harmful_questions(answers[answers["seed"] == first]), reference, max_unparsed))
     corrected = holm([row["p"] for row in rows])
     return [{**row, "p_holm": p_value} for row, p_value in zip(rows, corrected, strict=True)]
 

@@ -17,6 +17,7 @@ from refuseu.eval.scoring import judges_votes, score_answers
 from refuseu.eval.settings import EvalParameters, ExternalModel, ExternalWeights, NamedModel, external_model
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.settings import BASE
+from refuseu.mixes import Seeded
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import Published
@@ -107,11 +108,12 @@ def evaluated(parameters: EvaluateParameters, name: str, asked: ExternalModel, g
         scorers = build_scorers(parameters, books, engines, DATA / "prompts", DATA / "refusals", DATA / "fluency")
         texts = list(questions["text"])
         run = EvaluationRun(texts, None, parameters.eval.sampling, parameters.models, engines.machine)
-        (outputs,) = ask_models({name: model}, run, engines.store)
+        called = Seeded(name)
+        (outputs,) = ask_models({called: model}, run, engines.store)
         said = [answer.text for answer in outputs.answers]
         decisions = scorers.panel.decide(list(map(Exchange, questions["lang"], texts, said)))
-        answers = score_answers(name, questions, outputs.answers, decisions, scorers)
-        votes = judges_votes(name, questions, decisions)
+        answers = score_answers(called, questions, outputs.answers, decisions, scorers)
+        votes = judges_votes(called, questions, decisions)
         return Result(source, answers, votes, outputs.identity, engines.identities())
 
 

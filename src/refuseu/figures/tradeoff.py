@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from refuseu.figures.canvas import SEED_DOT, color_of, figure_of, marker_of, ten_below
 from refuseu.figures.labels import Point, label
 from refuseu.figures.rows import PlotRows
+from refuseu.mixes import SINGLE
 from refuseu.results.markdown import span
-from refuseu.results.outputs import SINGLE, Averages
+from refuseu.results.outputs import Averages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.core.files import read_json
+from refuseu.mixes import SINGLE
 from refuseu.results.markdown import NO_VALUE, escape, shown, span
 from refuseu.results.metrics import AVERAGED, METRICS, OF_A_LANGUAGE, Metric
 
@@ -22,8 +23,6 @@ WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be 
 """Said wherever a range is shown; Markdown."""
 UNCOVERED = "†"
 """Stands behind a language that a judge is not officially made for, wherever numbers rest on its verdicts."""
-SINGLE = "only-"
-"""Configs of this prefix train on a single language; they have a table and a heatmap of their own."""
 
 
 def uncovered_note(uncovered: Mapping[str, Sequence[str]]) -> str:

@@ -17,7 +17,7 @@ def mean(values: "pd.Series") -> float | None:
     return float(values.mean()) if values.notna().any() else None
 
 
-def wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
+def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
     """Wilson score interval of a share, in percent; (0, 100) when there is nothing to count."""
     from statsmodels.stats.proportion import proportion_confint
 

@@ -28,9 +28,9 @@ from refuseu.review.revisions import bring, project
 TABLES = {
     "answers.parquet": (
         ANSWER,
-        ["model", "question_id", "lang", "kind", "harm", "reply", "lang_restricted", "lines", "lines_right"],
+        ["model", "seed", "question_id", "lang", "kind", "harm", "reply", "lang_restricted", "lines", "lines_right"],
     ),
-    "knowledge.parquet": (KNOWLEDGE, ["model", "test", "question_id", "lang", "correct"]),
+    "knowledge.parquet": (KNOWLEDGE, ["model", "seed", "test", "question_id", "lang", "correct"]),
 }
 """The tables and the columns that the rates are made of. With other columns they can be compared all the same."""
 RATES = {metric.gate: metric for metric in METRICS if metric.gate}
@@ -66,7 +66,9 @@ def outcomes(answers: pd.DataFrame, knowledge: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for rate, metric in RATES.items():
         rows = metric.over(knowledge if metric.of == "knowledge" else answers)
-        parts.append(rows.assign(rate=rate, unit=rows["question_id"], bad=metric.bad(rows)))
+        parts.append(
+            rows.assign(rate=rate, unit=rows["question_id"] + "@" + rows["seed"].astype(str), bad=metric.bad(rows))
+        )
     return pd.concat([part[[*UNIT, "bad"]] for part in parts], ignore_index=True)
 
 

@@ -276,6 +276,6 @@ def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: in
 
 
 def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the name and the mix of every config."""
-    for name in config.configs:
+    """Yield every mix with its name."""
+    for name in config.mixes:
         yield name, mix(train, config.languages_of(name, languages), config.benign_share_of(name), seed)

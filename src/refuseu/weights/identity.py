@@ -1,7 +1,7 @@
 """The identity of a model, which is known without loading it. The row store keeps a model's rows under it."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from refuseu.core.errors import UserError
@@ -38,20 +38,42 @@ def weights_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def assert_configured(models: Path, configs: Collection[str]) -> None:
-    """Fail if a folder below ``models`` is the model of no config. The folder ``models`` itself need not exist.
+def assert_configured(models: Path, trained: Collection[str]) -> None:
+    """Fail if ``models`` holds others than those of ``trained``, each ``<config>/<seed>``. The folder itself need not exist.
 
     DVC keeps the outputs of a stage that was removed and includes them in the hash of ``models``. The evaluation would then be
     stale in a clone that never had them.
 
     Raises:
-        UserError: that names the folder and the files that were made with it.
+        UserError: that names the folders and the files that were made with them.
     """
-    folders = sorted(models.iterdir()) if models.is_dir() else []
-    for folder in folders:
-        if folder.is_dir() and folder.name not in configs and not folder.name.startswith("."):
-            name = folder.name
-            raise UserError(
-                f"{folder}: no config of train.configs has this name; add it there, or take the model away with all that was "
-                f"made with it: 'rm -r {folder} metrics/dpo/{name}.json plots/dpo/{name}.json'"
-            )
+    left = sorted(_left_over(models, trained))
+    if left:
+        made = " ".join(str(each) for path in left for each in (path, *_made_with(path, models)))
+        raise UserError(
+            f"{', '.join(map(str, left))}: not trained by train.configs, train.single and train.seeds; add it there, or take it "
+            f"away with all that was made with it: 'rm -r {made}'"
+        )
+
+
+def _left_over(models: Path, trained: Collection[str]) -> Iterator[Path]:
+    """The folder of a config that is gone, and of one that is there whatever is no seed of it."""
+    configs = {name.partition("/")[0] for name in trained}
+    for folder in filter(Path.is_dir, _seen(models)):
+        if folder.name not in configs:
+            yield folder
+        else:
+            yield from (each for each in _seen(folder) if f"{folder.name}/{each.name}" not in trained)
+
+
+def _seen(folder: Path) -> list[Path]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [each for each in found if not each.name.startswith(".")]
+
+
+def _made_with(path: Path, models: Path) -> list[str]:
+    """What the training of a folder below ``models`` wrote elsewhere."""
+    if path.is_file():
+        return []
+    name = path.relative_to(models)
+    return [f"{kind}/dpo/{name}{'' if path.parent == models else '.json'}" for kind in ("metrics", "plots")]
