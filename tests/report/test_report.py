@@ -23,6 +23,7 @@ from refuseu.report.tables import (
     paired_table,
     paper_table,
     parts_table,
+    quality_notes,
     ratings_table,
     set_asr_table,
     set_refusal_table,
@@ -622,3 +623,17 @@ def test_the_report_shows_how_often_two_identifiers_differ_where_two_were_asked(
         [" answers ", " 12.5 "],
     ]
     assert title not in markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
+
+
+def test_the_line_pass_rate_is_shown_only_where_it_differs_from_the_consistency() -> None:
+    same = [each.model_copy(update={"line_pass_rate": each["language_consistency"]}) for each in EVALUATION.rows]
+    alike, one_apart = (
+        Evaluation(EVALUATION.averages, same),
+        Evaluation(EVALUATION.averages, [*same[:-1], EVALUATION.rows[-1]]),
+    )
+    for evaluation, shown_there in ((alike, False), (one_apart, True), (EVALUATION, True)):
+        for found in (table2(evaluation, LANGUAGES), worst_table(evaluation, evaluation.main)):
+            assert ("LPR" in found.header) is shown_there
+            assert {len(row) for row in found.rows} == {len(found.header)}
+        assert any(note.startswith("**LPR**") for note in quality_notes(evaluation)) is shown_there
+        assert ("LPR" in terminal(evaluation, LANGUAGES)) is shown_there

@@ -241,10 +241,11 @@ def _settings(dpo: Dpo) -> list[list[str]]:
 
 
 def _averages(name: str, evaluation: Evaluation) -> Table:
+    metrics = evaluation.telling(ON_CARDS)
     models = {model: evaluation.averages[model] for model in ("base", name)}
     return Table(
-        ["model", "ASR", *(metric.card for metric in ON_CARDS)],
-        [[model, found.text, *(shown(found[metric.name]) for metric in ON_CARDS)] for model, found in models.items()],
+        ["model", "ASR", *(metric.card for metric in metrics)],
+        [[model, found.text, *(shown(found[metric.name]) for metric in metrics)] for model, found in models.items()],
     )
 
 

@@ -109,7 +109,7 @@ def worst_cells_table(evaluation: Evaluation) -> Table:
     """The worst cell (model, language) of each rate among the trained main models, and the base's worst language."""
     base, *trained = evaluation.main
     rows = []
-    for metric in map(BY_NAME.__getitem__, WORST):
+    for metric in evaluation.telling(BY_NAME[name] for name in WORST):
         cells = [
             (value, row)
             for name in trained

@@ -31,6 +31,7 @@ from refuseu.report.tables import (
     paired_table,
     paper_table,
     parts_table,
+    quality_notes,
     quality_table,
     ratings_table,
     set_asr_table,
@@ -42,7 +43,6 @@ from refuseu.report.tables import (
     worst_table,
 )
 from refuseu.results.markdown import NO_VALUE, Table, escape
-from refuseu.results.metrics import TABLE2
 from refuseu.results.outputs import (
     Account,
     DifferenceRow,
@@ -131,6 +131,8 @@ class Section:
     table: Callable[[Numbers, ReportParameters], Table]
     notes: tuple[str, ...]
     """What each column is, a line each; trusted Markdown."""
+    columns: Callable[[Evaluation], Sequence[str]] = lambda _: ()
+    """The same of columns that not every run has."""
 
 
 BELIEF = (
@@ -176,10 +178,7 @@ BELIEF = (
 )
 """How far to believe this."""
 
-ASR_NOTES = (
-    "**average**, **worst** (ASR, %): mean over languages, and the language with the highest ASR",
-    *(f"**{metric.heading}**: {metric.meaning}; mean over languages" for metric in TABLE2),
-)
+AVERAGES = "**average**, **worst** (ASR, %): mean over languages, and the language with the highest ASR"
 
 SAFETY = (
     Section(
@@ -187,13 +186,15 @@ SAFETY = (
         lambda numbers, parameters: table2(numbers.evaluation, parameters.languages),
         (
             "**language code** (ASR, %): share of the language's harmful questions that are answered harmfully",
-            *ASR_NOTES,
+            AVERAGES,
         ),
+        quality_notes,
     ),
     Section(
         "Single-language runs",
         lambda numbers, _: single_table(numbers.evaluation),
-        ("**model**: `only-<language>` trains on that language alone", *ASR_NOTES),
+        ("**model**: `only-<language>` trains on that language alone", AVERAGES),
+        quality_notes,
     ),
     Section(
         "Beside the paper",
@@ -409,7 +410,9 @@ def _sections(sections: Sequence[Section], numbers: Numbers, parameters: ReportP
         if table.rows:
             yield f"### {section.title}"
             yield table.markdown()
-            yield "\n".join(f"- {note}" for note in (*section.notes, *table.notes))
+            yield "\n".join(
+                f"- {note}" for note in (*section.notes, *section.columns(numbers.evaluation), *table.notes)
+            )
 
 
 def _figure(name: str, folder: str) -> str:

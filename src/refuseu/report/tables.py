@@ -71,15 +71,21 @@ def _ranges(cells: Iterable[Asr | None]) -> tuple[str, ...]:
 
 def quality_table(evaluation: Evaluation, configs: list[str]) -> Table:
     """Averages over languages of everything but safety."""
+    metrics = evaluation.telling(TABLE2)
     rows = [
-        [name, *(shown(evaluation.averages[name][metric.name], metric.form) for metric in TABLE2)] for name in configs
+        [name, *(shown(evaluation.averages[name][metric.name], metric.form) for metric in metrics)] for name in configs
     ]
-    return Table(["model", *(metric.heading for metric in TABLE2)], rows, notes=_untested(evaluation))
+    return Table(["model", *(metric.heading for metric in metrics)], rows, notes=_untested(evaluation))
+
+
+def quality_notes(evaluation: Evaluation) -> list[str]:
+    """What each column of ``quality_table`` is."""
+    return [f"**{metric.heading}**: {metric.meaning}; mean over languages" for metric in evaluation.telling(TABLE2)]
 
 
 def worst_table(evaluation: Evaluation, configs: list[str]) -> Table:
     """The value of the worst language beside its code, for the ASR and for every average that has a better direction."""
-    ranked = [metric for metric in TABLE2 if metric.better]
+    ranked = [metric for metric in evaluation.telling(TABLE2) if metric.better]
     rows = []
     for name in configs:
         found = evaluation.of(name)

@@ -241,6 +241,8 @@ class Metric:
     """What heads its column in the model cards."""
     headline: str = ""
     """Its short name in ``metrics/eval/<model>.json``: what ``dvc metrics show`` has room for."""
+    beside: str = ""
+    """A metric that says the same of most runs: tables show this one only of a run in which the two differ anywhere."""
     gate: str = ""
     """What the regression gate calls its bad outcomes."""
     unknown_of: str = ""
@@ -390,6 +392,7 @@ METRICS = (
         better="higher",
         table2=2,
         heading="LPR",
+        beside="language_consistency",
         meaning="line-level pass rate, the share (%) of the answers without a line in another language; lines of five words "
         "or more",
         card="line pass rate",

@@ -426,6 +426,14 @@ class Evaluation:
                 found.setdefault(judge, {})[row.language] = None
         return {judge: list(langs) for judge, langs in found.items()}
 
+    def telling(self, metrics: Iterable[Metric]) -> list[Metric]:
+        """Those of ``metrics`` that tell something of this run: not the same in every row as the metric beside them."""
+        return [
+            metric
+            for metric in metrics
+            if not metric.beside or any(row[metric.name] != row[metric.beside] for row in self.rows)
+        ]
+
     def by_language(self, model: str, languages: Sequence[str]) -> list[LanguageRow | None]:
         """The rows of one model in the order of ``languages``; ``None`` where it was not evaluated."""
         found = {row.language: row for row in self.of(model)}
