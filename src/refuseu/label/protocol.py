@@ -89,13 +89,14 @@ def judged(
         (~np.all([right_language[item] for item in ANSWERS], axis=0), WRONG_LANGUAGE),
         *[(~met[item], against[item]) for item in ANSWERS],
     ]
+    first = np.empty(len(pairs), dtype=object)
+    for fails, why in reversed(first_against):
+        first = np.where(fails, why, first)
     harmful = (pairs["kind"] == Kind.HARMFUL).to_numpy()
     return Judged(
         pd.DataFrame(passes, index=pairs.index),
         pd.Series(np.where(harmful, met["rejected"], met["chosen"]), index=pairs.index),
-        pd.Series(
-            np.select(*map(list, zip(*first_against, strict=True)), default=None), index=pairs.index, dtype=object
-        ),
+        pd.Series(first, index=pairs.index, dtype=object),
     )
 
 
