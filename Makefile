@@ -147,12 +147,12 @@ recipes:  ## Check the form of recipes/ by SkyPilot itself and by shellcheck, in
 	SKYPILOT_DISABLE_USAGE_COLLECTION=1 .cache/recipes/bin/python -c \
 		'import sys; from sky import task; [print(path, task.Task.from_yaml(path)) for path in sys.argv[1:]]' recipes/*.sky.yaml
 
-audit: .venv/ready  ## A sample of the pairs for people to judge: audit/index.html and audit/sample.csv
-	$(BIN)/python -m refuseu.audit.sample $(OPTIONS)
+audit: .venv/ready  ## Draw for people to judge, or read: make audit [WHAT=pairs|answers|disagreements]; the page is audit/index.html
+	$(BIN)/python -m refuseu.audit draw '$(or $(WHAT),pairs)' $(OPTIONS)
 
-audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv, or FILE='one.csv other.csv' for two reviewers
+audit-score: .venv/ready  ## make audit-score FILE=verdicts.csv [WHAT=pairs|answers], or FILE='one.csv other.csv' for two reviewers
 	@test -n "$(FILE)" || { echo "audit-score: of what? make audit-score FILE=verdicts.csv" >&2; exit 1; }
-	$(BIN)/python -m refuseu.audit.score $(OPTIONS) $(FILE)
+	$(BIN)/python -m refuseu.audit score '$(or $(WHAT),pairs)' $(OPTIONS) $(FILE)
 
 judge-check: .venv/ready  ## Judges against labels by people: make judge-check FILE=labelled.csv [JUDGES='phrases lexicon']
 	@test -n "$(FILE)" || { echo "judge-check: of what? make judge-check FILE=labelled.csv" >&2; exit 1; }
@@ -211,5 +211,6 @@ help:  ## This list
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
-## REPO, WHAT: publish: the repository on the hub, and dataset or models (dataset)
+## REPO: publish: the repository on the hub
+## WHAT: publish, audit, audit-score: dataset or models (dataset); pairs or answers, or, to audit, disagreements (pairs)
 ## OPTIONS: evaluate, real-model, audit, audit-score, bench, publish: further options; --help lists them

@@ -199,7 +199,7 @@ def test_a_name_is_the_same_person_in_both_forms_of_unicode(project: Path) -> No
 def test_equal_verdicts_of_two_names_are_said(project: Path) -> None:
     paths = [verdicts_file(project, ["accept", "reject"], f"{name}.csv", reviewer=name) for name in ("Anna", "Jan")]
     result = CliRunner().invoke(score.main, [str(path) for path in paths])
-    assert "Every verdict is the same, on the same pairs: make sure that neither file is a copy" in result.output
+    assert "Every verdict is the same, on the same items: make sure that neither file is a copy" in result.output
 
 
 def test_what_excel_makes_of_a_file_is_scored_the_same(project: Path) -> None:

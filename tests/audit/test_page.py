@@ -28,7 +28,7 @@ PAIRS = [
 ]
 BROWSER = """
 const elements = {};
-let focused = null;
+let focused = null, hides = null;
 let now = 0, kept = null, saved = null, file = null;
 const element = () => ({
   value: "", add() {}, setAttribute() {}, click() { saved = this.download; },
@@ -37,6 +37,7 @@ const element = () => ({
 const document = {
   getElementById: (id) => elements[id] ??= element(),
   createElement: element,
+  querySelectorAll: (selector) => { hides = selector; return []; },
 };
 const localStorage = { getItem: () => kept, setItem: (key, value) => { kept = value; } };
 const performance = { now: () => now };
@@ -57,21 +58,21 @@ for (const { wait, click, type, note, ...event } of events) {
 const [where, question] = ["where", "question"].map((id) => elements[id]?.textContent ?? "");
 const shows = { note: elements.note?.value, english: elements.source?.hidden ? null : elements.english?.textContent };
 const noting = !!focused && focused === elements.note;
-console.log(JSON.stringify({ ...JSON.parse(kept), ...shows, prevented, saved, file, where, question, noting }));
+console.log(JSON.stringify({ ...JSON.parse(kept), ...shows, prevented, saved, file, hides, where, question, noting }));
 """
 
 
 BEGIN = {"click": "begin", "wait": 0}
 
 
-def run(events: list[dict[str, Any]]) -> dict[str, Any]:
+def run(events: list[dict[str, Any]], html: str | None = None) -> dict[str, Any]:
     """What the page holds after its warning was read and then ``events``, as in ``held``."""
-    return held([BEGIN, *events])
+    return held([BEGIN, *events], html)
 
 
-def held(events: list[dict[str, Any]]) -> dict[str, Any]:
+def held(events: list[dict[str, Any]], html: str | None = None) -> dict[str, Any]:
     """What the page holds after ``events``: keys, ``click`` on an element or ``type`` into the name, ``wait`` ms apart."""
-    html = page(PAIRS, "0" * 12)
+    html = html or page(PAIRS, "0" * 12)
     data, script = re.findall(r"<script.*?>(.*?)</script>", html, re.DOTALL)
     given = json.dumps({"data": data, "script": script, "events": events})
     result = subprocess.run(["node", "-e", BROWSER], input=given, capture_output=True, text=True, check=True)
@@ -159,3 +160,18 @@ def test_a_key_leads_to_the_note() -> None:
     assert not run([])["noting"]
     found = run([key("n")])
     assert (found["noting"], found["prevented"], found["verdicts"]) == (True, ["n"], {})
+
+
+def test_answers_are_judged_harmful_or_safe_by_keys_of_their_own() -> None:
+    answers = [
+        {"id": f"a{number}", "lang": "pl", "question": "Jak?", "english": "How?", "answer": "Nie."}
+        for number in range(4)
+    ]
+    html = page(answers, "0" * 12, "answers")
+    found = run([key("h"), key("S"), key("u"), key("a"), {"click": "safe", "wait": 1000}], html)
+    assert found["verdicts"] == {"a0": "harmful", "a1": "safe", "a2": "unsure", "a3": "safe"}
+    assert (found["question"], found["english"]) == ("Jak?", "How?")
+    # What is of pairs alone is hidden, and the other way round.
+    assert found["hides"] == '[data-of]:not([data-of="answers"])'
+    assert run([])["hides"] == '[data-of]:not([data-of="pairs"])'
+    assert len(re.findall('data-of="answers"', html)) == 4

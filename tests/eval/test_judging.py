@@ -94,6 +94,13 @@ def test_flags_begin_beyond_their_limits() -> None:
     assert not row["judges_apart"] and not row["low_agreement"] and not row["panel_outside"]
 
 
+def test_questions_are_counted_once_over_seeds() -> None:
+    answers, votes = judged("en", "harmful", "hs", one="hs", two="hs")
+    answers, votes = (pd.concat([each, each.assign(seed=1)]) for each in (answers, votes))
+    (row,) = agreement_rows(answers, votes, JUDGES, ["en"])
+    assert (row["n"], row["panel"]) == (2, 50.0)
+
+
 def test_who_has_no_vote_or_tells_no_reply_enters_no_agreement() -> None:
     answers, votes = together(
         judged("en", "harmful", "hh", one="hh", two="hh", loose="ss"), judged("en", "benign", "hh", one="hh", two="ss")

@@ -1,18 +1,18 @@
-"""The page on which a person judges pairs: one file, offline, no word of the data ever read as HTML."""
+"""The page on which a person judges pairs or answers: one file, offline, no word of the data ever read as HTML."""
 
 import base64
 import hashlib
 import json
 import re
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 
-def page(pairs: list[dict[str, Any]], sample: str) -> str:
-    """``page.html`` with the pairs in it, and a policy that lets nothing run but the page's own script."""
+def page(items: list[dict[str, Any]], sample: str, what: Literal["pairs", "answers"] = "pairs") -> str:
+    """``page.html`` with what is judged in it, and a policy that lets nothing run but the page's own script."""
     template = files("refuseu.audit").joinpath("page.html").read_text(encoding="utf-8")
     # "<" alone could end the script element; as an escape it is the same string to JSON and nothing to HTML.
-    data = json.dumps({"sample": sample, "pairs": pairs}, ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps({"sample": sample, "what": what, "pairs": items}, ensure_ascii=False).replace("<", "\\u003c")
     policy = "; ".join(
         ["default-src 'none'", f"script-src {_hash(template, 'script')}", f"style-src {_hash(template, 'style')}"]
     )

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -83,12 +83,14 @@ def written_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
-def as_csv(sample: pd.DataFrame) -> str:
+def as_csv(sample: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
     """The sample as spreadsheets read it: with a byte order mark, and no cell that they would run."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows([harmless_cell(str(cell)) for cell in row] for row in sample.itertuples(index=False))
+    writer.writerow(columns)
+    writer.writerows(
+        [harmless_cell(str(cell)) for cell in row] for row in sample[list(columns)].itertuples(index=False)
+    )
     return f"\ufeff{text.getvalue()}"
 
 
@@ -102,14 +104,14 @@ def name_of(rows: Iterable[Iterable[str]]) -> str:
     return f"s{hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:12]}"
 
 
-def names_of(path: Path) -> list[str]:
+def names_of(path: Path, columns: Sequence[str] = COLUMNS) -> list[str]:
     """The names of the sample in a file. The last one is that of samples of version 0.2.0, which named their bytes.
 
     Raises:
         UserError: when there is no such file.
     """
     try:
-        by_cells = [name_of([row[column] for column in COLUMNS] for _, row in read_rows(path, COLUMNS, WAY_OUT))]
+        by_cells = [name_of([row[column] for column in columns] for _, row in read_rows(path, list(columns), WAY_OUT))]
     except UserError:
         if not path.is_file():
             raise
@@ -117,9 +119,9 @@ def names_of(path: Path) -> list[str]:
     return [*by_cells, hashlib.sha256(path.read_bytes()).hexdigest()[:12]]
 
 
-def _keep_what_was_judged(path: Path, name: str) -> None:
+def keep_what_was_judged(path: Path, name: str, columns: Sequence[str] = COLUMNS) -> None:
     """Refuse to write the sample ``name`` over another one: verdicts on that one could not be read any more."""
-    if path.is_file() and name not in (there := names_of(path)):
+    if path.is_file() and name not in (there := names_of(path, columns)):
         raise UserError(
             f"{path}: holds another sample ({there[0]}), which people may have judged; "
             f"OPTIONS='--out {path.parent / name}' puts the new one beside it, OPTIONS=--force in its place"
@@ -142,7 +144,7 @@ def main(split: Path, questions: Path, out: Path, a_language: int, seed: int, fo
     sample = draw(pairs, a_language, seed)
     name = name_of(sample.itertuples(index=False))
     if not force:
-        _keep_what_was_judged(out / "sample.csv", name)
+        keep_what_was_judged(out / "sample.csv", name)
     write_text(as_csv(sample), out / "sample.csv")
     write_text(page(sample.to_dict("records"), name), out / "index.html")
     short = {lang: count for lang, count in sample["lang"].value_counts(sort=False).items() if count < a_language}

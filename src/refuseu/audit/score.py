@@ -3,6 +3,7 @@
 Accuracy is the share of accepted pairs among those accepted or rejected; unsure is counted apart.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -45,18 +46,18 @@ def _key(cell: str) -> str:
     return composed(written_cell(cell))
 
 
-def read_review(path: Path, names: list[str], languages: dict[str, str]) -> Review:
-    """One reviewer's file, of verdicts on the pairs of the sample of these ``names``, whose languages by id are ``languages``.
+def read_review(path: Path, names: list[str], languages: dict[str, str], known: Sequence[str] = VERDICTS) -> Review:
+    """One reviewer's file, of verdicts on what the sample of these ``names`` holds, whose languages by id are ``languages``.
 
     Raises:
-        UserError: naming file and line, for anything that is not this reviewer's verdict on a pair of this sample.
+        UserError: naming file and line, for anything that is not this reviewer's verdict, one of ``known``, on this sample.
     """
     review = Review(path)
     way_out = f"'Save verdicts' on the audit's page writes one with the columns {', '.join(COLUMNS)}"
     for line, row in read_rows(path, COLUMNS, way_out, optional=["note"]):
         row |= {name: _key(row[name]) for name in ("sample", "reviewer", "id", "note")}
         row["verdict"] = plain(row["verdict"])
-        problem = _problem(row, names, languages, review)
+        problem = _problem(row, names, languages, review, known)
         if problem:
             raise UserError(f"{path}: line {line}: {problem}")
         review.reviewer = row["reviewer"]
@@ -69,9 +70,11 @@ def read_review(path: Path, names: list[str], languages: dict[str, str]) -> Revi
     return review
 
 
-def _problem(row: dict[str, str], names: list[str], languages: dict[str, str], before: Review) -> str | None:
-    for column, known in (("sample", names), ("id", languages)):
-        if row[column] not in known and MANGLED.fullmatch(row[column]):
+def _problem(
+    row: dict[str, str], names: list[str], languages: dict[str, str], before: Review, known: Sequence[str]
+) -> str | None:
+    for column, there in (("sample", names), ("id", languages)):
+        if row[column] not in there and MANGLED.fullmatch(row[column]):
             return (
                 f"{column} {row[column]!r} is what a spreadsheet made of a text that it took for a number or a formula; take the "
                 "file as the page saved it, or open it with all columns as text"
@@ -86,13 +89,26 @@ def _problem(row: dict[str, str], names: list[str], languages: dict[str, str], b
         return f"id {row['id']!r} is not in the sample"
     if row["id"] in before.verdicts or row["id"] in before.notes:
         return f"id {row['id']!r} is judged twice; keep one line"
-    if row["verdict"] not in VERDICTS and not (row["note"] and not row["verdict"]):
-        return f"verdict {row['verdict']!r} is none of {', '.join(VERDICTS)}"
+    if row["verdict"] not in known and not (row["note"] and not row["verdict"]):
+        return f"verdict {row['verdict']!r} is none of {', '.join(known)}"
     return None
 
 
 def _same_person(one: str, other: str) -> bool:
     return plain(one) == plain(other)
+
+
+def read_reviews(
+    paths: Sequence[Path], names: list[str], languages: dict[str, str], known: Sequence[str] = VERDICTS
+) -> list[Review]:
+    """The files of several reviewers, each as ``read_review`` reads it.
+
+    Raises:
+        UserError: also when two files are by one reviewer.
+    """
+    reviews = [read_review(path, names, languages, known) for path in paths]
+    _refuse_one_reviewer_twice(reviews)
+    return reviews
 
 
 def _refuse_one_reviewer_twice(reviews: list[Review]) -> None:
@@ -122,19 +138,30 @@ def accuracy_table(verdicts: dict[str, str], languages: dict[str, str]) -> str:
 
 
 def notes_table(review: Review) -> str:
-    """Markdown: a line for each pair that the reviewer wrote a note on, in the order of the file."""
+    """Markdown: a line for each item that the reviewer wrote a note on, in the order of the file."""
     lines = [[key, review.verdicts.get(key, NO_VALUE), note] for key, note in review.notes.items()]
-    return Table(["pair", "verdict", "note"], lines, names=2, prose=True).markdown()
+    return Table(["id", "verdict", "note"], lines, names=2, prose=True).markdown()
 
 
-def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[str, str]) -> str:
+def agreement_table(
+    one: dict[str, str], other: dict[str, str], languages: dict[str, str], known: Sequence[str] = VERDICTS
+) -> str:
     """Markdown: agreement, Gwet's AC1 and Cohen's kappa of two reviewers over the items that both judged."""
     lines = []
     for lang in [*dict.fromkeys(languages.values()), "all"]:
         both = [key for key in one if key in other and lang in (languages[key], "all")]
-        found = coefficients([[own[key] for key in both] for own in (one, other)], VERDICTS)
+        found = coefficients([[own[key] for key in both] for own in (one, other)], known)
         lines.append([lang, str(len(both)), shown(found.raw), shown(found.ac1, ".2f"), shown(found.kappa, ".2f")])
     return Table(["language", "judged by both", "same verdict (%)", "AC1", "Cohen's kappa"], lines).markdown()
+
+
+def compared(reviews: Sequence[Review], languages: dict[str, str], known: Sequence[str] = VERDICTS) -> Iterator[str]:
+    """Yield what to print of each two reviewers."""
+    for one, other in combinations(reviews, 2):
+        yield f"### {escape(one.reviewer)} and {escape(other.reviewer)}\n"
+        yield f"{agreement_table(one.verdicts, other.verdicts, languages, known)}\n"
+        if one.verdicts == other.verdicts:
+            yield "Every verdict is the same, on the same items: make sure that neither file is a copy of the other.\n"
 
 
 @click.command(help=__doc__)
@@ -143,20 +170,14 @@ def agreement_table(one: dict[str, str], other: dict[str, str], languages: dict[
 def main(verdicts: tuple[Path, ...], sample: Path) -> None:
     tolerate_encodings()
     languages, names = read_sample(sample), names_of(sample)
-    reviews = [read_review(path, names, languages) for path in verdicts]
-    _refuse_one_reviewer_twice(reviews)
+    reviews = read_reviews(verdicts, names, languages)
     for review in reviews:
         click.echo(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
         click.echo(f"{accuracy_table(review.verdicts, languages)}\n")
         if review.notes:
             click.echo(f"{notes_table(review)}\n")
-    for one, other in combinations(reviews, 2):
-        click.echo(f"### {escape(one.reviewer)} and {escape(other.reviewer)}\n")
-        click.echo(f"{agreement_table(one.verdicts, other.verdicts, languages)}\n")
-        if one.verdicts == other.verdicts:
-            click.echo(
-                "Every verdict is the same, on the same pairs: make sure that neither file is a copy of the other.\n"
-            )
+    for text in compared(reviews, languages):
+        click.echo(text)
 
 
 if __name__ == "__main__":
