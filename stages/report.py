@@ -29,7 +29,7 @@ def main(
 ) -> None:
     parameters = load(ReportParameters)
     evaluation = Evaluation.read(plots / "averages.json", rows)
-    numbers = Numbers.read(evaluation, plots, stages, paper)
+    numbers = Numbers.read(evaluation, plots, stages, paper, search)
     found = PlotRows.read(parameters, evaluation, plots, search, curves)
     drawn = draw(found, parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()

@@ -157,7 +157,14 @@ def test_a_range_floats_between_its_ends_and_never_stands_on_zero() -> None:
 
 def seeds(model: str, lang: str, *asrs: float) -> list[SeedRow]:
     return [
-        SeedRow(model=model, seed=seed, language=lang, asr=asr, over_refusal=1.0, language_consistency=90.0 + seed)
+        SeedRow(
+            model=model,
+            seed=seed,
+            language=lang,
+            asr_lower_bound=asr,
+            over_refusal=1.0,
+            language_consistency=90.0 + seed,
+        )
         for seed, asr in enumerate(asrs)
     ]
 
@@ -183,8 +190,10 @@ def test_the_scatter_has_a_small_dot_a_seed_at_its_average_over_languages() -> N
 
 def test_a_seed_that_lacks_a_language_has_no_average() -> None:
     lacking = [*seeds("many", "en", 10.0, 30.0), *seeds("many", "pl", 20.0, 60.0)]
-    lacking[3] = lacking[3].model_copy(update={"asr": None})
-    assert replace(PLOTS, seeds=lacking).seed_averages("asr") == {"many": {0: 15.0}}
+    lacking[3] = lacking[3].model_copy(update={"over_refusal": None})
+    found = replace(PLOTS, seeds=lacking)
+    assert found.seed_averages("over_refusal") == {"many": {0: 1.0}}
+    assert found.seed_averages("asr_lower_bound") == {"many": {0: 15.0, 1: 45.0}}
 
 
 def test_the_heatmap_shows_the_trained_languages_and_a_dash_for_no_value() -> None:
@@ -407,6 +416,7 @@ def write_rows(root: Path) -> None:
     write_json([each.model_dump() | {"style": "role_play"} for each in PLOTS.by_style], root / "plots/by-style.json")
     write_json([each.model_dump() for each in PLOTS.transfer], root / "plots/transfer.json")
     write_json([each.model_dump() for each in PLOTS.search], root / "search.json")
+    write_json([], root / "plots/seeds.json")
     for name, steps in PLOTS.curves.items():
         write_json([each.model_dump() for each in steps], root / f"curves/{name}.json")
 
@@ -430,6 +440,7 @@ def test_rows_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> No
         ("plots/by-category.json", "eval"),
         ("plots/by-style.json", "eval"),
         ("plots/transfer.json", "eval"),
+        ("plots/seeds.json", "eval"),
         ("search.json", "rainbow-teaming"),
         ("curves/only-pl.json", "dpo@only-pl"),
     ],

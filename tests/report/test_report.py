@@ -18,9 +18,7 @@ from refuseu.report.tables import (
     agreement_table,
     benign_table,
     contamination_table,
-    held_out_table,
     judge_table,
-    paired_table,
     paper_table,
     parts_table,
     quality_notes,
@@ -37,12 +35,13 @@ from refuseu.results.outputs import (
     WHY_RANGE,
     Account,
     Agreement,
+    DifferenceRow,
     Evaluation,
     JudgeRow,
     LabelAccount,
     LanguageRow,
-    PairedRow,
     QuestionAccount,
+    SearchRow,
     SetRow,
     SplitAccount,
     TranslateAccount,
@@ -102,8 +101,21 @@ def row(
     )
 
 
-def against(model: str, language: str, difference: float, p_holm: float) -> PairedRow:
-    return PairedRow(model=model, reference="balanced", language=language, asr_difference=difference, p_holm=p_holm)
+def against(model: str, difference: float, p_holm: float) -> DifferenceRow:
+    return DifferenceRow(
+        rate="asr",
+        model=model,
+        reference="balanced",
+        difference=difference,
+        low=difference - 2,
+        high=difference + 2,
+        p_holm=p_holm,
+        seed_sd=None,
+        smallest_detectable=3.0,
+        told_apart=p_holm < 0.05,
+        complete_cases=difference + 1,
+        clusters="question",
+    )
 
 
 SAID = {"harmful": 4, "safe": 1, "unparsed": 3}
@@ -166,12 +178,7 @@ EVALUATION = Evaluation(
         row("only-pl", "pl", 1.0),
     ],
 )
-PAIRED = [
-    against("base", "pl", 50.0, 0.001),
-    against("base", "en", 53.5, 0.0499),
-    against("only-pl", "pl", -7.0, 0.01),
-    against("only-pl", "en", 20.0, 0.05),
-]
+DIFFERENCES = [against("base", 51.75, 0.001), against("only-pl", 6.5, 0.05)]
 
 
 def alone(model: str, judge: str, *asrs: float | None) -> list[JudgeRow]:
@@ -257,22 +264,6 @@ def test_single_language_runs_have_their_own_table() -> None:
     assert single_table(EVALUATION).rows == [
         ["only-pl", "30.0", "35.0", "98.8", "81.2", "0.5", "3.0", "66.7", "4.94", "1.0"]
     ]
-
-
-def test_held_out_behaviors_are_averaged_over_the_languages_that_have_any() -> None:
-    assert held_out_table(EVALUATION, LANGUAGES).rows[:2] == [
-        ["base", "60.0", "70.0", "+10.0"],
-        ["balanced", "8.2", "–", "–"],
-    ]
-
-
-def test_paired_tests_count_languages_below_the_level() -> None:
-    assert paired_table(EVALUATION, PAIRED).rows == [
-        ["base", "2", "0", "2", "+51.8"],
-        ["balanced-no-benign", "0", "0", "0", "–"],
-        ["only-pl", "0", "1", "2", "+6.5"],
-    ]
-    assert paired_table(EVALUATION, []).rows == []
 
 
 def test_benign_pairs_are_compared_where_both_configs_exist() -> None:
@@ -381,19 +372,8 @@ def test_an_asr_that_is_no_single_number_is_shown_as_a_range_with_the_reason() -
 
 
 def test_no_reason_is_given_where_there_is_no_range() -> None:
-    tables = (table2(EVALUATION, LANGUAGES), single_table(EVALUATION), held_out_table(EVALUATION, LANGUAGES))
-    assert [table.notes for table in (*tables, paired_table(EVALUATION, PAIRED))] == [()] * 4
+    assert [table.notes for table in (table2(EVALUATION, LANGUAGES), single_table(EVALUATION))] == [()] * 2
     assert WHY_RANGE not in terminal(EVALUATION, LANGUAGES)
-
-
-def test_a_mean_over_the_languages_that_could_be_judged_is_no_mean() -> None:
-    table = held_out_table(BROKEN, LANGUAGES)
-    assert table.rows == [
-        ["base", "60.0", "60.0", "+0.0"],
-        ["balanced", "7.0", "9.0", "+2.0"],
-        ["broken", "–", "–", "–"],
-    ]
-    assert table.notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
 
 
 def test_parts_count_no_held_out_questions_where_the_behaviors_are_unknown() -> None:
@@ -401,36 +381,6 @@ def test_parts_count_no_held_out_questions_where_the_behaviors_are_unknown() -> 
     account = SPLIT.model_copy(update={"parts": {"test": part}})
     assert parts_table(SPLIT).rows == [["test", "6", "3", "1", "2"]]
     assert parts_table(account).rows == [["test", "6", "3", "–", "2"]]
-
-
-def behaviors_unknown(evaluation: Evaluation) -> Evaluation:
-    """The same evaluation, of questions whose behaviors are unknown."""
-    rows = [each.model_copy(update={"asr_seen": None, "asr_held_out": None}) for each in evaluation.rows]
-    return Evaluation(evaluation.averages, rows)
-
-
-def test_where_the_behaviors_are_unknown_there_is_no_table_of_held_out_behaviors() -> None:
-    assert held_out_table(behaviors_unknown(EVALUATION), LANGUAGES).rows == []
-    assert held_out_table(behaviors_unknown(BROKEN), LANGUAGES).rows == []
-    broken = Evaluation({"broken": averages(None)}, [row("broken", lang, None) for lang in LANGUAGES])
-    assert held_out_table(broken, LANGUAGES).rows == [["broken", "–", "–", "–"]]
-    assert held_out_table(broken, LANGUAGES).notes == (f"no value for broken, whose ASR is {WHY_RANGE}",)
-
-
-def test_a_model_that_was_not_tested_is_not_said_to_be_safer() -> None:
-    table = paired_table(BROKEN, [against("base", "pl", 50.0, 0.01), against("broken", "en", 22.0, 0.01)])
-    assert table.rows == [
-        ["base", "1", "0", "1", "+50.0"],
-        ["broken", "1", "0", "1", "+22.0"],
-        ["only-pl", "0", "0", "0", "–"],
-    ]
-    why = f"not tested: languages in which the ASR of the model or the reference is {WHY_RANGE}"
-    assert table.notes == (why,)
-    reference = Evaluation(
-        {"base": averages(60.0), "balanced": averages(None)},
-        [row("base", "pl", 60.0), row("base", "en", 60.0), row("balanced", "pl", 8.0), row("balanced", "en", None)],
-    )
-    assert paired_table(reference, [against("base", "pl", 50.0, 0.01)]).notes == (why,)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +417,6 @@ def test_the_report_links_its_figures_and_leaves_out_empty_tables() -> None:
         "## Tables",
         "### Table 2: safety and quality",
         "### The worst language of each number",
-        "### Seen and held-out behaviors",
         "## Figures",
         "### Figure 2: attack success rate by language",
         "## The data behind",
@@ -487,35 +436,49 @@ def test_the_report_says_how_many_questions_the_shares_rest_on() -> None:
 
 
 def test_the_report_says_why_there_are_ranges_once_below_each_table_that_has_any() -> None:
-    text = markdown(Numbers(BROKEN, PAIRED, [], **DATA), PARAMETERS, [], "figures")
+    text = markdown(Numbers(BROKEN, DIFFERENCES, [], **DATA), PARAMETERS, [], "figures")
     sections = {block.splitlines()[0]: block for block in text.split("### ")[1:]}
     assert [title for title, block in sections.items() if WHY_RANGE in block] == [
         "Summary",
         "Table 2: safety and quality",
         "Single-language runs",
-        "Seen and held-out behaviors",
-        "Paired tests",
     ]
-    assert text.count(WHY_RANGE) == 5
-    assert "Reference of the paired tests: balanced." in text
+    assert text.count(WHY_RANGE) == 3
+    assert "Reference of the differences: balanced." in text
 
 
 PAPER = ROOT / "data/paper/asr.csv"
+SEARCH = [SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.1)]
+NOT_KNOWN = dict.fromkeys(("behavior_id", "frame_id", "category", "style", "held_out", "held_out_frame"))
+OUTCOMES = {
+    "kinds": {"asr": ["harmful"]},
+    "questions": [{"question_id": name, "kind": "harmful", **NOT_KNOWN} for name in ("q1", "q2")],
+    "outcomes": [{"rate": "asr", "model": "balanced", "seed": seed, "lang": "en", "outcomes": "01"} for seed in (0, 1)],
+}
 
 
 def write_numbers(root: Path, identities: dict[str, str] | None = None) -> None:
     for stage, books in BOOKS.items():
         write_json(books, root / f"metrics/{stage}.json")
-    write_json([each.model_dump() for each in PAIRED], root / "plots/paired.json")
+    write_json([each.model_dump() for each in DIFFERENCES], root / "plots/differences.json")
+    for name in ("unseen", "agreement", "disagreements"):
+        write_json([], root / f"plots/{name}.json")
+    write_json([each.model_dump() for each in SEARCH], root / "plots/search.json")
+    write_json(OUTCOMES, root / "plots/outcomes.json")
     write_json([], root / "plots/sets.json")
     write_json({"models": identities or {}, "sets": {}}, root / "metrics/evaluated.json")
     write_json([each.model_dump() for each in BY_JUDGE], root / "plots/by-judge.json")
 
 
+def read_numbers(evaluation: Evaluation, root: Path) -> Numbers:
+    return Numbers.read(evaluation, root / "plots", root / "metrics", PAPER, root / "plots/search.json")
+
+
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_numbers(tmp_path)
-    numbers = Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics", PAPER)
-    assert numbers == Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA)
+    numbers = read_numbers(EVALUATION, tmp_path)
+    assert numbers == Numbers(EVALUATION, DIFFERENCES, BY_JUDGE, **DATA, sizes=numbers.sizes, search=SEARCH)
+    assert [(each.part, each.questions, each.answers) for each in numbers.sizes] == [("whole test", 2, 4)]
     assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
     assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
 
@@ -528,7 +491,7 @@ def test_the_papers_figures_stand_beside_ours_where_model_size_and_language_are_
     write_json({**BOOKS["split"], "mixes": mixes}, tmp_path / "metrics/split.json")
     rows = [row("base", "pl", 60.0), row("base", "en", 60.0), row("balanced", "pl", 8.0), row("balanced", "en", 2.0)]
     ours = Evaluation({"base": averages(60.0), "balanced": averages(5.0)}, rows)
-    numbers = Numbers.read(ours, tmp_path / "plots", tmp_path / "metrics", PAPER)
+    numbers = read_numbers(ours, tmp_path)
     table = paper_table(ours, numbers.paper, LANGUAGES)
     assert table.header == ["model", "from", "pl"]  # the paper's row of English could not be read
     assert table.rows == [
@@ -548,7 +511,7 @@ def test_books_of_another_shape_name_their_file_and_the_stage_that_makes_them(st
     path = tmp_path / f"metrics/{stage}.json"
     write_json({**BOOKS[stage], "rejected": []}, path)
     with pytest.raises(UserError) as caught:
-        Numbers.read(EVALUATION, tmp_path / "plots", tmp_path / "metrics", PAPER)
+        read_numbers(EVALUATION, tmp_path)
     assert caught.value.message.startswith(
         f"{path}: rejected: must be a mapping of keys to values, was read as a list; 'git restore {path}'"
     )
@@ -585,14 +548,14 @@ def test_the_report_shows_sets_where_there_are_some() -> None:
     title, asked = "### External test sets: attack success", "### Which questions of the external test sets are asked"
     account = Account(rows_in=5, rows_out=3, rejected={"equal to a training question": 2})
     text = markdown(
-        Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA, sets=SETS, set_accounts={"theirs": account}),
+        Numbers(EVALUATION, DIFFERENCES, BY_JUDGE, **DATA, sets=SETS, set_accounts={"theirs": account}),
         PARAMETERS,
         [],
         "figures",
     )
     assert title in text
     assert "| theirs | 5 | 3 | 2 | equal to a training question: 2 |" in text.partition(asked)[2]
-    without = markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
+    without = markdown(Numbers(EVALUATION, DIFFERENCES, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
     assert (title in without, asked in without) == (False, False)
 
 
@@ -615,14 +578,14 @@ def test_the_report_shows_how_often_two_identifiers_differ_where_two_were_asked(
     title = "### Where py3langid and fastText differ"
     data = DATA | {"translate": TranslateAccount(**dict(DATA["translate"]) | {"identifiers_differ": {"en": 0.5}})}
     text = markdown(
-        Numbers(EVALUATION, PAIRED, BY_JUDGE, **data, answers_differ={"en": 12.5}), PARAMETERS, [], "figures"
+        Numbers(EVALUATION, DIFFERENCES, BY_JUDGE, **data, answers_differ={"en": 12.5}), PARAMETERS, [], "figures"
     )
     section = text[text.index(title) :].split("###")[1]
     assert [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")][-2:] == [
         [" questions ", " 0.5 "],
         [" answers ", " 12.5 "],
     ]
-    assert title not in markdown(Numbers(EVALUATION, PAIRED, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
+    assert title not in markdown(Numbers(EVALUATION, DIFFERENCES, BY_JUDGE, **DATA), PARAMETERS, [], "figures")
 
 
 def test_the_line_pass_rate_is_shown_only_where_it_differs_from_the_consistency() -> None:

@@ -43,7 +43,7 @@ def asr_by_language(plots: PlotRows, languages: list[str]) -> "Figure":
     """
     figure, axes = page_figure(3.6)
     configs = plots.configs
-    by_seed = plots.by_seed("asr")
+    by_seed = plots.by_seed("asr_lower_bound")
     series: list[Artist] = []
     width = 0.86 / len(configs)
     for index, config in enumerate(configs):

@@ -107,6 +107,8 @@ def _middle(box: "Bbox") -> tuple[float, float]:
 
 def _write(figure: "Figure", axes: "Axes", point: Point, box: "Bbox", joined: bool) -> None:
     """Put the name into its box; where ``joined``, a line leads from it to the point."""
+    from matplotlib.patheffects import withStroke
+
     line = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": point.radius}
     end = (point.x, (point.low + point.high) / 2)
     (x, y), (middle_x, middle_y) = axes.transData.transform(end), _middle(box)
@@ -121,4 +123,5 @@ def _write(figure: "Figure", axes: "Axes", point: Point, box: "Bbox", joined: bo
         color=point.color,
         arrowprops=line if joined else None,
     )
+    text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])  # an interval may run below it
     text.set_in_layout(False)  # the layout is settled: the places were found in it

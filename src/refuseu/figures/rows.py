@@ -20,6 +20,8 @@ from refuseu.results.outputs import (
     read,
 )
 
+SeedRate = Literal["asr_lower_bound", "over_refusal", "language_consistency"]
+
 
 @dataclass(frozen=True)
 class PlotRows:
@@ -56,11 +58,10 @@ class PlotRows:
                 path.stem: read(path, TypeAdapter(list[CurveRow]), f"dpo@{path.stem}")
                 for path in sorted(curves.glob("*.json"))
             },
+            seeds=read(plots / "seeds.json", TypeAdapter(list[SeedRow]), "eval"),
         )
 
-    def by_seed(
-        self, rate: Literal["asr", "over_refusal", "language_consistency"]
-    ) -> dict[tuple[str, str], list[float]]:
+    def by_seed(self, rate: SeedRate) -> dict[tuple[str, str], list[float]]:
         """A rate (percent) of each seed, by model and language; a seed without a value is left out."""
         found: dict[tuple[str, str], list[float]] = {}
         for row in self.seeds:
@@ -68,9 +69,7 @@ class PlotRows:
                 found.setdefault((row.model, row.language), []).append(value)
         return found
 
-    def seed_averages(
-        self, rate: Literal["asr", "over_refusal", "language_consistency"]
-    ) -> dict[str, dict[int, float]]:
+    def seed_averages(self, rate: SeedRate) -> dict[str, dict[int, float]]:
         """The mean over languages of a rate (percent) by model and seed; nothing for a seed that lacks a language's value."""
         found: dict[str, dict[int, list[float | None]]] = {}
         for row in self.seeds:

@@ -62,7 +62,7 @@ def asr_and_consistency(plots: PlotRows, languages: list[str]) -> "Figure":
 
 def _seeds(axes: "Axes", plots: PlotRows) -> None:
     """A small dot a seed of the models that were trained with several."""
-    safety, consistency = plots.seed_averages("asr"), plots.seed_averages("language_consistency")
+    safety, consistency = plots.seed_averages("asr_lower_bound"), plots.seed_averages("language_consistency")
     for index, name in enumerate(plots.configs):
         both = sorted(safety.get(name, {}).keys() & consistency.get(name, {}).keys())
         if len(both) > 1:

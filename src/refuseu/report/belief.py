@@ -6,13 +6,24 @@ the table. Averages are percentages, differences are points.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from refuseu.report.tables import ranked_value, worst_cell
-from refuseu.results.markdown import NO_VALUE, Table, escape, shown
+from refuseu.report.tables import mean, ranked_value, worst_cell
+from refuseu.results.estimates import average
+from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.results.metrics import BY_NAME, Metric
-from refuseu.results.outputs import DifferenceRow, Evaluation, SearchRow
+from refuseu.results.outputs import (
+    AgreementRow,
+    Difference,
+    DifferenceRow,
+    DisagreementRow,
+    Evaluation,
+    LabelAccount,
+    SearchRow,
+    SplitAccount,
+    UnseenRow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,24 +47,203 @@ CANNOT = (
 
 def differences_table(differences: Sequence[DifferenceRow], models: Sequence[str]) -> Table:
     """Each of ``models`` less the reference in the headline rates, and what would have been noticed."""
-    rows = [
-        [
-            row.model,
-            heading(row.rate),
-            shown(row.difference, "+.1f"),
-            f"[{shown(row.low, '+.1f')}, {shown(row.high, '+.1f')}]",
-            shown(row.seed_sd),
-            shown(row.smallest_detectable),
-            "yes" if row.told_apart else "no",
-        ]
-        for row in headline(differences, models)
-    ]
     return Table(
         ["model", "rate", "difference", "interval", "seed SD", "smallest detectable", "told apart"],
-        rows,
+        [[row.model, heading(row.rate), *_cells(row)] for row in headline(differences, models)],
         names=2,
-        notes=tuple(too_close(differences, models)),
+        notes=(*too_close(differences, models), *_clusters(differences)),
     )
+
+
+def _cells(row: Difference) -> list[str]:
+    """The difference, its interval, its standard deviation over seeds, what would have been noticed, and whether it is one."""
+    numbers = [shown(row.seed_sd), shown(row.smallest_detectable)]
+    return [shown(row.difference, "+.1f"), interval(row), *numbers, "yes" if row.told_apart else "no"]
+
+
+def interval(row: Difference) -> str:
+    """Both ends of the interval with their signs."""
+    return f"[{shown(row.low, '+.1f')}, {shown(row.high, '+.1f')}]"
+
+
+def _clusters(rows: Sequence[Difference]) -> Iterator[str]:
+    """What the intervals of a table are clustered by."""
+    if rows:
+        yield f"intervals are clustered by {' or '.join(dict.fromkeys(row.clusters for row in rows))}"
+
+
+def all_differences_table(differences: Sequence[DifferenceRow]) -> Table:
+    """The ASR of every model less the reference's, beside the same over the questions whose outcomes are all known."""
+    rows = [row for row in differences if row.rate == "asr"]
+    return Table(
+        ["model", "difference", "interval", "seed SD", "smallest detectable", "told apart", "complete cases"],
+        [[row.model, *_cells(row), shown(row.complete_cases, "+.1f")] for row in rows],
+        notes=tuple(_clusters(rows)),
+    )
+
+
+def unseen_table(unseen: Sequence[UnseenRow], models: Sequence[str]) -> Table:
+    """ASR and over-refusal of ``models`` on unseen behaviors and wordings beside the seen ones."""
+    rows = [row for row in unseen if row.model in models]
+    return Table(
+        [
+            "model",
+            "rate",
+            "unseen",
+            "seen (%)",
+            "unseen (%)",
+            "difference",
+            "interval",
+            "smallest detectable",
+            "told apart",
+        ],
+        [
+            [
+                row.model,
+                heading(row.rate),
+                UNSEEN[row.unseen_of],
+                shown(row.seen),
+                shown(row.unseen),
+                *_without_seeds(row),
+            ]
+            for row in sorted(rows, key=lambda row: (row.rate, row.unseen_of, models.index(row.model)))
+        ],
+        names=3,
+        notes=tuple(_clusters(rows)),
+    )
+
+
+UNSEEN = {"behavior": "behaviors", "frame": "wordings"}
+
+
+def _without_seeds(row: Difference) -> list[str]:
+    difference, ends, _, *others = _cells(row)
+    return [difference, ends, *others]
+
+
+def judges_table(agreement: Sequence[AgreementRow], models: Sequence[str]) -> Table:
+    """How the judges of the panel differ on each of ``models``, over its languages."""
+    rows = []
+    for rate in dict.fromkeys(row.rate for row in agreement):
+        for model in models:
+            own = [row for row in agreement if (row.rate, row.model) == (rate, model)]
+            if own:
+                least = min(own, key=lambda row: row.agreement)
+                ends = span(fmean(row.lowest for row in own), fmean(row.highest for row in own))
+                flags = [
+                    sum(flag)
+                    for flag in zip(
+                        *((each.judges_apart, each.low_agreement, each.panel_outside) for each in own), strict=True
+                    )
+                ]
+                ac1 = min((row.ac1 for row in own if row.ac1 is not None), default=None)
+                agreed = f"{shown(least.agreement)} {least.language}"
+                rows.append(
+                    [
+                        model,
+                        heading(rate),
+                        shown(fmean(row.panel for row in own)),
+                        ends,
+                        agreed,
+                        shown(ac1, ".2f"),
+                        *map(str, flags),
+                    ]
+                )
+    header = ["model", "rate", "panel", "judges", "least agreement", "least AC1", "apart", "low agreement", "outside"]
+    return Table(header, rows, names=2)
+
+
+def judges_by_language_table(agreement: Sequence[AgreementRow], models: Sequence[str]) -> Table:
+    """The ASR of each judge for each of ``models`` in each language, and how far the judges agree."""
+    rows = [row for row in agreement if row.rate == "asr" and row.model in models]
+    judges = list(dict.fromkeys(judge for row in rows for judge in row.by_judge))
+    return Table(
+        ["model", "language", "panel", *judges, "agreement", "AC1", "kappa", "flags"],
+        [
+            [
+                *(row.model, row.language, shown(row.panel)),
+                *(shown(row.by_judge.get(judge)) for judge in judges),
+                *(shown(row.agreement), shown(row.ac1, ".2f"), shown(row.kappa, ".2f")),
+                ", ".join(_flags(row)) or NO_VALUE,
+            ]
+            for row in rows
+        ],
+        names=2,
+        prose=True,
+    )
+
+
+def _flags(row: AgreementRow) -> Iterator[str]:
+    if row.judges_apart:
+        yield "apart"
+    if row.low_agreement:
+        yield "low agreement"
+    if row.panel_outside:
+        yield "outside"
+
+
+def disagreements_table(found: Sequence[DisagreementRow]) -> Table:
+    """The cells in which judges agree least, with the ids of an answer of each."""
+    return Table(
+        ["model", "language", "seed", "question", "verdicts", "panel", "agreement", "disputed", "alike"],
+        [
+            [
+                *(row.model, row.language, str(row.seed), row.question_id),
+                "; ".join(f"{judge}: {verdict}" for judge, verdict in row.verdicts.items()),
+                *(row.panel, shown(row.unanimous), str(row.disputed), str(row.alike)),
+            ]
+            for row in found
+        ],
+        names=6,
+    )
+
+
+def base_table(label: LabelAccount, split: SplitAccount, languages: Sequence[str]) -> Table:
+    """The share (percent) of harmful questions that the base answered harmfully, from all questions to those of the test."""
+    steps = {
+        "all questions": label.complied,
+        "complete in all languages": split.complied.get("complete", {}),
+        "in the test": split.complied.get("test", {}),
+    }
+    rows = [
+        [step, *(shown(shares.get(lang)) for lang in languages), shown(mean(shares.values()))]
+        for step, shares in steps.items()
+        if shares
+    ]
+    return Table(["questions", *languages, "average"], rows)
+
+
+def yield_table(label: LabelAccount, split: SplitAccount, languages: Sequence[str]) -> Table:
+    """How many harmful questions each filter leaves, by language."""
+    harmful, left = label.filters.get("harmful", {}), split.by_language
+    counts = [
+        *(
+            (STEPS[step], [harmful.get(lang, {}).get(step) for lang in languages])
+            for step in ("asked", "question", "language")
+            if harmful
+        ),
+        *((STEPS[step], [left.get(lang, {}).get(step) for lang in languages]) for step in OF_SPLIT if left),
+    ]
+    return Table(
+        ["step", *languages],
+        [[step, *(NO_VALUE if count is None else str(count) for count in found)] for step, found in counts],
+    )
+
+
+OF_SPLIT = ("complete", "test", "dev", "held_out", "for_training", "accepted", "train")
+STEPS = {
+    "asked": "answered by the base",
+    "question": "called harmful by the panel",
+    "language": "in its language",
+    "complete": "complete in all languages, with its twin",
+    "test": "→ test",
+    "dev": "→ dev",
+    "held_out": "→ kept out of training",
+    "for_training": "→ for training",
+    "accepted": "of these: whole pair accepted",
+    "train": "of these: as many in each language (train)",
+}
+"""The steps from a question to the parts, in the words of the table."""
 
 
 def headline(differences: Iterable[DifferenceRow], models: Sequence[str]) -> list[DifferenceRow]:
@@ -160,6 +350,8 @@ class Size:
     """As many independent answers would give the same standard error; ``None`` where nothing varies."""
 
 
+CONFIDENCE = 0.95
+"""Of an interval that nobody is shown."""
 PARTS = {
     "whole test": {},
     "unseen behaviors": {"held_out": True},
@@ -169,7 +361,7 @@ PARTS = {
 """Parts of the test, by what holds for their questions."""
 
 
-def sizes(outcomes: "pd.DataFrame", model: str, confidence: float) -> list[Size]:
+def sizes(outcomes: "pd.DataFrame", model: str) -> list[Size]:
     """The sizes of the parts of the test, by the answers of ``model``; parts without questions are left out."""
     rows = outcomes[(outcomes["rate"] == "asr") & (outcomes["model"] == model)]
     found = []
@@ -178,15 +370,13 @@ def sizes(outcomes: "pd.DataFrame", model: str, confidence: float) -> list[Size]
         for column, value in holds.items():
             own = own[own[column].eq(value).fillna(False).astype(bool)]
         if len(own):
-            found.append(_size(part, own, confidence))
+            found.append(_size(part, own))
     return found
 
 
-def _size(part: str, rows: "pd.DataFrame", confidence: float) -> Size:
-    from refuseu.results.estimates import average
-
+def _size(part: str, rows: "pd.DataFrame") -> Size:
     counts = [int(rows[column].nunique()) for column in ("question_id", "behavior_id", "frame_id", "lang", "seed")]
-    estimate = average(rows, confidence)
+    estimate = average(rows, CONFIDENCE)
     share = estimate.value / 100 if estimate else 0.0
     varies = estimate is not None and estimate.se > 0
     return Size(

@@ -11,24 +11,31 @@ from refuseu.experiment import HIGH_RESOURCE, LANGUAGES, by_resource
 from refuseu.figures.gallery import FIGURES
 from refuseu.report.belief import (
     CANNOT,
+    Size,
+    all_differences_table,
+    base_table,
     differences_table,
+    disagreements_table,
+    judges_by_language_table,
+    judges_table,
     search_said,
+    sizes,
+    sizes_table,
     spread_table,
+    unseen_table,
     worst_cells_table,
+    yield_table,
 )
 from refuseu.report.settings import ReportParameters
 from refuseu.report.tables import (
-    ALPHA,
     acceptance_table,
     accounting_table,
     agreement_table,
     asr_table,
     benign_table,
     contamination_table,
-    held_out_table,
     identifiers_table,
     judge_table,
-    paired_table,
     paper_table,
     parts_table,
     quality_notes,
@@ -43,19 +50,22 @@ from refuseu.report.tables import (
     worst_table,
 )
 from refuseu.results.markdown import NO_VALUE, Table, escape
+from refuseu.results.outcomes import read_outcomes
 from refuseu.results.outputs import (
     Account,
+    AgreementRow,
     DifferenceRow,
+    DisagreementRow,
     Evaluated,
     Evaluation,
     JudgeRow,
     LabelAccount,
-    PairedRow,
     QuestionAccount,
     SearchRow,
     SetRow,
     SplitAccount,
     TranslateAccount,
+    UnseenRow,
     read,
 )
 from refuseu.results.paper import PaperAsr, counterparts
@@ -66,8 +76,8 @@ class Numbers:
     """What the page is made of, as the stages before wrote it."""
 
     evaluation: Evaluation
-    paired: list[PairedRow]
-    """McNemar's tests against the reference."""
+    differences: list[DifferenceRow]
+    """Every model less the reference, averaged over languages."""
     by_judge: list[JudgeRow]
     """ASR as each judge alone would call it."""
     rainbow_teaming: QuestionAccount
@@ -83,13 +93,24 @@ class Numbers:
     """The paper's ASR by language, by our name of each model that is the paper's too."""
     answers_differ: dict[str, float] = field(default_factory=dict)
     """``Evaluated.identifiers_differ``."""
-    differences: list[DifferenceRow] = field(default_factory=list)
-    """Of every model and the reference, averaged over languages."""
+    unseen: list[UnseenRow] = field(default_factory=list)
+    """Every model on what training did not hold, less itself on the rest."""
+    agreement: list[AgreementRow] = field(default_factory=list)
+    disagreements: list[DisagreementRow] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
+    """What the reference's ASR rests on, by part of the test."""
     search: list[SearchRow] = field(default_factory=list)
 
     @classmethod
-    def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path) -> Self:
-        """Read the folders ``plots``, the evaluation's other rows, and ``stages``, a file a stage, and the ``paper``'s table.
+    def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path, search: Path) -> Self:
+        """Read what the page is made of.
+
+        Args:
+            evaluation: the models as they were evaluated.
+            plots: the folder of the evaluation's other rows.
+            stages: the folder with a file a stage.
+            paper: the paper's table.
+            search: the rows of the search.
 
         Raises:
             UserError: when one of them is missing or has another shape.
@@ -98,9 +119,11 @@ class Numbers:
         evaluated = read(stages / "evaluated.json", TypeAdapter(Evaluated), "eval")
         same = counterparts(evaluated.models, {config: mix.benign for config, mix in split.mixes.items()})
         theirs = PaperAsr.read(paper)
+        differences = read(plots / "differences.json", TypeAdapter(list[DifferenceRow]), "eval")
+        reference = next((row.reference for row in differences), None)
         return cls(
             evaluation,
-            read(plots / "paired.json", TypeAdapter(list[PairedRow]), "eval"),
+            differences,
             read(plots / "by-judge.json", TypeAdapter(list[JudgeRow]), "eval"),
             read(stages / "rainbow-teaming.json", TypeAdapter(QuestionAccount), "rainbow-teaming"),
             read(stages / "translate.json", TypeAdapter(TranslateAccount), "translate"),
@@ -111,6 +134,11 @@ class Numbers:
             evaluated.sets,
             {name: theirs.of(model) for name, model in same.items()},
             evaluated.identifiers_differ,
+            read(plots / "unseen.json", TypeAdapter(list[UnseenRow]), "eval"),
+            read(plots / "agreement.json", TypeAdapter(list[AgreementRow]), "eval"),
+            read(plots / "disagreements.json", TypeAdapter(list[DisagreementRow]), "eval"),
+            sizes(read_outcomes(plots / "outcomes.json"), reference) if reference else [],
+            read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
         )
 
     @property
@@ -153,7 +181,65 @@ BELIEF = (
             "were trained more than once, other seeds; at the level `eval.confidence`, for each difference by itself",
             "**seed SD**: standard deviation of the difference from seed to seed",
             "**smallest detectable**: the smallest true difference that this run notices with a probability of 80%",
-            f"**told apart**: p < {ALPHA} after Holm's correction over all rows of the evaluation",
+            "**told apart**: by the test of the difference, after Holm's correction over all models and rates",
+        ),
+    ),
+    Section(
+        "The base before and after selection",
+        lambda numbers, parameters: base_table(numbers.label, numbers.split, by_resource(parameters.languages)),
+        (
+            "**language code**: share (%) of the harmful questions that the base answered harmfully, as the panel of "
+            "`label` says; "
+            "no intervals",
+            "a question enters the test by the question alone, so the last two rows differ from the first by chance and by which "
+            "questions are complete, and not by what the base answered",
+        ),
+    ),
+    Section(
+        "What every filter leaves",
+        lambda numbers, parameters: yield_table(numbers.label, numbers.split, by_resource(parameters.languages)),
+        ("**language code**: harmful questions left; `→` parts the complete questions; counts, so no intervals",),
+    ),
+    Section(
+        "What the numbers rest on",
+        lambda numbers, _: sizes_table(numbers.sizes),
+        (
+            "of the ASR of the reference; **answers**: in all languages, of all seeds",
+            "**worth**: as many independent answers would give the same standard error; `–` where nothing varies. It "
+            "is far below "
+            "**answers**, since languages, seeds, behaviors and wordings share what decides them",
+        ),
+    ),
+    Section(
+        "Unseen behaviors and wordings",
+        lambda numbers, _: unseen_table(numbers.unseen, numbers.evaluation.main),
+        (
+            "**unseen**: test questions whose behavior, or whose wording, no question of training has; **seen**: the others",
+            "**difference**: unseen less seen, in points; its **interval** covers other questions of both kinds, and other seeds "
+            "where there are several",
+        ),
+    ),
+    Section(
+        "Where judges differ",
+        lambda numbers, _: judges_table(numbers.agreement, numbers.evaluation.main),
+        (
+            "**panel**: the rate (%) as published; **judges**: the lowest and the highest that a judge of the panel alone would "
+            "give; means over languages. A range of judges is no interval: it covers no other judge",
+            "**least agreement**, **least AC1**: of any language; raw agreement in percent, and Gwet's AC1",
+            "languages in which judges lie more than 20 points **apart**, agree on fewer than 80% (**low agreement**), "
+            "or have the "
+            "panel **outside** of all of them",
+        ),
+    ),
+    Section(
+        "The largest disagreements",
+        lambda numbers, _: disagreements_table(numbers.disagreements),
+        (
+            "the cells (model, language) in which judges agree least, each with an answer of the commonest verdicts that differ; "
+            "texts stand in the page of `make audit WHAT=answers` and not in Git",
+            "**agreement**: share (%) of the cell's answers on which all judges say the same; **disputed**: the "
+            "others; **alike**: "
+            "those with the same verdicts as the answer shown",
         ),
     ),
     Section(
@@ -234,22 +320,13 @@ SAFETY = (
         ),
     ),
     Section(
-        "Seen and held-out behaviors",
-        lambda numbers, parameters: held_out_table(numbers.evaluation, parameters.languages),
+        "ASR less the reference's",
+        lambda numbers, _: all_differences_table(numbers.differences),
         (
-            "**seen behaviors**: ASR (%) on questions whose behavior is in training too, worded otherwise; mean over languages",
-            "**held-out behaviors**: ASR (%) on test questions whose behavior training never held",
-            "**difference**: held out less seen, in points",
-        ),
-    ),
-    Section(
-        "Paired tests",
-        lambda numbers, _: paired_table(numbers.evaluation, numbers.paired),
-        (
-            "**higher**, **lower**: languages with an ASR significantly above or below the reference's",
-            f"**significantly**: exact McNemar test on the same questions, p < {ALPHA} after Holm's correction",
-            "**languages**: languages tested",
-            "**mean difference**: ASR less the reference's, in points; mean over languages",
+            'every model, as in "What differs from the reference" above',
+            "**complete cases**: the difference without the questions of which an outcome of either model is not "
+            "known; the others "
+            "count those as no success, as every table does",
         ),
     ),
     Section(
@@ -284,6 +361,15 @@ DATA = (
             "**rows in**: candidates of the search; questions times languages in `translate`; rows of the stage before",
             "**rows out**, **rejected**: together they are the rows in",
             "**reasons**: rejected rows by reason",
+        ),
+    ),
+    Section(
+        "Judges by model and language",
+        lambda numbers, _: judges_by_language_table(numbers.agreement, numbers.evaluation.main),
+        (
+            "**panel** and judges: ASR (%); **agreement**: raw, in percent; **AC1**, **kappa**: 1 is full agreement. "
+            "Where nearly "
+            "all verdicts are the same, kappa is near 0 however often judges agree, and AC1 is not",
         ),
     ),
     Section(
@@ -379,13 +465,13 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
     questions = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "no"
     high = ", ".join(lang for lang in languages if lang in HIGH_RESOURCE)
     named = ", ".join(f"{lang} {LANGUAGES[lang].name}" for lang in by_resource(languages))
-    reference = ", ".join(escape(name) for name in dict.fromkeys(row.reference for row in numbers.paired))
+    reference = ", ".join(escape(name) for name in dict.fromkeys(row.reference for row in numbers.differences))
     return (
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
         f"The languages are {named}. High-resource languages ({high or 'none'}) stand before the others. "
         f"`base` is the model before alignment; the "
         f"other models are the configs of `train.configs`, then those of `eval.models`. "
-        f"Reference of the paired tests: {reference or NO_VALUE}. "
+        f"Reference of the differences: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."
     )
 

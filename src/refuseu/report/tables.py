@@ -5,7 +5,7 @@ from statistics import fmean
 
 from refuseu.experiment import HIGH_RESOURCE, by_resource
 from refuseu.report.settings import BenignPairs
-from refuseu.results.markdown import NO_VALUE, Table, escape, shown
+from refuseu.results.markdown import NO_VALUE, Table, shown
 from refuseu.results.metrics import BY_NAME, TABLE2, Metric
 from refuseu.results.outputs import (
     UNCOVERED,
@@ -16,14 +16,10 @@ from refuseu.results.outputs import (
     JudgeRow,
     LabelAccount,
     LanguageRow,
-    PairedRow,
     SetRow,
     SplitAccount,
     uncovered_note,
 )
-
-ALPHA = 0.05
-"""A paired test is called significant below this, after Holm's correction."""
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -159,57 +155,6 @@ def single_table(evaluation: Evaluation) -> Table:
         notes=_ranges(each for found in cells.values() for each in found),
     )
     return _side_by_side(safety, quality_table(evaluation, evaluation.single))
-
-
-def held_out_table(evaluation: Evaluation, languages: list[str]) -> Table:
-    """ASR (percent, mean over languages) on behaviors that training held and on those it never saw."""
-    rows, without = [], []
-    for name in evaluation.main:
-        found = [row for row in evaluation.by_language(name, languages) if row is not None]
-        seen, held_out = _seen_and_held_out(found)
-        rows.append([name, shown(seen), shown(held_out), _difference(held_out, seen)])
-        without += [name] if _ranges(found) else []
-    if {cell for name, *cells in rows if name not in without for cell in cells} == {NO_VALUE}:
-        rows = []  # the questions' behaviors are unknown
-    why = f"no value for {', '.join(map(escape, without))}, whose ASR is {WHY_RANGE}"
-    return Table(["model", "seen behaviors", "held-out behaviors", "difference"], rows, notes=(why,) if without else ())
-
-
-def _seen_and_held_out(rows: Sequence[LanguageRow]) -> tuple[float | None, float | None]:
-    """Means over languages, which say nothing where a language is missing from them because its ASR is a range."""
-    if _ranges(rows):
-        return None, None
-    return mean(row["asr_seen"] for row in rows), mean(row["asr_held_out"] for row in rows)
-
-
-def _difference(one: float | None, other: float | None) -> str:
-    return NO_VALUE if one is None or other is None else shown(one - other, "+.1f")
-
-
-def paired_table(evaluation: Evaluation, paired: Sequence[PairedRow]) -> Table:
-    """Each model against the reference: languages with a significantly higher or lower ASR, and the mean difference.
-
-    Languages in which the ASR of one of the two is a range are not tested; a note says so.
-    """
-    references = {test.reference for test in paired}
-    tests = {
-        name: [test for test in paired if test.model == name]
-        for name in evaluation.averages
-        if references and name not in references
-    }
-    involved = [row for row in evaluation.rows if row.model in tests or row.model in references]
-    why = f"not tested: languages in which the ASR of the model or the reference is {WHY_RANGE}"
-    return Table(
-        ["model", "higher", "lower", "languages", "mean difference"],
-        [[name, *_paired_cells(found)] for name, found in tests.items()],
-        notes=(why,) if _ranges(involved) else (),
-    )
-
-
-def _paired_cells(tests: Sequence[PairedRow]) -> list[str]:
-    found = [test.asr_difference for test in tests if test.p_holm < ALPHA]
-    counts = [sum(each > 0 for each in found), sum(each < 0 for each in found), len(tests)]
-    return [*map(str, counts), shown(mean(test.asr_difference for test in tests), "+.1f")]
 
 
 def benign_table(evaluation: Evaluation, languages: list[str], configs: BenignPairs | None) -> Table:

@@ -133,27 +133,45 @@ class SeedRow(Record):
     model: str
     seed: int
     language: str
-    asr: float | None
+    asr_lower_bound: float
+    """ASR as it is published: what could not be judged is no success."""
     over_refusal: float | None
     language_consistency: float | None
 
 
-class DifferenceRow(Record):
-    """One model less the reference in one rate, averaged over languages; points."""
+class Difference(Record):
+    """A difference (points) of averages over languages, with its interval and what would have been noticed."""
 
-    model: str
-    reference: str
     rate: str
     """The metric's name."""
+    model: str
     difference: float
     low: float
     high: float
     p_holm: float
     seed_sd: float | None
-    """Of one seed's difference; ``None`` where no model was trained more than once."""
+    """Of one seed's difference; ``None`` where nothing was trained more than once."""
     smallest_detectable: float
     """The smallest true difference that would have been noticed with a power of 80%."""
     told_apart: bool
+    clusters: str
+    """What the variance is clustered by."""
+
+
+class DifferenceRow(Difference):
+    """One model less the reference in one rate."""
+
+    reference: str
+    complete_cases: float | None
+    """The same without the questions of which an outcome of either is not known."""
+
+
+class UnseenRow(Difference):
+    """One model on questions of which training did not hold something, less itself on the others; percent and points."""
+
+    unseen_of: Literal["behavior", "frame"]
+    seen: float | None
+    unseen: float | None
 
 
 class AgreementRow(Record):
@@ -198,17 +216,6 @@ class DisagreementRow(Record):
     """How many answers of the cell have these very verdicts."""
     disputed: int
     """How many have different ones."""
-
-
-class PairedRow(Record):
-    """McNemar's test of one model against the reference in one language."""
-
-    model: str
-    reference: str
-    language: str
-    asr_difference: float
-    """The model's ASR less the reference's, in points."""
-    p_holm: float
 
 
 @with_numbers(metric for metric in METRICS if metric.sets)
@@ -310,6 +317,10 @@ class LabelAccount(Account):
     acceptance_by_lang: dict[str, float]
     judges: dict[str, Agreement]
     """By what the judges saw."""
+    filters: dict[str, dict[str, dict[str, int]]] = {}
+    """By kind and language, the pairs that are left: ``asked``, and after each filter in turn."""
+    complied: dict[str, float | None] = {}
+    """By language, the share (percent) of all harmful questions that the base answered harmfully."""
 
 
 class Part(Record):
@@ -344,6 +355,10 @@ class SplitAccount(Account):
     """By part and language."""
     mixes: dict[str, Mix]
     """By config."""
+    by_language: dict[str, dict[str, int]] = {}
+    """By language, the harmful questions of each step from ``questions`` to ``test`` and ``train``."""
+    complied: dict[str, dict[str, float | None]] = {}
+    """As ``LabelAccount`` has it, of the questions that are ``complete`` and of those in ``test``."""
 
 
 Content = TypeVar("Content")
