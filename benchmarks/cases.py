@@ -23,7 +23,8 @@ from refuseu.experiment import Experiment
 from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.store.rows import Store
-from refuseu.tables.schemas import PAIR
+from refuseu.tables.reading import Batches
+from refuseu.tables.schemas import LABELLED, PAIR
 from refuseu.tables.writing import write_batches
 from refuseu.text.identification import Identifier
 from refuseu.text.near_duplicates import Comparison, shingles, similar_pairs
@@ -100,12 +101,14 @@ def find_at_once(count: int) -> Case:
 
 
 def pairs(rows: int) -> Case:
-    """The answered pairs that ``label`` and ``split`` start from: so many rows in all languages together."""
+    """The pairs that ``label`` starts from, and the same, all accepted, for ``split``: so many rows in all languages together."""
 
     def work() -> None:
         known = load(Experiment)
         made = texts.pairs(rows // len(known.languages), known.languages, list(known.styles))
         write_batches(made, _pairs(rows), PAIR)
+        written = Batches(_pairs(rows), PAIR, tuple(name for name in PAIR.columns if name not in PAIR.key))
+        write_batches((batch.assign(accepted=True, complied=True) for batch in written), _labelled(rows), LABELLED)
 
     return work
 
@@ -160,7 +163,7 @@ def split(rows: int) -> Case:
     """The whole stage, with the mixes of all configs."""
     stage, out = _stage("split"), FOLDER / "split"
     return lambda: stage.main.callback(
-        pairs=_pairs(rows), published=Path("data/published"), out=out, metrics=FOLDER / "split.json"
+        pairs=_labelled(rows), published=Path("data/published"), out=out, metrics=FOLDER / "split.json"
     )
 
 
@@ -181,6 +184,10 @@ def _stage(name: str) -> ModuleType:
 
 def _pairs(rows: int) -> Path:
     return FOLDER / f"pairs-{rows}.parquet"
+
+
+def _labelled(rows: int) -> Path:
+    return FOLDER / f"labelled-{rows}.parquet"
 
 
 def _written_verdict(text: str) -> str:

@@ -462,7 +462,10 @@ def test_every_row_is_accounted_for(ran: Ran) -> None:
     }
     assert sum(counts["translate"]) == 2 * len(ran.table("rainbow-teaming/questions.parquet"))
     assert sum(counts["respond"]) == counts["translate"][0]
-    assert sum(counts["label"]) == counts["respond"][0]
+    # rejected.parquet also names the questions that are kept, whose pair is not accepted.
+    label, labelled = ran.metrics("label"), ran.table("label/pairs.parquet")
+    assert counts["label"] == (label["rows_out"], counts["respond"][0] - label["accepted"])
+    assert int(labelled["accepted"].sum()) == label["accepted"]
     assert len(ran.table("label/verdicts.parquet")) == 3 * 2 * counts["respond"][0]
 
 

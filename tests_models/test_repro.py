@@ -168,7 +168,8 @@ def test_a_model_that_babbles_as_a_guard_says_nothing_is_safe(clone: Path) -> No
 
 
 def test_what_is_trained_on_is_what_a_judge_could_tell(clone: Path) -> None:
-    pairs = pd.read_parquet(clone / "data/label/pairs.parquet")
+    labelled = pd.read_parquet(clone / "data/label/pairs.parquet")
+    pairs = labelled[labelled["accepted"]]
     verdicts = pd.read_parquet(clone / "data/label/verdicts.parquet")
     told = verdicts[(verdicts["judge"] == "phrases") & (verdicts["harm"] != "unparsed")]
     kept = pairs.merge(told, on=["question_id", "lang"])
