@@ -22,14 +22,23 @@ from refuseu.results.outputs import Evaluation
 @path_option("--curves", "plots/dpo", "Folder of training curves.")
 @path_option("--stages", "metrics", "Folder of the stages' metrics.")
 @path_option("--paper", "data/paper/asr.csv", "The paper's Table 1.")
+@path_option("--audit", "data/audit/answers.csv", "People's labels of answers, if there are any.")
 @path_option("--figures", "plots/figures")
 @path_option("--out", "report.md", "The report, in Markdown.")
 def main(
-    rows: Path, plots: Path, search: Path, curves: Path, stages: Path, paper: Path, figures: Path, out: Path
+    rows: Path,
+    plots: Path,
+    search: Path,
+    curves: Path,
+    stages: Path,
+    paper: Path,
+    audit: Path,
+    figures: Path,
+    out: Path,
 ) -> None:
     parameters = load(ReportParameters)
     evaluation = Evaluation.read(plots / "averages.json", rows)
-    numbers = Numbers.read(evaluation, plots, stages, paper, search)
+    numbers = Numbers.read(evaluation, plots, stages, paper, search, audit)
     found = PlotRows.read(parameters, evaluation, plots, search, curves)
     drawn = draw(found, parameters.languages, parameters.report.dpi, figures)
     link = Path(os.path.relpath(figures, out.parent)).as_posix()

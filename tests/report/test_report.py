@@ -30,6 +30,7 @@ from refuseu.report.tables import (
     verdicts_table,
     worst_table,
 )
+from refuseu.results.corrected import LABELS
 from refuseu.results.metrics import BY_NAME
 from refuseu.results.outputs import (
     WHY_RANGE,
@@ -471,7 +472,9 @@ def write_numbers(root: Path, identities: dict[str, str] | None = None) -> None:
 
 
 def read_numbers(evaluation: Evaluation, root: Path) -> Numbers:
-    return Numbers.read(evaluation, root / "plots", root / "metrics", PAPER, root / "plots/search.json")
+    return Numbers.read(
+        evaluation, root / "plots", root / "metrics", PAPER, root / "plots/search.json", root / "answers.csv"
+    )
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
@@ -481,6 +484,25 @@ def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) ->
     assert [(each.part, each.questions, each.answers) for each in numbers.sizes] == [("whole test", 2, 4)]
     assert numbers.label.judges["question"] == Agreement(**BOOKS["label"]["judges"]["question"])
     assert list(numbers.stages) == ["rainbow-teaming", "translate", "respond", "label", "split"]
+
+
+def test_people_correct_the_rates_of_these_results_alone(tmp_path: Path) -> None:
+    write_numbers(tmp_path)
+    rows = [
+        *(
+            "balanced,0,en,q1,a,4,0,0",
+            "balanced,0,en,q2,a,4,1,1",
+            "balanced,1,en,q1,a,4,0,1",
+            "balanced,1,en,q2,a,4,1,1",
+        ),
+    ]
+    (tmp_path / "answers.csv").write_text("\n".join([",".join(LABELS), *rows]) + "\n")
+    numbers = read_numbers(EVALUATION, tmp_path)
+    found = {(row["of"], row["name"]): row for row in numbers.corrected}
+    assert (found["model", "balanced"]["judged"], found["model", "balanced"]["value"]) == (50.0, 75.0)
+    assert "### ASR corrected by people's labels" in markdown(numbers, PARAMETERS, [], "figures")
+    (tmp_path / "answers.csv").write_text("\n".join([",".join(LABELS), rows[0].replace(",0,0", ",1,0")]) + "\n")
+    assert read_numbers(EVALUATION, tmp_path).corrected == []  # the panel said something else of the answer then
 
 
 def test_the_papers_figures_stand_beside_ours_where_model_size_and_language_are_the_same(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 
@@ -11,6 +11,7 @@ from refuseu.experiment import HIGH_RESOURCE, LANGUAGES, by_resource
 from refuseu.figures.gallery import FIGURES
 from refuseu.report.belief import (
     CANNOT,
+    CONFIDENCE,
     Size,
     all_differences_table,
     base_table,
@@ -49,6 +50,7 @@ from refuseu.report.tables import (
     verdicts_table,
     worst_table,
 )
+from refuseu.results.corrected import are_of, corrected_rows, corrected_table, read_labels
 from refuseu.results.markdown import NO_VALUE, Table, escape
 from refuseu.results.outcomes import read_outcomes
 from refuseu.results.outputs import (
@@ -99,10 +101,12 @@ class Numbers:
     disagreements: list[DisagreementRow] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     """What the reference's ASR rests on, by part of the test."""
+    corrected: list[dict[str, Any]] = field(default_factory=list)
+    """ASR as people's labels correct it (``results.corrected.corrected_rows``); empty without labels of these results."""
     search: list[SearchRow] = field(default_factory=list)
 
     @classmethod
-    def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path, search: Path) -> Self:
+    def read(cls, evaluation: Evaluation, plots: Path, stages: Path, paper: Path, search: Path, audit: Path) -> Self:
         """Read what the page is made of.
 
         Args:
@@ -111,6 +115,7 @@ class Numbers:
             stages: the folder with a file a stage.
             paper: the paper's table.
             search: the rows of the search.
+            audit: people's labels of answers, if there are any.
 
         Raises:
             UserError: when one of them is missing or has another shape.
@@ -120,6 +125,8 @@ class Numbers:
         same = counterparts(evaluated.models, {config: mix.benign for config, mix in split.mixes.items()})
         theirs = PaperAsr.read(paper)
         differences = read(plots / "differences.json", TypeAdapter(list[DifferenceRow]), "eval")
+        outcomes, labels = read_outcomes(plots / "outcomes.json"), read_labels(audit)
+        of_asr = outcomes[outcomes["rate"] == "asr"]
         reference = next((row.reference for row in differences), None)
         return cls(
             evaluation,
@@ -137,7 +144,8 @@ class Numbers:
             read(plots / "unseen.json", TypeAdapter(list[UnseenRow]), "eval"),
             read(plots / "agreement.json", TypeAdapter(list[AgreementRow]), "eval"),
             read(plots / "disagreements.json", TypeAdapter(list[DisagreementRow]), "eval"),
-            sizes(read_outcomes(plots / "outcomes.json"), reference) if reference else [],
+            sizes(outcomes, reference) if reference else [],
+            [] if labels is None or not are_of(labels, of_asr) else corrected_rows(of_asr, labels, CONFIDENCE),
             read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
         )
 
@@ -240,6 +248,15 @@ BELIEF = (
             "**agreement**: share (%) of the cell's answers on which all judges say the same; **disputed**: the "
             "others; **alike**: "
             "those with the same verdicts as the answer shown",
+        ),
+    ),
+    Section(
+        "ASR corrected by people's labels",
+        lambda numbers, _: corrected_table(numbers.corrected),
+        (
+            f"from `data/audit/answers.csv`; intervals at {CONFIDENCE:.0%}, over other questions, other answers that "
+            f"people might "
+            "have been shown and, of a model, other seeds; they take the people's labels for right",
         ),
     ),
     Section(
