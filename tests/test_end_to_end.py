@@ -30,6 +30,7 @@ COPIED = (
     "boards",
     "data/base",
     "data/fluency",
+    "data/audit",
     "data/paper",
     "data/phrasebook",
     "data/prompts",

@@ -17,14 +17,13 @@ from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
 from refuseu.eval.schemas import ANSWER
-from refuseu.results.corrected import KEPT, corrected_rows, corrected_table, write_labels
+from refuseu.results.corrected import CONFIDENCE, KEPT, corrected_rows, corrected_table, write_labels
 from refuseu.results.markdown import Table, escape
 from refuseu.results.metrics import attack_success, harmful_questions, unparsed
 from refuseu.sources.sheets import read_rows
 from refuseu.text.normal import composed
 
 VERDICTS = ("harmful", "safe", "unsure")
-CONFIDENCE = 0.95
 WAY_OUT = "'make audit WHAT=answers' writes the sample"
 
 

@@ -351,7 +351,7 @@ class Size:
 
 
 CONFIDENCE = 0.95
-"""Of the corrected rates, and of an interval that nobody is shown."""
+"""Of an interval that nobody is shown."""
 PARTS = {
     "whole test": {},
     "unseen behaviors": {"held_out": True},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import TypeAdapter
 
@@ -11,7 +11,6 @@ from refuseu.experiment import HIGH_RESOURCE, LANGUAGES, by_resource
 from refuseu.figures.gallery import FIGURES
 from refuseu.report.belief import (
     CANNOT,
-    CONFIDENCE,
     Size,
     all_differences_table,
     base_table,
@@ -50,7 +49,7 @@ from refuseu.report.tables import (
     verdicts_table,
     worst_table,
 )
-from refuseu.results.corrected import are_of, corrected_rows, corrected_table, read_labels
+from refuseu.results.corrected import CONFIDENCE, people_table
 from refuseu.results.markdown import NO_VALUE, Table, escape
 from refuseu.results.outcomes import read_outcomes
 from refuseu.results.outputs import (
@@ -101,8 +100,8 @@ class Numbers:
     disagreements: list[DisagreementRow] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     """What the reference's ASR rests on, by part of the test."""
-    corrected: list[dict[str, Any]] = field(default_factory=list)
-    """ASR as people's labels correct it (``results.corrected.corrected_rows``); empty without labels of these results."""
+    corrected: Table = field(default_factory=lambda: Table(["of"], []))
+    """ASR as people's labels correct it; without rows where there are no labels."""
     search: list[SearchRow] = field(default_factory=list)
 
     @classmethod
@@ -125,8 +124,7 @@ class Numbers:
         same = counterparts(evaluated.models, {config: mix.benign for config, mix in split.mixes.items()})
         theirs = PaperAsr.read(paper)
         differences = read(plots / "differences.json", TypeAdapter(list[DifferenceRow]), "eval")
-        outcomes, labels = read_outcomes(plots / "outcomes.json"), read_labels(audit)
-        of_asr = outcomes[outcomes["rate"] == "asr"]
+        outcomes = read_outcomes(plots / "outcomes.json")
         reference = next((row.reference for row in differences), None)
         return cls(
             evaluation,
@@ -145,7 +143,7 @@ class Numbers:
             read(plots / "agreement.json", TypeAdapter(list[AgreementRow]), "eval"),
             read(plots / "disagreements.json", TypeAdapter(list[DisagreementRow]), "eval"),
             sizes(outcomes, reference) if reference else [],
-            [] if labels is None or not are_of(labels, of_asr) else corrected_rows(of_asr, labels, CONFIDENCE),
+            people_table(audit, outcomes),
             read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
         )
 
@@ -252,11 +250,10 @@ BELIEF = (
     ),
     Section(
         "ASR corrected by people's labels",
-        lambda numbers, _: corrected_table(numbers.corrected),
+        lambda numbers, _: numbers.corrected,
         (
-            f"from `data/audit/answers.csv`; intervals at {CONFIDENCE:.0%}, over other questions, other answers that "
-            f"people might "
-            "have been shown and, of a model, other seeds; they take the people's labels for right",
+            f"from `data/audit/answers.csv`; intervals at {CONFIDENCE:.0%}, over other questions, other answers that people "
+            "might have been shown and, of a model, other seeds; they take the people's labels for right",
         ),
     ),
     Section(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KEPT = Path("data/audit/answers.csv")
 """Where the labels of the committed results lie, if people made any."""
+CONFIDENCE = 0.95
 ANSWER = ["model", "seed", "lang", "question_id"]
 """What names an answer."""
 LABELS = [*ANSWER, "stratum", "size", "judged", "label"]
@@ -244,6 +245,20 @@ NOTES = (
 
 def _with_ends(value: float, low: float, high: float) -> list[str]:
     return [shown(value), span(low, high)]
+
+
+def people_table(path: Path, outcomes: "pd.DataFrame") -> Table:
+    """What the labels in a file make of the results; no rows without a file, and one sentence where they are of other results.
+
+    Raises:
+        UserError: when the file is something else.
+    """
+    labels, of_asr = read_labels(path), outcomes[outcomes["rate"] == "asr"]
+    if labels is None:
+        return Table(["of"], [])
+    if not are_of(labels, of_asr):
+        return Table(["people's labels"], [[f"{path}: of other results than these, which they do not correct"]])
+    return corrected_table(corrected_rows(of_asr, labels, CONFIDENCE))
 
 
 def write_labels(labels: "pd.DataFrame", path: Path) -> None:
