@@ -22,7 +22,7 @@ from refuseu.results.outputs import Evaluation
 @path_option("--curves", "plots/dpo", "Folder of training curves.")
 @path_option("--stages", "metrics", "Folder of the stages' metrics.")
 @path_option("--paper", "data/paper/asr.csv", "The paper's Table 1.")
-@path_option("--audit", "data/audit/answers.csv", "People's labels of answers, if there are any.")
+@path_option("--audit", "data/audit", "Folder of people's labels of answers, if there are any.")
 @path_option("--figures", "plots/figures")
 @path_option("--out", "report.md", "The report, in Markdown.")
 def main(

@@ -49,7 +49,7 @@ from refuseu.report.tables import (
     verdicts_table,
     worst_table,
 )
-from refuseu.results.corrected import CONFIDENCE, people_table
+from refuseu.results.corrected import CONFIDENCE, KEPT, people_table
 from refuseu.results.markdown import NO_VALUE, Table, escape
 from refuseu.results.outcomes import read_outcomes
 from refuseu.results.outputs import (
@@ -114,7 +114,7 @@ class Numbers:
             stages: the folder with a file a stage.
             paper: the paper's table.
             search: the rows of the search.
-            audit: people's labels of answers, if there are any.
+            audit: the folder of people's labels of answers, if there are any.
 
         Raises:
             UserError: when one of them is missing or has another shape.
@@ -143,7 +143,7 @@ class Numbers:
             read(plots / "agreement.json", TypeAdapter(list[AgreementRow]), "eval"),
             read(plots / "disagreements.json", TypeAdapter(list[DisagreementRow]), "eval"),
             sizes(outcomes, reference) if reference else [],
-            people_table(audit, outcomes),
+            people_table(audit / KEPT.name, outcomes),
             read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
         )
 
