@@ -472,9 +472,7 @@ def write_numbers(root: Path, identities: dict[str, str] | None = None) -> None:
 
 
 def read_numbers(evaluation: Evaluation, root: Path) -> Numbers:
-    return Numbers.read(
-        evaluation, root / "plots", root / "metrics", PAPER, root / "plots/search.json", root / "answers.csv"
-    )
+    return Numbers.read(evaluation, root / "plots", root / "metrics", PAPER, root / "plots/search.json", root)
 
 
 def test_numbers_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
