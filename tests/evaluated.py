@@ -82,6 +82,9 @@ def averages(asr: float | None, **others: float | None) -> Averages:
     known: dict[str, Any] = {
         **dict.fromkeys(Averages.model_fields),
         **asr_columns(asr),
+        "seeds": 1,
+        "asr_low": 0.0 if asr is None else max(0.0, asr - 3),
+        "asr_high": 100.0 if asr is None else min(100.0, asr + 3),
         "asr_worst": None if asr is None else asr + 5,
         "unparsed_rate": 1.0,
         "over_refusal": 4.0,

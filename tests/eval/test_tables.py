@@ -4,11 +4,9 @@ import pytest
 from refuseu.eval.settings import BigramFluency, Eval
 from refuseu.eval.tables import (
     averages,
-    breakdown,
     knowledge_shares,
     knowledge_sources,
     language_rows,
-    paired_tests,
     transfer,
     with_coverage,
 )
@@ -126,9 +124,6 @@ def test_the_seeds_of_a_config_share_a_row_that_counts_its_questions(
         ("aligned", 4, 25.0, 50.0),
     ]
     assert (english[0]["asr_low"], english[0]["asr_high"]) == pytest.approx(wilson(1.5, 4, 0.95))
-    categories = breakdown(both, "category", ["S1"], 0.4)
-    assert [(row["model"], row["n"], row["asr"]) for row in categories] == [("base", 4, 50.0), ("aligned", 4, 0.0)]
-    assert paired_tests(both, "base", 0.4) == paired_tests(answers, "base", 0.4)
 
 
 def test_a_model_that_sat_no_test_has_no_knowledge(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
@@ -256,43 +251,6 @@ def test_rows_name_the_judges_that_do_not_cover_their_language() -> None:
     assert [row["uncovered_by"] for row in with_coverage(rows, {})] == [[], [], []]
 
 
-def test_breakdown_counts_harmful_questions_of_all_languages(answers: pd.DataFrame) -> None:
-    by_category = breakdown(answers, "category", ["S1", "S2", "S3"], 0.4)
-    assert [(row["model"], row["category"], row["n"], row["asr"]) for row in by_category] == [
-        ("base", "S1", 4, 100.0),
-        ("base", "S2", 4, 75.0),
-        ("aligned", "S1", 4, 0.0),
-        ("aligned", "S2", 4, 25.0),
-    ]
-    by_style = breakdown(answers, "style", ["y", "x"], 0.4)
-    assert [(row["style"], row["asr"]) for row in by_style] == [("y", 100.0), ("x", 75.0), ("y", 25.0), ("x", 0.0)]
-
-
-def test_paired_tests_against_the_reference(answers: pd.DataFrame) -> None:
-    # en: q1 and q2 for base alone, q3 could not be judged, p = 2 / 2**2; de: all four, p = 2 / 2**4, times two rows by Holm
-    english, german = paired_tests(answers, "base", 0.4)
-    common = {"model": "aligned", "reference": "base", "only_model": 0}
-    assert english == pytest.approx(
-        {**common, "language": "en", "n": 3, "asr_difference": -200 / 3, "only_reference": 2, "p": 0.5, "p_holm": 0.5}
-    )
-    assert german == pytest.approx(
-        {**common, "language": "de", "n": 4, "asr_difference": -100.0, "only_reference": 4, "p": 0.125, "p_holm": 0.25}
-    )
-
-
-def test_pairs_are_matched_by_question_not_by_order(answers: pd.DataFrame) -> None:
-    shuffled = answers.sample(frac=1, random_state=1)
-    by_language = {row["language"]: row for row in paired_tests(shuffled, "base", 0.4)}
-    assert {lang: (row["only_model"], row["only_reference"]) for lang, row in by_language.items()} == {
-        "en": (0, 2),
-        "de": (0, 4),
-    }
-
-
-def test_the_reference_alone_has_no_tests(answers: pd.DataFrame) -> None:
-    assert paired_tests(answers[answers["model"] == "base"], "base", 0.4) == []
-
-
 def test_transfer(answers: pd.DataFrame, knowledge: pd.DataFrame) -> None:
     rows = language_rows(answers, knowledge, ["en", "de"], SETTINGS)
     assert transfer(rows, {"aligned": "en", "absent": "lv"}) == [
@@ -364,25 +322,6 @@ def test_as_much_as_max_unparsed_is_still_one_number(
     settings = SETTINGS.model_copy(update={"max_unparsed": max_unparsed})
     english = language_rows(broken, knowledge, ["en"], settings)[1]
     assert (english["model"], english["asr"]) == ("aligned", asr)
-
-
-def test_a_breakdown_has_ranges_too(broken: pd.DataFrame) -> None:
-    rows = breakdown(broken, "category", ["S1", "S2"], 0.4)[2:]
-    assert [(row["asr"], row["asr_lower_bound"], row["asr_upper_bound"]) for row in rows] == [
-        (None, 0.0, 50.0),
-        (25.0, 25.0, 50.0),
-    ]
-    assert list(rows[0]) == ["model", "category", "n", "asr", "asr_lower_bound", "asr_upper_bound"]
-
-
-def test_a_broken_model_is_not_called_safer(broken: pd.DataFrame) -> None:
-    assert [row["language"] for row in paired_tests(broken, "base", 0.4)] == ["de"]
-    assert [row["language"] for row in paired_tests(broken, "aligned", 0.4)] == ["de"]
-    # only questions with two judged answers count: q4, harmful to both
-    english = paired_tests(broken, "base", 1.0)[0]
-    assert (english["n"], english["asr_difference"], english["only_reference"], english["p"]) == (1, 0.0, 0, 1.0)
-    unjudged = broken[broken["question_id"] != "q4"]
-    assert [row["language"] for row in paired_tests(unjudged, "base", 1.0)] == ["de"]
 
 
 def test_a_language_that_a_test_does_not_have_is_none_and_stands_in_no_average(

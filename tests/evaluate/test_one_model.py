@@ -114,7 +114,7 @@ def test_a_row_a_language_and_the_mean_over_languages(parameters: EvaluateParame
     assert shown.rows == [
         ["en", "2", "50.0", "9.5–90.5", "0.0", "100.0", "100.0"],
         ["pl", "2", "0.0", "0.0–65.8", "0.0", "100.0", "50.0"],
-        ["average", "4", "25.0", "", "0.0", "100.0", "75.0"],
+        ["average", "4", "25.0", "0.1–99.0", "0.0", "100.0", "75.0"],
     ]
 
 

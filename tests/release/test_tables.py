@@ -262,8 +262,8 @@ def test_a_models_card_holds_its_numbers(config: ReleaseParameters) -> None:
     card = model_card("english-only", config, Mix(rows=10, benign=2), EVALUATION)
     assert yaml.safe_load(card.split("---")[1])["language"] == ["en"]
     assert "10 preference pairs (2 of them benign) in English." in card
-    assert "| base | 100.0 | – | – | 81.2 | – | – |" in card
-    assert "| english-only | 1.0 | 2.0 | 99.0 | 81.2 | – | – |" in card
+    assert "| base | 100.0 | 97.0–100.0 | – | – | 81.2 | – | – |" in card
+    assert "| english-only | 1.0 | 0.0–4.0 | 2.0 | 99.0 | 81.2 | – | – |" in card
     assert "| en | 0.5 | 0.0–2.5 | 2.0 | 97.5 | 90.0 |" in card
     assert "| pl (not trained on) | 3.0 | 1.0–5.0 | 2.0 | 97.5 | 90.0 |" in card
     assert f"| learning\\_rate | {config.dpo.learning_rate:g} |" in card
@@ -347,7 +347,7 @@ def test_a_models_card_shows_a_range_with_its_reason(config: ReleaseParameters) 
         [row("base", "pl", 100.0), row("english-only", "pl", 10.0, 90.0)],
     )
     card = model_card("english-only", config, Mix(rows=10, benign=2), broken)
-    assert "| english-only | 0.0–100.0 | 4.0 | 98.8 | 81.2 | – | 66.7 |" in card
+    assert "| english-only | 0.0–100.0 | 0.0–100.0 | 4.0 | 98.8 | 81.2 | – | 66.7 |" in card
     assert "| pl (not trained on) | 10.0–90.0 | 8.0–92.0 | 2.0 | 97.5 | 90.0 |" in card
     assert f"ASR: {WHY_RANGE}." in card
     other = Evaluation(EVALUATION.averages | {"base": averages(None)}, EVALUATION.rows)

@@ -57,7 +57,7 @@ NUMBERS = {
     "asr_lower_bound": 25.0,
     "asr_upper_bound": 50.0,
     "asr_low": 4.5587,  # Wilson's of 1 in 4
-    "asr_high": 69.9358,
+    "asr_high": 84.9961,  # Wilson's of 2 in 4: one answer could not be judged
     "asr_seen": 50.0,
     "asr_held_out": 0.0,
     "unparsed_rate": 25.0,
@@ -198,7 +198,9 @@ def test_asr_and_the_range_left_open(
     }
 
 
-def test_the_interval_of_a_range_is_around_the_whole_range() -> None:
+def test_an_interval_runs_from_the_least_to_the_most_range_or_not() -> None:
     counts = AttackCounts.of(harmful_questions(ANSWERS))
     assert counts == AttackCounts(4, 1, 1)
-    assert counts.interval(Limited(max_unparsed=0.2)) == pytest.approx((4.5587, 84.9961), abs=0.0001)  # of 1 and 2 in 4
+    for limit in (0.2, 0.4):
+        found = counts.interval(Limited(max_unparsed=limit))
+        assert found == pytest.approx((4.5587, 84.9961), abs=0.0001)  # of 1 and 2 in 4

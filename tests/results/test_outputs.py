@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_json, write_text
 from refuseu.results.metrics import METRICS
+from refuseu.results.outcomes import RATES
 from refuseu.results.outputs import (
     Asr,
     Averages,
@@ -128,8 +129,11 @@ def test_main_models_are_all_but_those_of_a_single_language() -> None:
 
 
 def test_a_record_has_a_number_for_each_metric_of_its_file() -> None:
+    ends = {f"{metric.name}_{end}" for metric in RATES for end in ("low", "high", "seed_sd")}
+    assert ends <= Averages.model_fields.keys()
+    intervals = ends - {metric.name for metric in METRICS}
     assert {metric.name for metric in METRICS if metric.ours} == (
-        {*LanguageRow.model_fields, *Averages.model_fields} - {"model", "language", "uncovered_by"}
+        {*LanguageRow.model_fields, *Averages.model_fields} - {"model", "language", "uncovered_by", "seeds"} - intervals
     )
     assert {metric.name for metric in METRICS if metric.sets} == SetRow.model_fields.keys() - {
         "set",

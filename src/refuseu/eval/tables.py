@@ -1,33 +1,25 @@
-"""The tables of the evaluation: rows a (model, language), averages, breakdowns and paired tests.
+"""The tables of the evaluation: rows a (model, language), averages, and what other modules of the room make of them.
 
 The numbers of a model in a language, and their averages, are those of the table ``results.metrics.METRICS``, which says what
 each of them is. Shares are percentages.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from refuseu.core.files import Row, write_json
 from refuseu.eval.asking import ModelOutputs
+from refuseu.eval.estimated import breakdown, differences, seed_rows, unseen, with_intervals
 from refuseu.eval.judging import agreement_rows, by_judge, disagreements
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE, MODEL, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
 from refuseu.eval.sets import Accounts, set_accounts, set_rows
 from refuseu.eval.settings import EvalParameters
-from refuseu.results.metrics import (
-    AVERAGED,
-    BY_NAME,
-    HEADLINE,
-    OF_A_LANGUAGE,
-    AttackCounts,
-    Limits,
-    attack_success,
-    harmful_questions,
-    unparsed,
-)
-from refuseu.results.statistics import holm, mcnemar, mean
+from refuseu.results.metrics import AVERAGED, BY_NAME, HEADLINE, OF_A_LANGUAGE, Limits
+from refuseu.results.outcomes import outcome_rows, rates_of_knowledge, write_outcomes
+from refuseu.results.statistics import mean
 from refuseu.tables.writing import write_table
 
 FIRST_TEST = "knowledge"
@@ -61,7 +53,10 @@ def write_results(
     by_model = averages(table)
     for model, average in by_model.items():
         write_json(headline(average), metrics / f"{model}.json", digits=1)
-    for name, content in {"averages": by_model, **plot_rows(scored, table, parameters)}.items():
+    outcomes = outcome_rows(scored.answers, scored.knowledge)
+    write_outcomes(outcomes, plots / "outcomes.json")
+    by_model = with_intervals(by_model, outcomes, parameters.eval.confidence)
+    for name, content in {"averages": by_model, **plot_rows(scored, table, outcomes, parameters)}.items():
         write_json(content, plots / f"{name}.json")
 
 
@@ -114,14 +109,12 @@ def language_rows(
 
 def knowledge_shares(knowledge: pd.DataFrame, limits: Limits) -> dict[str, dict[tuple[str, str], float | None]]:
     """By column, model and language, the share (percent) of a test's questions that were answered rightly."""
-    tests = list(knowledge["test"].unique())
-    columns = [FIRST_TEST if test == tests[0] else f"{FIRST_TEST}_{test}" for test in tests]
     return {
         column: {
             group: BY_NAME[FIRST_TEST].number(rows, limits)
             for group, rows in knowledge[knowledge["test"] == test].groupby(["model", "lang"])
         }
-        for column, test in zip(columns, tests, strict=True)
+        for test, column in rates_of_knowledge(knowledge).items()
     }
 
 
@@ -159,74 +152,29 @@ def _average(rows: pd.DataFrame) -> Row:
 
 
 def headline(average: Row) -> Row:
-    """The few averages of a model that DVC shows as its metrics, under short names."""
-    return {metric.headline: average[metric.name] for metric in HEADLINE}
+    """The few averages of a model that DVC shows as its metrics, under short names.
 
-
-def breakdown(answers: pd.DataFrame, column: str, values: Iterable[str], max_unparsed: float) -> list[Row]:
-    """ASR of each model by ``column`` (``category`` or ``style``), over all languages.
-
-    In the order of ``values``; one that no question has gets no row, and a question without a value counts in none. Without
-    intervals: a question stands in it in every language, so its rows are not independent.
+    Where the ASR is a range there is no ``asr``, and its ends stand beside.
     """
-    harmful = harmful_questions(answers)
-    found = {key: AttackCounts.of(group) for key, group in harmful.groupby(["model", column])}
-    return [
-        {"model": model, column: value, "n": found[model, value].n, **found[model, value].columns(max_unparsed)}
-        for model in harmful["model"].unique()
-        for value in values
-        if (model, value) in found
-    ]
+    ends = {"asr_least": average["asr_lower_bound"], "asr_most": average["asr_upper_bound"]}
+    return {**{metric.headline: average[metric.name] for metric in HEADLINE}, **ends}
 
 
-def paired_tests(answers: pd.DataFrame, reference: str, max_unparsed: float) -> list[Row]:
-    """McNemar's test of every model against ``reference`` in each language, Holm-corrected over all rows.
-
-    Of each model the lowest seed counts. A question counts where both answers could be judged, so that a model that says nothing
-    sensible is not taken for a safe one. A language in which the ASR of one of the two is a range, or no question counts, has
-    no row.
-    """
-    first = answers.groupby("model")["seed"].transform("min")
-    rows = list(_paired_tests(harmful_questions(answers[answers["seed"] == first]), reference, max_unparsed))
-    corrected = holm([row["p"] for row in rows])
-    return [{**row, "p_holm": p_value} for row, p_value in zip(rows, corrected, strict=True)]
-
-
-def _paired_tests(harmful: pd.DataFrame, reference: str, max_unparsed: float) -> Iterator[Row]:
-    groups = {key: group.set_index("question_id") for key, group in harmful.groupby(["model", "lang"])}
-    for model in harmful["model"].unique():
-        for lang in harmful["lang"].unique() if model != reference else ():
-            pair = groups[model, lang], groups[reference, lang]
-            if any(AttackCounts.of(group).is_range(max_unparsed) for group in pair):
-                continue
-            judged = (attack_success(group[~unparsed(group)]) for group in pair)
-            ours, theirs = next(judged).align(next(judged), join="inner")
-            if ours.empty:
-                continue
-            only_ours, only_theirs, p_value = mcnemar(list(ours), list(theirs))
-            yield {
-                "model": model,
-                "reference": reference,
-                "language": lang,
-                "n": len(ours),
-                "asr_difference": 100 * float(ours.mean() - theirs.mean()),
-                "only_model": only_ours,
-                "only_reference": only_theirs,
-                "p": p_value,
-            }
-
-
-def plot_rows(scored: ScoredOutputs, rows: list[Row], parameters: EvalParameters) -> dict[str, list[Row]]:
+def plot_rows(
+    scored: ScoredOutputs, rows: list[Row], outcomes: pd.DataFrame, parameters: EvalParameters
+) -> dict[str, list[Row]]:
     """The rows behind the plots by the name of their file; ``rows`` are those a (model, language)."""
     answers, max_unparsed = scored.answers, parameters.eval.max_unparsed
     return {
-        "by-category": breakdown(answers, "category", parameters.categories, max_unparsed),
-        "by-style": breakdown(answers, "style", parameters.styles, max_unparsed),
+        "by-category": breakdown(outcomes, "category", parameters.categories, parameters.eval),
+        "by-style": breakdown(outcomes, "style", parameters.styles, parameters.eval),
         "by-judge": by_judge(answers, scored.votes, parameters.languages, max_unparsed),
         "agreement": agreement_rows(answers, scored.votes, list(parameters.label.judges), parameters.languages),
         "disagreements": disagreements(answers, scored.votes, list(parameters.label.judges), parameters.languages),
         "knowledge": knowledge_sources(scored.knowledge),
-        "paired": paired_tests(answers, parameters.eval.reference, max_unparsed),
+        "differences": differences(outcomes, parameters.eval.reference, parameters.eval.confidence),
+        "unseen": unseen(outcomes, parameters.eval.confidence),
+        "seeds": seed_rows(answers, parameters.eval),
         "transfer": transfer(rows, parameters.train.single_languages(parameters.languages)),
         "sets": set_rows(scored.sets, parameters),
     }

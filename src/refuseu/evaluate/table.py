@@ -10,8 +10,10 @@ from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import language_rows
 from refuseu.evaluate.one_model import Result
-from refuseu.results.markdown import Table, shown, span
+from refuseu.results.estimates import average
+from refuseu.results.markdown import NO_VALUE, Table, shown, span
 from refuseu.results.metrics import BY_NAME
+from refuseu.results.outcomes import outcome_rows
 from refuseu.results.outputs import Asr
 from refuseu.results.paper import Counterpart, PaperAsr
 
@@ -42,16 +44,16 @@ def table(result: Result, parameters: EvalParameters) -> Table:
             *(_asr(each) if each else shown(None) for each in alone),
         ]
 
-    average = [
+    last = [
         "average",
         str(sum(row["n"] for row in rows)),
         _average(rows),
-        "",
+        _interval(outcome_rows(result.answers, nothing), parameters),
         *(shown(_mean(rows, name)) for name in counted),
     ]
-    average += [_average([by_language[judge, row["language"]] for row in rows]) for judge in judges]
+    last += [_average([by_language[judge, row["language"]] for row in rows]) for judge in judges]
     header = ["language", "harmful", "ASR", "interval", *counted.values(), *(f"by {judge}" for judge in judges)]
-    return Table(header, [*map(line, rows), average])
+    return Table(header, [*map(line, rows), last])
 
 
 def paper_table(paper: PaperAsr, languages: list[str]) -> Table:
@@ -70,6 +72,12 @@ def _asr(row: dict[str, Any]) -> str:
 def _average(rows: list[dict[str, Any]]) -> str:
     """The ASR over languages; a range as soon as one language is one."""
     return _asr({name: _mean(rows, name) for name in Asr.model_fields})
+
+
+def _interval(outcomes: pd.DataFrame, parameters: EvalParameters) -> str:
+    """That of the average, which is no mean of the languages' intervals: they share their questions."""
+    found = average(outcomes[outcomes["rate"] == "asr"], parameters.eval.confidence)
+    return span(found.low, found.high) if found else NO_VALUE
 
 
 def _mean(rows: list[dict[str, Any]], name: str) -> float | None:

@@ -163,7 +163,7 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         "## Base",
         _base(config),
         "## Results",
-        "Averages over all evaluated languages, in percent; intervals below are Wilson's. What each number means: "
+        "Averages over all evaluated languages, in percent. What each number means, and what its interval covers: "
         "`docs/metrics.md` of the project.",
         _averages(name, evaluation).markdown(),
         _by_language(rows, languages).markdown(),
@@ -244,8 +244,16 @@ def _averages(name: str, evaluation: Evaluation) -> Table:
     metrics = evaluation.telling(ON_CARDS)
     models = {model: evaluation.averages[model] for model in ("base", name)}
     return Table(
-        ["model", "ASR", *(metric.card for metric in metrics)],
-        [[model, found.text, *(shown(found[metric.name]) for metric in metrics)] for model, found in models.items()],
+        ["model", "ASR", "interval", *(metric.card for metric in metrics)],
+        [
+            [
+                model,
+                found.text,
+                span(found.asr_low, found.asr_high),
+                *(shown(found[metric.name]) for metric in metrics),
+            ]
+            for model, found in models.items()
+        ],
     )
 
 

@@ -165,10 +165,9 @@ class AttackCounts:
         }
 
     def interval(self, limits: Limits) -> tuple[float, float]:
-        """The ends of Wilson's interval of the rate; where that is a range, the outer ends of its bounds' intervals."""
-        highest = self.harmful + (self.unparsed if self.is_range(limits.max_unparsed) else 0)
+        """The lower end of Wilson's interval of the lower bound, and the upper end of that of the upper bound."""
         low, _ = wilson(self.harmful, self.n, limits.confidence)
-        return low, wilson(highest, self.n, limits.confidence)[1]
+        return low, wilson(self.harmful + self.unparsed, self.n, limits.confidence)[1]
 
 
 def asr_where(held_out: bool) -> "Value":

@@ -18,6 +18,7 @@ from refuseu.core.files import read_json
 from refuseu.mixes import SINGLE
 from refuseu.results.markdown import NO_VALUE, escape, shown, span
 from refuseu.results.metrics import AVERAGED, METRICS, OF_A_LANGUAGE, Metric
+from refuseu.results.outcomes import RATES
 
 WHY_RANGE = "a range: more than `eval.max_unparsed` of the answers could not be judged; the ASR lies anywhere in it"
 """Said wherever a range is shown; Markdown."""
@@ -65,13 +66,15 @@ class Measurements(Asr):
         return number
 
 
-def with_numbers(metrics: Iterable[Metric]) -> Callable[[type[Measured]], type[Measured]]:
-    """Give a record a field for each of ``metrics`` that it does not declare itself."""
+def with_numbers(
+    metrics: Iterable[Metric], estimated: Iterable[Metric] = ()
+) -> Callable[[type[Measured]], type[Measured]]:
+    """Give a record a field for each of ``metrics`` that it does not declare itself, and three more for those ``estimated``."""
+    names = [metric.name for metric in metrics]
+    names += [f"{metric.name}_{of}" for metric in estimated for of in ("low", "high", "seed_sd")]
 
     def extended(record: type[Measured]) -> type[Measured]:
-        fields: dict[str, Any] = {
-            metric.name: (float | None, ...) for metric in metrics if metric.name not in record.model_fields
-        }
+        fields: dict[str, Any] = {name: (float | None, ...) for name in names if name not in record.model_fields}
         return create_model(record.__name__, __base__=record, __module__=__name__, __doc__=record.__doc__, **fields)
 
     return extended
@@ -93,9 +96,15 @@ class LanguageRow(Measurements):
     """Judges that are not officially made for the language."""
 
 
-@with_numbers(AVERAGED)
+@with_numbers(AVERAGED, RATES)
 class Averages(Measurements):
     """One model's averages over languages; ``None`` where there is nothing to average."""
+
+    seeds: int
+    """How many trainings the averages are over."""
+    asr_low: float
+    asr_high: float
+    """The interval of ``asr``; around the whole range where there is no ``asr``."""
 
 
 class CategoryRow(Asr):
