@@ -63,12 +63,21 @@ def test_by_hand() -> None:
 
 
 def test_what_was_drawn_more_often_weighs_less() -> None:
-    judged, labels = table("1101", "1100", "1" * 10 + "0" * 90, 10)
+    judged, labels = table("11011", "11000", "1" * 10 + "0" * 90, 10)
+    labels = labels.drop(3)
     labels["stratum"], labels["size"] = ["harmful", "harmful", "safe", "safe"], [10, 10, 90, 90]
     # All harmful ones are right, and half of the others are: 0.1 * 1 + 0.9 * 0.5, whatever lambda is.
     found = sure(corrected(judged, labels, 0.0, 0.95))
     assert (found.alone, found.value) == (pytest.approx(55.0), pytest.approx(55.0))
     assert found.sensitivity == pytest.approx(100 * 0.1 / 0.55)
+
+
+@pytest.mark.parametrize("drawn", [3, 5])
+def test_lambda_is_not_the_rounding_of_a_sum(drawn: int) -> None:
+    judged, labels = table("1" * drawn + "10" * drawn, "1" * drawn + "00" * drawn, "1" * 30 + "0" * 170, 10)
+    labels["stratum"] = ["harmful"] * drawn + ["safe"] * 2 * drawn
+    labels["size"] = [30] * drawn + [170] * 2 * drawn
+    assert sure(corrected(judged, labels, 0.0, 0.95)).power == 1.0
 
 
 def test_a_sample_without_any_error_still_leaves_something_unknown() -> None:

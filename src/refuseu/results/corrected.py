@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KEPT = Path("data/audit/answers.csv")
 """Where the labels of the committed results lie, if people made any."""
 CONFIDENCE = 0.95
+SAME = 1e-15
+"""A variance of shares below this is the rounding of none."""
 ANSWER = ["model", "seed", "lang", "question_id"]
 """What names an answer."""
 LABELS = [*ANSWER, "stratum", "size", "judged", "label"]
@@ -93,7 +95,8 @@ def corrected(
     mean_all, mean_y, mean_f = float(f_all @ langs.map(share).to_numpy(float)), float(weights @ y), float(weights @ f)
     u, v = weights * (y - mean_y), weights * (f - mean_f)
     spread = sample.covariance(v, v)
-    power = float(np.clip(sample.covariance(u, v) / spread, 0, 1)) if spread > 0 else 1.0
+    # Where each stratum holds one verdict, all of these weigh the same in it, and no lambda is better than another.
+    power = float(np.clip(sample.covariance(u, v) / spread, 0, 1)) if spread > SAME else 1.0
 
     freedom = int(ours.sum()) - len(np.unique(sample.strata[ours]))
     # A sample without any error shows no variance. What it can rule out is less: half an error in all of it.
