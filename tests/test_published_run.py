@@ -162,8 +162,10 @@ def test_no_number_pretends_to_know_a_category_or_style(ran: dict[tuple[str, str
     for name in ("by-category", "by-style"):
         assert json.loads(Path(f"plots/eval/{name}.json").read_text()) == []
     assert Path("plots/figures/figure2.png").is_file() and not Path("plots/figures/categories.png").exists()
-    paired = json.loads(Path("plots/eval/paired.json").read_text())
-    assert {(row["model"], row["reference"]) for row in paired} <= {("base", "balanced"), ("custom", "balanced")}
+    found = json.loads(Path("plots/eval/differences.json").read_text())
+    assert {(row["model"], row["reference"]) for row in found} == {("base", "balanced"), ("custom", "balanced")}
+    assert {row["clusters"] for row in found} == {"question"}
+    assert json.loads(Path("plots/eval/unseen.json").read_text()) == []
 
 
 @pytest.mark.slow

@@ -554,7 +554,7 @@ SETS = [
 def test_sets_of_others_have_rows_of_their_own() -> None:
     table = set_asr_table(SETS, LANGUAGES)
     assert table.header == ["set", "model", "en", "pl", "average"]
-    assert table.rows == [["theirs", "base", "40.0", "60.0", "50.0"], ["theirs", "mine", "–", "0.0–100.0", "–"]]
+    assert table.rows == [["theirs", "base", "40.0", "60.0", "50.0"], ["theirs", "mine", "–", "0.0–100.0", "0.0–100.0"]]
     assert table.notes == (WHY_RANGE,)
     assert SETS[3].text == "–"
 

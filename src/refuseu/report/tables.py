@@ -1,6 +1,7 @@
 """The paper's tables and those of the data behind them; shares are percentages."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from refuseu.experiment import HIGH_RESOURCE, by_resource
@@ -125,8 +126,8 @@ def summary_table(evaluation: Evaluation) -> Table:
             average = averages.text if rate == "asr" else shown(averages[rate], metric.form)
             cells.append(f"{average} ({worst_cell(found, metric)})")
         rows.append(cells)
-    cells = [each for name in evaluation.main for each in (evaluation.averages[name], *evaluation.of(name))]
-    return Table(["model", *SUMMARY.values()], rows, notes=_ranges(cells))
+    known = [each for name in evaluation.main for each in (evaluation.averages[name], *evaluation.of(name))]
+    return Table(["model", *SUMMARY.values()], rows, notes=_ranges(known))
 
 
 def _untested(evaluation: Evaluation) -> tuple[str, ...]:
@@ -230,30 +231,37 @@ def paper_table(evaluation: Evaluation, paper: Mapping[str, Mapping[str, float]]
 def set_asr_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
     """ASR (percent) on the harmful questions of external test sets, by language, and the mean over languages."""
     harmful = [row for row in rows if row.n]
-    return _set_table(harmful, languages, lambda row: row.text, lambda row: row.asr)
+    table = _set_table(harmful, languages, lambda row: row.text, lambda rows: _asr(_mean_asr(rows)))
+    return replace(table, notes=_ranges(harmful))
 
 
 def set_refusal_table(rows: Sequence[SetRow], languages: list[str]) -> Table:
     """Over-refusal (percent) on the benign questions of external test sets, by language, and the mean over languages."""
     benign = [row for row in rows if row["over_refusal"] is not None]
-    return _set_table(benign, languages, lambda row: shown(row["over_refusal"]), lambda row: row["over_refusal"])
+    return _set_table(
+        benign,
+        languages,
+        lambda row: shown(row["over_refusal"]),
+        lambda rows: shown(mean(row["over_refusal"] for row in rows)),
+    )
 
 
 def _set_table(
-    rows: Sequence[SetRow], languages: list[str], text: Callable[[SetRow], str], value: Callable[[SetRow], float | None]
+    rows: Sequence[SetRow],
+    languages: list[str],
+    text: Callable[[SetRow], str],
+    average: Callable[[Sequence[SetRow]], str],
 ) -> Table:
-    """A row a (set, model); an average has no value as soon as one language's is a range."""
+    """A row a (set, model)."""
     ordered = [lang for lang in by_resource(languages) if any(row.language == lang for row in rows)]
     cells: dict[tuple[str, str], dict[str, SetRow]] = {}
     for row in rows:
         cells.setdefault((row.set, row.model), {})[row.language] = row
-    lines = []
-    for key, found in cells.items():
-        values = [value(row) for row in found.values()]
-        average = None if None in values else mean(values)
-        lines.append([*key, *(text(found[lang]) if lang in found else NO_VALUE for lang in ordered), shown(average)])
-    is_range = any(value(row) is None for row in rows)
-    return Table(["set", "model", *ordered, "average"], lines, names=2, notes=(WHY_RANGE,) if is_range else ())
+    lines = [
+        [*key, *(text(found[lang]) if lang in found else NO_VALUE for lang in ordered), average([*found.values()])]
+        for key, found in cells.items()
+    ]
+    return Table(["set", "model", *ordered, "average"], lines, names=2)
 
 
 def identifiers_table(differ: Mapping[str, Mapping[str, float]], languages: list[str]) -> Table:

@@ -169,7 +169,8 @@ def _contrast(
 def _codes(column: "pd.Series") -> "Codes":
     import pandas as pd
 
-    return pd.factorize(column)[0]
+    codes, _ = pd.factorize(column)
+    return np.asarray(codes, dtype=np.intp)
 
 
 def _clusters(rows: "pd.DataFrame") -> "dict[str, Codes]":
@@ -254,7 +255,8 @@ def _fewest(clusters: "dict[str, Codes]", rows: "Flags") -> int:
 
 def _both(one: "Codes", other: "Codes") -> "Codes":
     """The cluster of each row by both."""
-    return np.unique(one * (int(other.max()) + 1) + other, return_inverse=True)[1]
+    _, codes = np.unique(one * (int(other.max()) + 1) + other, return_inverse=True)
+    return np.asarray(codes, dtype=np.intp)
 
 
 def _by(influence: "Floats", codes: "Codes") -> float:
