@@ -75,7 +75,11 @@ class PlotRows:
         for row in self.seeds:
             found.setdefault(row.model, {}).setdefault(row.seed, []).append(getattr(row, rate))
         return {
-            model: {seed: fmean(known) for seed, known in seeds.items() if None not in known}
+            model: {
+                seed: fmean(value for value in values if value is not None)
+                for seed, values in seeds.items()
+                if None not in values
+            }
             for model, seeds in found.items()
         }
 

@@ -77,10 +77,8 @@ def _seeds(axes: "Axes", plots: PlotRows) -> None:
 def _interval(axes: "Axes", averages: Averages, consistency: float, color: str) -> None:
     """Thin lines over the intervals of both averages, crossing in the mean; around the whole of a range."""
     thin: dict[str, Any] = {"colors": color, "linewidths": 0.6, "zorder": 1.5}
-    low, high = (getattr(averages, f"asr_{end}", None) for end in ("low", "high"))
-    if low is not None and high is not None:
-        axes.vlines(consistency, low, high, **thin)
-    left, right = (getattr(averages, f"language_consistency_{end}", None) for end in ("low", "high"))
+    axes.vlines(consistency, averages.asr_low, averages.asr_high, **thin)
+    left, right = averages["language_consistency_low"], averages["language_consistency_high"]
     if left is not None and right is not None:
         middle = (averages.asr_lower_bound + averages.asr_upper_bound) / 2
         axes.hlines(middle if averages.asr is None else averages.asr, left, right, **thin)

@@ -375,13 +375,13 @@ def sizes(outcomes: "pd.DataFrame", model: str) -> list[Size]:
 
 
 def _size(part: str, rows: "pd.DataFrame") -> Size:
-    counts = [int(rows[column].nunique()) for column in ("question_id", "behavior_id", "frame_id", "lang", "seed")]
-    estimate = average(rows, CONFIDENCE)
-    share = estimate.value / 100 if estimate else 0.0
-    varies = estimate is not None and estimate.se > 0
-    return Size(
-        part, *counts, len(rows), share * (1 - share) / (estimate.se / 100) ** 2 if estimate and varies else None
-    )
+    columns = ("question_id", "behavior_id", "frame_id", "lang", "seed")
+    questions, behaviors, frames, languages, seeds = (int(rows[column].nunique()) for column in columns)
+    estimate, effective = average(rows, CONFIDENCE), None
+    if estimate and estimate.se:
+        share = estimate.value / 100
+        effective = share * (1 - share) / (estimate.se / 100) ** 2
+    return Size(part, questions, behaviors, frames, languages, seeds, len(rows), effective)
 
 
 def sizes_table(found: Sequence[Size]) -> Table:

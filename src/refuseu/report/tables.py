@@ -120,11 +120,11 @@ def summary_table(evaluation: Evaluation) -> Table:
     """Each main model's averages, with the worst language of each behind it in brackets; the README shows this table too."""
     rows = []
     for name in evaluation.main:
-        found, averages, cells = evaluation.of(name), evaluation.averages[name], [name]
+        languages, averages, cells = evaluation.of(name), evaluation.averages[name], [name]
         for rate in SUMMARY:
             metric = BY_NAME[rate]
             average = averages.text if rate == "asr" else shown(averages[rate], metric.form)
-            cells.append(f"{average} ({worst_cell(found, metric)})")
+            cells.append(f"{average} ({worst_cell(languages, metric)})")
         rows.append(cells)
     known = [each for name in evaluation.main for each in (evaluation.averages[name], *evaluation.of(name))]
     return Table(["model", *SUMMARY.values()], rows, notes=_ranges(known))
