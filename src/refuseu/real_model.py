@@ -4,10 +4,10 @@ The clone lies in ``.cache/real-model``, so the workspace's own results stay. It
 command goes on from there, and on a later commit it reruns what that commit changed.
 """
 
+import contextlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
+from refuseu.commands.repro import reproduce
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic, write_between
-from refuseu.review.processes import git, outside_of_hooks, reason
+from refuseu.review.processes import git, reason
 
 CLONE = Path(".cache/real-model")
 PAGE, FIGURE = Path("docs/real-model.md"), Path("docs/real-model.png")
@@ -125,18 +126,19 @@ def set_values(folder: Path, values: Values) -> None:
 
 
 def run_pipeline(folder: Path) -> None:
-    """Run the pipeline in ``folder`` with this environment's Python.
+    """Run the pipeline in ``folder``, whose stages find this environment's Python first.
 
     Raises:
         UserError: when a stage fails; by then it has said why.
+        SystemExit: after a signal, when all that was started has ended.
     """
-    environment = outside_of_hooks() | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PYTHONPATH": str((folder / "src").absolute()),
-    }
-    ended = subprocess.run([sys.executable, "-m", "refuseu.commands.repro"], cwd=folder, env=environment, check=False)
-    if ended.returncode:
-        raise UserError(f"the run in {folder} stopped, as said above; the same command goes on from there")
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    try:
+        with contextlib.chdir(folder):
+            reproduce()
+    except UserError as error:
+        said = error.message.partition(";")[0]
+        raise UserError(f"the run in {folder} stopped ({said}); the same command goes on from there") from None
 
 
 def results(report: str, commit: str, values: Values, tiny: bool) -> str:
