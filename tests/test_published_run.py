@@ -33,7 +33,8 @@ SLOTS = [(1, "S1"), (2, "S2"), (1, "S2"), (3, "S1"), (2, "S1"), (3, "S2"), (4, "
 def of_published(params: Content, profile: Content) -> None:
     params.update(languages=list(LANGUAGES), categories=CATEGORIES, styles=STYLES)
     params["published"]["source"] = "mine"
-    params["train"].update(benign_share=0.0, languages=["en"], configs={"balanced": {"languages": "all"}, "custom": {}})
+    configs = {"balanced": {"languages": "all"}, "custom": {}}
+    params["train"].update(benign_share=0.0, languages=["en"], configs=configs, seeds=[0], single=[])
     params["report"]["benign_pairs"] = None
     profile["base"].update(steps=20)
     profile["rainbow-teaming"].update(mutator={"kind": "published"}, twin={"kind": "none"})
@@ -95,7 +96,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, st
     folder = write(tmp_path_factory.mktemp("published"), of_published)
     (folder / "machines").symlink_to(ROOT / "machines")
     (folder / "data").mkdir()
-    for name in (*TEXTS, "paper"):
+    for name in (*TEXTS, "base", "paper"):
         (folder / "data" / name).symlink_to(ROOT / "data" / name)
     splits = the_set()
     write_set(folder / "data/published/mine", splits)
@@ -105,7 +106,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, st
         for name in ("base", "rainbow-teaming", "translate", "respond", "label", "split"):
             stage(name)
         for config in ("balanced", "custom"):
-            stage("dpo", config)
+            stage("dpo", config, "0")
         for name in ("eval", "report", "release"):
             stage(name)
         yield splits
@@ -173,7 +174,7 @@ def test_one_model_is_evaluated_alone_on_the_published_test(
     ran: dict[tuple[str, str], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFUSEU_PROGRESS", "log")
-    result = CliRunner().invoke(evaluate, ["./models/dpo/balanced", "--name", "alone"], catch_exceptions=False)
+    result = CliRunner().invoke(evaluate, ["./models/dpo/balanced/0", "--name", "alone"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     # The row store holds what the stage asked, under the same keys, so that nothing is asked again.
     assert "rows" not in result.output.partition("alone, asked")[0]

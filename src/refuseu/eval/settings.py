@@ -110,7 +110,7 @@ class Eval(Section):
     reference: str
     """The config every other model is compared with by paired tests."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    """Confidence level of the Wilson intervals (0-1): 0.95 for 95%."""
+    """Confidence level of all intervals (0-1): 0.95 for 95%."""
     max_unparsed: Share
     """Largest share of a language's harmful questions whose answers could not be judged; above it, ASR is a range."""
     max_new_tokens: Positive
