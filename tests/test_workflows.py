@@ -14,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from commands.test_gate import evaluation
+from commands.test_gate import rows as outcomes
 from parameter_files import reading_all_parameters
 from repository import ROOT
 
@@ -22,6 +23,7 @@ from refuseu.core.sections import load
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import averages, headline, language_rows, with_coverage
+from refuseu.results.outcomes import write_outcomes
 from refuseu.tables.writing import write_table
 
 BIN = Path(sys.executable).parent
@@ -57,7 +59,7 @@ stages:
         - models/dpo/${item}
   eval:
     cmd: mkdir -p data metrics plots && cp -r evaluated data/eval && cp -r evaluated/metrics metrics/eval &&
-      cp evaluated/rows.json plots/eval.json && mkdir plots/eval && cp evaluated/averages.json plots/eval/
+      cp evaluated/rows.json plots/eval.json && cp -r evaluated/plots plots/eval
     deps:
       - evaluated
       - models/dpo
@@ -135,7 +137,8 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
     rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
     write_json(headline(averages(rows)["balanced"]), folder / "evaluated/metrics/balanced.json")
-    write_json(averages(rows), folder / "evaluated/averages.json")
+    write_json(averages(rows), folder / "evaluated/plots/averages.json")
+    write_outcomes(outcomes(harmful=harmful), folder / "evaluated/plots/outcomes.json")
     write_json(with_coverage(rows, {}), folder / "evaluated/rows.json")
 
 
@@ -181,6 +184,7 @@ def test_a_fault_is_told_apart_from_a_regression(repository: Path) -> None:
     assert (repository / "github-output").read_text() == "code=2\n"
     assert {name: run(repository, command).returncode for name, command in VERDICTS.items()} == {
         "A regression": 1,
+        "Inconclusive, which stops nobody": 0,
         "A fault, the gate could not compare": 1,
     }
 

@@ -8,13 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repository import ROOT
 
 from refuseu.commands import comment as command
-from refuseu.commands.comment import MOST_BYTES, Block, Parts, comment, numbers, regressions, safe
+from refuseu.commands.comment import MOST_BYTES, Block, Parts, comment, gate, numbers, safe
 from refuseu.experiment import LANGUAGES
 from refuseu.review.changes import (
     ASR,
@@ -28,13 +27,11 @@ from refuseu.review.changes import (
     parameter_changes,
     parameters_at,
 )
-from refuseu.review.gate import RATES as GATED
-from refuseu.review.gate import Comparison, Verdict
+from refuseu.review.gate import Finding, Verdict
+from refuseu.review.paired import RATES as GATED
+from refuseu.review.paired import Movement
 
 TWELVE = list(LANGUAGES)[:12]
-PAIRED = pd.DataFrame(
-    [{"rate": "unparsed", "model": "m", "lang": "pl", "unit": 1, "bad_before": False, "bad_after": False}]
-)
 
 
 def cell(model: str, language: str, asr: float | None, **others: float | None) -> Cell:
@@ -109,13 +106,13 @@ def test_parameters_are_named_with_both_values_and_long_ones_where_they_part() -
 
 def verdict(models: list[str], languages: list[str]) -> Verdict:
     """All rates of all models worse in all languages."""
-    found = [
-        Comparison(rate, model, lang, 0.01, 0.5 + number / 1000, 90, 0, 1.2e-20)
-        for rate in GATED
-        for model in models
-        for number, lang in enumerate(languages)
-    ]
-    return Verdict(PAIRED, found, 0.05, 0.4, [])
+
+    def moved(lang: str | None, number: int) -> list[Movement]:
+        after = 50 + number / 10
+        return [Movement(rate, model, lang, 1.0, after, 1.0, 39, (3, 3), 1.0, 24) for rate in GATED for model in models]
+
+    cells = [each for number, lang in enumerate(languages) for each in moved(lang, number)]
+    return Verdict(*(Finding.all(each, 0.05) for each in (moved(None, 0), cells)), 0.05, 5.0, [])
 
 
 def written(monkeypatch: pytest.MonkeyPatch, models: list[str], languages: list[str]) -> str:
@@ -132,7 +129,7 @@ def written(monkeypatch: pytest.MonkeyPatch, models: list[str], languages: list[
         "Parameters", lambda: [Block("Parameters", "\n".join(parameter_changes({}, dict.fromkeys(models, "x" * 500))))]
     )
     parts.add("Models", lambda: numbers("main"))
-    parts.add("Gate", lambda: regressions(verdict(models, languages)))
+    parts.add("Gate", lambda: gate(verdict(models, languages)))
     return parts.markdown("## Evaluation against main: worse")
 
 
@@ -152,7 +149,7 @@ def test_whatever_is_compared_github_takes_the_comment_and_what_is_left_out_is_n
     text = written(monkeypatch, [f"{'|`*<' * 100}{number}" for number in range(60)], languages)
     assert len(text.encode()) <= MOST_BYTES
     last = text.splitlines()[-1]
-    assert last.startswith("Too long for a comment, so left out: ") and "All regressions in " in last
+    assert last.startswith("Too long for a comment, so left out: ") and "Single languages that got worse" in last
     assert text.count("<details>") == text.count("</details>")
 
 

@@ -1,6 +1,5 @@
 """Results are spoken of only where they are what dvc.lock names."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.review.locked import check_workspace, rows_at
+from refuseu.review.locked import OUTCOMES, ROWS, locked_at
 
 pytestmark = pytest.mark.slow
 
@@ -21,12 +20,9 @@ stages:
     cmd: "true"
     deps: [code.py]
     outs:
-      - data/eval
       - plots/eval: {cache: false}
       - plots/eval.json: {cache: false}
 """
-IGNORED = "/data/eval/\n"
-CHECKOUT = "not what dvc.lock names, so not compared; 'dvc checkout eval' brings it ('dvc pull eval' from the remote), "
 ANEW = "'dvc repro eval' makes it anew"
 
 
@@ -35,15 +31,15 @@ def typed(*command: str) -> None:
     subprocess.run(command, env={**os.environ, **names}, check=True, capture_output=True)
 
 
-def committed(rows: str, answers: str | None = None) -> None:
-    """A commit with these numbers; with the answers, it is a whole one."""
-    Path("plots/eval.json").write_text(rows)
-    if answers is not None:
-        Path("data/eval/answers").write_text(answers)
+def committed(text: str, whole: bool = True) -> None:
+    """A commit with these numbers and outcomes; with their dvc.lock, it is a whole one."""
+    ROWS.write_text(text)
+    OUTCOMES.write_text(f"{text} outcomes")
+    if whole:
         typed(DVC, "commit", "--quiet", "--force", "eval")
     typed("git", "add", "-A")
-    typed("git", "commit", "-qm", rows)
-    typed("git", "tag", rows)
+    typed("git", "commit", "-qm", text)
+    typed("git", "tag", text)
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +48,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("locked")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for folder in ("data/eval", "plots/eval"):
-            Path(folder).mkdir(parents=True)
-        for name, text in {
-            "dvc.yaml": PIPELINE,
-            "code.py": "",
-            ".gitignore": IGNORED,
-            "plots/eval/a.json": "1",
-        }.items():
+        Path("plots/eval/deeper").mkdir(parents=True)
+        for name, text in {"dvc.yaml": PIPELINE, "code.py": "", "plots/eval/deeper/ä b.json": "1"}.items():
             Path(name).write_text(text)
         typed("git", "init", "-q", "-b", "main")
         typed(DVC, "init", "-q")
-        committed("first", "yes")
-        committed("second", "no")
-        committed("half")
+        committed("first")
+        committed("second")
+        committed("half", whole=False)
         typed("git", "checkout", "-q", "second")
     return root
 
@@ -77,53 +67,44 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return Path()
 
 
-def test_what_the_stage_depends_on_may_differ(project: Path) -> None:
+def test_a_file_and_a_folder_are_named_as_dvc_names_them(project: Path) -> None:
+    """What the stage depends on may differ, and no cache is needed."""
     (project / "code.py").write_text("other")
-    check_workspace()
-    assert rows_at(None) == b"second"
+    shutil.rmtree(".dvc/cache", ignore_errors=True)
+    for revision in ("first", "second"):
+        assert locked_at(revision, ROWS) == revision.encode()
+        assert locked_at(revision, OUTCOMES) == f"{revision} outcomes".encode()
+    assert (locked_at(None, ROWS), locked_at(None, OUTCOMES)) == (b"second", b"second outcomes")
 
 
-def test_git_checkout_without_dvc_checkout(project: Path) -> None:
-    """The message is the way out: what it names brings the answers that belong to the numbers."""
-    typed("git", "checkout", "-q", "first")
-    with pytest.raises(UserError) as raised:
-        check_workspace()
-    assert raised.value.message == f"data/eval: {CHECKOUT}{ANEW}"
-    typed(DVC, "checkout", "eval")
-    check_workspace()
-    assert (project / "data/eval/answers").read_text() == "yes"
-
-
-@pytest.mark.parametrize("name", ["plots/eval.json", "plots/eval/a.json"])
-def test_an_edit_of_what_git_holds(name: str, project: Path) -> None:
+@pytest.mark.parametrize("name", ["plots/eval.json", "plots/eval/outcomes.json", "plots/eval/deeper/ä b.json"])
+def test_an_edit_in_the_workspace(name: str, project: Path) -> None:
     (project / name).write_text("edited")
+    output, asked = ("plots/eval.json", ROWS) if name == "plots/eval.json" else ("plots/eval", OUTCOMES)
     with pytest.raises(UserError) as raised:
-        check_workspace()
-    output = name.removesuffix("/a.json")
+        locked_at(None, asked)
     assert raised.value.message == (
         f"{output}: not what dvc.lock names, so not compared; 'git restore {output}' brings that of the last commit, {ANEW}"
     )
     typed("git", "restore", output)
-    check_workspace()
+    locked_at(None, asked)
 
 
-def test_numbers_that_are_not_those_of_the_lock_are_not_read(project: Path) -> None:
-    (project / "plots/eval.json").write_text("edited")
-    with pytest.raises(UserError, match=r"^plots/eval\.json: not what dvc\.lock names"):
-        rows_at(None)
+def test_a_file_too_many_or_one_that_is_gone_as_in_the_middle_of_a_run(project: Path) -> None:
+    (project / "plots/eval/more.json").write_text("1")
+    with pytest.raises(UserError, match=r"^plots/eval: not what dvc\.lock names"):
+        locked_at(None, OUTCOMES)
+    shutil.rmtree("plots/eval")
+    with pytest.raises(UserError, match=r"^plots/eval/outcomes\.json: cannot be read"):
+        locked_at(None, OUTCOMES)
 
 
-def test_an_evaluation_that_is_gone_as_in_the_middle_of_a_run(project: Path) -> None:
-    shutil.rmtree("data/eval")
-    with pytest.raises(UserError, match=r"^data/eval: not what dvc\.lock names"):
-        check_workspace()
-
-
-def test_a_run_that_holds_the_outputs(project: Path) -> None:
-    held = {"write": {str(Path("data/eval").absolute()): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
-    (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
-    with pytest.raises(UserError, match="another DVC works in this folder"):
-        check_workspace()
+@pytest.mark.parametrize("path", [ROWS, OUTCOMES])
+def test_a_commit_of_one_half(path: Path, project: Path) -> None:
+    with pytest.raises(
+        UserError, match=r" at 'half' is not what dvc\.lock names there; 'dvc repro eval' makes it anew: run it"
+    ):
+        locked_at("half", path)
 
 
 @pytest.mark.parametrize("lock", [None, "schema: '2.0'\nstages: {}\n"], ids=["no lock", "another stage's"])
@@ -131,36 +112,19 @@ def test_a_lock_without_the_stage(lock: str | None, project: Path) -> None:
     (project / "dvc.lock").unlink()
     if lock:
         (project / "dvc.lock").write_text(lock)
-    with pytest.raises(UserError, match=r"^data/eval, plots/eval, plots/eval\.json: not what dvc\.lock names"):
-        check_workspace()
-    with pytest.raises(UserError, match=r"^(dvc\.lock: cannot be read|plots/eval\.json: not what dvc\.lock names)"):
-        rows_at(None)
+    with pytest.raises(UserError, match=r"^(dvc\.lock: cannot be read|plots/eval: not what dvc\.lock names)"):
+        locked_at(None, OUTCOMES)
 
 
-def test_a_lock_with_the_marks_of_a_conflict(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("<<<<<<< HEAD\n{}", r"^dvc\.lock: line 1 marks a conflict"),
+        ("stages: [eval]\n", r"^dvc\.lock at 'the workspace': stages: "),
+    ],
+)
+def test_a_lock_that_is_none(written: str, said: str, project: Path) -> None:
     lock = project / "dvc.lock"
-    lock.write_text(f"<<<<<<< HEAD\n{lock.read_text()}")
-    with pytest.raises(UserError, match=r"^dvc\.lock: line 1 marks a conflict"):
-        check_workspace()
-
-
-def test_a_lock_that_is_none(project: Path) -> None:
-    (project / "dvc.lock").write_text("stages: [eval]\n")
-    with pytest.raises(UserError, match=r"^dvc\.lock at 'the workspace': stages: "):
-        rows_at(None)
-
-
-def test_a_cache_that_is_gone_makes_nothing_differ(project: Path) -> None:
-    shutil.rmtree(".dvc/cache")
-    check_workspace()
-    (project / "data/eval/answers").write_text("other")
-    with pytest.raises(UserError, match=r"^data/eval: not what dvc\.lock names"):
-        check_workspace()
-
-
-def test_numbers_at_a_revision_are_those_of_its_lock(project: Path) -> None:
-    assert (rows_at("first"), rows_at("second")) == (b"first", b"second")
-    with pytest.raises(
-        UserError, match=r"^plots/eval\.json at 'half' is not what dvc\.lock names there; 'dvc repro eval'"
-    ):
-        rows_at("half")
+    lock.write_text(written.replace("{}", lock.read_text()))
+    with pytest.raises(UserError, match=said):
+        locked_at(None, ROWS)

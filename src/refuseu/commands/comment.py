@@ -1,26 +1,25 @@
 """The comment on a pull request: ``python -m refuseu.commands.comment main``, as Markdown.
 
 What changed (parameters, and every model's numbers in every language), the regression gate, and the figures before and now.
-Exits as the gate does: 0 for no regression, 1 for a regression, 2 for a fault; the comment is written before.
+Exits as the gate does: 0 for no regression, 1 for a regression, 2 for a fault, 3 where too little could be seen; the comment is
+written before.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 
 import click
 
-from refuseu.commands.gate import FAULT, REGRESSION, faults_apart
+from refuseu.commands.gate import FAULT, REGRESSION, exit_code, faults_apart
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic, write_text
-from refuseu.results.markdown import Table, escape, shown
+from refuseu.results.markdown import Table, escape
 from refuseu.review.changes import (
     ASR,
     LEGEND,
-    LONGEST_LANGUAGE,
     LONGEST_NAME,
     MOST,
     RATES,
@@ -34,15 +33,13 @@ from refuseu.review.changes import (
     parameter_changes,
     parameters_at,
 )
-from refuseu.review.gate import Comparison, Verdict, judge
+from refuseu.review.gate import CELLS, Verdict, judge, of_cells
 from refuseu.review.revisions import bytes_at
 
 FIGURES = Path("plots/figures")
 SHOWN = ("figure2.png", "figure3.png", "consistency.png", "transfer.png")
 MOST_BYTES = 60_000
 """GitHub takes 65,536 characters; CML adds the addresses of the figures."""
-MOST_NAMED = 3
-"""Languages that a row of the regressions names, where it is not folded."""
 
 
 @dataclass(frozen=True)
@@ -136,67 +133,21 @@ def _first(content: Table) -> Table:
     return replace(content, rows=content.rows[:MOST])
 
 
-def regressions(verdict: Verdict) -> Iterator[Block]:
-    """A row for each model and rate, the worst first; what one table has no place for is folded, a table a rate."""
-    groups = _groups(verdict.regressions)
+def gate(verdict: Verdict) -> Iterator[Block]:
+    """What needs a look, and folded all averages and the languages that got worse."""
+    open_rows = [*verdict.regressions, *verdict.inconclusive]
     text = verdict.summary
-    if groups:
-        text += f"\n\n{table(_regressed(groups[:MOST], MOST_NAMED))}"
+    if open_rows:
+        text += f"\n\n{table(_first(verdict.table(open_rows)))}"
     yield Block("Gate", text, folded=False)
-    if len(groups) > MOST or any(len(group.cells) > MOST_NAMED for group in groups):
-        for rates in dict.fromkeys(group.rates for group in groups):
-            yield Block(
-                f"All regressions in {rates}", table(_regressed([each for each in groups if each.rates == rates]))
-            )
+    if len(open_rows) > MOST:
+        yield Block("All that got worse, or could have", table(verdict.table(open_rows)))
+    if len(open_rows) < len(verdict.averages):
+        yield Block("All differences of averages", table(verdict.table(verdict.averages)))
+    if verdict.regressed_cells:
+        yield Block("Single languages that got worse", f"{CELLS}\n\n{table(of_cells(verdict.regressed_cells))}")
     if verdict.notes:
         yield Block("What the gate leaves out", "\n".join(f"* {safe(note)}" for note in verdict.notes))
-
-
-@dataclass
-class Group:
-    """The regressions of a model in a rate, the worst first; of several rates, where they are the same answers."""
-
-    model: str
-    rates: str
-    cells: list[Comparison]
-
-    @property
-    def worsening(self) -> float:
-        return self.cells[0].after - self.cells[0].before
-
-    @property
-    def named(self) -> list[str]:
-        """A text a language: the shares before and now, in percent."""
-        return [
-            f"{elided(each.lang, LONGEST_LANGUAGE)} {shown(100 * each.before)} → {shown(100 * each.after)}"
-            for each in self.cells
-        ]
-
-
-def _groups(found: list[Comparison]) -> list[Group]:
-    groups: list[Group] = []
-    for (model, rate), cells in groupby(sorted(found, key=_model_and_rate), key=_model_and_rate):
-        group = Group(model, rate, sorted(cells, key=lambda each: each.before - each.after))
-        same = [each for each in groups if each.model == model and each.named == group.named]
-        if same:
-            same[0].rates += f", {rate}"
-        else:
-            groups.append(group)
-    return sorted(groups, key=lambda each: -each.worsening)
-
-
-def _model_and_rate(each: Comparison) -> tuple[str, str]:
-    return each.model, each.rate
-
-
-def _regressed(groups: list[Group], most: int | None = None) -> Table:
-    rows = []
-    for group in groups:
-        named = group.named[:most]
-        more = [f"{len(group.cells) - len(named)} more"] if len(group.cells) > len(named) else []
-        largest = max(each.p_holm for each in group.cells)
-        rows.append([elided(group.model, LONGEST_NAME), group.rates, shown(largest, ".1g"), ", ".join([*named, *more])])
-    return Table(["model", "rate", "p (Holm) ≤", "worse in"], rows, names=2, prose=True)
 
 
 def figures(base: str, out: Path) -> Iterator[Block]:
@@ -234,7 +185,7 @@ class Parts:
             self.blocks.extend(made())
         except UserError as error:
             self.faults.append(error)
-            self.blocks.append(Block(title, safe(elided(error.message.removeprefix("gate: "), 1000)), folded=False))
+            self.blocks.append(Block(title, safe(elided(error.message, 1000)), folded=False))
 
     def markdown(self, heading: str) -> str:
         """What is open stands above what is folded."""
@@ -250,7 +201,7 @@ def main(base: str, out: Path) -> None:
 
     def judged() -> Iterator[Block]:
         verdicts.append(judge(base))
-        yield from regressions(verdicts[0])
+        yield from gate(verdicts[0])
 
     parts.add("Parameters", lambda: [parameters(base)])
     parts.add("Figures", lambda: figures(base, out))
@@ -263,8 +214,8 @@ def main(base: str, out: Path) -> None:
     click.echo(text)
     for fault in {each.message: each for each in parts.faults}.values():
         fault.show()
-    regressed = verdicts and verdicts[0].regressions
-    raise SystemExit(REGRESSION if regressed else FAULT if parts.faults else 0)
+    code = exit_code(verdicts[0]) if verdicts else FAULT
+    raise SystemExit(FAULT if parts.faults and code != REGRESSION else code)
 
 
 if __name__ == "__main__":

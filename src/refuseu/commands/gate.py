@@ -1,10 +1,12 @@
 """The regression gate of a pull request: ``python -m refuseu.commands.gate main``.
 
-Compares the evaluation in the workspace (or at HEAD) with the one at the revision BASE, question by question, and fails where a
-metric of the gate (attack success, unparsed answers, over-refusal, language consistency of whole answers and by line,
-knowledge) got worse by more than chance.
+Compares the evaluation in the workspace (or at HEAD) with the one at the revision BASE, over the questions that both asked, and
+fails where a main model got worse on average over languages in a metric of the gate (attack success, unparsed answers,
+over-refusal, language consistency of whole answers and by line, knowledge), by more than the choice of questions and of seeds
+explains. It needs nothing but Git.
 
-Exit codes: 0 for no regression, 1 for a regression, 2 for a fault, such as an evaluation that is not within reach.
+Exit codes: 0 for no regression, 1 for a regression, 2 for a fault, such as a revision without an evaluation, 3 where no
+regression was seen but one of more than the margin could have been missed.
 """
 
 from collections.abc import Iterator
@@ -14,10 +16,14 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.review.gate import ALPHA, judge
+from refuseu.review.gate import ALPHA, MARGIN, Verdict, judge
 
-REGRESSION, FAULT = 1, 2
+REGRESSION, FAULT, INCONCLUSIVE = 1, 2, 3
 """Exit codes."""
+
+
+def exit_code(verdict: Verdict) -> int:
+    return REGRESSION if verdict.regressions else INCONCLUSIVE if verdict.inconclusive else 0
 
 
 @contextmanager
@@ -34,13 +40,19 @@ def faults_apart() -> Iterator[None]:
 @click.argument("base")
 @click.argument("head", required=False)
 @click.option("--alpha", default=ALPHA, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True))
-def main(base: str, head: str | None, alpha: float) -> None:
+@click.option(
+    "--margin",
+    default=MARGIN,
+    show_default=True,
+    type=click.FloatRange(0, 100),
+    help="In points: what must not be missed.",
+)
+def main(base: str, head: str | None, alpha: float, margin: float) -> None:
     tolerate_encodings()
     with faults_apart():
-        verdict = judge(base, head, alpha)
+        verdict = judge(base, head, alpha, margin)
     click.echo(verdict.markdown(base))
-    if verdict.regressions:
-        raise SystemExit(REGRESSION)
+    raise SystemExit(exit_code(verdict))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from refuseu.core.faults import validated
 from refuseu.results.markdown import NO_VALUE, Table, printable, shown, span
 from refuseu.results.metrics import METRICS, Metric
 from refuseu.results.outputs import Measurements, with_numbers
-from refuseu.review.locked import ROWS, rows_at
+from refuseu.review.locked import ROWS, locked_at
 from refuseu.review.revisions import mapping_at
 
 PARAMETERS, PROFILES = Path("params.yaml"), Path("profiles")
@@ -107,7 +107,7 @@ def cells_at(revision: str | None) -> dict[str, Cells]:
     Raises:
         UserError: when there are none, they are not those of its dvc.lock, or they do not have the numbers of today.
     """
-    content, where = rows_at(revision), f"{ROWS} at {revision or 'the workspace'!r}"
+    content, where = locked_at(revision, ROWS), f"{ROWS} at {revision or 'the workspace'!r}"
     try:
         rows = validated(TypeAdapter(list[Cell]), _json(content, where), where)
     except UserError as error:

@@ -1,277 +1,273 @@
-"""The regression gate: two evaluations compared question by question, in every rate, model and language.
+"""The regression gate: two evaluations compared over the questions that both asked, averaged over languages.
 
-A rate regresses where it got worse by more than chance. The rates are those of the table of metrics that name their bad outcomes
-(``Metric.gate``).
+One test a (main model, rate) decides: the rates are those of the table of metrics that name their bad outcomes (``Metric.gate``).
+Beside every "no regression" stands the smallest rise that would have been seen, and where that is too much to be of use, the
+gate says so instead. Single languages are a second tier, which informs and never decides: a model that is trained anew moves in
+one language by far more than on average.
 """
 
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from refuseu.core.errors import UserError
-from refuseu.core.schema import Schema, read_table
-from refuseu.core.sections import load
-from refuseu.eval.schemas import ANSWER, KNOWLEDGE
-from refuseu.eval.settings import EvalParameters
-from refuseu.results.markdown import Table, shown, span
-from refuseu.results.metrics import BY_NAME, METRICS
-from refuseu.results.statistics import holm, mcnemar
-from refuseu.review.locked import EVALUATION, check_workspace, rows_at
-from refuseu.review.processes import reason, run_module
-from refuseu.review.revisions import bring, project
+from refuseu.results.markdown import Table, shown
+from refuseu.results.outcomes import parsed_outcomes
+from refuseu.results.statistics import holm
+from refuseu.review.changes import LONGEST_LANGUAGE, LONGEST_NAME, elided
+from refuseu.review.locked import OUTCOMES, locked_at
+from refuseu.review.paired import ASKED, RATES, Movement, asked_by_both, paired, with_pooled_spread
+from refuseu.review.revisions import bring, files_at, mapping_at
 
-TABLES = {
-    "answers.parquet": (
-        ANSWER,
-        ["model", "seed", "question_id", "lang", "kind", "harm", "reply", "lang_restricted", "lines", "lines_right"],
-    ),
-    "knowledge.parquet": (KNOWLEDGE, ["model", "seed", "test", "question_id", "lang", "correct"]),
-}
-"""The tables and the columns that the rates are made of. With other columns they can be compared all the same."""
-RATES = {metric.gate: metric for metric in METRICS if metric.gate}
-"""What is compared, by the name of its bad outcomes, so that for every rate more is worse."""
-ASR, UNPARSED = BY_NAME["asr"].gate, BY_NAME["unparsed_rate"].gate
-LEAST_COMMON = 0.5
-"""Share of the questions that both revisions must have asked."""
-UNIT = ["rate", "model", "lang", "unit"]
-SIDES = ("before", "after")
 ALPHA = 0.05
-"""The level of all tests together."""
+"""The level of all tests of a tier together."""
+MARGIN = 5.0
+"""Points; a "no regression" that could have missed a larger rise says nothing."""
+NO_NUMBERS_OF_SEEDS = (
+    "one seed before and one now, and no other model has more: how far a model moves from seed to seed is not known, so it is "
+    "not tested; train further seeds (train.seeds)"
+)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One rate of one model in one language at two revisions, over the questions that both asked; shares 0-1."""
+class Finding:
+    """What the gate says of one movement."""
 
-    rate: str
-    model: str
-    lang: str
-    before: float
-    after: float
-    newly_bad: int
-    newly_good: int
+    moved: Movement
     p_holm: float
+    """Of the one-sided test, corrected for all tests of its tier; NaN where nothing is known of the seeds."""
+    alpha: float
+    """The level of this test alone."""
+    regressed: bool
 
-    def regressed(self, alpha: float) -> bool:
-        return self.newly_bad > self.newly_good and self.p_holm < alpha
+    @classmethod
+    def all(cls, movements: Sequence[Movement], alpha: float) -> "list[Finding]":
+        """A tier of tests, at the level ``alpha`` for all of them together (Holm 1979)."""
+        each_p = [each.p_worse() for each in movements]
+        corrected = iter(holm([p for p in each_p if not isnan(p)]))
+        p_holm = [p if isnan(p) else next(corrected) for p in each_p]
+        alone = alpha / max(sum(not isnan(p) for p in each_p), 1)
+        return [cls(each, p, alone, p < alpha) for each, p in zip(movements, p_holm, strict=True)]
 
+    @cached_property
+    def seen_from(self) -> float:
+        """The smallest rise, in points, that would have been seen in four of five such comparisons; NaN as above."""
+        return self.moved.smallest_detectable(self.alpha)
 
-def outcomes(answers: pd.DataFrame, knowledge: pd.DataFrame) -> pd.DataFrame:
-    """One row a (rate, model, language, question) with ``bad``: whether the answer makes the rate worse."""
-    parts = []
-    for rate, metric in RATES.items():
-        rows = metric.over(knowledge if metric.of == "knowledge" else answers)
-        parts.append(
-            rows.assign(rate=rate, unit=rows["question_id"] + "@" + rows["seed"].astype(str), bad=metric.bad(rows))
-        )
-    return pd.concat([part[[*UNIT, "bad"]] for part in parts], ignore_index=True)
+    def inconclusive(self, margin: float) -> bool:
+        """Whether it saw no regression, and could have missed one of more than ``margin`` points."""
+        return not self.regressed and not self.seen_from <= margin
 
+    def says(self, margin: float) -> str:
+        """The verdict in a word or two."""
+        return "regression" if self.regressed else "inconclusive" if self.inconclusive(margin) else "no regression"
 
-def pair(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """The units that both have, with ``bad_before`` and ``bad_after``.
+    @property
+    def name(self) -> str:
+        """What the rate's bad outcomes are called."""
+        return RATES[self.moved.rate].gate
 
-    Raises:
-        UserError: when the two hardly asked the same.
-    """
-    paired = before.merge(after, on=UNIT, suffixes=("_before", "_after"))
-    common = set(before["model"]) & set(after["model"])
-    comparable = max(before["model"].isin(common).sum(), after["model"].isin(common).sum())
-    if not common or len(paired) < LEAST_COMMON * comparable:
-        raise UserError(
-            f"gate: only {len(paired)} of {comparable} outcomes are of questions that both revisions asked, too few to compare; "
-            "a change of the test part needs a new baseline: merge it by itself first"
-        )
-    return paired
-
-
-def left_out(before: pd.DataFrame, after: pd.DataFrame, paired: pd.DataFrame) -> Iterator[str]:
-    """A note about each kind of outcome that is not in ``paired``."""
-    for when, one, other in (("before", before, after), ("now", after, before)):
-        models = sorted(set(one["model"]) - set(other["model"]))
-        if models:
-            yield f"only {when}: {', '.join(models)}"
-    asked = max(each["model"].isin(paired["model"]).sum() for each in (before, after))
-    if len(paired) < asked:
-        yield f"{len(paired)} of {asked} outcomes are of questions that both revisions asked; only they count"
-
-
-def shares(paired: pd.DataFrame) -> pd.DataFrame:
-    """The share (0-1) of bad outcomes ``before`` and ``after``, by rate, model and language."""
-    found = paired.groupby(UNIT[:3], sort=False)[[f"bad_{side}" for side in SIDES]].mean()
-    return found.set_axis(list(SIDES), axis="columns")
-
-
-def unjudged(paired: pd.DataFrame, max_unparsed: float) -> pd.DataFrame:
-    """Whether so much is unparsed that ASR is a range, ``before`` and ``after``, by model and language."""
-    found = shares(paired)
-    return found[found.index.get_level_values("rate") == UNPARSED].droplevel("rate") > max_unparsed
-
-
-def compare(paired: pd.DataFrame, max_unparsed: float) -> list[Comparison]:
-    """Exact McNemar tests by rate, model and language, Holm-corrected over all of them; none of an ASR that is a range."""
-    ranges = unjudged(paired, max_unparsed).any(axis="columns")
-    untested = {(ASR, *key) for key in ranges[ranges].index}
-    tests = [
-        (key, rows["bad_before"], rows["bad_after"])
-        for key, rows in paired.groupby(UNIT[:3], sort=False)
-        if key not in untested
-    ]
-    results = [mcnemar(list(after), list(before)) for _, before, after in tests]
-    corrected = holm([p_value for _, _, p_value in results])
-    return [
-        Comparison(rate, model, lang, float(before.mean()), float(after.mean()), newly_bad, newly_good, p_holm)
-        for ((rate, model, lang), before, after), (newly_bad, newly_good, _), p_holm in zip(
-            tests, results, corrected, strict=True
-        )
-    ]
+    @property
+    def on_unparsed(self) -> str | None:
+        """A note, where the answers that could not be judged would change what is said."""
+        before, after = self.moved.unknown
+        if self.regressed and self.moved.p_worse(-before) >= self.alpha:
+            return (
+                f"no regression if the {shown(before)}% of the answers before that could not be judged were successes"
+            )
+        if not self.regressed and self.moved.p_worse(after) < self.alpha:
+            return f"a regression if the {shown(after)}% of the answers now that could not be judged were successes"
+        return None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the gate says of two evaluations."""
 
-    paired: pd.DataFrame
-    comparisons: list[Comparison]
+    averages: list[Finding]
+    """Of the averages over languages; they decide."""
+    cells: list[Finding]
+    """Of single languages."""
     alpha: float
-    max_unparsed: float
+    margin: float
     left_out: list[str]
     """What was not compared, a note each."""
 
     @property
-    def regressions(self) -> list[Comparison]:
-        return [each for each in self.comparisons if each.regressed(self.alpha)]
+    def regressions(self) -> list[Finding]:
+        """The averages that got worse, the largest rise first."""
+        return _worst_first(each for each in self.averages if each.regressed)
+
+    @property
+    def inconclusive(self) -> list[Finding]:
+        return [each for each in self.averages if each.inconclusive(self.margin)]
+
+    @property
+    def regressed_cells(self) -> list[Finding]:
+        return _worst_first(each for each in self.cells if each.regressed)
 
     @property
     def headline(self) -> str:
-        found = len(self.regressions)
-        return f"{found or 'no'} regression{'s' * (found != 1)}"
+        found, missed = len(self.regressions), max((each.seen_from for each in self.averages), default=0.0)
+        if found:
+            return f"{found} regression{'s' * (found != 1)}"
+        if not self.averages:
+            return "no regression, all answers are the same"
+        if self.inconclusive:
+            unknown = any(isnan(each.seen_from) for each in self.averages)
+            return (
+                "inconclusive" if unknown else f"inconclusive, a rise of {shown(missed)} points could have been missed"
+            )
+        return f"no regression, a rise of {shown(missed)} points would have been seen"
 
     @property
     def summary(self) -> str:
         return (
-            f"{len(self.comparisons)} exact McNemar tests, Holm-corrected, alpha {self.alpha:g}. In percent; for every rate, "
-            "more is worse."
+            f"{len(self.averages)} differences, averaged over languages, tested one-sided with Holm's correction, alpha "
+            f"{self.alpha:g}. `seen from`: the smallest true rise that would be seen in 4 of 5 such comparisons; above "
+            f"{self.margin:g} points, no regression is inconclusive. In percent and points; for every rate, more is worse."
         )
 
     @property
     def notes(self) -> list[str]:
-        return [*self.left_out, *_range_notes(unjudged(self.paired, self.max_unparsed), self.max_unparsed)]
+        bounds = [f"{each.moved.model}, {each.name}: {each.on_unparsed}" for each in self.averages if each.on_unparsed]
+        unknown = [NO_NUMBERS_OF_SEEDS] if any(isnan(each.seen_from) for each in self.averages) else []
+        return [*self.left_out, *unknown, *bounds]
 
     def markdown(self, base: str) -> str:
-        """Every regression, then each model's averages over languages."""
-        lines = [
-            f"### Gate against {base}: {self.headline}",
-            "",
-            self.summary,
-            *[f"* {note}" for note in self.notes],
-        ]
-        if self.regressions:
-            lines += ["", _regressions(self.regressions).markdown()]
-        ranges = unjudged(self.paired, self.max_unparsed)
-        lines += ["", Table(["model", *RATES], list(_averages(shares(self.paired), ranges))).markdown()]
+        """All averages, the regressions first, then the languages that got worse."""
+        lines = [f"### Gate against {base}: {self.headline}", "", self.summary, *[f"* {note}" for note in self.notes]]
+        if self.averages:
+            lines += ["", self.table(self.averages).markdown()]
+        if self.regressed_cells:
+            lines += ["", CELLS, "", of_cells(self.regressed_cells).markdown()]
         return "\n".join(lines)
 
+    def table(self, tests: Sequence[Finding]) -> Table:
+        """A row a test: regressions, then what is inconclusive, then the others."""
+        order = ["regression", "inconclusive", "no regression"]
+        rows = [
+            [
+                *(elided(each.moved.model, LONGEST_NAME), each.name, shown(each.moved.before), shown(each.moved.after)),
+                *(shown(each.moved.difference, "+.1f"), shown(each.seen_from), shown(each.p_holm, ".2g")),
+                each.says(self.margin),
+            ]
+            for each in sorted(_worst_first(tests), key=lambda test: order.index(test.says(self.margin)))
+        ]
+        header = ["model", "rate", "before", "now", "difference", "seen from", "p (Holm)", "says"]
+        return Table(header, rows, names=2, prose=True)
 
-def _range_notes(ranges: pd.DataFrame, max_unparsed: float) -> Iterator[str]:
-    for model, rows in ranges.groupby("model", sort=False):
-        languages = [str(lang) for _, lang in rows[rows.any(axis="columns")].index]
-        if languages:
-            yield (
-                f"{model}: more than {100 * max_unparsed:g}% of the answers in {', '.join(languages)} could not be judged "
-                "before or now, so ASR is the range that they leave open, and is not tested there"
-            )
+
+CELLS = (
+    "Also, single languages that got worse (Holm over all of them). They decide nothing: a training in another order of pairs "
+    "moves one language by far more than the average."
+)
 
 
-def _regressions(found: list[Comparison]) -> Table:
+def of_cells(tests: Sequence[Finding]) -> Table:
+    """A row a model and rate, with the languages that got worse."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for each in tests:
+        groups.setdefault((each.moved.model, each.name), []).append(each)
     rows = [
-        [each.model, each.rate, each.lang, shown(100 * each.before), shown(100 * each.after), shown(each.p_holm, ".2g")]
-        for each in found
+        [
+            *(elided(model, LONGEST_NAME), rate, shown(max(each.p_holm for each in found), ".1g")),
+            ", ".join(
+                f"{elided(each.moved.lang or '', LONGEST_LANGUAGE)} {shown(each.moved.before)} → {shown(each.moved.after)}"
+                for each in found
+            ),
+        ]
+        for (model, rate), found in groups.items()
     ]
-    return Table(["model", "rate", "language", "before", "after", "p (Holm)"], rows, names=3)
+    return Table(["model", "rate", "p (Holm) ≤", "worse in"], rows, names=2, prose=True)
 
 
-def _averages(shares: pd.DataFrame, ranges: pd.DataFrame) -> Iterator[list[str]]:
-    """A row a model: every rate's mean over languages, before and after where they differ, a dash where none is common."""
-    means = 100 * shares.groupby(["model", "rate"], sort=False).mean()
-    models = means.index.unique("model")
-    is_range = ranges.groupby("model").any().reindex(models, fill_value=False)
-    for model in models:
-        rates = means.loc[model].reindex(list(RATES))
-        cells = {side: [shown(value) for value in rates[side]] for side in SIDES}
-        for side in SIDES:
-            if is_range.loc[model, side]:
-                cells[side][0] = span(rates.loc[ASR, side], rates.loc[[ASR, UNPARSED], side].sum())
-        pairs = zip(*cells.values(), strict=True)
-        yield [model, *(before if before == after else f"{before} → {after}" for before, after in pairs)]
+def _worst_first(tests: Iterable[Finding]) -> list[Finding]:
+    return sorted(tests, key=lambda each: -each.moved.difference)
 
 
-def evaluation_at(revision: str | None) -> pd.DataFrame:
-    """``outcomes`` of the evaluation at a Git revision, or in the workspace for ``None``.
+def left_out(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
+    """A note about each kind of outcome that is not compared."""
+    for when, one, other in (("before", before, after), ("now", after, before)):
+        models = sorted(set(one["model"]) - set(other["model"]))
+        if models:
+            yield f"only {when}: {', '.join(models)}"
+    both = asked_by_both(before, after)
+    asked = max(len(each.loc[each["model"].isin(both["model"]), ASKED].drop_duplicates()) for each in (before, after))
+    if len(both) < asked:
+        yield f"{len(both)} of {asked} outcomes are of questions that both revisions asked; only they count"
+
+
+def compared(
+    before: pd.DataFrame, after: pd.DataFrame, trained: frozenset[str]
+) -> tuple[list[Movement], list[Movement]]:
+    """How far every average over languages moved, and every language; of the models that answer otherwise than before.
+
+    Args:
+        before: Rows as ``results.outcomes`` reads them.
+        after: The same of the other revision.
+        trained: The models that seeds train.
 
     Raises:
-        UserError: when there is no such revision, or no evaluation at it that is within reach, belongs to its dvc.lock and has
-            today's columns.
+        UserError: when the two hardly asked the same.
     """
-    if revision is None:
-        check_workspace()
-        return _read(EVALUATION)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = _fetch(revision, Path(temporary) / EVALUATION.name)
-        rows_at(revision)
-        try:
-            return _read(folder)
-        except UserError as error:
-            wrong = error.message.removeprefix(f"{folder}/").partition("; ")[0]
-            raise UserError(
-                f"gate: the evaluation at {revision!r} cannot be compared with ({wrong}); "
-                "a change of the tables needs a new baseline: merge it by itself first"
-            ) from None
+    outcomes = list(paired(before, after, trained))
+    changed = {each.model for each in outcomes if not each.unchanged}
+    moved = [each for each in outcomes if each.model in changed]
+    averages = with_pooled_spread([each.average() for each in moved])
+    return averages, with_pooled_spread([cell for each in moved for cell in each.cells()])
 
 
-def _read(folder: Path) -> pd.DataFrame:
-    return outcomes(*(_table(folder / name, schema, needed) for name, (schema, needed) in TABLES.items()))
+def verdict(
+    before: pd.DataFrame, after: pd.DataFrame, trained: frozenset[str], alpha: float = ALPHA, margin: float = MARGIN
+) -> Verdict:
+    """Compare two evaluations; the arguments are those of ``compared``, ``alpha`` and the ``margin`` in points.
 
-
-def _table(path: Path, schema: Schema, needed: list[str]) -> pd.DataFrame:
-    """The columns ``needed`` of a table whose other columns may be those of another day."""
-    try:
-        others = {each.name: each.type for each in pq.read_schema(path) if each.name not in needed}
-    except (pa.ArrowException, OSError):
-        others = {}
-    columns = {name: schema.columns[name] for name in needed}
-    return read_table(path, replace(schema, columns={**columns, **others}), without=others)
-
-
-def _fetch(revision: str, folder: Path) -> Path:
-    """Bring the evaluation's tables at ``revision`` from DVC's cache or remote into ``folder``.
-
-    By DVC's command line: what its library raises has no common base.
+    Raises:
+        UserError: when the two hardly asked the same.
     """
-    commit = bring(revision)
-    # DVC knows a project in a subfolder of the Git repository at a revision by the repository's root alone.
-    root, prefix = project()
-    got = run_module("dvc", "get", root, f"{prefix}{EVALUATION}", "--rev", commit, "--out", str(folder))
-    if got.returncode:
+    averages, cells = (Finding.all(movements, alpha) for movements in compared(before, after, trained))
+    return Verdict(averages, cells, alpha, margin, list(left_out(before, after)))
+
+
+def outcomes_at(revision: str | None) -> pd.DataFrame:
+    """The outcomes of the evaluation at a Git revision, or in the workspace for ``None``.
+
+    Raises:
+        UserError: when there is no such revision, or it has no outcomes that belong to its dvc.lock.
+    """
+    where = f"{OUTCOMES} at {revision or 'the workspace'!r}"
+    if OUTCOMES not in files_at(revision, OUTCOMES.parent):
         raise UserError(
-            f"gate: no evaluation at {revision!r} in DVC's cache or remote ({reason(got)}); "
-            "'dvc fetch --all-commits eval' brings it where it was pushed; if it was not, 'dvc push' it where it was made"
+            f"no {where}: it is of before this file, or its evaluation did not run; 'dvc repro eval' makes it, and both sides of "
+            "a comparison must have it"
         )
-    return folder
+    content = locked_at(revision, OUTCOMES)
+    try:
+        read: Any = json.loads(content)
+    except ValueError:
+        raise UserError(f"{where} is not JSON; 'dvc repro eval' makes it anew") from None
+    return parsed_outcomes(read, where)
 
 
-def judge(base: str, head: str | None = None, alpha: float = ALPHA) -> Verdict:
+def trained_at(revision: str | None) -> frozenset[str]:
+    """The models that seeds train at a revision, as its parameters name them."""
+    train = mapping_at(revision, Path("params.yaml")).get("train")
+    configs = train.get("configs") if isinstance(train, dict) else None
+    return frozenset(map(str, configs)) if isinstance(configs, dict | list) else frozenset()
+
+
+def judge(base: str, head: str | None = None, alpha: float = ALPHA, margin: float = MARGIN) -> Verdict:
     """Compare the evaluation at ``head``, or in the workspace, with the one at ``base``.
 
     Raises:
         UserError: when one of them is not within reach, or the two cannot be compared.
     """
-    max_unparsed = load(EvalParameters).eval.max_unparsed
-    before, after = evaluation_at(base), evaluation_at(head)
-    paired = pair(before, after)
-    compared = compare(paired, max_unparsed)
-    return Verdict(paired, compared, alpha, max_unparsed, list(left_out(before, after, paired)))
+    trained = frozenset[str]().union(*(trained_at(revision and bring(revision)) for revision in (base, head)))
+    return verdict(outcomes_at(base), outcomes_at(head), trained, alpha, margin)

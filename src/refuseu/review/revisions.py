@@ -85,6 +85,14 @@ def bytes_at(revision: str | None, path: Path) -> bytes:
     return found.stdout
 
 
+def files_at(revision: str | None, folder: Path) -> list[Path]:
+    """The files below a folder of the project, sorted: those in Git at a revision, or those in the workspace for ``None``."""
+    if revision is None:
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = git("ls-tree", "-r", "-z", "--name-only", commit_of(revision), "--", f"{folder.as_posix()}/")
+    return sorted(Path(name) for name in listed.stdout.split("\0") if name)
+
+
 def text_at(revision: str | None, path: Path) -> str:
     """The same as text; what is not UTF-8 is replaced."""
     return bytes_at(revision, path).decode("utf-8", "replace")
