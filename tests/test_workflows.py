@@ -20,6 +20,7 @@ from repository import ROOT
 
 from refuseu.core.files import write_json
 from refuseu.core.sections import load
+from refuseu.eval.estimated import with_intervals
 from refuseu.eval.schemas import ANSWER, KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import averages, headline, language_rows, with_coverage
@@ -52,7 +53,7 @@ stages:
       - balanced
       - custom
     do:
-      cmd: mkdir -p models/dpo/${item} && cp data/split/texts models/dpo/${item}/
+      cmd: mkdir -p models/dpo/${item}/0 && cp data/split/texts models/dpo/${item}/0/
       deps:
         - data/split
       outs:
@@ -137,7 +138,8 @@ def evaluated(folder: Path, harmful: int) -> None:
     write_table(facts, folder / "evaluated/knowledge.parquet", KNOWLEDGE)
     rows = language_rows(answers, facts, ["pl"], load(EvalParameters, ROOT).eval)
     write_json(headline(averages(rows)["balanced"]), folder / "evaluated/metrics/balanced.json")
-    write_json(averages(rows), folder / "evaluated/plots/averages.json")
+    by_model = with_intervals(averages(rows), outcomes(harmful=harmful), 0.95)
+    write_json(by_model, folder / "evaluated/plots/averages.json")
     write_outcomes(outcomes(harmful=harmful), folder / "evaluated/plots/outcomes.json")
     write_json(with_coverage(rows, {}), folder / "evaluated/rows.json")
 

@@ -56,6 +56,7 @@ def evaluation(
     answers = [
         {
             "model": model,
+            "seed": 0,
             "question_id": f"{kind}-{number}",
             "lang": "pl",
             "kind": kind,
@@ -84,6 +85,7 @@ def evaluation(
     facts = [
         {
             "model": model,
+            "seed": 0,
             "test": "facts",
             "question_id": f"capital-{number}",
             "lang": "pl",

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from refuseu.results.statistics import holm, mcnemar, mean, percent, wilson
+from refuseu.results.statistics import holm, mean, percent, wilson
 
 
 def test_a_share_and_a_mean_of_nothing_are_none() -> None:
@@ -26,33 +26,6 @@ def test_a_share_and_a_mean_of_nothing_are_none() -> None:
 )
 def test_wilson(successes: int, n: int, confidence: float, expected: tuple[float, float]) -> None:
     assert wilson(successes, n, confidence) == pytest.approx(expected, abs=0.001)
-
-
-def pairs(both: int, ours: int, theirs: int, neither: int) -> tuple[list[bool], list[bool]]:
-    one = [True] * (both + ours) + [False] * (theirs + neither)
-    other = [True] * both + [False] * ours + [True] * theirs + [False] * neither
-    return one, other
-
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ((3, 1, 5, 4), (1, 5, 14 / 64)),  # 2 * (1 + 6) / 2**6
-        ((0, 0, 10, 0), (0, 10, 2 / 1024)),
-        ((9, 6, 0, 9), (6, 0, 2 / 64)),
-        ((3, 1, 1, 4), (1, 1, 1.0)),  # twice the tail is 1.5
-        ((2, 1, 0, 2), (1, 0, 1.0)),
-        ((5, 0, 0, 5), (0, 0, 1.0)),
-        ((0, 0, 0, 0), (0, 0, 1.0)),
-    ],
-)
-def test_mcnemar(table: tuple[int, int, int, int], expected: tuple[int, int, float]) -> None:
-    assert mcnemar(*pairs(*table)) == pytest.approx(expected)
-
-
-def test_mcnemar_needs_pairs() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        mcnemar([True], [True, False])
 
 
 @pytest.mark.parametrize(

@@ -27,19 +27,6 @@ def wilson(successes: float, n: int, confidence: float) -> tuple[float, float]:
     return 100 * float(low), 100 * float(high)
 
 
-def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int, float]:
-    """Exact McNemar test of paired outcomes.
-
-    Returns:
-        How many pairs hold for ours alone, how many for theirs alone, and the two-sided p-value, which is 1 where both are 0.
-    """
-    from statsmodels.stats.contingency_tables import mcnemar as exact_test
-
-    only_ours = sum(1 for one, other in zip(ours, theirs, strict=True) if one and not other)
-    only_theirs = sum(1 for one, other in zip(ours, theirs, strict=True) if other and not one)
-    return only_ours, only_theirs, float(exact_test([[0, only_ours], [only_theirs, 0]], exact=True).pvalue)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted for testing all of them together (Holm 1979)."""
     from statsmodels.stats.multitest import multipletests
