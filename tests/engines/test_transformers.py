@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from refuseu.base.miniature import build_model, build_tokenizer, train_base
 from refuseu.core.errors import UserError
 from refuseu.engines import transformers
-from refuseu.engines.transformers import TransformersEngine, TransformersModel, _drawing
+from refuseu.engines.transformers import TransformersEngine, TransformersModel
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Sampling, completed, user
 from refuseu.llm.stored import StoredEngine
 from refuseu.llm.tokens import prompt_tokens, text_tokens
@@ -340,28 +340,6 @@ def test_what_is_drawn_does_not_depend_on_the_batch_but_on_the_seed(folder: Path
     assert answers(together, QUESTIONS, drawn) != answers(together, QUESTIONS)
     first, *_, last = completed(together, [user(question) for question in QUESTIONS], drawn)
     assert first == last  # the same question
-
-
-def test_tokens_are_drawn_by_their_probability_among_those_that_top_p_leaves() -> None:
-    seeds, logits = list(range(4000)), torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64).log()
-
-    def shares(**drawn: float) -> list[float]:
-        draw = _drawing(seeds, Sampling(1, **drawn))
-        tokens = draw(torch.zeros(len(seeds), 1, dtype=torch.long), logits.repeat(len(seeds), 1)).argmax(-1)
-        return [count / len(seeds) for count in torch.bincount(tokens, minlength=4).tolist()]
-
-    assert shares(temperature=1.0) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
-    assert shares(temperature=1.0, top_p=0.7) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
-    assert shares(temperature=0.5) == pytest.approx([0.685, 0.247, 0.062, 0.007], abs=0.03)
-    assert shares(temperature=0.01) == [1, 0, 0, 0]
-
-
-def test_each_token_of_an_answer_is_drawn_anew() -> None:
-    draw = _drawing([1, 2], Sampling(8, temperature=1.0))
-    ids, logits = torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 50)
-    rows = torch.stack([draw(ids, logits).argmax(-1) for _ in range(4)]).T.tolist()
-    assert all(len(set(row)) > 1 for row in rows)
-    assert rows[0] != rows[1]
 
 
 def adapter(folder: Path, out: Path, seed: int) -> Path:

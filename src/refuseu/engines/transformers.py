@@ -12,6 +12,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
+from refuseu.llm.decoding import write
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
@@ -162,28 +163,15 @@ class TransformersEngine:
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]
     ) -> Iterator[Completion]:
-        batch, watch = self._padded(prompts), _Watch()
         with self._inference(len(prompts)):
-            output = self._model.generate(
-                **batch,
-                do_sample=False,
-                max_new_tokens=sampling.max_new_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
-                eos_token_id=self._ends(),
-                logits_processor=[watch, *([_drawing(seeds, sampling)] if sampling.temperature else [])],
-                output_logits=bool(firsts),
-                return_dict_in_generate=True,
-            )
-        answers = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
-        probabilities = output.logits[0].softmax(-1)[:, firsts].tolist() if firsts else [[]] * len(prompts)
-        finite = watch.finite.tolist()
-        for row, (prompt, answer, of_firsts) in enumerate(zip(prompts, answers, probabilities, strict=True)):
-            if not finite[row]:
+            batch, padding = self._padded(prompts), self._tokenizer.pad_token_id
+            rows = write(self._model, batch, seeds, sampling, firsts, self._ends(), padding)
+        for prompt, row in zip(prompts, rows, strict=True):
+            if not row.finite:
                 yield Completion("", Finish.FAILED, reason=NOT_FINITE)
                 continue
-            ended = any(token in self._ends() for token in answer)
-            text = decoded(self._tokenizer, prompt, answer)
-            yield Completion(text, Finish.STOP if ended else Finish.LENGTH, tuple(of_firsts))
+            text = decoded(self._tokenizer, prompt, row.tokens)
+            yield Completion(text, Finish.STOP if row.ended else Finish.LENGTH, tuple(row.probabilities))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer: the tokenizer's, and what the model's own settings name beside it."""
@@ -246,39 +234,6 @@ def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
     if wrong:
         raise UserError(f"{reference.label}: the {wrong} is not finite; {reference.way_out}")
     return model
-
-
-class _Watch:
-    """Sees the logits of each step, and leaves them as they are."""
-
-    finite: "torch.Tensor"
-    """Of each row, whether the likeliest token always had a logit that is a number."""
-
-    def __call__(self, _: "torch.Tensor", logits: "torch.Tensor") -> "torch.Tensor":
-        now = logits.amax(-1).isfinite()  # NaN is the largest of all
-        self.finite = self.finite & now if hasattr(self, "finite") else now
-        return logits
-
-
-def _drawing(seeds: list[int], sampling: Sampling) -> Any:
-    """Makes the likeliest token a drawn one, by adding Gumbel noise to the logits: each row's from a generator of its own.
-
-    So a row draws the same whatever stands beside it in the batch.
-    """
-    import torch
-    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
-
-    warp = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
-    if sampling.top_p < 1:
-        warp.append(TopPLogitsWarper(sampling.top_p))
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def draw(ids: "torch.Tensor", logits: "torch.Tensor") -> "torch.Tensor":
-        uniform = torch.stack([torch.rand(logits.shape[1], generator=each, dtype=torch.float64) for each in generators])
-        noise = -(-uniform.clamp_min(torch.finfo(torch.float64).tiny).log()).log()
-        return warp(ids, logits).double() + noise.to(logits.device)
-
-    return draw
 
 
 @contextmanager
