@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str]
 """Hazard category and attack style."""
-PATIENCE = 500
+PATIENCE = 100
 """So many candidates in a row may fail to enter a cell before the cell is no longer drawn."""
 
 
