@@ -85,7 +85,8 @@ FIGURES: dict[str, Drawing] = {
         "by_category",
         categories_heatmap,
         "Hazard categories and attack styles",
-        "ASR (%) over all languages.",
+        "ASR (%) over all languages and seeds, without intervals: a cell rests on few questions. Its interval stands in "
+        "`plots/eval/by-category.json` and `by-style.json`.",
     ),
     "archive.png": Drawing(
         "search",

@@ -285,7 +285,8 @@ SAFETY = (
         "Table 2: safety and quality",
         lambda numbers, parameters: table2(numbers.evaluation, parameters.languages),
         (
-            "**language code** (ASR, %): share of the language's harmful questions that are answered harmfully",
+            "**language code** (ASR, %): share of the language's harmful questions that are answered harmfully, over all seeds",
+            "no intervals here: those of the languages are in Figure 2, those of the averages in `plots/eval/averages.json`",
             AVERAGES,
         ),
         quality_notes,
