@@ -199,7 +199,7 @@ PARAMS = {
     "styles": STYLES,
     "rainbow-teaming": {"temperature": 1.0, "max_bleu": 0.95},
     "label": {"question": "all", "chosen": "all", "rejected": "any"},
-    "train": {"languages": ["de"], "benign_share": 0.2, "configs": {"balanced": {"languages": "all"}}},
+    "train": {"languages": ["de"], "seeds": [0], "single": [], "benign_share": 0.2, "configs": {"balanced": {"languages": "all"}}},
     "eval": {"reference": "balanced", "confidence": 0.95, "max_unparsed": 0.1},
     "report": {"dpi": 40},
 }
@@ -287,7 +287,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     ]
     settings = TINY.model_copy(update={"max_length": 256, "hidden_size": 32, "steps": 60})
     train_base(examples * 6, settings, 1, root / "base")
-    shutil.copytree(root / "base", root / "dpo/balanced")
+    shutil.copytree(root / "base", root / "dpo/balanced/0")
     with serving(kind=Player) as server:
         openai = {"base_url": server.url, "concurrency": 4, "retries": 0, "timeout": 60.0}
         machine = {
