@@ -37,7 +37,13 @@ BOOKS = load_phrasebooks(ROOT / "data/phrasebook", CODES, CATEGORIES, STYLES)
 
 def by_models(params: Content, profile: Content) -> None:
     params.update(languages=CODES, categories=CATEGORIES, styles=STYLES)
-    params["train"].update(benign_share=0.0, languages=["en"], configs={"balanced": {"languages": "all"}, "custom": {}})
+    params["train"].update(
+        benign_share=0.0,
+        languages=["en"],
+        seeds=[0],
+        single=[],
+        configs={"balanced": {"languages": "all"}, "custom": {}},
+    )
     params["report"]["benign_pairs"] = None
     for name in WRITERS:
         profile["models"][name] = {"engine": "openai", "model": name}

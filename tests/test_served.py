@@ -199,7 +199,13 @@ PARAMS = {
     "styles": STYLES,
     "rainbow-teaming": {"temperature": 1.0, "max_bleu": 0.95},
     "label": {"question": "all", "chosen": "all", "rejected": "any"},
-    "train": {"languages": ["de"], "seeds": [0], "single": [], "benign_share": 0.2, "configs": {"balanced": {"languages": "all"}}},
+    "train": {
+        "languages": ["de"],
+        "seeds": [0],
+        "single": [],
+        "benign_share": 0.2,
+        "configs": {"balanced": {"languages": "all"}},
+    },
     "eval": {"reference": "balanced", "confidence": 0.95, "max_unparsed": 0.1},
     "report": {"dpi": 40},
 }
