@@ -215,6 +215,24 @@ EVALUATION = Evaluation(
 )
 
 
+def test_of_dev_only_accepted_pairs_are_released_and_of_test_every_question(config: ReleaseParameters) -> None:
+    """A question whose pair was not accepted has no answers; it is asked, and no pair of it is published."""
+    train, dev, test = rows("train", range(3)), rows("dev", range(3)), rows("test", range(3))
+    refused = {part: table["group_id"] == f"{part}-1" for part, table in (("dev", dev), ("test", test))}
+    made = tables(
+        train,
+        dev.assign(
+            chosen=dev["chosen"].mask(refused["dev"], None), rejected=dev["rejected"].mask(refused["dev"], None)
+        ),
+        test.assign(**dict.fromkeys(("chosen", "rejected"))),
+        LANGUAGES,
+    )
+    assert set(made["multilingual", "test"]["row_id"].to_pylist()) == {"dev-0-harmful", "dev-2-harmful"}
+    assert set(made["benign", "test"]["row_id"].to_pylist()) == {"dev-0-benign", "dev-2-benign"}
+    assert len(made["evaluation", "eval"]) == 3 * len(LANGUAGES)
+    assert "Test questions are chosen by the question alone" in dataset_card(made, config)
+
+
 def test_the_card_counts_what_nobody_knows_of_a_question(config: ReleaseParameters) -> None:
     train, test = rows("train", range(3)), rows("test", range(4)).assign(category=None, style=None)
     train.loc[train["group_id"] == "train-0", "style"] = None
