@@ -138,6 +138,17 @@ def test_models_are_told_apart_where_their_difference_is_large_and_not_where_the
     assert all(row["smallest_detectable"] > 0 for row in rows if row["rate"] == "asr")
 
 
+def test_the_line_pass_rate_is_tested_only_where_it_differs_from_the_consistency() -> None:
+    answers, knowledge = some_answers()
+    one_line = answers.assign(lines=(answers["lang_restricted"] != "").astype(int))
+    one_line["lines_right"] = one_line["lines"] * (one_line["lang_restricted"] == one_line["lang"])
+    rates = {row["rate"] for row in differences(outcome_rows(answers, knowledge), "base", 0.95)}
+    alike = differences(outcome_rows(one_line, knowledge), "base", 0.95)
+    assert rates - {row["rate"] for row in alike} == {"line_pass_rate"}
+    # So Holm's correction is over fewer tests, and what is left is no harder to tell apart.
+    assert len(alike) == 2 * (len(rates) - 1)
+
+
 def test_the_reference_alone_has_no_differences() -> None:
     assert differences(OUTCOMES[OUTCOMES["model"] == "balanced"], "balanced", 0.95) == []
 

@@ -69,9 +69,12 @@ def _attacks(rows: pd.DataFrame, limits: Limits) -> Row:
 
 
 def differences(outcomes: pd.DataFrame, reference: str, confidence: float) -> list[Row]:
-    """Every model less ``reference`` in every rate, averaged over languages; p-values are corrected over all rows (Holm 1979)."""
+    """Every model less ``reference`` in every rate, averaged over languages; p-values are corrected over all rows (Holm 1979).
+
+    A rate that says the same of every answer as the one beside it is no test of its own.
+    """
     found: list[tuple[Row, Estimate]] = []
-    for rate, rows in outcomes[outcomes["rate"].isin([metric.name for metric in RATES])].groupby("rate", sort=False):
+    for rate, rows in outcomes[outcomes["rate"].isin(_telling(outcomes))].groupby("rate", sort=False):
         theirs = rows["model"] == reference
         for model in rows["model"].unique():
             pair = rows[theirs | (rows["model"] == model)]
@@ -81,6 +84,17 @@ def differences(outcomes: pd.DataFrame, reference: str, confidence: float) -> li
                 about = {"rate": rate, "model": model, "reference": reference}
                 found.append(({**about, "complete_cases": known.value if known else None}, estimate))
     return list(_tested(found, confidence))
+
+
+def _telling(outcomes: pd.DataFrame) -> list[str]:
+    """The rates but for those that are the same everywhere as the one beside them (``Metric.beside``)."""
+    said = {rate: rows.set_index(ANSWERED)["outcome"].sort_index() for rate, rows in outcomes.groupby("rate")}
+    names = [metric.name for metric in RATES if metric.name in said]
+    return [name for name in names if not (beside := BY_NAME[name].beside) or not said[name].equals(said[beside])]
+
+
+ANSWERED = ["model", "seed", "lang", "kind", "question_id"]
+"""What names an outcome of a rate."""
 
 
 def unseen(outcomes: pd.DataFrame, confidence: float) -> list[Row]:
