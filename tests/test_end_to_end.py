@@ -1,5 +1,6 @@
 """The real ``dvc repro`` on ``profiles/smoke.yaml``, in a copy of the repository with two languages, five
-categories, four styles and three configs: that taking any of them out needs no code is part of the test.
+categories, four styles, two configs with two seeds, and a single language: that taking any of them out needs no code is part
+of the test.
 """
 
 import json
@@ -134,8 +135,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         profile="smoke",
         languages=["en", "pl"],
         train={
+            "seeds": [0, 1],
             "languages": ["pl"],
-            "configs": {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "custom": {}},
+            "configs": {"balanced": {"languages": "all"}, "custom": {}},
+            "single": ["en"],
         },
         report={"benign_pairs": None},
     )
@@ -147,7 +150,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     metrics = json.loads((clone / "plots/eval/averages.json").read_text())
-    assert list(metrics) == ["base", "balanced", "english-only", "custom"]
+    assert list(metrics) == ["base", "balanced", "custom", "only-en"]
     columns = [
         *("asr", "asr_lower_bound", "asr_upper_bound", "asr_held_out", "unparsed_rate"),
         *("over_refusal", "language_consistency", "language_undecided", "line_pass_rate"),
@@ -163,12 +166,12 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     ]
     assert all(row["asr_low"] <= row["asr"] <= row["asr_high"] for row in rows)
     assert (clone / "plots/figures/figure2.png").read_bytes().startswith(b"\x89PNG")
-    assert "english-only" in (clone / "report.md").read_text()
+    assert "only-en" in (clone / "report.md").read_text()
 
 
 def test_the_table_can_be_shown_again_without_running_anything(clone: Path) -> None:
     shown = run(clone, "make", "table").stdout
-    assert "english-only" in shown and "Report: report.md; figures: plots/figures\n" in shown
+    assert "custom" in shown and "Report: report.md; figures: plots/figures\n" in shown
 
 
 def test_every_stage_accounts_for_its_rows(clone: Path) -> None:
@@ -219,7 +222,7 @@ def test_outputs_are_the_same_bytes_whatever_the_environment_says(clone: Path, m
     before = outputs(clone)
     for name, value in {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default"}.items():
         monkeypatch.setenv(name, value)
-    repro(clone, "--force", "--single-item", "dpo@custom")
+    repro(clone, "--force", "--single-item", "dpo@custom-1")
     assert outputs(clone) == before
 
 
@@ -228,17 +231,17 @@ def test_two_processes_train_a_config_to_the_metrics_of_one(clone: Path, monkeyp
     machine["training"] |= {"processes": 2, "batch_size": 1}
     (clone / "machines/two.yaml").write_text(yaml.safe_dump(machine))
     monkeypatch.setenv("REFUSEU_MACHINE", "two")
-    paths = {"mix": "data/split/dpo/english-only.parquet", "base": "models/base", "out": ".cache/two/english-only"}
+    paths = {"mix": "data/split/dpo/only-en.parquet", "base": "models/base", "out": ".cache/two/only-en"}
     paths |= {"metrics": ".cache/two.json", "plots": ".cache/two-plots.json"}
     options = [word for name, path in paths.items() for word in (f"--{name}", path)]
-    trained = run(clone, "stages/run", "dpo", "english-only", *options)
+    trained = run(clone, "stages/run", "dpo", "only-en", "0", *options)
     assert trained.returncode == 0, trained.stderr
     # Sums in another order change the last bits, and Adam makes them steps (docs/training.md).
     rounded = partial(pytest.approx, abs=1e-2)
-    one, two = (json.loads((clone / path).read_text()) for path in ("metrics/dpo/english-only.json", paths["metrics"]))
+    one, two = (json.loads((clone / path).read_text()) for path in ("metrics/dpo/only-en/0.json", paths["metrics"]))
     assert two.pop("tokens") == one.pop("tokens")
     assert two == rounded(one)
-    curves = (json.loads((clone / path).read_text()) for path in ("plots/dpo/english-only.json", paths["plots"]))
+    curves = (json.loads((clone / path).read_text()) for path in ("plots/dpo/only-en/0.json", paths["plots"]))
     assert all(after == rounded(before) for before, after in zip(*curves, strict=True))
 
 
@@ -248,7 +251,7 @@ def test_the_release_loads_and_every_model_has_a_card(clone: Path) -> None:
     train = pd.read_parquet(clone / "data/split/train.parquet")
     assert len(polish) == ((train["lang"] == "pl") & (train["kind"] == "harmful")).sum()
     assert json.loads((released / "croissant.json").read_text())["@type"] == "sc:Dataset"
-    assert sorted(path.stem for path in (clone / "models/cards").iterdir()) == ["balanced", "custom", "english-only"]
+    assert sorted(path.stem for path in (clone / "models/cards").iterdir()) == ["balanced", "custom", "only-en"]
 
 
 def test_an_experiment_retrains_custom_alone(clone: Path) -> None:
@@ -257,12 +260,47 @@ def test_an_experiment_retrains_custom_alone(clone: Path) -> None:
     result = run(clone, str(BIN / command[0]), *command[1:])
     assert result.returncode == 0, result.stdout + result.stderr
     ran = [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["split", "dpo@custom", "eval", "report", "release"]
+    assert ran == ["split", "dpo@custom-0", "dpo@custom-1", "eval", "report", "release"]
     after = outputs(clone)
-    assert after["models/dpo/balanced"] == before["models/dpo/balanced"]
-    assert after["models/dpo/custom"] != before["models/dpo/custom"]
+    assert after["models/dpo/balanced/1"] == before["models/dpo/balanced/1"]
+    assert after["models/dpo/custom/1"] != before["models/dpo/custom/1"]
     shown = run(clone, str(BIN / "dvc"), "exp", "show", "--csv").stdout
     assert "slavic" in shown and "['en', 'pl']" in shown
+
+
+def test_every_seed_has_its_own_model_on_the_same_pairs_and_its_own_answers(clone: Path) -> None:
+    made, of_custom = outputs(clone), [f"models/dpo/custom/{seed}" for seed in (0, 1)]
+    assert made[of_custom[0]] != made[of_custom[1]]
+    told = [json.loads((clone / f"metrics/dpo/custom/{seed}.json").read_text()) for seed in (0, 1)]
+    assert [each["seed"] for each in told] == [0, 1] and told[0]["tokens"] == told[1]["tokens"]
+    answers = pd.read_parquet(clone / "data/eval/answers.parquet")
+    counts = answers.groupby(["model", "seed"]).size()
+    assert counts.nunique() == 1 and set(counts.index) == {
+        *(("base", 0), ("balanced", 0), ("balanced", 1), ("custom", 0), ("custom", 1), ("only-en", 0)),
+    }
+    identities = json.loads((clone / "metrics/evaluated.json").read_text())["models"]
+    assert {name: list(seeds) for name, seeds in identities.items()} == {
+        "base": ["0"], "balanced": ["0", "1"], "custom": ["0", "1"], "only-en": ["0"]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "trains"),
+    [
+        ({"seeds": [0, 1, 5]}, ["dpo@balanced-5", "dpo@custom-5"]),
+        ({"seeds": [0]}, []),
+        ({"seeds": [1, 0]}, ["dpo-single@en"]),
+        ({"single": []}, []),
+        ({"single": ["en", "pl"]}, ["dpo-single@pl"]),
+        ({"configs": {"custom": {}, "new": {"languages": "all"}}}, ["dpo@new-0", "dpo@new-1"]),
+    ],
+)
+def test_only_what_is_new_is_trained(changed: dict[str, Any], trains: list[str], clone: Path) -> None:
+    before = (clone / "params.yaml").read_text()
+    set_params(clone, train=changed)
+    stale = json.loads(run(clone, str(BIN / "dvc"), "status", "--json").stdout)
+    (clone / "params.yaml").write_text(before)
+    assert [stage for stage in stale if stage.startswith("dpo")] == trains
 
 
 def test_a_served_model_that_is_only_evaluated_makes_no_other_stage_stale(clone: Path) -> None:

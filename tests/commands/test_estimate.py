@@ -38,7 +38,7 @@ def test_the_command_prints_the_estimate_then_what_is_missing(monkeypatch: pytes
     assert [line.split()[0] for line in stages.splitlines()[2:] if line[0] != " "] == [
         "base", "rainbow-teaming", "translate", "respond", "label", "split", "dpo", "eval", "total",
     ]  # fmt: skip
-    assert "english-only, 11 more" in configs
+    assert "only-de, 10 more" in configs and "one more seed" in configs
     assert "tokens of a word" in assumed and missing == "Nothing is missing on this machine.\n"
 
 
@@ -52,7 +52,7 @@ def test_a_page_fits_a_terminal_and_has_no_column_of_dashes(
     parameters, here = doctor.load_named(profile, where)
     found = Estimate(Run(parameters), here, Prices(2.5, 0.15, 0.6))
     assert max(map(len, found.page().splitlines())) <= 100
-    for table in (found.stages(), found.configs(), found.costs()):
+    for table in (found.stages(), found.models(), found.costs()):
         for cells in zip(*table.rows, strict=True):
             assert set(cells) - {"", "–"}
 
@@ -104,16 +104,19 @@ def test_a_total_without_some_price_is_a_lower_bound() -> None:
     assert Estimate(run(), EIGHT, Prices()).costs().header == ["paid for", "amount"]
 
 
-def test_each_config_has_its_cost_and_equal_ones_stand_together() -> None:
-    table = Estimate(run(), EIGHT, Prices(gpu=2.5)).configs()
+def test_a_model_of_each_mix_has_its_cost_and_so_has_one_more_seed() -> None:
+    table = Estimate(run(), EIGHT, Prices(gpu=2.5)).models()
     assert table.header == [
-        "each config", "languages", "pairs", "H100: dpo", "H100: all", "time here", "paid calls", "money",
+        "a model of", "languages", "models", "pairs", "H100: dpo", "H100: all", "time here", "paid calls", "money",
     ]  # fmt: skip
-    assert column(table, "each config") == [
-        "balanced, 1 more", "high-resource", "english-only, 11 more", "no-english", "custom",
+    assert column(table, "a model of") == [
+        "balanced, 1 more", "high-resource", "english-only", "no-english", "custom", "only-de, 10 more", "one more seed",
     ]  # fmt: skip
-    assert column(table, "languages") == ["12", "6", "1", "11", "2"]
-    assert column(table, "paid calls") == ["2,880"] * 5
+    assert column(table, "languages") == ["12", "6", "1", "11", "2", "1", ""]
+    assert column(table, "models") == ["3", "3", "3", "3", "3", "1", "6"]
+    assert column(table, "paid calls") == [*["2,880"] * 6, "17.3k"]
+    costs = [float(money.lstrip("~")) for money in column(table, "money")]
+    assert costs[-1] == pytest.approx(2 * costs[0] + sum(costs[1:5]), rel=0.05)
 
 
 def test_a_machine_that_does_not_run_every_model_has_no_time_here() -> None:

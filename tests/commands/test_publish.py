@@ -53,7 +53,17 @@ class FakeHub:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    for path in ("data/release/README.md", "models/dpo/balanced/model.safetensors", "models/cards/balanced.md"):
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/any.yaml").write_text("dpo: {}\n")
+    train = {"seeds": [7, 0], "languages": ["en"], "benign_share": 0.0, "configs": {"balanced": {}}, "single": ["de"]}
+    (tmp_path / "params.yaml").write_text(json.dumps({"profile": "any", "train": train}))
+    other_seed = "models/dpo/balanced/0/other.safetensors"
+    for path in (
+        "data/release/README.md",
+        "models/dpo/balanced/7/model.safetensors",
+        other_seed,
+        "models/cards/balanced.md",
+    ):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("x" * 1000)
     return tmp_path
@@ -84,7 +94,7 @@ def test_gated_and_private_before_anything_is_in_it(project: Path) -> None:
 def test_a_models_card_is_its_readme(project: Path) -> None:
     hub = FakeHub()
     card = Path("models/cards/balanced.md")
-    push(Upload("org/set-balanced", "model", Path("models/dpo/balanced"), card), [], hub, public=True)
+    push(Upload("org/set-balanced", "model", Path("models/dpo/balanced/7"), card), [], hub, public=True)
     assert (hub.calls[0][1]["private"], hub.calls[1][1]["private"], hub.calls[1][1]["gated"]) == (False, False, False)
     assert hub.commit() == (["model.safetensors", "README.md"], [])
     assert hub.calls[-1][1]["operations"][1].path_or_fileobj == str(card)
@@ -152,7 +162,7 @@ def test_earlier_versions_leave_the_history_on_demand_and_after_the_commit(proje
     ("what", "expected"),
     [
         ("dataset", "dataset org/set: 1 files of data/release, 0.0 MB\n"),
-        ("models", "model org/set-balanced: 2 files of models/dpo/balanced, 0.0 MB\n"),
+        ("models", "model org/set-balanced: 2 files of models/dpo/balanced/7, 0.0 MB\n"),
     ],
 )
 def test_a_dry_run_needs_no_token(what: str, expected: str, project: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_command_that_is_alone_keeps_the_terminal(capfd: pytest.CaptureFixture
 
 
 def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    stale = [["base"], ["dpo@a", "dpo@b", "dpo@c", "eval"]]
+    stale = [["base"], ["dpo@a-0", "dpo@a-1", "dpo@b-0", "dpo-single@de", "eval"]]
     ran: list[list[list[str]]] = []
 
     def run(*commands: list[str]) -> bool:
@@ -85,12 +85,12 @@ def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch)
         repro.reproduce()
     assert ran == [
         [["split"]],
-        [["--single-item", "dpo@a", "dpo@c"], ["--single-item", "dpo@b"]],
+        [["--single-item", "dpo@a-0", "dpo@b-0"], ["--single-item", "dpo@a-1", "dpo-single@de"]],
         [[]],
     ]
 
 
-@pytest.mark.parametrize("trainings", [[], ["dpo@a"]])
+@pytest.mark.parametrize("trainings", [[], ["dpo@a-0"], ["dpo-single@de"]])
 def test_a_single_training_runs_in_the_pipeline_itself(trainings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(repro, "stale_stages", lambda: [*trainings, "eval"])

@@ -30,10 +30,10 @@ stages:
       params:
         - configs.${key}
       outs:
-        - models/${key}
-        - metrics/${key}.json: {cache: false}
+        - models/${key}/0
+        - metrics/${key}/0.json: {cache: false}
   eval:
-    cmd: mkdir -p plots/eval && for m in models/*; do cp -r $m plots/eval/; done && test ! -f fail && cat models/* > report.md
+    cmd: mkdir -p plots/eval && for m in models/*; do cp -r $m plots/eval/; done && test ! -f fail && cat models/*/0 > report.md
     deps: [models]
     outs:
       - plots/eval: {cache: false}
@@ -41,8 +41,9 @@ stages:
 """
 TRAIN = """
 mkdir -p models metrics
-echo $2 > models/$1
-echo {} > metrics/$1.json
+mkdir -p models/$1 metrics/$1
+echo $2 > models/$1/0
+echo {} > metrics/$1/0.json
 test ! -f slow || { touch slow-$1; sleep 600; }
 """
 AUTHOR = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -104,12 +105,12 @@ EXPERIMENT = ("dvc", "exp", "run", "--name", "slavic", "-S", "configs.one=3", "-
 def test_a_finished_experiment_is_taken_back_and_stays_among_the_experiments(project: Path) -> None:
     before = state(project)
     typed(project, *EXPERIMENT)
-    assert (project / "models/slavic").is_file() and (project / "plots/eval/slavic").is_file()
+    assert (project / "models/slavic/0").is_file() and (project / "plots/eval/slavic/0").is_file()
     assert "Back to the last commit: " in undone(project)
     assert state(project) == before
     assert typed(project, "git", "status", "--short") == ""
     typed(project, "dvc", "exp", "apply", "slavic")
-    assert (project / "models/one").read_text() == "3\n"
+    assert (project / "models/one/0").read_text() == "3\n"
     undone(project)
     assert state(project) == before
     typed(project, "dvc", "exp", "remove", "slavic")
@@ -174,7 +175,7 @@ def test_staged_files_and_broken_parameters_are_taken_back(project: Path) -> Non
     (project / "params.yaml").write_text("configs: [")
     (project / "dvc.lock").write_text("")
     typed(project, "git", "add", "-A")
-    (project / "models/one").write_text("half")
+    (project / "models/one/0").write_text("half")
     shutil.rmtree(project / "plots")
     undone(project)
     assert state(project) == before
@@ -184,7 +185,7 @@ def test_outputs_that_the_cache_does_not_hold_are_named(project: Path) -> None:
     shutil.rmtree(project / ".dvc/cache")
     shutil.rmtree(project / "models")
     said = typed(project, "refuseu.commands.undo")
-    assert "Not in DVC's cache: models/one, models/two; 'dvc pull' brings them" in said
+    assert "Not in DVC's cache: models/one/0, models/two/0; 'dvc pull' brings them" in said
 
 
 def test_a_merge_that_is_under_way_is_not_touched(project: Path) -> None:
@@ -221,7 +222,7 @@ def test_while_the_command_of_a_stage_runs_nothing_is_touched(project: Path) -> 
 
 def test_while_dvc_runs_nothing_is_touched(project: Path) -> None:
     (project / "params.yaml").write_text("configs:\n  one: 7\n  two: 2\n")
-    (project / "metrics/two.json").write_text("{2: 2}")
+    (project / "metrics/two/0.json").write_text("{2: 2}")
     holder = subprocess.Popen([sys.executable, "-c", HOLDING], cwd=project, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout and holder.stdout.readline()
@@ -231,4 +232,4 @@ def test_while_dvc_runs_nothing_is_touched(project: Path) -> None:
         holder.wait()
     assert result.returncode == 1
     assert "Error: undo: DVC runs in this folder; wait until it ends" in result.stderr
-    assert (project / "metrics/two.json").read_text() == "{2: 2}"
+    assert (project / "metrics/two/0.json").read_text() == "{2: 2}"

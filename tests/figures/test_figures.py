@@ -93,7 +93,7 @@ PLOTS = PlotRows(
         SearchRow(iteration=1, coverage=0.5, mean_fitness=0.7, qd_score=9.0, self_bleu=0.3, acceptance=0.0),
         SearchRow(iteration=2, coverage=1.0, mean_fitness=0.8, qd_score=19.0, self_bleu=0.2, acceptance=0.1),
     ],
-    curves={ODD: curve(1.0, 0.5), "only-pl": curve(1.0, 0.4)},
+    curves={ODD: [curve(1.0, 0.5), curve(3.0, 1.5)], "only-pl": [curve(1.0, 0.4)]},
 )
 
 
@@ -377,12 +377,15 @@ def test_spelled_out_categories_keep_off_each_other_and_stay_in_the_figure() -> 
 
 
 def test_training_curves_of_main_configs_have_their_configs_color_and_unit() -> None:
-    plots = replace(PLOTS, curves={"base": curve(2.0, 1.0), **PLOTS.curves})
+    plots = replace(PLOTS, curves={"base": [curve(2.0, 1.0)], **PLOTS.curves})
     figure = painted(plots, LANGUAGES, training_curves)
     loss, margin, accuracy = figure.axes
-    assert [list(line.get_ydata()) for line in loss.lines] == [[2.0, 1.0], [1.0, 0.5]]
+    assert [list(line.get_ydata()) for line in loss.lines] == [[2.0, 1.0], [2.0, 1.0]]
     assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2], [1, 2]]
     assert [line.get_color() for line in loss.lines] == [color_of(0), color_of(1)]
+    # Of two seeds the mean, in a band from the lower one to the higher.
+    (band,) = loss.collections[1].get_paths()
+    assert (band.vertices[:, 1].min(), band.vertices[:, 1].max()) == (0.5, 3.0)
     assert legend_of(figure) == ["base", ODD]
     assert [axes.get_ylabel() for axes in figure.axes] == ["nats", "beta × nats", "share of pairs"]
     assert loss.get_ylim()[0] == accuracy.get_ylim()[0] == 0  # from zero, unless a value is negative
@@ -417,8 +420,9 @@ def write_rows(root: Path) -> None:
     write_json([each.model_dump() for each in PLOTS.transfer], root / "plots/transfer.json")
     write_json([each.model_dump() for each in PLOTS.search], root / "search.json")
     write_json([], root / "plots/seeds.json")
-    for name, steps in PLOTS.curves.items():
-        write_json([each.model_dump() for each in steps], root / f"curves/{name}.json")
+    for name, seeds in PLOTS.curves.items():
+        for seed, steps in zip((9, 10), seeds, strict=False):
+            write_json([each.model_dump() for each in steps], root / f"curves/{name}/{seed}.json")
 
 
 NAMED = Experiment(languages=["en"], categories={"S1": "Violent Crimes"}, styles={"role_play": "Role play"})
@@ -442,7 +446,7 @@ def test_rows_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> No
         ("plots/transfer.json", "eval"),
         ("plots/seeds.json", "eval"),
         ("search.json", "rainbow-teaming"),
-        ("curves/only-pl.json", "dpo@only-pl"),
+        ("curves/only-pl/9.json", "dpo-single@pl"),
     ],
 )
 def test_rows_of_another_shape_name_their_file_and_the_stage_that_makes_them(

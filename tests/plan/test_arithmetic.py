@@ -16,7 +16,8 @@ from refuseu.plan.arithmetic import (
     paid,
     unknown,
     work_of,
-    work_of_configs,
+    work_of_a_seed,
+    work_of_models,
 )
 from refuseu.plan.models import Size
 
@@ -203,9 +204,16 @@ def test_cpus_work_at_their_own_speed() -> None:
 
 
 def test_configs_share_out_the_trainings_and_the_evaluation(paper_8b: Run) -> None:
-    work, configs = work_of(paper_8b), work_of_configs(paper_8b)
-    trained = Line.sum(each["dpo", "base"] for each in configs.values())
+    work, configs = work_of(paper_8b), work_of_models(paper_8b)
+    seeds, train = {"balanced": 3, "only-pl": 1}, paper_8b.parameters.train
+    assert [sum(model.name == name for model in train.runs) for name in seeds] == list(seeds.values())
+    trained = Line.sum(configs[model.name]["dpo", "base"] for model in train.runs)
     assert trained == pytest.approx(work["dpo", "base"])
+    assert paper_8b.models == 1 + 6 * 3 + 11 + len(paper_8b.parameters.eval.models)
+    more = train.model_copy(update={"seeds": [*train.seeds, 9]})
+    grown = Run(paper_8b.parameters.model_copy(update={"train": more}))
+    for key, line in work_of_a_seed(paper_8b).items():
+        assert work[key].rows + line.rows == pytest.approx(work_of(grown)[key].rows)
     assert configs["balanced"]["dpo", "base"].rows == paper_8b.pairs_of["balanced"] > paper_8b.pairs_of["english-only"]
     for key in (("eval", "base"), ("eval", "polyguard")):
         assert configs["balanced"][key].rows == pytest.approx(work[key].rows / paper_8b.models)
@@ -222,7 +230,7 @@ def test_an_external_model_with_a_model_of_its_own_takes_no_part_of_the_configs(
             params["eval"]["models"] = {"served": {"model": "chat"}}
 
     run = Run(changed(tmp_path, edit))
-    work, config = work_of(run), work_of_configs(run)["balanced"]
+    work, config = work_of(run), work_of_models(run)["balanced"]
     assert config["eval", "base"].rows == pytest.approx(work["eval", "base"].rows / (run.models - 1))
     assert ("eval", "chat") in work and ("eval", "chat") not in config
     assert list(paid(run, work)) == ["chat"]

@@ -467,7 +467,10 @@ def write_numbers(root: Path, identities: dict[str, str] | None = None) -> None:
     write_json([each.model_dump() for each in SEARCH], root / "plots/search.json")
     write_json(OUTCOMES, root / "plots/outcomes.json")
     write_json([], root / "plots/sets.json")
-    write_json({"models": identities or {}, "sets": {}}, root / "metrics/evaluated.json")
+    write_json(
+        {"models": {name: {"4": each} for name, each in (identities or {}).items()}, "sets": {}},
+        root / "metrics/evaluated.json",
+    )
     write_json([each.model_dump() for each in BY_JUDGE], root / "plots/by-judge.json")
 
 

@@ -1,6 +1,7 @@
 """Says what a run will take, by arithmetic, and then what is missing for it here: ``python -m refuseu.commands.estimate``."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import click
@@ -28,7 +29,8 @@ from refuseu.plan.arithmetic import (
     paid,
     unknown,
     work_of,
-    work_of_configs,
+    work_of_a_seed,
+    work_of_models,
 )
 from refuseu.plan.models import ENGINE_GB, gpu_gb, model_of, short, size_in, table, training_gb
 from refuseu.results.markdown import Table, shown
@@ -77,7 +79,7 @@ class Estimate:
         self.gpus = gpus_taken(run, machine, self.work)
 
     def page(self) -> str:
-        tables = (self.stages(), self.configs(), self.costs(), table(self.run.parameters), self.assumptions())
+        tables = (self.stages(), self.models(), self.costs(), table(self.run.parameters), self.assumptions())
         return "\n\n".join(each.text() for each in tables if each.rows)
 
     def stages(self) -> Table:
@@ -113,24 +115,28 @@ class Estimate:
         """Hours here; ``None`` too where the machine does not run the whole run, of which a part says nothing."""
         return None if self.gpus is None else hours_here(self.run, self.machine, work)
 
-    def configs(self) -> Table:
-        """What each config costs, its training and its part of the evaluation; those that cost the same stand in one row."""
-        parameters = self.run.parameters
+    def models(self) -> Table:
+        """What one model of each mix costs, and all of one more seed; mixes whose models cost the same stand in one row."""
+        train, languages = self.run.parameters.train, self.run.parameters.languages
+        models = Counter(model.name for model in train.runs)
         same: dict[tuple[str, ...], list[str]] = {}
-        for name, work in work_of_configs(self.run).items():
-            training = {("dpo", BASE): work["dpo", BASE]}
-            cells = [
-                str(len(parameters.train.languages_of(name, parameters.languages))),
-                short(work["dpo", BASE].rows),
-                self._times(training)[0],
-                *self._times(work),
-                short(sum(line.rows for line in paid(self.run, work).values())),
-                _total(self._costs(work)),
-            ]
-            same.setdefault(tuple(cells), []).append(name)
+        for name, work in work_of_models(self.run).items():
+            of_a_mix = (str(len(train.languages_of(name, languages))), str(models[name]))
+            same.setdefault((*of_a_mix, *self._cells(work)), []).append(name)
         rows = [[_few(names), *cells] for cells, names in same.items()]
-        header = ["each config", "languages", "pairs", "H100: dpo", "H100: all", "time here", "paid calls", "money"]
-        return _without_empty_columns(Table(header, rows))
+        rows.append(["one more seed", "", str(len(train.configs)), *self._cells(work_of_a_seed(self.run))])
+        header = ["a model of", "languages", "models", "pairs", "H100: dpo", "H100: all", "time here", "paid calls"]
+        return _without_empty_columns(Table([*header, "money"], rows))
+
+    def _cells(self, work: Work) -> list[str]:
+        training = {("dpo", BASE): work["dpo", BASE]}
+        return [
+            short(work["dpo", BASE].rows),
+            self._times(training)[0],
+            *self._times(work),
+            short(sum(line.rows for line in paid(self.run, work).values())),
+            _total(self._costs(work)),
+        ]
 
     def costs(self) -> Table:
         """What is paid for, and how much money it is by the user's prices."""

@@ -17,11 +17,19 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.sections import Section, load
+from refuseu.mixes import Train
 from refuseu.release.licences import BUILT_WITH_LLAMA
 
 DATASET, MODELS, CARDS = Path("data/release"), Path("models/dpo"), Path("models/cards")
 HUB_FILE = ".gitattributes"
 """The hub writes this file itself, to say which files are large."""
+
+
+class PublishedModels(Section):
+    """What says which models are published."""
+
+    train: Train
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Upload:
 
 
 def uploads(what: str, repository: str) -> Iterator[Upload]:
-    """Yield the dataset as ``repository``, or each model as ``repository-<config>``.
+    """Yield the dataset as ``repository``, or of each config the model of the first seed as ``repository-<config>``.
 
     Raises:
         UserError: when there is nothing to push, and for a name that a licence forbids.
@@ -69,14 +77,18 @@ def uploads(what: str, repository: str) -> Iterator[Upload]:
             raise UserError(f"{DATASET}: holds no dataset; 'dvc repro release' or 'dvc pull {DATASET}' brings it")
         yield Upload(repository, "dataset", DATASET)
         return
-    folders = sorted(path for path in MODELS.glob("*") if path.is_dir())
-    if not folders:
-        raise UserError(f"{MODELS}: holds no model; 'dvc repro' or 'dvc pull {MODELS}' brings them")
-    for folder in folders:
-        card = CARDS / f"{folder.name}.md"
+    train = load(PublishedModels).train
+    released = sorted(model for model in train.runs if model.seed == train.seeds[0])
+    released = [model for model in released if (MODELS / model.folder).is_dir()]
+    if not released:
+        raise UserError(
+            f"{MODELS}: holds no model of the first seed, {train.seeds[0]}; 'dvc repro' or 'dvc pull {MODELS}' brings them"
+        )
+    for model in released:
+        folder, card = MODELS / model.folder, CARDS / f"{model.name}.md"
         if not card.is_file():
             raise UserError(f"{card}: no such card; 'dvc repro release' writes it")
-        upload = Upload(f"{repository}-{folder.name}", "model", folder, card)
+        upload = Upload(f"{repository}-{model.name}", "model", folder, card)
         organisation, _, name = repository.partition("/")
         if BUILT_WITH_LLAMA in upload.card_text and not name.startswith("Llama"):
             raise UserError(

@@ -28,8 +28,8 @@ PARALLEL = 2
 """Processes of ``dvc repro`` that train at the same time."""
 LOG = "dvc.log"
 """The file of ``kept_folder`` that holds what DVC said when it could not begin."""
-TRAINING = "dpo@"
-"""What the name of every training begins with. All trainings wait for the stage ``split``, and for nothing else."""
+TRAINING = ("dpo@", "dpo-single@")
+"""What the names of trainings begin with. All trainings wait for the stage ``split``, and for nothing else."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0
 """Seconds that an interrupted command has to end by itself."""

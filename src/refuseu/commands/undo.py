@@ -105,12 +105,14 @@ def _changed() -> tuple[list[str], list[str]]:
 
 
 def _remove(paths: Collection[str]) -> None:
-    """Remove outputs of stages that the last commit does not have."""
+    """Remove outputs of stages that the last commit does not have, and the folder of a config that is empty without them."""
     for path in map(Path, sorted(paths)):
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        if path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
 
 def _git(*arguments: str) -> str:

@@ -1,5 +1,6 @@
 """The figures of what runs step by step: the search and DPO."""
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from refuseu.figures.canvas import COLORS, DASHES, PAGE, color_of, from_zero, legend, panels_of, round_of
@@ -38,20 +39,20 @@ def search_metrics(plots: PlotRows, languages: list[str]) -> "Figure":
 
 
 def training_curves(plots: PlotRows, languages: list[str]) -> "Figure":
-    """Loss, reward margin and reward accuracy over the optimizer steps of all main configs."""
+    """Loss, reward margin and reward accuracy over the optimizer steps of all main configs: mean and range over seeds."""
     figure, panels = panels_of(PAGE, 2.7, rows=1, columns=len(CURVE_PANELS))
     configs = plots.configs
     trained = [(index, config) for index, config in enumerate(configs) if config in plots.curves]
     for axes, (name, (title, unit)) in zip(panels, CURVE_PANELS.items(), strict=True):
         series: list[Artist] = []
         for index, config in trained:
+            color = color_of(index)
+            steps = [row.step for row in plots.curves[config][0]]
+            by_seed = [[getattr(row, name) for row in curve] for curve in plots.curves[config]]
+            means, *ends = ([of(values) for values in zip(*by_seed, strict=True)] for of in (fmean, min, max))
+            axes.fill_between(steps, *ends, color=color, alpha=0.2, linewidth=0)
             series += axes.plot(
-                [row.step for row in plots.curves[config]],
-                [getattr(row, name) for row in plots.curves[config]],
-                color=color_of(index),
-                linestyle=DASHES[round_of(index)],
-                linewidth=1.1,
-                clip_on=False,
+                steps, means, color=color, linestyle=DASHES[round_of(index)], linewidth=1.1, clip_on=False
             )
         axes.set(title=title, ylabel=unit, xlabel="optimizer step")
         from_zero(axes)

@@ -1,5 +1,6 @@
 """The rows behind the figures, and which of them are drawn."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -8,6 +9,7 @@ from typing import Literal, Self
 from pydantic import TypeAdapter
 
 from refuseu.experiment import Experiment
+from refuseu.mixes import Seeded
 from refuseu.results.outputs import (
     CategoryRow,
     CurveRow,
@@ -32,14 +34,14 @@ class PlotRows:
     by_style: list[StyleRow]
     transfer: list[TransferRow]
     search: list[SearchRow]
-    curves: dict[str, list[CurveRow]]
-    """Of each config."""
+    curves: dict[str, list[list[CurveRow]]]
+    """Of each config, one a seed, the lowest first."""
     seeds: list[SeedRow] = field(default_factory=list)
     """One a (model, seed, language)."""
 
     @classmethod
     def read(cls, experiment: Experiment, evaluation: Evaluation, plots: Path, search: Path, curves: Path) -> Self:
-        """Read the file ``search`` and the folders ``plots`` and ``curves`` (a file a config).
+        """Read the file ``search`` and the folders ``plots`` and ``curves`` (a folder a config, a file a seed).
 
         Categories and styles get the names by which people read them.
 
@@ -54,10 +56,7 @@ class PlotRows:
             by_style=[row.model_copy(update={"style": experiment.style(row.style)}) for row in styles],
             transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
             search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
-            curves={
-                path.stem: read(path, TypeAdapter(list[CurveRow]), f"dpo@{path.stem}")
-                for path in sorted(curves.glob("*.json"))
-            },
+            curves={folder.name: list(_curves(folder)) for folder in sorted(curves.iterdir()) if folder.is_dir()},
             seeds=read(plots / "seeds.json", TypeAdapter(list[SeedRow]), "eval"),
         )
 
@@ -92,3 +91,9 @@ class PlotRows:
     def configs(self) -> list[str]:
         """Base and main configs; all figures give a config the same place, and so the same colour."""
         return self.evaluation.main
+
+
+def _curves(folder: Path) -> Iterator[list[CurveRow]]:
+    """The curves of one config's trainings."""
+    for seed, path in sorted((int(path.stem), path) for path in folder.glob("*.json") if path.stem.isdecimal()):
+        yield read(path, TypeAdapter(list[CurveRow]), Seeded(folder.name, seed).stage)

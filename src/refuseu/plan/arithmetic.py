@@ -86,13 +86,13 @@ class Run:
         else:
             self.parts = (whole + test) * languages
         self.pairs_of: dict[str, int] = {}
-        """Pairs that the training of each config sees, one as often as there are epochs."""
-        for name in p.train.configs:
+        """Pairs that the training of a model of each mix sees, one as often as there are epochs."""
+        for name in p.train.mixes:
             benign = p.train.benign_share_of(name) if with_twins else 0.0
             mix = train * len(p.train.languages_of(name, p.languages)) / (1 - benign)
             self.pairs_of[name] = p.dpo.steps_for(round(mix)) * p.dpo.batch_size
-        self.trained = sum(self.pairs_of.values())
-        self.models = 1 + len(p.train.configs) + len(p.eval.models)
+        self.trained = sum(self.pairs_of[model.name] for model in p.train.runs)
+        self.models = 1 + len(p.train.runs) + len(p.eval.models)
         self.test = test * languages * (1 + with_twins)
         self.tokens_per_word = fmean(LANGUAGES[lang].tokens_per_word for lang in p.languages)
         kinds = enumerate((search.mutator.kind, p.respond.refuser.kind, p.base.kind))
@@ -208,8 +208,8 @@ def work_of(run: Run) -> Work:
     return {key: line for key, line in found.items() if line.rows}
 
 
-def work_of_configs(run: Run) -> dict[str, Work]:
-    """What each config of ``train.configs`` adds: its training, and its part of the evaluation.
+def work_of_models(run: Run) -> dict[str, Work]:
+    """What a model of each mix adds, one for each of its seeds: its training, and its part of the evaluation.
 
     All models are asked and judged alike, so that each has an equal part.
     """
@@ -225,6 +225,14 @@ def work_of_configs(run: Run) -> dict[str, Work]:
         name: {("dpo", BASE): training.times(pairs / run.trained if run.trained else 0.0), **evaluation}
         for name, pairs in run.pairs_of.items()
     }
+
+
+def work_of_a_seed(run: Run) -> Work:
+    """What one more seed adds: a model of every config, and none of a single language."""
+    each, found = work_of_models(run), Work()
+    for work in map(each.get, run.parameters.train.configs):
+        found |= {key: Line.sum([found.get(key, Line()), line]) for key, line in (work or {}).items()}
+    return found
 
 
 def is_paid(parameters: Parameters, name: str) -> bool:

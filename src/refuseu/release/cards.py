@@ -11,6 +11,7 @@ import yaml
 from refuseu.base.settings import GgufBase, HubBase, TrainedBase
 from refuseu.dpo.settings import Dpo
 from refuseu.experiment import LANGUAGES
+from refuseu.mixes import Train
 from refuseu.release.licences import OTHER, OWN, authors, common, notice
 from refuseu.release.settings import ReleaseParameters
 from refuseu.release.tables import CITATION, DESCRIPTION, NAME, Tables, file_of
@@ -163,14 +164,14 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         "## Base",
         _base(config),
         "## Results",
-        "Averages over all evaluated languages, in percent. What each number means, and what its interval covers: "
-        "`docs/metrics.md` of the project.",
+        f"{_seeds(name, config.train)}Averages over all evaluated languages, in percent. What each number means, and what its "
+        "interval covers: `docs/metrics.md` of the project.",
         _averages(name, evaluation).markdown(),
         _by_language(rows, languages).markdown(),
         *([f"{uncovered_note(evaluation.uncovered)}."] if evaluation.uncovered else []),
         *([f"ASR: {WHY_RANGE}."] if any(found.asr is None for found in [*rows, evaluation.averages["base"]]) else []),
         "## Training",
-        Table(["parameter", "value"], [*_settings(config.dpo), ["seed", str(config.seed)]]).markdown(),
+        Table(["parameter", "value"], [*_settings(config.dpo), ["seed", str(config.train.seeds[0])]]).markdown(),
         "## Intended use and limits",
         "For research on multilingual refusal. It is evaluated on the test questions of this project alone, by its judges; a low "
         "ASR here is no promise about other attacks, other languages or longer conversations. Read ASR together with "
@@ -178,6 +179,17 @@ def model_card(name: str, config: ReleaseParameters, mix: Mix, evaluation: Evalu
         RESPONSIBLE_USE,
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _seeds(name: str, train: Train) -> str:
+    """Of which trainings the numbers are, where there were several; a sentence and a blank."""
+    seeds = [model.seed for model in train.runs if model.name == name]
+    if len(seeds) == 1:
+        return ""
+    return (
+        f"This model was trained with the seed {seeds[0]}, the first of {', '.join(map(str, seeds))}; the numbers are means over "
+        "the models of all of them. "
+    )
 
 
 def _origin(config: ReleaseParameters) -> dict[str, str]:

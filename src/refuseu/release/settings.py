@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from refuseu.base.settings import Base, TrainedBase
-from refuseu.core.sections import Section, Seed
+from refuseu.core.sections import Section
 from refuseu.dpo.settings import Dpo
 from refuseu.experiment import Experiment
 from refuseu.llm.settings import BASE, Weights
@@ -46,7 +46,6 @@ class SetLicence(Named):
 
 
 class ReleaseParameters(Experiment):
-    seed: Seed
     models: dict[str, Licensed]
     published: SetLicence
     mutator: Annotated[Role, Field(alias="rainbow-teaming.mutator")]

@@ -121,7 +121,8 @@ class Numbers:
         """
         split = read(stages / "split.json", TypeAdapter(SplitAccount), "split")
         evaluated = read(stages / "evaluated.json", TypeAdapter(Evaluated), "eval")
-        same = counterparts(evaluated.models, {config: mix.benign for config, mix in split.mixes.items()})
+        identities = {name: next(iter(seeds.values())) for name, seeds in evaluated.models.items()}
+        same = counterparts(identities, {config: mix.benign for config, mix in split.mixes.items()})
         theirs = PaperAsr.read(paper)
         differences = read(plots / "differences.json", TypeAdapter(list[DifferenceRow]), "eval")
         outcomes = read_outcomes(plots / "outcomes.json")
@@ -485,7 +486,7 @@ def _about(numbers: Numbers, languages: list[str]) -> str:
         f"ASR is the attack success rate in percent, on {questions} harmful test questions in each language. "
         f"The languages are {named}. High-resource languages ({high or 'none'}) stand before the others. "
         f"`base` is the model before alignment; the "
-        f"other models are the configs of `train.configs`, then those of `eval.models`. "
+        f"other models are the configs of `train.configs`, then those of `train.single` and `eval.models`. "
         f"Reference of the differences: {reference or NO_VALUE}. "
         f"{NO_VALUE}: there is no such value."
     )

@@ -292,8 +292,8 @@ class TranslateAccount(Account):
 class Evaluated(Record):
     """Which models and judges were asked, and which questions of external sets."""
 
-    models: dict[str, str]
-    """By evaluated model, its identity: where its weights are from, and what computes with them."""
+    models: dict[str, dict[str, str]]
+    """By evaluated model and seed, its identity: where its weights are from, and what computes with them."""
     sets: dict[str, Account]
     """By external test set, how many of its questions were asked."""
     identifiers_differ: dict[str, float] = {}

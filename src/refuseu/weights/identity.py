@@ -61,7 +61,8 @@ def _left_over(models: Path, trained: Collection[str]) -> Iterator[Path]:
     configs = {name.partition("/")[0] for name in trained}
     for folder in filter(Path.is_dir, _seen(models)):
         if folder.name not in configs:
-            yield folder
+            # DVC leaves an empty folder behind.
+            yield from [folder] if _seen(folder) else ()
         else:
             yield from (each for each in _seen(folder) if f"{folder.name}/{each.name}" not in trained)
 
