@@ -105,8 +105,8 @@ def write_parameters(folder: Path) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | EXPERIMENT
     params["categories"] = {key: params["categories"][key] for key in ("S1", "S2", "S4")}
     params["styles"] = {key: params["styles"][key] for key in ("slang", "role_play")}
-    mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}, "only-de": {"languages": ["de"]}}
-    params["train"] |= {"languages": ["en"], "configs": mixes}
+    mixes = {"balanced": {"languages": "all"}, "english-only": {"languages": ["en"]}}
+    params["train"] |= {"seeds": [0], "languages": ["en"], "configs": mixes, "single": ["de"]}
     smoke = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
     split = smoke["split"] | {"dev_per_category": 0, "held_out_test_behaviors": 1, "held_out_dev_behaviors": 0}
     dpo = smoke["dpo"] | {
@@ -197,7 +197,7 @@ def test_the_report_and_the_release_are_made(clone: Path) -> None:
 
 @pytest.mark.parametrize("config", ["balanced", "english-only", "only-de"])
 def test_every_config_is_trained_and_evaluated(config: str, clone: Path) -> None:
-    assert metrics(clone, f"dpo/{config}")["rows"] > 0
+    assert metrics(clone, f"dpo/{config}/0")["rows"] > 0
     assert {"base", config} <= {path.stem for path in (clone / "metrics/eval").glob("*.json")}
 
 

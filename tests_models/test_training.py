@@ -73,7 +73,7 @@ def root(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     AutoTokenizer.from_pretrained(folder).save_pretrained(root / "base")
     (root / "profiles").mkdir()
     shutil.copytree(ROOT / "machines/accelerate", root / "machines/accelerate")
-    (root / "params.yaml").write_text("{profile: test, seed: 1}", encoding="utf-8")
+    (root / "params.yaml").write_text("{profile: test}", encoding="utf-8")
     return root
 
 
@@ -101,7 +101,7 @@ def start(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) ->
     paths = ["--mix", "mix.parquet", "--base", "base", "--out", f"out/{out}"]
     paths += ["--metrics", f"{out}.json", "--plots", f"{out}-plots.json"]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "stages/dpo.py"), out, *paths],
+        [sys.executable, str(ROOT / "stages/dpo.py"), out, "1", *paths],
         cwd=root,
         env={**os.environ, **own},
         stderr=subprocess.PIPE,
@@ -154,7 +154,7 @@ def test_trls_own_fsdp2_file_is_caught_before_the_first_step(root: Path) -> None
 
     shutil.copy(Path(trl.__file__).parent / "accelerate_configs/fsdp2.yaml", root / "machines/accelerate/trl.yaml")
     sentence = refused(root, {}, {"processes": 2, "accelerate": "trl"})
-    assert sentence.startswith("Error: dpo@slavic: before the first step the DPO loss is ")
+    assert sentence.startswith("Error: dpo slavic 1: before the first step the DPO loss is ")
     assert "the reference model is not the base" in sentence
 
 
@@ -177,7 +177,7 @@ def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
     process.communicate()
     assert not (root / "out/killed").exists()
     said = train(*training)
-    assert "dpo@killed: 1 of 6 steps" not in said
+    assert "dpo killed 1: 1 of 6 steps" not in said
     killed = weights(root, "killed")
     assert expected.keys() == killed.keys()
     assert all(torch.equal(expected[name], killed[name]) for name in expected)

@@ -43,9 +43,31 @@ def test_a_name_is_an_entry_of_eval_models_or_of_the_profile(parameters: Evaluat
 
 
 @pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ("balanced", "balanced/0"),
+        ("balanced/2", "balanced/2"),
+        ("models/dpo/balanced/1", "balanced/1"),
+        ("./models/dpo/balanced/1", "balanced/1"),
+        ("only-de", "only-de/0"),
+    ],
+)
+def test_a_config_is_our_model_with_the_first_seed_or_with_the_one_that_is_named(
+    given: str, folder: str, parameters: EvaluateParameters
+) -> None:
+    entry = entry_of(given, {}, parameters)
+    assert isinstance(entry, ExternalWeights)
+    assert (entry.folder, entry.repo) == (f"./models/dpo/{folder}", None)
+
+
+@pytest.mark.parametrize(
     ("given", "settings", "sentence"),
     [
-        ("mine", {}, "MODEL=mine: is no folder (/a/folder, ./folder), no repository (org/name) and none of gpt, base"),
+        (
+            "mine",
+            {},
+            "MODEL=mine: is no folder (/a/folder, ./folder), no repository (org/name) and none of gpt, balanced, ",
+        ),
         ("gpt", {"dtype": "float32"}, "MODEL=gpt: dtype stand with the model in the profile; leave them out here"),
         ("", {}, "MODEL=: is no folder"),
     ],
@@ -59,7 +81,14 @@ def test_another_name_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [("/a/My Model_7B/", "my-model-7b"), ("org/Name.v2", "name-v2"), ("gpt", "gpt"), ("/", "model")]
+    ("given", "name"),
+    [
+        ("/a/My Model_7B/", "my-model-7b"),
+        ("org/Name.v2", "name-v2"),
+        ("./models/dpo/balanced/1/", "balanced-1"),
+        ("gpt", "gpt"),
+        ("/", "model"),
+    ],
 )
 def test_the_results_are_named_after_the_model(given: str, name: str) -> None:
     assert slug(given) == name

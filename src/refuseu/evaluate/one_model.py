@@ -27,7 +27,7 @@ from refuseu.tables.reading import question_values, read_known
 from refuseu.tables.schemas import TEST
 from refuseu.weights.reference import ADAPTER, is_folder
 
-DATA, BASE_FOLDER = Path("data"), Path("models/base")
+DATA, BASE_FOLDER, TRAINED = Path("data"), Path("models/base"), Path("models/dpo")
 
 
 class EvaluateParameters(EvalParameters):
@@ -74,9 +74,17 @@ def questions_asked(parameters: EvaluateParameters, path: Path | None) -> tuple[
 def entry_of(given: str, settings: dict[str, str], parameters: EvalParameters) -> ExternalModel:
     """Return MODEL as an entry of ``eval.models``; ``settings`` are those of the engine that shall run it.
 
+    ``balanced`` is our model of this config with the first seed, and ``balanced/1`` the one with the seed 1.
+
     Raises:
         UserError: for a name that nothing has, and for settings that do not fit.
     """
+    names = (
+        (model, (f"{TRAINED}/{model.folder}", model.folder, model.name)) for model in reversed(parameters.train.runs)
+    )
+    ours = {name: model for model, called in names for name in called}
+    if given in ours and given not in parameters.eval.models:
+        given = f"./{TRAINED / ours[given].folder}"
     if "/" in given or is_folder(given):
         entry: ExternalModel = external_model({"folder" if is_folder(given) else "repo": given, **settings})
         return entry
@@ -88,7 +96,7 @@ def entry_of(given: str, settings: dict[str, str], parameters: EvalParameters) -
         return parameters.eval.models[given]
     if given in parameters.models:
         return NamedModel(model=given)
-    names = ", ".join([*parameters.eval.models, *parameters.models])
+    names = ", ".join([*parameters.eval.models, *parameters.train.mixes, *parameters.models])
     raise UserError(f"MODEL={given}: is no folder (/a/folder, ./folder), no repository (org/name) and none of {names}")
 
 
@@ -134,5 +142,10 @@ def _opened(
 
 
 def slug(given: str) -> str:
-    """Return a name for the folder of the results: the last part of a path or repository, in lower case."""
-    return re.sub(r"[^a-z0-9]+", "-", given.rstrip("/").rpartition("/")[2].casefold()).strip("-") or "model"
+    """Return a name for the folder of the results: the last part of a path or repository, in lower case.
+
+    Of a folder that is named after a seed, as ``models/dpo/balanced/0``, the two last parts.
+    """
+    parts = given.rstrip("/").split("/")
+    named = "-".join(parts[-2:] if parts[-1].isdecimal() else parts[-1:])
+    return re.sub(r"[^a-z0-9]+", "-", named.casefold()).strip("-") or "model"
