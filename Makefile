@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro evaluate plan doctor table test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench experiments undo dev comment actionlint recipes help repository
+.PHONY: repro evaluate plan doctor table test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
@@ -165,6 +165,9 @@ publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=datas
 bench: .venv/ready  ## CPU seconds and memory at the paper's sizes; OPTIONS='--most 100000' leaves out the large cases
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
 
+search-study: .venv/ready  ## Biased against uniform sampling of cells, as a table and docs/search.png
+	$(BIN)/python benchmarks/search_study.py $(OPTIONS)
+
 lock: .venv/ready  ## Resolve pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml \
 		| sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements.lock.new
@@ -213,4 +216,4 @@ help:  ## This list
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
 ## REPO: publish: the repository on the hub
 ## WHAT: publish, audit, audit-score: dataset or models (dataset); pairs or answers, or, to audit, disagreements (pairs)
-## OPTIONS: evaluate, real-model, audit, audit-score, bench, publish: further options; --help lists them
+## OPTIONS: evaluate, real-model, audit, audit-score, bench, search-study, publish: further options; --help lists them

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from refuseu.experiment import Experiment
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str]
 """Hazard category and attack style."""
+KNOWN = 2**17
+"""So many similarities are remembered, since a search draws the same questions again and meets the same elites."""
 PATIENCE = 100
 """So many candidates in a row may fail to enter a cell before the cell is no longer drawn."""
 
@@ -135,6 +137,7 @@ def _metric() -> "BLEU":
     return BLEU(effective_order=True)
 
 
+@lru_cache(KNOWN)
 def bleu(candidate: str, other: str) -> float:
     """Return the sentence BLEU-4 (0-1) of ``candidate`` against ``other``, as in Rainbow Teaming, section 3.2."""
     return float(_metric().sentence_score(composed(candidate), [composed(other)]).score) / 100
