@@ -30,8 +30,9 @@ def with_intervals(averages: dict[str, Row], outcomes: pd.DataFrame, confidence:
 
 def _intervals(outcomes: pd.DataFrame, confidence: float) -> Row:
     found: Row = {"seeds": int(outcomes["seed"].nunique())}
+    groups = dict(list(outcomes.groupby("rate")))
     for metric in RATES:
-        estimate = average(outcomes[outcomes["rate"] == metric.name], confidence)
+        estimate = average(groups.get(metric.name, outcomes[:0]), confidence)
         found[f"{metric.name}_low"] = estimate.low if estimate else None
         found[f"{metric.name}_high"] = estimate.high if estimate else None
         found[f"{metric.name}_seed_sd"] = estimate.seed_sd if estimate else None
@@ -74,11 +75,12 @@ def differences(outcomes: pd.DataFrame, reference: str, confidence: float) -> li
     A rate that says the same of every answer as the one beside it is no test of its own.
     """
     found: list[tuple[Row, Estimate]] = []
-    for rate, rows in outcomes[outcomes["rate"].isin(_telling(outcomes))].groupby("rate", sort=False):
-        theirs = rows["model"] == reference
-        for model in rows["model"].unique():
-            pair = rows[theirs | (rows["model"] == model)]
-            estimate = difference(pair, reference, confidence) if model != reference else None
+    telling = _telling(outcomes)
+    groups = dict(list(outcomes.groupby(["rate", "model"], sort=False)))
+    for rate, model in groups:
+        if rate in telling and model != reference and (rate, reference) in groups:
+            pair = pd.concat([groups[rate, model], groups[rate, reference]], ignore_index=True)
+            estimate = difference(pair, reference, confidence)
             if estimate:
                 known = difference(complete_cases(pair), reference, confidence)
                 about = {"rate": rate, "model": model, "reference": reference}

