@@ -19,7 +19,7 @@ from refuseu.rainbow_teaming.settings import RainbowTeaming
 pytestmark = pytest.mark.slow
 
 ROLES = {"mutator": "phrasebook", "twin": "phrasebook", "scorer": "ngrams", "preference": "ngrams"}
-NUMBERS = {"temperature": 0.1, "max_bleu": 0.6, "iterations": 8, "mutations": 50, "max_new_tokens": 1}
+NUMBERS = {"temperature": 0.1, "max_bleu": 0.4, "iterations": 8, "mutations": 50, "max_new_tokens": 1}
 
 
 def score(exchange: Exchange) -> float:
