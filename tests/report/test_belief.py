@@ -203,6 +203,9 @@ def test_configs_closer_than_what_can_be_told_apart_are_called_so_in_words() -> 
         "**not told apart** from `balanced` in over-refusal: `custom` (-0.4; from 1.3 on it would be noticed)",
     ]
     assert list(too_close([less("custom", "asr", 9.0, 2.0, told_apart=True)], MODELS)) == []
+    assert next(iter(too_close([less("custom", "asr", 3.0, 2.0, told_apart=False)], MODELS))).endswith(
+        "`custom` (+3.0; its interval is [+2.0, +4.0])"
+    )
 
 
 def evaluation(**by_model: dict[str, float]) -> Evaluation:

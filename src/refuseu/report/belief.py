@@ -257,12 +257,18 @@ def too_close(differences: Sequence[DifferenceRow], models: Sequence[str]) -> It
     for rate in HEADLINE_RATES:
         close = [row for row in headline(differences, models) if row.rate == rate and not row.told_apart]
         if close:
-            named = ", ".join(
-                f"`{escape(row.model)}` ({shown(row.difference, '+.1f')}; from {shown(row.smallest_detectable)} on it would be "
-                "noticed)"
-                for row in close
-            )
+            named = ", ".join(f"`{escape(row.model)}` ({shown(row.difference, '+.1f')}; {_why(row)})" for row in close)
             yield f"**not told apart** from `{escape(close[0].reference)}` in {heading(rate)}: {named}"
+
+
+def _why(row: Difference) -> str:
+    """Why a difference is not told apart from 0."""
+    closer = abs(row.difference) < row.smallest_detectable
+    return (
+        f"from {shown(row.smallest_detectable)} on it would be noticed"
+        if closer
+        else f"its interval is {interval(row)}"
+    )
 
 
 def heading(rate: str) -> str:
@@ -274,7 +280,8 @@ def heading(rate: str) -> str:
 def spread_table(evaluation: Evaluation, differences: Sequence[DifferenceRow]) -> Table:
     """Each rate's spread over the main models beside what a comparison notices, and what follows for the rate."""
     rows = []
-    for rate in dict.fromkeys(row.rate for row in differences):
+    rates = dict.fromkeys(row.rate for row in differences)
+    for rate in [metric.name for metric in evaluation.telling(map(BY_NAME.__getitem__, rates))]:
         noticed = median(row.smallest_detectable for row in differences if row.rate == rate)
         averages = {name: evaluation.averages[name][rate] for name in evaluation.main}
         known = [value for value in averages.values() if value is not None]
