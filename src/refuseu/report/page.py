@@ -188,7 +188,8 @@ BELIEF = (
             "were trained more than once, other seeds; at the level `eval.confidence`, for each difference by itself",
             "**seed SD**: standard deviation of the difference from seed to seed",
             "**smallest detectable**: the smallest true difference that this run notices with a probability of 80%",
-            "**told apart**: by the test of the difference, after Holm's correction over all models and rates, and by its interval",
+            "**told apart**: by the test of the difference, after Holm's correction over all models and rates, and by "
+            "its interval",
         ),
     ),
     Section(
