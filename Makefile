@@ -24,12 +24,13 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro evaluate plan doctor table test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
+.PHONY: repro evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
 	@$(BIN)/python -m refuseu.commands.config
 	@$(BIN)/python -m refuseu.commands.repro
 	@$(BIN)/python -m refuseu.commands.table
+	@$(BIN)/python -m refuseu.commands.verify || true
 
 plan: .venv/ready  ## What a run will take, and what is missing here: make plan [PROFILE=paper-8b] [MACHINE=h100x8] [PRICE_GPU=2.5]
 	@$(BIN)/python -m refuseu.commands.estimate $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)') \
@@ -45,6 +46,9 @@ evaluate: .venv/ready  ## The ASR of a model on the published test, nothing trai
 
 table: .venv/ready  ## The paper's table in the terminal
 	@$(BIN)/python -m refuseu.commands.table
+
+verify: .venv/ready  ## This run against the last commit: the same bytes, the same within noise, or different, and where
+	@$(BIN)/python -m refuseu.commands.verify
 
 # A file's tests stay together, since they share what is slow to make; tests/conftest.py puts the longest file first.
 TESTS := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder

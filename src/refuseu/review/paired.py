@@ -118,14 +118,18 @@ def between_seeds(values: Numbers) -> Numbers:
 
 
 def clustered_variance(residuals: Numbers, clusters: Sequence[NDArray[np.intp]]) -> Numbers:
-    """The variance of the sum of ``residuals`` (..., questions), clustered by one or two groupings of the questions."""
+    """The variance of the sum of ``residuals`` (..., questions), clustered by one or two groupings of the questions.
+
+    As in ``results.estimates``, for many sums at once; a test holds the two together.
+    """
     kinds = [*clusters]
     if len(kinds) == 2:
         kinds.append(kinds[0] * (kinds[1].max() + 1) + kinds[1])
     parts = [_between(residuals, np.unique(each, return_inverse=True)[1]) for each in kinds]
     if len(parts) == 1:
         return parts[0]
-    return np.maximum(parts[0] + parts[1] - parts[2], np.maximum(parts[0], parts[1]))
+    found: Numbers = np.maximum(parts[0] + parts[1] - parts[2], np.maximum(parts[0], parts[1]))
+    return found
 
 
 def _between(residuals: Numbers, codes: NDArray[np.intp]) -> Numbers:
@@ -143,7 +147,8 @@ def variance_of_questions(before: Numbers, after: Numbers, clusters: Sequence[ND
     kind.
     """
     found: Numbers = clustered_variance(influence(after) - influence(before), clusters)
-    return np.maximum(found, 1 / (after.shape[-1] + 2) ** 2)
+    least: Numbers = np.maximum(found, 1 / (after.shape[-1] + 2) ** 2)
+    return least
 
 
 @dataclass(frozen=True)

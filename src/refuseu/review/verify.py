@@ -106,29 +106,37 @@ def other_parameters() -> list[str]:
     """What differs from the last commit in the parameters, or in those that the last run read; a line each.
 
     Raises:
-        UserError: when the parameters or dvc.lock of one of both cannot be read.
+        UserError: when there is no last commit, or the parameters or dvc.lock of one of both cannot be read.
     """
+    if git("rev-parse", "--verify", "--quiet", COMMITTED).returncode:
+        raise UserError("verify: there is no commit to compare with; 'git add -A' and 'git commit' make the first one")
     written = parameter_changes(parameters_at(COMMITTED), parameters_at(None))
     if written:
         return written
-    before, after = (
-        {f"{stage}: {file}: {key}": value for stage, ran in lock.stages.items() for file, read in ran.params.items()
-         for key, value in (read if isinstance(read, dict) else {}).items()}
-        for lock in (lock_at(COMMITTED), lock_at(None))
-    )  # fmt: skip
+    before, after = (_parameters_that_ran(revision) for revision in (COMMITTED, None))
     return [f"{key}, as dvc.lock has it" for key in before if key in after and before[key] != after[key]]
+
+
+def _parameters_that_ran(revision: str | None) -> dict[str, object]:
+    """By stage, file and key, what dvc.lock has of the parameters that the stage read."""
+    return {
+        f"{stage}: {file}: {key}": value
+        for stage, ran in lock_at(revision).stages.items()
+        for file, read in ran.params.items()
+        for key, value in (read if isinstance(read, dict) else {}).items()
+    }
 
 
 def compare_files() -> Files:
     """Look at every file of ``RESULTS`` that Git holds.
 
     Raises:
-        UserError: when there is no commit to compare with.
+        UserError: when Git cannot tell.
     """
     names = [path.as_posix() for path in RESULTS]
     asked = git("diff", "--name-status", "--no-renames", "--no-ext-diff", "--relative", "-z", COMMITTED, "--", *names)
     if asked.returncode:
-        raise UserError(f"verify: no last commit to compare with ({reason(asked)})")
+        raise UserError(f"verify: {reason(asked)}")
     parts = asked.stdout.split("\0")
     changed = dict(zip(parts[1::2], parts[0::2], strict=False))
     committed = [path for folder in RESULTS for path in files_at(COMMITTED, folder)]
