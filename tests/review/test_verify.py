@@ -17,7 +17,7 @@ from refuseu.results.outcomes import COLUMNS, with_derived, write_outcomes
 from refuseu.review.locked import OUTCOMES, _md5_of_folder, md5
 from refuseu.review.verify import numbers
 
-LANGUAGES = ["pl", "cs", "sk", "sl"]
+LANGUAGES = ["pl", "cs", "sk", "sl", "lt", "lv", "de", "fr"]
 
 
 @cache
@@ -89,17 +89,19 @@ def test_the_same_bytes(project: Path) -> None:
 
 def test_other_bytes_and_the_same_conclusions(project: Path) -> None:
     """As after the run of another maker's processor: a few answers, and the last bits of a loss."""
-    made(outcomes(11, 10, 9, 10, custom=61), loss=0.5000001)
+    made(outcomes(11, 10, 9, 10, custom=61), loss=0.5004)
     result = verified()
     assert result.exit_code == 0
     first, *others = result.output.splitlines()
     assert first.startswith("This run and the last commit differ in 3 of 6 files and in no conclusion (checked: ")
-    assert "the 5 statements of plots/eval/differences.json" in first
+    assert first.endswith(
+        "(checked: 4 averages, of the models that answer otherwise, and 1 of plots/eval/differences.json)."
+    )
     assert others == ["Outputs of DVC with other bytes: data/eval"]
 
 
 def test_a_conclusion_that_differs_is_named_and_fails(project: Path) -> None:
-    made(outcomes(*[60] * 4))
+    made(outcomes(*[60] * 8))
     result = verified()
     assert result.exit_code == 1
     first, *others = result.output.splitlines()
@@ -109,10 +111,10 @@ def test_a_conclusion_that_differs_is_named_and_fails(project: Path) -> None:
 
 
 def test_one_language_is_named_and_decides_nothing(project: Path) -> None:
-    made(outcomes(30))
+    made(outcomes(22))
     result = verified()
     assert result.exit_code == 0 and "in no conclusion" in result.output
-    assert "Moved far, and no conclusion:\n  balanced, ASR in pl: 7.1 -> 21.4\n" in result.output
+    assert "Moved far, and no conclusion:\n  balanced, ASR in pl: 7.1 -> 15.7\n" in result.output
 
 
 def test_a_number_is_far_outside_its_interval_or_by_more_than_the_tolerance(project: Path) -> None:

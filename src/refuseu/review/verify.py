@@ -83,7 +83,7 @@ class Verification:
         if self.unknown:
             return f"{differ}; {self.unknown}"
         found = len(self.conclusions)
-        return f"{differ} and in {found or 'no'} conclusion{'s' * (found != 1)} ({self.checked})."
+        return f"{differ} and in {found or 'no'} conclusion{'s' * (found > 1)} ({self.checked})."
 
     def lines(self) -> Iterator[str]:
         """The sentence, and what it rests on."""
@@ -176,8 +176,7 @@ def verify() -> Verification:
     return Verification(
         files,
         outputs,
-        checked=f"checked: {len(averages)} averages of models that answer otherwise, each within noise or not, and the "
-        f"{len(before)} statements of {DIFFERENCES}"
+        checked=f"checked: {len(averages)} averages, of the models that answer otherwise, and {len(before)} of {DIFFERENCES}"
         + (f"; of {untold} averages nobody knows how far seeds move them" if untold else ""),
         conclusions=[*_described(_different(averages)), *_changed(before, after)],
         also=[*_described(_different(cells)), *far_numbers(files.other)],
