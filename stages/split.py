@@ -7,6 +7,7 @@ import click
 
 from refuseu.core.files import write_json
 from refuseu.core.options import path_option
+from refuseu.core.schema import read_table
 from refuseu.core.sections import load
 from refuseu.dpo.mix import MIX
 from refuseu.experiment import Kind
@@ -17,16 +18,17 @@ from refuseu.split.splitting import mixes, split_up, without_unaccepted
 from refuseu.store.rows import Store
 from refuseu.tables.losses import where_lost
 from refuseu.tables.reading import Batches, question_values, read_known
-from refuseu.tables.schemas import LABELLED, PART, TEST
+from refuseu.tables.schemas import ELITE, LABELLED, PART, TEST
 from refuseu.tables.writing import write_batches, write_table
 
 
 @click.command(help=__doc__)
 @path_option("--pairs", "data/label/pairs.parquet")
+@path_option("--questions", "data/rainbow-teaming/questions.parquet", "Which questions a search found.")
 @path_option("--published", "data/published", "Folder of published sets.")
 @path_option("--out", "data/split")
 @path_option("--metrics", "metrics/split.json")
-def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
+def main(pairs: Path, questions: Path, published: Path, out: Path, metrics: Path) -> None:
     parameters = load(SplitParameters)
     answers = Batches(pairs, LABELLED, ("chosen", "rejected"))
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
@@ -38,7 +40,9 @@ def main(pairs: Path, published: Path, out: Path, metrics: Path) -> None:
         the_set = PublishedSet(parameters.published, published, languages, Store())
         parts, summary = keep_parts(labelled, the_set.part_of, question_rows(the_set.test), split.near_duplicate, lost)
     else:
-        parts, summary = split_up(labelled, parameters, lost)
+        elites = read_table(questions, ELITE)
+        found = elites.loc[elites["fitness"].notna(), "group_id"]
+        parts, summary = split_up(labelled, parameters, lost, frozenset(found))
     trained_on = mixes(parts["train"], parameters.train, languages, parameters.seed)
 
     write_batches(answers.complete(parts["train"]), out / "train.parquet", PART)

@@ -274,8 +274,8 @@ def test_every_model_of_a_generator_is_looked_for(tmp_path: Path, monkeypatch: p
     [
         (
             lambda params, profile: profile["split"].update(test_per_cell=7),
-            "split.test_per_cell: 7, while a cell (category and style) holds at most 6 questions; raise "
-            "rainbow-teaming.elites_per_cell, or lower it",
+            "split.test_per_cell: 7, while a cell (category and style) holds at most 5 questions; raise "
+            "rainbow-teaming.reserved_per_cell, or lower it",
         ),
         (
             lambda params, profile: (generated(params, profile), profile["split"].update(test_per_cell=11)),

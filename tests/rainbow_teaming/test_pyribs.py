@@ -52,7 +52,12 @@ def book() -> Phrasebook:
 def test_coverage_quality_and_best_elites_are_those_of_pyribs(elites_per_cell: int, book: Phrasebook) -> None:
     categories, styles, judge = list(book.behaviors), list(book.styles), Remembering()
     settings = RainbowTeaming.model_validate(
-        {**{role: {"kind": kind} for role, kind in ROLES.items()}, **NUMBERS, "elites_per_cell": elites_per_cell}
+        {
+            **{role: {"kind": kind} for role, kind in ROLES.items()},
+            **NUMBERS,
+            "reserved_per_cell": 0,
+            "elites_per_cell": elites_per_cell,
+        }
     )
     archive = Archive(categories, styles, elites_per_cell)
     roles = Roles(PhrasebookMutator(book), judge, judge, attack=lambda questions: ["answer"] * len(questions))

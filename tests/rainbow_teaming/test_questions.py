@@ -51,6 +51,15 @@ def test_an_elite_and_its_twin_share_a_group(archive: Archive, books: dict[str, 
     ]
 
 
+def test_a_question_in_reserve_has_a_twin_and_no_fitness(archive: Archive, books: dict[str, Phrasebook]) -> None:
+    other = HARMFUL.replace("Dude, no fluff", "Mate, be quick")
+    reserve = [(("S1", "slang"), Question(other, "s1-01", "slang-0"))]
+    questions = questions_of(archive, FixedTwins(**{HARMFUL: BENIGN, other: "a twin"}), reserve)
+    assert list(questions["text"]) == [HARMFUL, other, BENIGN, "a twin"]
+    assert list(questions["fitness"].isna()) == list(questions["iteration"].isna()) == [False, True, False, True]
+    assert questions["group_id"][1] == questions["group_id"][3] == question_id(other)
+
+
 class FixedTwins:
     """Knows the twins of a table, and remembers the questions that it was given."""
 
@@ -132,7 +141,15 @@ SETTINGS = RainbowTeaming.model_validate(
         "scorer": {"kind": "ngrams"},
         "preference": {"kind": "ngrams"},
     }
-    | {"elites_per_cell": 1, "temperature": 1.0, "max_bleu": 0.99, "iterations": 1, "mutations": 1, "max_new_tokens": 1}
+    | {
+        "elites_per_cell": 1,
+        "reserved_per_cell": 0,
+        "temperature": 1.0,
+        "max_bleu": 0.99,
+        "iterations": 1,
+        "mutations": 1,
+        "max_new_tokens": 1,
+    }
 )
 
 
@@ -153,7 +170,9 @@ def test_the_account_adds_up(archive: Archive, books: dict[str, Phrasebook]) -> 
         "coverage": 0.5,
         "rows_in": 9,
         "rows_out": 1,
+        "reserved": 0,
         "rejected": {
+            "reserved for dev and test": 0,
             "similar to parent": 4,
             "similar to elite": 0,
             "lost to elite": 0,
@@ -169,6 +188,7 @@ def test_the_account_counts_questions_that_are_equal_and_candidates_that_were_no
     account = summary(search, questions_of(full, None))
     assert (account["rows_in"], account["rows_out"]) == (8, 3)
     assert account["rejected"] == {
+        "reserved for dev and test": 0,
         "similar to parent": 0,
         "similar to elite": 0,
         "lost to elite": 0,

@@ -15,7 +15,14 @@ from refuseu.rainbow_teaming.mutators import PhrasebookMutator
 from refuseu.rainbow_teaming.search import Roles, Search, attack_on
 from refuseu.rainbow_teaming.settings import RainbowTeaming
 
-OUTCOMES = {"accepted", "similar to parent", "similar to elite", "lost to elite", "harmless"}
+OUTCOMES = {
+    "accepted",
+    "reserved for dev and test",
+    "similar to parent",
+    "similar to elite",
+    "lost to elite",
+    "harmless",
+}
 Pairs = Sequence[tuple[Exchange, Exchange]]
 
 
@@ -86,6 +93,7 @@ class WaveringJudge(ConstantJudge):
 def settings_of(**settings: float) -> RainbowTeaming:
     roles = {"mutator": "phrasebook", "twin": "phrasebook", "scorer": "ngrams", "preference": "ngrams"}
     numbers = {"temperature": 0.5, "max_bleu": 0.95, "iterations": 8, "mutations": 6, "max_new_tokens": 1}
+    numbers["reserved_per_cell"] = 0
     kinds = {name: {"kind": kind} for name, kind in roles.items()}
     return RainbowTeaming.model_validate({**kinds, "elites_per_cell": 1, **numbers, **settings})
 
@@ -411,3 +419,15 @@ def test_a_cell_that_nothing_is_written_for_is_given_up_too(monkeypatch: pytest.
     assert search.drawn == Counter(category for category, _ in mutator.cells)
     assert search.not_written == {"declined": search.drawn["declined"], "copied": 0}
     assert search.outcomes["similar to parent"] == search.drawn["copied"] > 0
+
+
+def test_what_is_reserved_is_written_first_and_never_asked_or_found(books: dict[str, Phrasebook]) -> None:
+    """So no answer of the target decides which questions are tested: with another one, the same are in reserve."""
+    search, attack = searched(books, FairJudge(), elites=4, reserved_per_cell=2)
+    reserved = {question.text for _, question in search.reserve.values()}
+    assert 4 <= len(reserved) <= 8 and {cell for cell, _ in search.reserve.values()} == set(search.archive.cells)
+    assert not reserved & {text for batch in attack.seen for text in batch}
+    assert not reserved & {elite.question.text for _, elite in search.archive}
+    assert search.outcomes["reserved for dev and test"] > 0
+    unfit, _ = searched(books, ConstantJudge(0.0), elites=4, reserved_per_cell=2)
+    assert unfit.reserve == search.reserve

@@ -334,9 +334,9 @@ def test_the_last_frame_of_a_style_is_never_held_out_and_unknown_frames_are_not_
 @pytest.mark.parametrize("seed", range(8))
 def test_a_group_that_is_not_in_every_language_is_trained_on_or_spare(seed: int) -> None:
     groups = [
-        QuestionGroup(group.group_ids, group.cells, group.behavior_ids, None, group.frame_ids, complete=place % 3 > 0)
+        QuestionGroup(group.group_ids, group.cells, group.behavior_ids, None, group.frame_ids, testable=place % 3 > 0)
         for place, group in enumerate(phrasebook_groups())
     ]
     part_of = assign_stratified(groups, FRAMES, seed)
-    assert {part_of[group.group_ids[0]] for group in groups if not group.complete} == {"train", "spare"}
-    assert {part_of[group.group_ids[0]] for group in groups if group.complete} == set(PARTS)
+    assert {part_of[group.group_ids[0]] for group in groups if not group.testable} == {"train", "spare"}
+    assert {part_of[group.group_ids[0]] for group in groups if group.testable} == set(PARTS)

@@ -122,7 +122,11 @@ def test_train_and_test_must_hold_something(name: str, pairs: pd.DataFrame) -> N
     parts = {**dict.fromkeys(PARTS, pairs), "dev": pairs[:0], "spare": pairs[:0]}
     assert_filled(parts, "groups: 40", str)
     for lost, said in (
-        ("", "raise rainbow-teaming.elites_per_cell or iterations (of a generator, questions_per_slot)"),
+        (
+            "",
+            "raise rainbow-teaming.reserved_per_cell (for test), elites_per_cell or iterations (of a generator, "
+            "questions_per_slot)",
+        ),
         ("lv: 1 of 52", "lv: 1 of 52"),
     ):
         with pytest.raises(UserError) as error:
@@ -315,3 +319,12 @@ def test_the_answers_of_a_pair_that_is_not_accepted_go_no_further(pairs: pd.Data
     (found,) = without_unaccepted([rows])
     assert found["chosen"].isna().tolist() == found["rejected"].isna().tolist() == [False, True, False]
     assert found["text"].equals(rows["text"])
+
+
+def test_what_a_search_kept_for_the_targets_answer_is_for_training_alone(pairs: pd.DataFrame) -> None:
+    found = set(sorted(pairs["group_id"].unique())[::2])
+    parts, account = split_up(pairs, PARAMETERS, found=found)
+    assert found & set(parts["train"]["group_id"])
+    for name in ("dev", "test"):
+        assert len(parts[name]) and not found & set(parts[name]["group_id"])
+    assert account["by_language"]["en"]["complete"] == 2 * account["by_language"]["en"]["testable"]

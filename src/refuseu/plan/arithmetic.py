@@ -72,9 +72,10 @@ class Run:
             cells = len(activities) * len(p.styles)
             self.generated = self.candidates * languages / len(search.mutator.models)
         entered = round(self.candidates * entering)
-        self.questions = min(entered, cells * search.elites_per_cell) if self.searched else entered
+        reserve = cells * search.reserved_per_cell if self.searched else 0
+        self.questions = min(entered, cells * search.elites_per_cell) + reserve if self.searched else entered
         self.found = self.questions * (languages if self.generated else 1)
-        self.contests = entered - self.questions
+        self.contests = entered - (self.questions - reserve)
         self.translations = self.questions * languages * (1 + with_twins)
         self.pairs = round(self.translations * translated)
         self.labelled = round(self.pairs * labelled)

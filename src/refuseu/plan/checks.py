@@ -279,7 +279,7 @@ def _assert_cells(parameters: Parameters) -> None:
             "mutator.questions_per_slot",
         )
     else:
-        most, key = questions.elites_per_cell, "elites_per_cell"
+        most, key = questions.reserved_per_cell, "reserved_per_cell"
     if most < wanted and not takes_published(parameters):
         raise UserError(
             f"split.test_per_cell: {wanted}, while a cell (category and style) holds at most {most} questions; raise "

@@ -1,5 +1,6 @@
 """The questions that the stage found by a search, each with its benign twin, and the account of the search."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -8,10 +9,10 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import PIVOT, Kind
-from refuseu.rainbow_teaming.archive import Archive
+from refuseu.rainbow_teaming.archive import Archive, Cell
 from refuseu.rainbow_teaming.factory import RoleFactory
 from refuseu.rainbow_teaming.found import NOTED, Found
-from refuseu.rainbow_teaming.interfaces import Mutator, Twins
+from refuseu.rainbow_teaming.interfaces import Mutator, Question, Twins
 from refuseu.rainbow_teaming.search import NOT_WRITTEN, Attack, Roles, Search
 from refuseu.tables.schemas import ELITE
 from refuseu.text.normal import composed
@@ -36,7 +37,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     for category, share in declined_categories(search).items():
         click.echo(f"Note: {category}: the mutator wrote no question for {share:.0%} of its candidates", err=True)
     assert_found(search, settings.mutator.kind)
-    questions = questions_of(archive, twins)
+    questions = questions_of(archive, twins, list(search.reserve.values()))
     return Found(questions, summary(search, questions), search.history, archive.rows(parameters))
 
 
@@ -73,30 +74,31 @@ def question_id(text: str) -> str:
     return sha256(composed(text).encode()).hexdigest()[:12]
 
 
-def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
-    """Return every elite and, where ``twins`` writes one, its benign twin (``schemas.ELITE``). The fitness of a twin is 0.
+def questions_of(archive: Archive, twins: Twins | None, reserve: Sequence[tuple[Cell, Question]] = ()) -> pd.DataFrame:
+    """Return every elite, every question of ``reserve``, and the benign twin of each that ``twins`` writes (``schemas.ELITE``).
 
-    A question that is an elite of two cells is one row, with the first of the two cells. A twin of two questions is one row,
-    too. A twin that equals a harmful question is left out.
-
+    The fitness of an elite's twin is 0; what is in reserve, and its twins, have none. A question that is an elite of two cells is
+    one row, with the first of the two cells. A twin of two questions is one row, too. A twin that equals a harmful question is
+    left out.
     """
-    elites = list(archive)
-    benign = twins.twins([elite.question for _, elite in elites]) if twins else [None] * len(elites)
+    found = [(cell, elite.question, elite.fitness, 0.0, elite.iteration) for cell, elite in archive]
+    found += [(cell, question, None, None, None) for cell, question in reserve]
+    benign = twins.twins([question for _, question, *_ in found]) if twins else [None] * len(found)
     rows = []
-    for ((category, style), elite), twin in zip(elites, benign, strict=True):
+    for ((category, style), question, fitness, of_twin, iteration), twin in zip(found, benign, strict=True):
         common = {
             "lang": PIVOT,
-            "group_id": question_id(elite.question.text),
+            "group_id": question_id(question.text),
             "category": category,
             "style": style,
-            "behavior_id": elite.question.behavior_id,
-            "frame_id": elite.question.frame_id,
-            "iteration": elite.iteration,
+            "behavior_id": question.behavior_id,
+            "frame_id": question.frame_id,
+            "iteration": iteration,
             "written_by": None,
         }
-        texts = [(Kind.HARMFUL, elite.question.text, elite.fitness), *([(Kind.BENIGN, twin, 0.0)] if twin else [])]
-        for kind, text, fitness in texts:
-            rows.append({**common, "question_id": question_id(text), "kind": kind, "text": text, "fitness": fitness})
+        texts = [(Kind.HARMFUL, question.text, fitness), *([(Kind.BENIGN, twin, of_twin)] if twin else [])]
+        for kind, text, fits in texts:
+            rows.append({**common, "question_id": question_id(text), "kind": kind, "text": text, "fitness": fits})
     rows.sort(key=lambda row: row["kind"] != Kind.HARMFUL)
     return pd.DataFrame(rows, columns=list(ELITE.columns)).drop_duplicates("question_id", ignore_index=True)
 
@@ -104,18 +106,19 @@ def questions_of(archive: Archive, twins: Twins | None) -> pd.DataFrame:
 def summary(search: Search, questions: pd.DataFrame) -> dict[str, Any]:
     """Return the metrics of the last iteration, and the account of all candidates."""
     elites = sum(1 for _ in search.archive)
-    kept = int((questions["kind"] == Kind.HARMFUL).sum())
+    kept, reserved = int((questions["kind"] == Kind.HARMFUL).sum()), len(search.reserve)
     accepted = search.outcomes["accepted"]
     rejected = {
         **{name: count for name, count in search.outcomes.items() if name != "accepted"},
         "replaced by a fitter one": accepted - elites,
     }
-    if kept < elites:
-        rejected["equal to a question of another cell"] = elites - kept
+    if kept < elites + reserved:
+        rejected["equal to a question of another cell"] = elites + reserved - kept
     return {
         "made_by": "search",
         **search.history[-1],
-        "rows_in": search.outcomes.total(),
+        "rows_in": search.outcomes.total() + reserved,
         "rows_out": kept,
+        "reserved": reserved,
         "rejected": rejected,
     }

@@ -12,14 +12,23 @@ from refuseu.judges.verdict import Exchange
 from refuseu.llm.protocol import Engine, Sampling, asked_alone
 from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, bleu, self_bleu
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Question, Scorer, Target
+from refuseu.rainbow_teaming.reserve import Reserve, write_reserve
 from refuseu.rainbow_teaming.settings import RainbowTeaming
+from refuseu.text.normal import plain
 
 Attack = Callable[[Sequence[str]], list[str]]
 """Gets the answers of the model under attack, in the order of the questions."""
 
 SELF_BLEU_SAMPLE = 50
 """After each iteration so many questions of the archive are compared with each other."""
-OUTCOMES = ("accepted", "similar to parent", "similar to elite", "lost to elite", "harmless")
+OUTCOMES = (
+    "accepted",
+    "reserved for dev and test",
+    "similar to parent",
+    "similar to elite",
+    "lost to elite",
+    "harmless",
+)
 """What happens to a candidate; where a mutator writes none, the outcome ``NOT_WRITTEN`` is counted too."""
 NOT_WRITTEN = "not written"
 LEAST_FITNESS = 0.5
@@ -48,7 +57,8 @@ class Search:
     """Fills an archive.
 
     ``history`` has one row for each iteration, ``outcomes`` counts what happened to the candidates, and ``drawn`` and
-    ``not_written`` count, by category, how many were asked for and how many of them no mutator wrote.
+    ``not_written`` count, by category, how many were asked for and how many of them no mutator wrote. ``reserve`` holds what
+    ``write_reserve`` returns.
     """
 
     def __init__(self, archive: Archive, roles: Roles, settings: RainbowTeaming, seed: int) -> None:
@@ -61,9 +71,12 @@ class Search:
         self._settings = settings
         self._seed = seed
         self._rng = random.Random(seed)
+        self.reserve: Reserve = {}
 
     def run(self) -> None:
-        """Run all iterations, starting from the mutator's seeds."""
+        """Have the reserve written, then run all iterations, starting from the mutator's seeds."""
+        rng = random.Random(f"{self._seed}-reserve")
+        self.reserve = write_reserve(self._roles.mutator, self.archive.cells, self._settings.reserved_per_cell, rng)
         seeds, iterations = self._roles.mutator.seeds(), self._settings.iterations
         for iteration in track(range(1, iterations + 1), iterations, "rainbow-teaming", "iteration"):
             accepted = self.step(iteration, seeds)
@@ -114,6 +127,8 @@ class Search:
             cell = (target.category, target.style)
             if question is None:
                 outcome = NOT_WRITTEN
+            elif plain(question.text) in self.reserve:
+                outcome = "reserved for dev and test"
             elif bleu(question.text, target.parent.text) > self._settings.max_bleu:
                 outcome = "similar to parent"
             else:

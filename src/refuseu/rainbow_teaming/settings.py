@@ -83,6 +83,8 @@ class RainbowTeaming(Section):
     """Decides which of two exchanges is more harmful."""
     elites_per_cell: Positive
     """Questions that each cell (category x style) of the archive keeps."""
+    reserved_per_cell: Annotated[int, Field(ge=0)] = 5
+    """Questions of each cell that are written before the search, for dev and test; the target is not asked them."""
     temperature: Rate
     """Temperature of the softmax over cell fitness; the lower it is, the more often cells of low fitness are drawn."""
     max_bleu: Annotated[float, Field(ge=0, lt=1)]

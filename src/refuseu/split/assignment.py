@@ -39,8 +39,8 @@ class QuestionGroup:
     """The language of a question that stands in it alone; ``None`` where each group is in all languages."""
     frame_ids: tuple[str | None, ...] = ()
     """The frame that each group stands in; ``None`` where it is not known."""
-    complete: bool = True
-    """Whether every group is in all languages: only such groups are tested."""
+    testable: bool = True
+    """Whether dev and test may take it: every group is in all languages, and no search found one of them."""
 
     @cached_property
     def behaviors(self) -> frozenset[str]:
@@ -54,12 +54,12 @@ class QuestionGroup:
 
 
 def merge_near_duplicates(
-    pairs: pd.DataFrame, threshold: float, native: bool = False, complete: Collection[str] | None = None
+    pairs: pd.DataFrame, threshold: float, native: bool = False, testable: Collection[str] | None = None
 ) -> list[QuestionGroup]:
     """Return the groups in the order of their ids; those that share a near-duplicate question in any language are merged.
 
     Two questions are near-duplicates when the Jaccard similarity of their character 5-grams reaches ``threshold`` (0-1).
-    ``native`` says that each group stands in one language alone, ``complete`` which groups are in all languages (default: all).
+    ``native`` says that each group stands in one language alone, ``testable`` which groups dev and test may take (default: all).
     """
     columns = ["group_id", "lang", "category", "style", "behavior_id", "frame_id"]
     harmful = pairs.loc[pairs["kind"] == Kind.HARMFUL, columns]
@@ -74,7 +74,7 @@ def merge_near_duplicates(
             tuple(None if pd.isna(head.behavior_id) else head.behavior_id for head in group),
             group[0].lang if native else None,
             tuple(None if pd.isna(head.frame_id) else head.frame_id for head in group),
-            complete is None or all(head.group_id in complete for head in group),
+            testable is None or all(head.group_id in testable for head in group),
         )
         for group in groups.values()
     ]
@@ -141,7 +141,7 @@ def assign_stratified(groups: list[QuestionGroup], settings: Split, seed: int) -
 
     Test takes ``test_per_cell`` groups of each cell, at first groups of the behaviors held out for test, and about half of all in
     held-out frames. Dev takes ``dev_per_category`` groups of each category, half of them of the behaviors held out for dev, and
-    none in held-out frames. Both take complete groups alone. Train keeps all groups that are left, but for those of what is held
+    none in held-out frames. Both take testable groups alone. Train keeps all groups that are left, but for those of what is held
     out. Where each group stands in one language alone, both numbers are of a language.
     """
     rng = random.Random(seed)
@@ -219,7 +219,7 @@ def _taken(
     """
     strata: dict[Hashable, list[QuestionGroup]] = {}
     for group in assignment.part:
-        if group.complete:
+        if group.testable:
             strata.setdefault(stratum(group), []).append(group)
     for turn in range(count):
         for there in strata.values():

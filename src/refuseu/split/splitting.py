@@ -1,7 +1,7 @@
 """Splits the labelled pairs into train, dev and test without contamination, and mixes the training pairs of every config."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,18 +30,22 @@ NOT_ACCEPTED = "pair not accepted"
 
 
 def split_up(
-    labelled: pd.DataFrame, parameters: SplitParameters, where_lost: Callable[[], str] = str
+    labelled: pd.DataFrame,
+    parameters: SplitParameters,
+    where_lost: Callable[[], str] = str,
+    found: Collection[str] = frozenset(),
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Split the questions: test and dev by the question alone, and train takes the accepted pairs of the other groups.
 
-    Test and dev take complete question groups; a question that was written in its language is complete by itself. Cells that hold
-    fewer groups than test takes are said on stderr before the draw.
+    Test and dev take complete question groups that no search found; a question that was written in its language is complete by
+    itself. Cells that hold fewer groups than test takes are said on stderr before the draw.
 
     Args:
         labelled: the questions that the stage ``label`` kept (``schemas.LABELLED``; the answers are not needed).
         parameters: languages, categories, styles, the sizes of the parts and the similarity of near-duplicates; the seed decides
             every draw.
         where_lost: says what earlier stages rejected, for the error about too few groups.
+        found: ids of the groups that a search kept for the target's answer, which train alone takes.
 
     Returns:
         The rows of each part, and the account of the split, in which ``mixes`` is still empty.
@@ -52,8 +56,9 @@ def split_up(
     settings, native, languages = parameters.split, parameters.translator.native, parameters.languages
     with_harmful = labelled[labelled["group_id"].isin(labelled.loc[labelled["kind"] == Kind.HARMFUL, "group_id"])]
     complete = set((with_harmful if native else complete_groups(with_harmful, languages))["group_id"])
-    groups = merge_near_duplicates(with_harmful, settings.near_duplicate, native, complete)
-    candidates = [group for group in groups if group.complete]
+    testable = complete.difference(found)
+    groups = merge_near_duplicates(with_harmful, settings.near_duplicate, native, testable)
+    candidates = [group for group in groups if group.testable]
     scarce = scarce_cells(candidates, parameters)
     tell_scarce(scarce, parameters)
     part_of = assign_stratified(groups, settings, parameters.seed)
@@ -74,10 +79,10 @@ def split_up(
     merged = sum(count for count in ids if count > 1)
     account = summary(parts, len(labelled), rejected, sum(ids), settings.near_duplicate, merged)
     assert_clean(account["contamination"])
-    of_candidates = with_harmful[with_harmful["group_id"].isin(complete)]
     left = {
         "questions": labelled,
-        "complete": of_candidates,
+        "complete": with_harmful[with_harmful["group_id"].isin(complete)],
+        "testable": with_harmful[with_harmful["group_id"].isin(testable)],
         **{name: parts[name] for name in ("test", "dev")},
         "held_out": parts["spare"],
         "for_training": in_train,
@@ -87,7 +92,7 @@ def split_up(
     return parts, {
         **account,
         "by_language": harmful_by_language(left, languages),
-        "complied": {name: complied(left[name], languages) for name in ("complete", "test")},
+        "complied": {name: complied(left[name], languages) for name in ("complete", "testable", "test")},
         "scarce_cells": scarce,
     }
 
@@ -179,7 +184,8 @@ def assert_filled(parts: dict[str, pd.DataFrame], there: str, where_lost: Callab
         if not (parts[name]["kind"] == Kind.HARMFUL).any():
             more = (
                 where_lost()
-                or "raise rainbow-teaming.elites_per_cell or iterations (of a generator, questions_per_slot)"
+                or "raise rainbow-teaming.reserved_per_cell (for test), elites_per_cell or iterations (of a generator, "
+                "questions_per_slot)"
             )
             raise UserError(
                 f"split: no question is left for {name} ({there}); {more}, or lower split.test_per_cell, dev_per_category "
