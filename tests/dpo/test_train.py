@@ -155,10 +155,14 @@ def test_scoring_the_answers_alone_scores_fewer_positions_and_changes_no_number(
 def test_dpo_prefers_the_chosen_answer_and_is_repeatable(base: Path, tmp_path: Path) -> None:
     result = train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "one")
     assert train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 1, tmp_path / "two") == result
+    other = train_dpo(MIX, ModelReference(base), DPO, ONE_CORE, 2, tmp_path / "other")
+    assert (result[0]["seed"], other[0]["seed"]) == (1, 2) and result[0]["tokens"] == other[0]["tokens"]
+    one, two, another = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other"))
+    assert one == two != another
     metrics, points = result
     assert points[-1]["reward_margin"] > points[0]["reward_margin"]
     assert (metrics["rows"], sorted(metrics["tokens"])) == (4, ["de", "en"])
-    measured = {name: value for name, value in metrics.items() if name not in ("rows", "tokens")}
+    measured = {name: value for name, value in metrics.items() if name not in ("seed", "rows", "tokens")}
     assert {"step": 20, "learning_rate": points[-1]["learning_rate"], **measured} == points[-1]
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())

@@ -79,10 +79,11 @@ def entry_of(given: str, settings: dict[str, str], parameters: EvalParameters) -
     Raises:
         UserError: for a name that nothing has, and for settings that do not fit.
     """
-    names = (
-        (model, (f"{TRAINED}/{model.folder}", model.folder, model.name)) for model in reversed(parameters.train.runs)
-    )
-    ours = {name: model for model, called in names for name in called}
+    ours = {
+        called: model
+        for model in reversed(parameters.train.runs)
+        for called in (f"{TRAINED}/{model.folder}", model.folder, model.name)
+    }
     if given in ours and given not in parameters.eval.models:
         given = f"./{TRAINED / ours[given].folder}"
     if "/" in given or is_folder(given):
