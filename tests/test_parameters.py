@@ -125,7 +125,20 @@ def test_nobody_need_write_twins(tmp_path: Path) -> None:
         (lambda params, _: params["languages"].remove("en"), "languages: must hold en"),
         (
             lambda params, _: params["languages"].remove("lv"),
-            "train.configs.only-lv: 'lv' is not in languages; add it there, or take the config out",
+            "train.single: 'lv' is not in languages; add it there, or take it out here",
+        ),
+        (
+            lambda params, _: params["train"]["configs"].update({"only-de": {"languages": ["de"]}}),
+            "train.configs.only-de: names that begin with 'only-' are those of train.single; write the language there, or",
+        ),
+        (lambda params, _: params["train"]["single"].append("de"), "train.single: 'de' stands twice"),
+        (lambda params, _: params["train"]["seeds"].append(1), "train.seeds: 1 stands twice"),
+        (lambda params, _: params["train"].update(seeds=[]), "train.seeds: needs at least 1"),
+        (lambda params, _: params["train"].update(seeds=[-1]), "train.seeds: entry 1: must be"),
+        (lambda params, _: params["train"].update(seeds=0), "train.seeds: must be a list"),
+        (
+            lambda params, _: params["eval"].update(models={"only-de": {"folder": "/a"}}),
+            "eval: models.only-de: is the name of one of our own models; take another",
         ),
         (
             lambda params, _: params["train"].update(languages=["tr"]),
