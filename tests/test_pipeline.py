@@ -99,7 +99,7 @@ def test_stage_scripts_stay_thin() -> None:
 LAYERS = (
     "core",
     "experiment mixes",
-    "phrasebook text weights training",
+    "phrasebook statistics text weights training",
     "store",
     "llm",
     "engines",

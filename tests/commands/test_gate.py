@@ -13,11 +13,11 @@ import yaml
 from repository import ROOT
 
 from refuseu.core.errors import UserError
-from refuseu.results.estimates import difference
 from refuseu.results.outcomes import outcome_rows, write_outcomes
 from refuseu.review.changes import RATES as SHOWN
 from refuseu.review.gate import Verdict, left_out, verdict
 from refuseu.review.paired import paired
+from refuseu.statistics.estimates import difference
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from refuseu.eval.schemas import ANSWER, KNOWLEDGE, RATING, SET_ANSWER, VOTE
 from refuseu.eval.scoring import ScoredOutputs
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import write_results
-from refuseu.results.estimates import average
 from refuseu.results.outcomes import RATES, outcome_rows, read_outcomes
-from refuseu.results.statistics import wilson
+from refuseu.statistics.estimates import average
+from refuseu.statistics.rates import wilson
 
 PARAMETERS = asking({})
 MODELS = {"base": [0], "balanced": [0, 1, 2], "custom": [0, 1]}

@@ -12,7 +12,7 @@ from refuseu.eval.tables import (
 )
 from refuseu.knowledge.settings import FactKnowledge
 from refuseu.results.metrics import AVERAGED, OF_A_LANGUAGE
-from refuseu.results.statistics import wilson
+from refuseu.statistics.rates import wilson
 
 SETTINGS = Eval(
     fluency=BigramFluency(kind="bigrams"),

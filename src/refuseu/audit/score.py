@@ -14,10 +14,10 @@ import pandas as pd
 from refuseu.audit.sample import WAY_OUT, names_of, written_cell
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.results.agreement import coefficients
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
-from refuseu.results.statistics import wilson
 from refuseu.sources.sheets import MANGLED, read_rows
+from refuseu.statistics.agreement import coefficients
+from refuseu.statistics.rates import wilson
 from refuseu.text.normal import composed, plain
 
 COLUMNS = ["sample", "reviewer", "id", "verdict"]

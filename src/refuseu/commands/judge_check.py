@@ -32,11 +32,11 @@ from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.llm.reasoning import split
 from refuseu.parameters import Parameters, load_all
 from refuseu.phrasebook.phrasebook import Phrasebook, load_phrasebooks
-from refuseu.results.agreement import coefficients
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
-from refuseu.results.statistics import wilson
 from refuseu.sources.languages import language_code
 from refuseu.sources.sheets import read_rows
+from refuseu.statistics.agreement import coefficients
+from refuseu.statistics.rates import wilson
 from refuseu.store.rows import Store
 from refuseu.text.normal import plain
 

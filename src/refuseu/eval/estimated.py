@@ -1,6 +1,6 @@
 """The tables of the evaluation that say how far its averages hold: intervals, differences, unseen less seen, and every seed.
 
-All of them are made of the outcomes of the answers (``results.outcomes``) by ``results.estimates``.
+All of them are made of the outcomes of the answers (``results.outcomes``) by ``statistics.estimates``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from refuseu.core.files import Row
-from refuseu.results.estimates import Estimate, average, complete_cases, difference, less_seen, smallest_detectable
 from refuseu.results.metrics import BY_NAME, Limits
 from refuseu.results.outcomes import RATES
-from refuseu.results.statistics import holm
+from refuseu.statistics.estimates import Estimate, average, complete_cases, difference, less_seen, smallest_detectable
+from refuseu.statistics.rates import holm
 
 ASR = "asr"
 UNSEEN = {"behavior": "held_out", "frame": "held_out_frame"}

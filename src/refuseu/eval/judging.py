@@ -9,8 +9,8 @@ from refuseu.core.files import Row
 from refuseu.eval.schemas import VOTE
 from refuseu.judges.panel import PANEL
 from refuseu.judges.verdict import FORBIDDEN, Harm, Reply
-from refuseu.results.agreement import coefficients
 from refuseu.results.metrics import BY_NAME, AttackCounts, harmful_questions
+from refuseu.statistics.agreement import coefficients
 
 KEY = [column for column in VOTE.key if column != "judge"]
 """What names an answer."""

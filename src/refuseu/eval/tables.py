@@ -19,7 +19,7 @@ from refuseu.eval.sets import Accounts, set_accounts, set_rows
 from refuseu.eval.settings import EvalParameters
 from refuseu.results.metrics import AVERAGED, BY_NAME, HEADLINE, OF_A_LANGUAGE, Limits
 from refuseu.results.outcomes import outcome_rows, rates_of_knowledge, write_outcomes
-from refuseu.results.statistics import mean
+from refuseu.statistics.rates import mean
 from refuseu.tables.writing import write_table
 
 FIRST_TEST = "knowledge"

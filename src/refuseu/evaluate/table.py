@@ -10,12 +10,12 @@ from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.eval.settings import EvalParameters
 from refuseu.eval.tables import language_rows
 from refuseu.evaluate.one_model import Result
-from refuseu.results.estimates import average
 from refuseu.results.markdown import NO_VALUE, Table, shown, span
 from refuseu.results.metrics import BY_NAME
 from refuseu.results.outcomes import outcome_rows
 from refuseu.results.outputs import Asr
 from refuseu.results.paper import Counterpart, PaperAsr
+from refuseu.statistics.estimates import average
 
 PAPER = Path("data/paper/asr.csv")
 SIZES: tuple[Literal["8b", "70b"], ...] = ("8b", "70b")

@@ -12,7 +12,7 @@ from refuseu.experiment import Kind
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
 from refuseu.label.protocol import FILTERS, ITEMS, Judged, Votes, sort_out
 from refuseu.label.settings import Label
-from refuseu.results.agreement import coefficients
+from refuseu.statistics.agreement import coefficients
 from refuseu.tables.losses import complied
 from refuseu.tables.reading import BATCH
 from refuseu.tables.writing import account

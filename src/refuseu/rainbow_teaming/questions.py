@@ -81,8 +81,10 @@ def questions_of(archive: Archive, twins: Twins | None, reserve: Sequence[tuple[
     one row, with the first of the two cells. A twin of two questions is one row, too. A twin that equals a harmful question is
     left out.
     """
-    found = [(cell, elite.question, elite.fitness, 0.0, elite.iteration) for cell, elite in archive]
-    found += [(cell, question, None, None, None) for cell, question in reserve]
+    found = [
+        *((cell, elite.question, elite.fitness, 0.0, elite.iteration) for cell, elite in archive),
+        *((cell, question, None, None, None) for cell, question in reserve),
+    ]
     benign = twins.twins([question for _, question, *_ in found]) if twins else [None] * len(found)
     rows = []
     for ((category, style), question, fitness, of_twin, iteration), twin in zip(found, benign, strict=True):

@@ -10,7 +10,6 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from refuseu.report.tables import mean, ranked_value, worst_cell
-from refuseu.results.estimates import average
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
 from refuseu.results.metrics import BY_NAME, Metric
 from refuseu.results.outputs import (
@@ -24,6 +23,7 @@ from refuseu.results.outputs import (
     SplitAccount,
     UnseenRow,
 )
+from refuseu.statistics.estimates import average
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -197,7 +197,7 @@ def corrected_rows(outcomes: "pd.DataFrame", labels: "pd.DataFrame", confidence:
         The fields of ``Corrected``, with the interval of the rate as judged (``judged_low``, ``judged_high``), ``of`` (``model``
         or ``language``) and ``name``. What has too few labels has no row.
     """
-    from refuseu.results.estimates import average
+    from refuseu.statistics.estimates import average
 
     ours = outcomes[outcomes["model"].isin(labels["model"])]
     # Over several models, seeds are no sample of any one training.

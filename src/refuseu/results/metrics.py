@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from refuseu.experiment import Kind
 from refuseu.judges.verdict import Harm, Reply
-from refuseu.results.statistics import mean, percent, wilson
+from refuseu.statistics.rates import mean, percent, wilson
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,11 +19,11 @@ import pandas as pd
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import Table, shown
 from refuseu.results.outcomes import parsed_outcomes
-from refuseu.results.statistics import holm
 from refuseu.review.changes import LONGEST_LANGUAGE, LONGEST_NAME, elided
 from refuseu.review.locked import OUTCOMES, locked_at
 from refuseu.review.paired import ASKED, RATES, Movement, asked_by_both, paired, with_pooled_spread
 from refuseu.review.revisions import bring, files_at, mapping_at
+from refuseu.statistics.rates import holm
 
 ALPHA = 0.05
 """The level of all tests of a tier together."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from refuseu.core.errors import UserError
-from refuseu.results.estimates import CLUSTERS, NO_SUCCESS, smallest_detectable
 from refuseu.results.metrics import METRICS
 from refuseu.results.outputs import main_models
+from refuseu.statistics.estimates import CLUSTERS, NO_SUCCESS, smallest_detectable
 
 Numbers = NDArray[np.float64]
 RATES = {metric.name: metric for metric in METRICS if metric.gate}
@@ -120,7 +120,7 @@ def between_seeds(values: Numbers) -> Numbers:
 def clustered_variance(residuals: Numbers, clusters: Sequence[NDArray[np.intp]]) -> Numbers:
     """The variance of the sum of ``residuals`` (..., questions), clustered by one or two groupings of the questions.
 
-    As in ``results.estimates``, for many sums at once; a test holds the two together.
+    As in ``statistics.estimates``, for many sums at once; a test holds the two together.
     """
     kinds = [*clusters]
     if len(kinds) == 2:

@@ -14,13 +14,13 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.results.markdown import printable, shown
-from refuseu.results.statistics import holm
 from refuseu.review.changes import parameter_changes, parameters_at
 from refuseu.review.gate import ALPHA, compared, outcomes_at, trained_at
 from refuseu.review.locked import OUTCOMES, lock_at
 from refuseu.review.paired import RATES, Movement
 from refuseu.review.processes import git, reason
 from refuseu.review.revisions import bytes_at, files_at
+from refuseu.statistics.rates import holm
 
 COMMITTED = "HEAD"
 RESULTS = (Path("metrics"), Path("plots"))

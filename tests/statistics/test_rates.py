@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from refuseu.results.statistics import holm, mean, percent, wilson
+from refuseu.statistics.rates import holm, mean, percent, wilson
 
 
 def test_a_share_and_a_mean_of_nothing_are_none() -> None:

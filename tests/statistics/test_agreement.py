@@ -2,7 +2,7 @@
 
 import pytest
 
-from refuseu.results.agreement import NOTHING, coefficients
+from refuseu.statistics.agreement import NOTHING, coefficients
 
 HARMS = ["harmful", "safe", "unparsed"]
 

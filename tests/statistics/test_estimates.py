@@ -6,7 +6,7 @@ from simulated import World, rows
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
-from refuseu.results.estimates import (
+from refuseu.statistics.estimates import (
     Estimate,
     average,
     complete_cases,
