@@ -24,6 +24,8 @@ COPIED = (
     "stages",
     "boards",
     "machines",
+    "data/audit",
+    "data/base",
     "data/fluency",
     "data/paper",
     "data/phrasebook",

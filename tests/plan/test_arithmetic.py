@@ -39,7 +39,7 @@ def real(params: Content, profile: Content) -> None:
     writer = {"kind": "llm", "model": "writer", "max_new_tokens": 50}
     guard, poly = ({"kind": kind, "model": name} for kind, name in (("llama-guard-3", "guard"), ("polyguard", "poly")))
     profile["rainbow-teaming"].update(mutator=writer, twin=writer, preference=writer, scorer=guard)
-    profile["rainbow-teaming"].update(elites_per_cell=1, iterations=10, mutations=42)
+    profile["rainbow-teaming"].update(elites_per_cell=1, reserved_per_cell=1, iterations=10, mutations=42)
     profile["translate"]["translator"] = writer
     profile["respond"]["refuser"] = writer
     profile["label"] = {"judges": {"guard": guard, "poly": poly}, "adjudicator": {"kind": "chat", "model": "chat"}}
