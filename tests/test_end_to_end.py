@@ -76,6 +76,7 @@ ELSEWHERE = {
     ".venv/bin/dvc exp push origin my-experiment": SHARING,
     ".venv/bin/dvc exp pull origin my-experiment": SHARING,
     "make publish REPO=org/name": "needs the hub; what it pushes is tested in tests/commands/test_publish.py",
+    "make audit-score WHAT=answers FILE='answers-anna.csv answers-jan.csv' OPTIONS=--keep": "tests/audit/test_answers.py",
     "git push": "Git's own",
     "git pull": "Git's own",
     "git fetch origin main": "Git's own",
@@ -154,8 +155,10 @@ def test_every_stage_leaves_what_it_promises(clone: Path) -> None:
     columns = [
         *("asr", "asr_lower_bound", "asr_upper_bound", "asr_held_out", "unparsed_rate"),
         *("over_refusal", "language_consistency", "language_undecided", "line_pass_rate"),
-        *("fluency", "rated_fluency", "rated_correctness", "knowledge", "asr_worst", "languages_knowledge"),
+        *("fluency", "rated_fluency", "rated_correctness", "knowledge", "asr_worst", "languages_knowledge", "seeds"),
     ]
+    for rate in ("asr", "over_refusal", "language_consistency", "line_pass_rate", "knowledge"):
+        columns += [f"{rate}_{what}" for what in ("low", "high", "seed_sd")]
     assert all(list(row) == columns for row in metrics.values())
     assert {path.stem for path in (clone / "metrics/eval").iterdir()} == set(metrics)
     rows = json.loads((clone / "plots/eval.json").read_text())
@@ -323,7 +326,7 @@ def test_a_parameter_that_no_stage_reads_is_refused_though_nothing_else_is_stale
 
 @pytest.fixture(scope="module")
 def reviewers(clone: Path) -> None:
-    """Verdicts of two people on the audit's sample."""
+    """Verdicts of two people on the audit's samples of pairs and of answers."""
     run(clone, "make", "audit")
     sample = clone / "audit/sample.csv"
     rows = pd.read_csv(sample, encoding="utf-8-sig")
@@ -331,6 +334,12 @@ def reviewers(clone: Path) -> None:
     verdicts = rows[["id"]].assign(sample=name, verdict="accept")
     for file, reviewer in (("verdicts.csv", "anna"), ("anna.csv", "anna"), ("jan.csv", "jan")):
         verdicts.assign(reviewer=reviewer).to_csv(clone / file, index=False)
+    run(clone, "make", "audit", "WHAT=answers")
+    sample = clone / "audit/answers/sample.csv"
+    name = sha256(sample.read_bytes()).hexdigest()[:12]
+    labels = pd.read_csv(sample, encoding="utf-8-sig")[["id"]].assign(sample=name, verdict="safe")
+    for reviewer in ("anna", "jan"):
+        labels.assign(reviewer=reviewer).to_csv(clone / f"answers-{reviewer}.csv", index=False)
 
 
 @pytest.mark.parametrize("command", [line for line in dict.fromkeys(DOCUMENTED) if line not in ELSEWHERE])

@@ -5,6 +5,7 @@ from parameter_files import Content
 from planned import RAY, WEIGHTS, changed, machine, training, vllm
 from repository import ROOT
 
+from refuseu.core.files import read_json
 from refuseu.parameters import WholeMachine, load_all
 from refuseu.plan import arithmetic, models
 from refuseu.plan.arithmetic import (
@@ -47,21 +48,21 @@ def real(params: Content, profile: Content) -> None:
 
 def test_rows_of_every_model_in_every_stage(tmp_path: Path) -> None:
     run = Run(changed(tmp_path, real))
-    assert (run.candidates, run.contests, run.questions, run.pairs) == (420, 70, 140, 504)
-    assert (run.labelled, run.parts, run.models) == (151, 24, 3)
+    assert (run.candidates, run.contests, run.questions, run.pairs) == (420, 70, 280, 1008)
+    assert (run.labelled, run.parts, run.models) == (302, 48, 3)
     rows = {key: round(line.rows) for key, line in work_of(run).items()}
     facts = 113 * 2 * 4 * run.models
     assert rows == {
         ("base", "base"): 500 * 32,
         ("rainbow-teaming", "base"): 420,
-        ("rainbow-teaming", "writer"): 2 * 420 * 12 / 14 + 2 * 70 + 140 * 12 / 14,
+        ("rainbow-teaming", "writer"): 2 * 420 * 12 / 14 + 2 * 70 + 280 * 12 / 14,
         ("rainbow-teaming", "guard"): 420,
-        ("translate", "writer"): 2 * 280 * 12 / 14,
-        ("respond", "base"): 504,
-        ("respond", "writer"): 504 * 12 / 14,
-        ("label", "guard"): 3 * 504,
-        ("label", "poly"): 3 * 504,
-        ("label", "chat"): 3 * 504,
+        ("translate", "writer"): 2 * 560 * 12 / 14,
+        ("respond", "base"): 1008,
+        ("respond", "writer"): 1008 * 12 / 14,
+        ("label", "guard"): 3 * 1008,
+        ("label", "poly"): 3 * 1008,
+        ("label", "chat"): 3 * 1008,
         ("dpo", "base"): run.trained,
         ("eval", "base"): run.test * 3 + facts,
         ("eval", "guard"): run.test * 3,
@@ -79,18 +80,24 @@ def test_only_calls_of_models_with_a_key_are_paid(tmp_path: Path) -> None:
 def test_a_search_by_phrasebook_is_counted_as_the_miniature_was(tmp_path: Path) -> None:
     parameters = load_all(ROOT, "miniature")
     run = Run(parameters)
-    # metrics/: 2,560 candidates, 816 questions, 19,224 pairs kept in 12 languages.
+    # The committed results are of twelve languages.
+    found, labelled, split = (
+        read_json(ROOT / f"metrics/{name}.json") for name in ("rainbow-teaming", "label", "split")
+    )
     assert run.candidates == 2560
-    assert run.questions == pytest.approx(816, rel=0.05)
-    assert run.labelled == pytest.approx(19_224 * len(parameters.languages) / 12, rel=0.05)
+    assert run.questions == pytest.approx(found["rows_out"], rel=0.05)
+    assert run.labelled == pytest.approx(labelled["rows_out"] * len(parameters.languages) / 12, rel=0.05)
+    assert run.test == pytest.approx(split["parts"]["test"]["rows"] * len(parameters.languages) / 12, rel=0.05)
     assert set(work_of(run)) == {(stage, "base") for stage in ("base", "rainbow-teaming", "respond", "dpo", "eval")}
 
 
-def test_a_real_base_leaves_few_questions_whole_in_all_languages() -> None:
-    run = Run(load_all(ROOT, "smollm2"))
-    # docs/real-model.md: 210 of 480 candidates entered; docs/real-models.md: one in nine is whole in 12 languages.
-    assert run.candidates == 480 and run.questions == pytest.approx(210, abs=2)
-    assert run.test == round(run.questions * 0.11) * 12 * 2
+def test_a_search_adds_what_is_reserved_for_dev_and_test() -> None:
+    parameters = load_all(ROOT, "smollm2")
+    run = Run(parameters)
+    # docs/real-model.md: 210 of 480 candidates entered.
+    cells = 12 * len(parameters.styles)
+    assert run.candidates == 480 and run.questions == pytest.approx(210 + 2 * cells, abs=2)
+    assert run.test == cells * parameters.split.test_per_cell * 12 * 2
 
 
 def test_a_published_set_is_taken_whole_without_its_restricted_categories() -> None:

@@ -32,14 +32,16 @@ PEAK, READING, WRITING = 989e12, 0.4, 0.1
 """Operations a second of an H100 SXM in bfloat16 by its data sheet, and the shares of it while tokens are read and written."""
 OF_DPO, OF_TRAINING, OF_ANSWERS = 8, 6, 2
 """Operations a parameter and token: forward 2, backward 4, and 2 of DPO's reference model."""
-SHARES = ("candidates archived", "translations kept", "pairs kept", "questions complete", "answers disputed")
-MINIATURE = (0.38, 1.0, 0.98, 0.7, 0.05), "counted in metrics/ of the miniature"
-SMOLLM2 = (0.44, 1.0, 0.89, 0.11, 0.05), "counted in runs with SmolLM2"
-"""Its base refuses some questions in some language, so few are whole in all twelve."""
-PAPER = (0.5, 0.9, 0.3, 0.043, 0.2), "assumed, to leave about 4,289 as in the paper"
-GENERATED = (0.9, 0.9, 0.053, 0.9 * 0.053, 0.2), "assumed, to leave about 4,289 as in the paper"
+SHARES = (
+    *("candidates archived", "translations kept", "pairs kept", "questions complete", "questions trained on"),
+    "answers disputed",
+)
+MINIATURE = (0.24, 1.0, 0.98, 0.68, 0.34, 0.05), "counted in metrics/ of the miniature"
+SMOLLM2 = (0.44, 1.0, 0.98, 0.9, 0.5, 0.05), "the first counted in runs with SmolLM2, the others assumed"
+PAPER = (0.5, 0.9, 0.3, 0.043, 0.029, 0.2), "assumed, to leave about 4,289 as in the paper"
+GENERATED = (0.9, 0.9, 0.053, 0.9 * 0.053, 0.9 * 0.053, 0.2), "assumed, to leave about 4,289 as in the paper"
 """A question stands in one language, so none is lost because another language lost its own."""
-PUBLISHED = (1.0, 1.0, 1.0, 1.0, 0.2), "at most; the last one is assumed"
+PUBLISHED = (1.0, 1.0, 1.0, 1.0, 1.0, 0.2), "at most; the last one is assumed"
 """The share (0-1) of each of ``SHARES``, and where the numbers come from; complete: whole in all languages."""
 
 
@@ -53,7 +55,7 @@ class Run:
         self.shares = PUBLISHED if self.published else PAPER if self.searched else GENERATED
         if search.mutator.kind == "phrasebook":
             self.shares = MINIATURE if isinstance(p.base, TrainedBase) else SMOLLM2
-        entering, translated, labelled, complete, self.disputed = self.shares[0]
+        entering, translated, labelled, complete, trained_on, self.disputed = self.shares[0]
         # Of restricted categories nothing is taken from a published set, and the miniature's base alone answers, which the
         # phrasebook writes for.
         unrestricted = [each for each in p.categories if each not in RESTRICTED]
@@ -82,7 +84,8 @@ class Run:
         whole = round(self.questions * complete)
         if p.split.assignment == "stratified":
             test = min(whole, cells * p.split.test_per_cell)
-            train = max(0, whole - test - len(searched) * p.split.dev_per_category)
+            left = max(0, whole - test - len(searched) * p.split.dev_per_category)
+            train = min(left, round(self.questions * trained_on))
             self.parts = whole * languages * (1 + with_twins)
         else:
             self.parts = (whole + test) * languages
