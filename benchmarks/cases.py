@@ -24,7 +24,7 @@ from refuseu.judges.panel import Panel
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict, verdict_of
 from refuseu.store.rows import Store
 from refuseu.tables.reading import Batches
-from refuseu.tables.schemas import LABELLED, PAIR
+from refuseu.tables.schemas import ELITE, LABELLED, PAIR
 from refuseu.tables.writing import write_batches
 from refuseu.text.identification import Identifier
 from refuseu.text.near_duplicates import Comparison, shingles, similar_pairs
@@ -109,6 +109,9 @@ def pairs(rows: int) -> Case:
         write_batches(made, _pairs(rows), PAIR)
         written = Batches(_pairs(rows), PAIR, tuple(name for name in PAIR.columns if name not in PAIR.key))
         write_batches((batch.assign(accepted=True, complied=True) for batch in written), _labelled(rows), LABELLED)
+        unfound = {"fitness": None, "iteration": None, "written_by": None}
+        first = (batch[batch["lang"] == known.languages[0]].assign(**unfound) for batch in written)
+        write_batches(first, _questions(rows), ELITE)
 
     return work
 
@@ -163,7 +166,11 @@ def split(rows: int) -> Case:
     """The whole stage, with the mixes of all configs."""
     stage, out = _stage("split"), FOLDER / "split"
     return lambda: stage.main.callback(
-        pairs=_labelled(rows), published=Path("data/published"), out=out, metrics=FOLDER / "split.json"
+        pairs=_labelled(rows),
+        questions=_questions(rows),
+        published=Path("data/published"),
+        out=out,
+        metrics=FOLDER / "split.json",
     )
 
 
@@ -184,6 +191,10 @@ def _stage(name: str) -> ModuleType:
 
 def _pairs(rows: int) -> Path:
     return FOLDER / f"pairs-{rows}.parquet"
+
+
+def _questions(rows: int) -> Path:
+    return FOLDER / f"questions-{rows}.parquet"
 
 
 def _labelled(rows: int) -> Path:

@@ -224,7 +224,8 @@ STAGES = {
 RATED = f"--fluency {ROOT}/data/fluency"
 EVALUATED = "--rows {0}/plots/eval.json"
 LATER = {
-    "split": "--published published --pairs {0}/data/label/pairs.parquet --out {0}/data/split --metrics {0}/metrics/split.json",
+    "split": "--published published --pairs {0}/data/label/pairs.parquet --questions {0}/data/rainbow-teaming/questions.parquet "
+    "--out {0}/data/split --metrics {0}/metrics/split.json",
     "eval": f"{JUDGING} {EVALUATED} {RATED} --metrics {{0}}/metrics/eval --questions {{0}}/data/split/test.parquet "
     "--train {0}/data/split/train.parquet --sets sets --base base --models dpo --out {0}/data/eval "
     "--evaluated {0}/metrics/evaluated.json --plots {0}/plots/eval",

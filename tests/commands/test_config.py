@@ -52,7 +52,8 @@ def test_a_category_that_no_phrasebook_has_is_named_before_any_stage(runnable: P
 
 
 def test_a_model_of_no_config_is_named_before_any_stage(runnable: Path) -> None:
-    (runnable / "models" / "dpo" / "slavic").mkdir(parents=True)
+    (runnable / "models/dpo/slavic/0").mkdir(parents=True)
+    (runnable / "models/dpo/slavic/0/config.json").write_text("{}")
     assert "models/dpo/slavic: not trained by train.configs, train.single and train" in CliRunner().invoke(main).output
 
 

@@ -70,8 +70,8 @@ def test_every_table_has_its_key_among_its_columns_and_says_what_may_lack(schema
 def test_a_row_is_named_by_the_whole_key_of_its_table() -> None:
     verdicts = pd.DataFrame([{"question_id": "q", "lang": "de", "item": "chosen", "judge": "nearest", "harm": None}])
     assert VERDICT.row_name(verdicts, 0) == "row 1 (question_id q, lang de, item chosen, judge nearest)"
-    answers = pd.DataFrame([{"model": "slavic", "question_id": "q", "lang": "de"}] * 2)
-    assert ANSWER.row_name(answers, 1) == "row 2 (model slavic, question_id q, lang de)"
+    answers = pd.DataFrame([{"model": "slavic", "seed": 1, "question_id": "q", "lang": "de"}] * 2)
+    assert ANSWER.row_name(answers, 1) == "row 2 (model slavic, seed 1, question_id q, lang de)"
 
 
 def test_an_empty_table_can_be_written_and_nothing_can_be_made_of_it(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_every_profile_and_a_section_of_the_authors_own_are_taken(tmp_path: Path
     root = declared(
         write(tmp_path, lambda params, profile: (params.update({"x-codes": [1]}), profile.update({"x-a": 2})))
     )
-    assert load(DpoParameters, root).seed == 1
+    assert load(SplitParameters, root).seed == 1
     for path in (ROOT / "profiles").glob("*.yaml"):
         assert merged_sections(ROOT, path.stem)
 
