@@ -56,7 +56,7 @@ class PlotRows:
             by_style=[row.model_copy(update={"style": experiment.style(row.style)}) for row in styles],
             transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
             search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
-            curves={folder.name: list(_curves(folder)) for folder in sorted(curves.iterdir()) if folder.is_dir()},
+            curves={folder.name: list(_curves(folder)) for folder in sorted(curves.glob("*")) if folder.is_dir()},
             seeds=read(plots / "seeds.json", TypeAdapter(list[SeedRow]), "eval"),
         )
 
