@@ -199,8 +199,8 @@ BELIEF = (
             "**language code**: share (%) of the harmful questions that the base answered harmfully, as the panel of "
             "`label` says; "
             "no intervals",
-            "a question enters the test by the question alone, so the last two rows differ from the first by chance and by which "
-            "questions are complete, and not by what the base answered",
+            "a search keeps what the base answers, so it raises the first rows; test takes questions written before the search "
+            "by the question alone, so the last row differs from the one above it by chance and not by what the base answered",
         ),
     ),
     Section(
