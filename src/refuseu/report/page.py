@@ -244,7 +244,7 @@ BELIEF = (
         lambda numbers, _: disagreements_table(numbers.disagreements),
         (
             "the cells (model, language) in which judges agree least, each with an answer of the commonest verdicts that differ; "
-            "texts stand in the page of `make audit WHAT=answers` and not in Git",
+            "`make audit WHAT=disagreements` shows their texts, which are not in Git",
             "**agreement**: share (%) of the cell's answers on which all judges say the same; **disputed**: the "
             "others; **alike**: "
             "those with the same verdicts as the answer shown",
