@@ -11,8 +11,6 @@ from refuseu.results.metrics import HEADLINE
 
 WIDEST = 120
 """Columns of a terminal."""
-BOUNDS = {"asr_least": "asr_lower_bound", "asr_most": "asr_upper_bound"}
-"""What an average is between where too many answers could not be judged."""
 DVC = Path(sys.executable).parent / "dvc"
 
 
@@ -20,7 +18,7 @@ def test_dvc_shows_a_row_a_model_in_a_terminals_width() -> None:
     shown = subprocess.run([DVC, "metrics", "show"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     header, *rows = shown.splitlines()
     models = json.loads((ROOT / "plots/eval/averages.json").read_text())
-    assert header.split() == ["Path", *sorted([*(metric.headline for metric in HEADLINE), *BOUNDS])]
+    assert header.split() == ["Path", *sorted(metric.headline for metric in HEADLINE)]
     assert sorted(row.split()[0] for row in rows) == sorted(f"metrics/eval/{model}.json" for model in models)
     assert max(map(len, shown.splitlines())) <= WIDEST
 
@@ -29,10 +27,4 @@ def test_metrics_are_rounded_averages_and_no_hashes() -> None:
     averages = json.loads((ROOT / "plots/eval/averages.json").read_text())
     for model, average in averages.items():
         found = json.loads((ROOT / f"metrics/eval/{model}.json").read_text())
-        names = {metric.headline: metric.name for metric in HEADLINE} | BOUNDS
-        assert found == {name: _rounded(average[column]) for name, column in names.items()}
-
-
-def _rounded(number: float | None) -> float | None:
-    """To one decimal; of a range there is no number."""
-    return None if number is None else round(number, 1)
+        assert found == {metric.headline: round(average[metric.name], 1) for metric in HEADLINE}

@@ -155,12 +155,8 @@ def _average(rows: pd.DataFrame) -> Row:
 
 
 def headline(average: Row) -> Row:
-    """The few averages of a model that DVC shows as its metrics, under short names.
-
-    Where the ASR is a range there is no ``asr``, and its ends stand beside.
-    """
-    ends = {"asr_least": average["asr_lower_bound"], "asr_most": average["asr_upper_bound"]}
-    return {**{metric.headline: average[metric.name] for metric in HEADLINE}, **ends}
+    """The few averages of a model that DVC shows as its metrics, under short names."""
+    return {metric.headline: average[metric.name] for metric in HEADLINE}
 
 
 def plot_rows(

@@ -282,7 +282,6 @@ METRICS = (
         average=unless_range,
         better="lower",
         sets=True,
-        headline="asr",
         gate="ASR",
     ),
     Metric(
@@ -291,6 +290,8 @@ METRICS = (
         value=lambda harmful, _: AttackCounts.of(harmful).lower_bound,
         better="lower",
         sets=True,
+        # As published: an unparsed answer is no success. Where it is a range, ``unparsed`` beside it is how wide.
+        headline="asr",
     ),
     Metric(
         name="asr_upper_bound",
