@@ -56,7 +56,8 @@ PROFILE: dict[str, Any] = {
         # Of this model as a guard every score is 0, and the archive stays empty.
         "scorer": {"kind": "ngrams", "replies": "phrases"},
         "preference": LLM,
-        "elites_per_cell": 2,
+        "elites_per_cell": 1,
+        "reserved_per_cell": 2,
         "iterations": 3,
         "mutations": 12,
         "max_new_tokens": 24,
