@@ -15,15 +15,15 @@ from pydantic import TypeAdapter
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.results.markdown import NO_VALUE, Table, printable, shown, span
-from refuseu.results.metrics import METRICS, Metric
+from refuseu.results.metrics import BY_NAME, METRICS, Metric
 from refuseu.results.outputs import Measurements, with_numbers
 from refuseu.review.locked import ROWS, locked_at
 from refuseu.review.revisions import mapping_at
 
 PARAMETERS, PROFILES = Path("params.yaml"), Path("profiles")
-RATES = [metric for metric in METRICS if metric.headline and metric.of != "averages"]
-"""What is shown of a model, first the attack success rate."""
-ASR = RATES[0]
+ASR = BY_NAME["asr"]
+RATES = [ASR, *(each for each in METRICS if each.headline not in ("", "asr") and each.of != "averages")]
+"""What is shown of a model, first the attack success rate, a range where it is one."""
 MARKS = ((20.0, "🟧", "🟦"), (5.0, "🔸", "🔹"))
 """From how many points a difference has which mark, where it is worse and where it is better. Told apart without colours too."""
 LEGEND = (
