@@ -161,6 +161,13 @@ def test_a_difference_is_the_published_average_less_the_references() -> None:
     assert complete_cases(table)["question_id"].value_counts().to_dict() == {"q1": 4, "q2": 4}
 
 
+def test_where_nothing_is_known_there_are_no_complete_cases() -> None:
+    table = table_of(TABLE).assign(outcome=float("nan"))
+    assert complete_cases(table).empty and difference(complete_cases(table), "r", 0.95) is None
+    apart = difference(table, "r", 0.95)
+    assert apart and (apart.lower_bound, apart.value, apart.upper_bound) == (-100.0, 0.0, 100.0)
+
+
 def test_other_rates_leave_the_unknown_out() -> None:
     table = table_of(TABLE, "language_consistency")
     ours = average(table[table["model"] == "m"], 0.95)

@@ -272,7 +272,7 @@ def _seed_sd(trained: "Sequence[Floats]") -> float | None:
 
 def _both(one: "Codes", other: "Codes") -> "Codes":
     """The cluster of each row by both."""
-    _, codes = np.unique(one * (int(other.max()) + 1) + other, return_inverse=True)
+    _, codes = np.unique(one * (int(other.max(initial=0)) + 1) + other, return_inverse=True)
     return np.asarray(codes, dtype=np.intp)
 
 
