@@ -56,6 +56,16 @@ def test_a_loss_that_is_not_finite_stops_the_training_at_its_step(
     )
 
 
+@pytest.mark.parametrize("label", ["dpo@balanced-1", "dpo-single@de", "dpo balanced 1"])
+def test_the_section_is_named_whatever_the_training_is_called(
+    label: str, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "training_step", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(UserError) as error:
+        run_training(trainer, label, {"beta": 0.1})
+    assert error.value.message.endswith("; lower dpo.beta (0.1)")
+
+
 def test_a_gradient_too_large_for_its_norm_stops_the_training(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

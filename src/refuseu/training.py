@@ -1,6 +1,7 @@
 """Runs a trainer to its end, shows its progress, and stops at the first number that is not finite."""
 
 import math
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
@@ -45,7 +46,7 @@ def run_training(trainer: "Trainer", stage: str, knobs: dict[str, float], checkp
     """
     from transformers import PrinterCallback
 
-    section = stage.partition("@")[0]
+    section = re.split("[-@ ]", stage)[0]  # of dpo@balanced-0, dpo-single@de and, without DVC, "dpo balanced 0"
     settings = [f"{section}.{name} ({value:g})" for name, value in knobs.items()]
     trainer.remove_callback(PrinterCallback)
     with ExitStack() as open_bars:
