@@ -26,7 +26,7 @@ $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
 .PHONY: repro evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
 
-repro: .venv/ready  ## Run the whole pipeline; training runs go two at a time
+repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
 	@$(BIN)/python -m refuseu.commands.repro
 	@$(BIN)/python -m refuseu.commands.table

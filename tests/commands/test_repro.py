@@ -12,6 +12,7 @@ from signals import TIMEOUT, hear_signals, running
 
 from refuseu.commands import repro
 from refuseu.core.errors import UserError
+from refuseu.dpo.machine import TrainingMachine
 
 STUBBORN = "trap '' INT TERM HUP; sleep 600 & echo $! > {pid}; wait; wait"
 """A command that no signal but the last ends, with a child that stands for a training."""
@@ -75,7 +76,8 @@ def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch)
     stale = [["base"], ["dpo@a-0", "dpo@a-1", "dpo@b-0", "dpo-single@de", "eval"]]
     ran: list[list[list[str]]] = []
 
-    def run(*commands: list[str]) -> bool:
+    def run(*commands: list[str], lanes: list[dict[str, str]]) -> bool:
+        assert not any(lanes)
         ran.append([command[command.index("repro") + 1 :] for command in commands])
         return len(ran) < 3
 
@@ -94,9 +96,63 @@ def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch)
 def test_a_single_training_runs_in_the_pipeline_itself(trainings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(repro, "stale_stages", lambda: [*trainings, "eval"])
-    monkeypatch.setattr(repro, "run", lambda command: ran.append(command[-1]) or True)
+    monkeypatch.setattr(repro, "run", lambda command, lanes: ran.append(command[-1]) or True)
     repro.reproduce()
     assert ran == ["split", "repro"]
+
+
+GPUS = [str(number) for number in range(8)]
+
+
+def trains(**training: object) -> TrainingMachine:
+    others = {"batch_size": 4, "accelerate": "none", "gradient_checkpointing": True, "checkpoint_every": 50}
+    return TrainingMachine.model_validate({"device": "cuda", "processes": 1, **others, **training})
+
+
+@pytest.mark.parametrize(
+    ("processes", "names", "lanes"),
+    [
+        (1, GPUS, GPUS),
+        (2, GPUS[:5], ["0,1", "2,3"]),
+        (8, GPUS, [",".join(GPUS)]),
+        (1, ["GPU-4f", "GPU-a1"], ["GPU-4f", "GPU-a1"]),
+    ],
+)
+def test_each_lane_has_gpus_of_its_own(
+    processes: int, names: list[str], lanes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro.host, "gpu_names", lambda: names)
+    assert [lane["CUDA_VISIBLE_DEVICES"] for lane in repro.lanes_of(trains(processes=processes))] == lanes
+
+
+@pytest.mark.parametrize("names", [[], GPUS[:3]])
+def test_where_there_are_too_few_gpus_the_stage_says_so(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repro.host, "gpu_names", lambda: names)
+    assert repro.lanes_of(trains(processes=4)) == [{}]
+
+
+def test_trainings_on_cpus_go_two_at_a_time_and_gpus_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repro.host, "gpu_names", lambda: pytest.fail("asked for GPUs"))
+    assert repro.lanes_of(trains(device="cpu")) == [{}, {}]
+
+
+@pytest.mark.parametrize("trainings", [["dpo@a-0"], ["dpo@a-0", "dpo@a-1", "dpo@b-0"]])
+def test_trainings_on_gpus_see_those_of_their_lane_alone(
+    trainings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A command that stands for DVC writes down its trainings and its GPUs."""
+    log = tmp_path / "log"
+    stub = ["sh", "-c", f'shift 2; echo "${{CUDA_VISIBLE_DEVICES-all}} $*" >> {log}', "dvc"]
+    monkeypatch.setattr(repro, "DVC", stub)
+    monkeypatch.setattr(repro, "stale_stages", lambda: [*trainings, "eval"])
+    monkeypatch.setattr(repro, "load_training_machine", trains)
+    monkeypatch.setattr(repro.host, "gpu_names", lambda: ["4", "5"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    repro.reproduce()
+    first, *lanes, last = log.read_text().splitlines()
+    assert (first, last) == ("all split", "all ")
+    wanted = ["4 --single-item dpo@a-0 dpo@b-0", "5 --single-item dpo@a-1"]
+    assert sorted(lanes) == (wanted if len(trainings) > 1 else ["4 --single-item dpo@a-0"])
 
 
 def test_nothing_runs_where_nothing_is_stale(

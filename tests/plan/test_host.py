@@ -28,6 +28,25 @@ def test_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch: pytes
     assert host.gpus() == []
 
 
+@pytest.mark.parametrize(
+    ("visible", "names"), [(None, ["0", "1"]), ("1", ["1"]), ("GPU-4f, GPU-a1,GPU-b2", ["GPU-4f", "GPU-a1"]), ("", [])]
+)
+def test_gpus_are_named_as_their_variable_names_them(
+    visible: str | None, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(tmp_path, "81559, 580.65.06\n81559, 580.65.06", monkeypatch)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert host.gpu_names() == names
+
+
+def test_a_driver_that_hangs_is_waited_for_with_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(tmp_path, "", monkeypatch)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setattr(host, "DRIVER_PATIENCE", 0.1)
+    assert host.gpus() == []
+
+
 def test_a_driver_that_finds_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(tmp_path, "No devices were found", monkeypatch)
     assert host.gpus() == []

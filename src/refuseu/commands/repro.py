@@ -1,7 +1,8 @@
-"""Runs the pipeline with two trainings at a time: ``python -m refuseu.commands.repro``, the heart of ``make repro``.
+"""Runs the pipeline with several trainings at a time: ``python -m refuseu.commands.repro``, the heart of ``make repro``.
 
-``dvc repro`` runs one stage after the other. This command divides the trainings that have to run among two processes of
-``dvc repro``. Whatever ends it (Ctrl-C, ``kill``, a closed terminal) also ends everything that it has started.
+``dvc repro`` runs one stage after the other. This command divides the trainings that have to run among several processes of
+``dvc repro``, its lanes: two on CPUs, and on GPUs as many as there are GPUs for, each with GPUs of its own. Whatever ends the
+command (Ctrl-C, ``kill``, a closed terminal) also ends everything that it has started.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import IO
 
 import click
@@ -20,12 +22,14 @@ import click
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import kept_folder, write_text
+from refuseu.dpo.machine import TrainingMachine, load_training_machine
+from refuseu.plan import host
 from refuseu.review.causes import broken_file
 from refuseu.review.processes import outside_of_hooks, reason, run_module
 
 DVC = [sys.executable, "-m", "dvc"]
-PARALLEL = 2
-"""Processes of ``dvc repro`` that train at the same time."""
+ON_CPUS = 2
+"""Processes of ``dvc repro`` that train at the same time on a machine that trains on its CPUs."""
 LOG = "dvc.log"
 """The file of ``kept_folder`` that holds what DVC said when it could not begin."""
 TRAINING = ("dpo@", "dpo-single@")
@@ -37,13 +41,16 @@ POLL = 0.05
 """Seconds between two looks at whether a command has ended."""
 
 Processes = list[subprocess.Popen[str]]
+Lane = dict[str, str]
+"""What the environment of a process of ``dvc repro`` holds beside the shell's: the GPUs that its trainings may use."""
 
 
-def run(*commands: Sequence[str], grace: float = GRACE) -> bool:
+def run(*commands: Sequence[str], lanes: Sequence[Lane] = (), grace: float = GRACE) -> bool:
     """Run the commands in parallel to their ends, and say whether all of them succeeded.
 
     Each command has its own process group, and none outlives this process. A single command writes to the terminal itself; of
-    several commands, every line is passed on whole. ``grace`` is in seconds.
+    several commands, every line is passed on whole. The environment of each command is the shell's with its part of ``lanes``.
+    ``grace`` is in seconds.
 
     Raises:
         SystemExit: after a signal, when all commands have ended, with a shell's exit code for that signal (128 and its number).
@@ -51,8 +58,8 @@ def run(*commands: Sequence[str], grace: float = GRACE) -> bool:
     processes: Processes = []
     with _received() as signals:
         try:
-            for command in commands:
-                processes.append(_start(command, parallel=len(commands) > 1))
+            for command, lane in zip(commands, lanes or repeat({}), strict=False):
+                processes.append(_start(command, lane, parallel=len(commands) > 1))
             writers = [_pass_on(process.stdout) for process in processes if process.stdout]
             _wait(processes, lambda: bool(signals))
         finally:
@@ -110,7 +117,7 @@ def _send(number: signal.Signals, processes: Processes) -> None:
             os.killpg(process.pid, number)
 
 
-def _start(command: Sequence[str], parallel: bool) -> subprocess.Popen[str]:
+def _start(command: Sequence[str], lane: Lane, parallel: bool) -> subprocess.Popen[str]:
     """Start a command in its own process group. One of several writes into a pipe, and shows its progress as lines."""
     shared = {"REFUSEU_PROGRESS": "log", "PYTHONIOENCODING": "utf-8"} if parallel else {}
     return subprocess.Popen(
@@ -121,7 +128,7 @@ def _start(command: Sequence[str], parallel: bool) -> subprocess.Popen[str]:
         process_group=0,
         encoding="utf-8",
         errors="replace",
-        env={**outside_of_hooks(), **shared},
+        env={**outside_of_hooks(), **shared, **lane},
     )
 
 
@@ -153,6 +160,20 @@ def stale_stages() -> list[str]:
     return list(json.loads(status.stdout))
 
 
+def lanes_of(machine: TrainingMachine) -> list[Lane]:
+    """Which trainings of one machine may run beside each other: an environment for each lane of them.
+
+    On GPUs a training takes ``training.processes`` of those that are there, and the lanes share none: eight trainings of one
+    process on eight GPUs, and one of eight processes. TRL refuses a process alone that sees more than one GPU.
+    """
+    if machine.device == "cpu":
+        return [{}] * ON_CPUS
+    names, taken = host.gpu_names(), machine.processes
+    # Where there are too few, the stage itself says so.
+    starts = range(0, len(names) - taken + 1, taken)
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(names[start : start + taken])} for start in starts] or [{}]
+
+
 def reproduce() -> None:
     """Bring the pipeline up to date.
 
@@ -164,13 +185,14 @@ def reproduce() -> None:
         return
     _repro(["split"])
     trainings = [stage for stage in stale_stages() if stage.startswith(TRAINING)]
-    if len(trainings) > 1:
-        _repro(*(["--single-item", *trainings[first::PARALLEL]] for first in range(PARALLEL)))
+    lanes = lanes_of(load_training_machine())[: len(trainings)]
+    if len(lanes) > 1 or any(lanes):
+        _repro(*(["--single-item", *trainings[first :: len(lanes)]] for first in range(len(lanes))), lanes=lanes)
     _repro([])
 
 
-def _repro(*targets: list[str]) -> None:
-    if not run(*([*DVC, "--wait-for-lock", "repro", *names] for names in targets)):
+def _repro(*targets: list[str], lanes: Sequence[Lane] = ()) -> None:
+    if not run(*([*DVC, "--wait-for-lock", "repro", *names] for names in targets), lanes=lanes):
         raise UserError(
             broken_file()
             or "a stage failed, as said above; what was finished is kept, and `make repro` goes on from there"

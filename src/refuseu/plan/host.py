@@ -15,6 +15,8 @@ from refuseu.core.network import proxy_of
 
 PATIENCE = 10.0
 """Seconds that a server may take to accept a connection."""
+DRIVER_PATIENCE = 60.0
+"""Seconds that ``nvidia-smi`` may take. A driver that hangs never answers, and one that wakes many GPUs takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,33 @@ def has_package(name: str) -> bool:
 
 
 def gpus() -> list[Gpu]:
-    """The GPUs that ``nvidia-smi`` lists and ``CUDA_VISIBLE_DEVICES`` shows; empty without a GPU or a driver."""
+    """The GPUs that ``nvidia-smi`` lists and ``CUDA_VISIBLE_DEVICES`` shows; empty without a GPU or a driver.
+
+    A driver that does not answer within ``DRIVER_PATIENCE`` counts as none.
+    """
     command = ["nvidia-smi", "--query-gpu=memory.total,driver_version", "--format=csv,noheader,nounits"]
     if shutil.which(command[0]) is None:
         return []
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    rows = re.findall(r"^(\d+), (\d+[\d.]*)$", output, re.MULTILINE)
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return []
+    rows = re.findall(r"^(\d+), (\d+[\d.]*)$", said.stdout, re.MULTILINE)
     found = [Gpu(int(mebibytes) * 2**20 / 1e9, driver) for mebibytes, driver in rows]
+    return found if (shown := _shown()) is None else found[: len(shown)]
+
+
+def gpu_names() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` calls each of the GPUs of ``gpus``: a number from 0, or the name that it holds."""
+    count = len(gpus())
+    shown = _shown()
+    return list(map(str, range(count))) if shown is None else shown[:count]
+
+
+def _shown() -> list[str] | None:
+    """The names in ``CUDA_VISIBLE_DEVICES``; ``None`` where it is not set."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return found if visible is None else found[: len([each for each in visible.split(",") if each.strip()])]
+    return None if visible is None else [each.strip() for each in visible.split(",") if each.strip()]
 
 
 def answers(url: str) -> bool:
