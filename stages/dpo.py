@@ -10,7 +10,7 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.schema import read_table
 from refuseu.core.sections import load
-from refuseu.dpo.launching import first_process, launch, launched, reporting
+from refuseu.dpo.launching import first_process, launch, launched, reporting, take_one_gpu
 from refuseu.dpo.machine import load_training_machine
 from refuseu.dpo.mix import MIX
 from refuseu.dpo.settings import DpoParameters
@@ -32,6 +32,7 @@ def main(config: str, seed: int, mix: Path, base: Path, out: Path, metrics: Path
     if machine.processes > 1 and not launched():
         launch(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
         return
+    take_one_gpu(machine)
     with reporting():
         summary, curves = train_dpo(
             read_table(mix, MIX),

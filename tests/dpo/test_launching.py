@@ -10,7 +10,7 @@ from tiny import ONE_CORE
 
 from refuseu.core.errors import UserError
 from refuseu.dpo import launching
-from refuseu.dpo.launching import REPLY, accelerate_config, first_process, launched
+from refuseu.dpo.launching import REPLY, accelerate_config, first_process, launched, take_one_gpu
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,27 @@ def test_a_process_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
         "Error: dpo: training process 1 ended (signal SIGKILL), and said why above if it could; "
         "'dvc repro' goes on from the last checkpoint\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "taken"), [(None, "0"), ("5,6,7", "5"), ("GPU-4f,GPU-a1", "GPU-4f"), ("3", "3"), ("", "")]
+)
+def test_a_training_of_one_process_takes_one_gpu(
+    shown: str | None, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {} if shown is None else {"CUDA_VISIBLE_DEVICES": shown}
+    monkeypatch.setattr(os, "environ", variables)
+    take_one_gpu(ONE_CORE.model_copy(update={"device": "cuda"}))
+    assert variables == {"CUDA_VISIBLE_DEVICES": taken}
+
+
+@pytest.mark.parametrize("other", [{"device": "cpu"}, {"device": "cuda", "processes": 8}])
+def test_other_trainings_see_the_gpus_that_they_are_shown(
+    other: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    take_one_gpu(ONE_CORE.model_copy(update=other))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
 
 
 def test_a_process_of_its_own_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

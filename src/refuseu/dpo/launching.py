@@ -38,6 +38,16 @@ def first_process() -> bool:
     return not launched() or os.environ["RANK"] == "0"
 
 
+def take_one_gpu(machine: TrainingMachine) -> None:
+    """Leave a training of one process the first of the GPUs that it is shown, before CUDA counts them.
+
+    TRL refuses a process that sees several, because its trainer would spread the model over them in another way.
+    """
+    if machine.device == "cuda" and machine.processes == 1:
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = shown.partition(",")[0]
+
+
 def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str]) -> None:
     """Run ``script`` with ``arguments`` in the machine's processes until they end. None of them outlives this process.
 
