@@ -1,4 +1,7 @@
-"""Trainings on two CPU processes, and one that is killed: the stage itself, started as ``stages/run`` starts it."""
+"""Trainings on two CPU processes, and one that is killed: the stage itself, started as ``stages/run`` starts it.
+
+FSDP2 really divides the model here, as on GPUs; ``fsdp_on_cpus`` sees to that.
+"""
 
 import json
 import os
@@ -54,6 +57,8 @@ WEIGHTS, MEASURES = 1e-3, 1e-2
 """How far two processes may be from one: sums in another order change the last bits, and Adam makes them steps.
 
 So says docs/training.md."""
+BFLOAT16 = 0.5
+"""How far losses and rewards in nats (beta 1) may be off where layers compute in bfloat16: a sum over an answer is 170 here."""
 LAYERS = 3
 """Of SmolLM2's 30: what is shown here does not depend on how many, and each costs time."""
 
@@ -93,7 +98,8 @@ def undisturbed(root: Path) -> Callable[[str, int, str], str]:
 def start(root: Path, out: str, dpo: dict[str, Any], machine: dict[str, Any]) -> "subprocess.Popen[str]":
     (root / "profiles/test.yaml").write_text(yaml.safe_dump({"dpo": {**DPO, **dpo}}), encoding="utf-8")
     (root / "machines/test.yaml").write_text(yaml.safe_dump({"training": {**MACHINE, **machine}}), encoding="utf-8")
-    own = {"PYTHONPATH": str(ROOT / "src"), "REFUSEU_MACHINE": "test", "DVC_ROOT": str(root)}
+    code = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests_models/fsdp_on_cpus")])
+    own = {"PYTHONPATH": code, "REFUSEU_MACHINE": "test", "DVC_ROOT": str(root)}
     own |= {
         f"HF_{name}": "1"
         for name in ("HUB_DISABLE_PROGRESS_BARS", "DATASETS_DISABLE_PROGRESS_BARS", "HUB_DISABLE_TELEMETRY")
@@ -136,6 +142,21 @@ def test_two_processes_train_the_model_of_one(
     assert measures[1] == pytest.approx(measures[0], abs=MEASURES)
     assert ModelReference.read(root / "out" / outs[1], ModelReference.read(root / "base"))
     assert list((root / ".cache/refuseu/checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_in_bfloat16_two_processes_measure_what_one_does(method: str, root: Path) -> None:
+    """FSDP2 by itself rounds the log-probabilities of an answer to bfloat16, and their sum with them."""
+    measures = []
+    for processes, accelerate in ((1, "none"), (2, "fsdp2")):
+        out = f"bf16-{method}-{processes}"
+        dpo = {"method": METHODS[method], "bf16": True, "steps": 4, "beta": 1.0}
+        train(root, out, dpo, {"processes": processes, "accelerate": accelerate})
+        measured = json.loads((root / f"{out}.json").read_text())
+        measures.append({name: each for name, each in measured.items() if name.startswith(("loss", "reward"))})
+        # Of a margin near 0 the sign is chance.
+        del measures[-1]["reward_accuracy"]
+    assert measures[1] == pytest.approx(measures[0], abs=BFLOAT16)
 
 
 def refused(root: Path, dpo: dict[str, Any], machine: dict[str, Any]) -> str:

@@ -44,7 +44,9 @@ class Dpo(Section):
 
     method: Annotated[Full | Lora, Field(discriminator="kind")]
     dtype: Literal["float32", "bfloat16"]
-    """Data type in which the weights are loaded. Adapters are always float32."""
+    """Data type in which the weights are loaded. Adapters are float32. DeepSpeed alone (ZeRO-3) computes with them in bfloat16
+    where ``bf16`` is set, and keeps their float32 values in its optimizer.
+    """
     bf16: bool
     """Whether layers compute in bfloat16 (mixed precision)."""
     reference: Literal["online", "precomputed"]

@@ -196,7 +196,9 @@ def save_trained(
         if is_peft_model(model):
             _save_adapter(model, weights, base, folder)
         else:
-            model.save_pretrained(folder, state_dict=weights)
+            # FSDP2 gathers a weight that two layers share once for each of them, and only its first name is saved elsewhere.
+            shared = model.all_tied_weights_keys
+            model.save_pretrained(folder, state_dict={name: weights[name] for name in weights if name not in shared})
             save_tokenizer(tokenizer, folder)
 
 

@@ -35,9 +35,23 @@ def row_order(rows: int, wanted: int, seed: int) -> list[int]:
 def preference_trainer(stage: str) -> "type[DPOTrainer]":
     """The class of the trainer, whose errors begin with ``stage``."""
     import torch
+    from torch.distributed.fsdp import MixedPrecisionPolicy
     from trl import DPOTrainer
 
     class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # trl is not type-checked
+        def create_accelerator_and_postprocess(self) -> None:
+            """Keep accelerate's FSDP2 from rounding what the model returns, before it wraps the model or its reference.
+
+            Its policy for bf16 casts the log-probabilities of the tokens to bfloat16 and sums gradients in it. The sum over an
+            answer, some hundred nats, would then come in steps of 1 (``accelerate.utils.FullyShardedDataParallelPlugin``).
+            """
+            super().create_accelerator_and_postprocess()
+            plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+            if plugin and plugin.fsdp_version == 2 and self.args.bf16:
+                plugin.mixed_precision_policy = MixedPrecisionPolicy(
+                    param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=None
+                )
+
         def get_batch_samples(self, *arguments: Any) -> tuple[list[dict[str, "Tensor"]], "Tensor"]:
             """The parts of a step that this device takes one after another, and the mean number of chosen tokens in a part."""
             parts, _ = super().get_batch_samples(*arguments)
@@ -64,8 +78,17 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
             """Fail if the model and its reference differ before the first step, on any device."""
             self.model_wrapped.eval()
             self.loss_types, self.loss_weights = ["sigmoid"], [1.0]
+            kinds: set[torch.dtype] = set()
+            seen = self.model_wrapped.register_forward_hook(lambda *call: kinds.add(call[-1].log_probs.dtype))
             losses = [self.prediction_step(self.model_wrapped, part, True)[0].item() for part in parts]
+            seen.remove()
             self.loss_types = self.args.loss_type
+            if kinds != {torch.float32}:
+                names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+                raise UserError(
+                    f"{stage}: the log-probabilities of the answers are {names}, whose sums are too coarse to compare; take "
+                    "another training.accelerate in machines/, with mixed precision that returns float32"
+                )
             measured = self._metrics.pop("eval")
             self._metrics["eval"] = type(measured)(list)
             off = [loss - INDIFFERENT for loss in losses] + [each for name in REWARDS for each in measured[name]]
