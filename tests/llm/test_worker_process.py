@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.llm.worker_process import WorkerProcess
+from refuseu.llm.worker_process import UselessError, WorkerProcess
 
 LONG = 600
 """Seconds that nobody waits for in these tests."""
@@ -48,8 +48,9 @@ def test_an_error_of_the_making_comes_through_and_leaves_no_process() -> None:
 
 def test_a_process_that_dies_is_a_sentence() -> None:
     child = WorkerProcess(partial(Counter, 5), "counter")
-    with pytest.raises(UserError, match=r"^counter: the process that held it died"):
-        list(child.map(Counter.die, [(1,)]))
+    for method in (Counter.die, Counter.add):
+        with pytest.raises(UselessError, match=r"^counter: the process that held it died"):
+            list(child.map(method, [(1,)]))
     child.close()
 
 

@@ -1,6 +1,9 @@
 """An engine on every worker of a Ray cluster: one machine's cores or GPUs, or many machines'."""
 
+import math
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
@@ -11,6 +14,7 @@ from typing import Any, Self, TypeVar
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine, missing_ray
 from refuseu.llm.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
+from refuseu.llm.worker_process import UselessError
 
 Outcome = TypeVar("Outcome")
 Batch = list[tuple[int, Any]]
@@ -20,8 +24,8 @@ Adapter = tuple[Path, str]
 
 RETRIES = 3
 """Times that a batch is asked again after its worker was lost."""
-LOST = f"the worker that computed it was lost {RETRIES + 1} times, most likely for want of memory"
-"""Why the rows of a batch fail."""
+LOST = f"the worker that computed it was lost {RETRIES + 1} times"
+"""Why the rows of a batch fail; the cause stands behind it."""
 PATIENCE = 2
 """Batches in a row that are lost with their workers before the cluster is given up: it has other troubles than a row."""
 
@@ -62,10 +66,10 @@ class RayEngine:
         return view
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        return self._asked("complete", prompts, Completion("", Finish.FAILED, reason=LOST), sampling)
+        return self._asked("complete", prompts, lambda why: Completion("", Finish.FAILED, reason=why), sampling)
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float | Failed]]:
-        return self._asked("log_likelihoods", pairs, Failed(LOST))
+        return self._asked("log_likelihoods", pairs, Failed)
 
     def close(self) -> None:
         """Ends the workers; the last of this process's engines leaves the cluster that the first of them joined."""
@@ -86,15 +90,15 @@ class RayEngine:
         self._workers = [start(load) for _ in range(settings.workers)]
         try:
             faults = [fault for fault in ray.get([worker.fault.remote() for worker in self._workers]) if fault]
-        except _losses():
-            raise _given_up("while it loaded the model", "take fewer workers") from None
+        except _losses() as error:
+            raise _given_up("while it loaded the model", _cause(error), "take fewer workers") from None
         if faults:
             raise UserError(faults[0])
 
     def _asked(
-        self, method: str, rows: Sequence[object], lost: Outcome, *options: object
+        self, method: str, rows: Sequence[object], lost: Callable[[str], Outcome], *options: object
     ) -> Iterator[tuple[int, Outcome]]:
-        """The outcomes of all rows by an engine's ``method``; those of a batch that is lost with its worker are ``lost``.
+        """The outcomes of all rows by an engine's ``method``; ``lost`` makes those of a batch that is lost with its worker.
 
         Raises:
             UserError: after all batches, with what one of them broke off with; for ``PATIENCE`` lost ones in a row at once.
@@ -102,30 +106,37 @@ class RayEngine:
         import ray
 
         numbered = list(enumerate(rows))
-        batches = iter([numbered[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)])
+        size = _share(len(rows), len(self._workers), self._batch_size)
+        batches = iter([numbered[start : start + size] for start in range(0, len(rows), size)])
         running: dict[Any, tuple[Any, Batch]] = {}
         errors, losses = set(), 0
+        useless: Counter[int] = Counter()
 
-        def ask(worker: Any) -> None:
-            for batch in islice(batches, 1):
-                running[worker.ask.remote(method, self._adapter, batch, *options)] = (worker, batch)
+        def ask(worker: Any, batch: Batch) -> None:
+            running[worker.ask.remote(method, self._adapter, batch, *options)] = (worker, batch)
 
-        for worker in self._workers:
-            ask(worker)
+        for worker, batch in zip(self._workers, islice(batches, len(self._workers)), strict=False):
+            ask(worker, batch)
         while running:
             (answer, *_), _ = ray.wait(list(running))
             worker, batch = running.pop(answer)
             try:
-                done, error = ray.get(answer)
-            except _losses():
-                done, error, losses = [(position, lost) for position, _ in batch], "", losses + 1
+                done, error, cause = ray.get(answer)
+            except _losses() as loss:
+                done, error, cause = [], "", _cause(loss)
             else:
-                losses = 0
-            yield from done
+                # Ray counts the workers that end; one that cannot answer ends with the next call, and is counted here.
+                useless[batch[0][0]] += bool(cause)
+                if cause and useless[batch[0][0]] <= RETRIES:
+                    ask(worker, batch)
+                    continue
+            losses = losses + 1 if cause else 0
+            yield from ((position, lost(f"{LOST} ({cause})")) for position, _ in batch) if cause else done
             errors |= {error} if error else set()
             if losses == PATIENCE:
-                raise _given_up("with the same batch", "lower the batch size")
-            ask(worker)
+                raise _given_up("with the same batch", cause, "lower the batch size")
+            for following in islice(batches, 1):
+                ask(worker, following)
         if errors:
             raise UserError("; ".join(sorted(errors)))
 
@@ -135,6 +146,7 @@ class Worker:
 
     def __init__(self, load: Callable[[], LoadedEngine]) -> None:
         self._load = load
+        self._useless = False
 
     def fault(self) -> str:
         """The sentence of the user error that loading ended in, if any; answers when the engine is loaded."""
@@ -144,16 +156,24 @@ class Worker:
             return error.message
         return ""
 
-    def ask(self, method: str, adapter: Adapter | None, rows: Batch, *options: object) -> tuple[Batch, str]:
-        """What the engine's ``method`` makes of the rows, and the sentence of the user error it ended in, if any."""
+    def ask(self, method: str, adapter: Adapter | None, rows: Batch, *options: object) -> tuple[Batch, str, str]:
+        """What the engine's ``method`` makes of the rows, the sentence of the user error it ended in, if any, and the sentence
+        of the one after which the engine is of no use: then no row counts, and the next call ends this process, so that Ray
+        starts another and asks it the same.
+        """
+        if self._useless:
+            os._exit(1)
         done: Batch = []
         try:
             engine = self._engine.adapted(*adapter) if adapter else self._engine
             for index, outcome in getattr(engine, method)([row for _, row in rows], *options):
                 done.append((rows[index][0], outcome))
+        except UselessError as error:
+            self._useless = True
+            return [], "", error.message
         except UserError as error:
-            return done, error.message
-        return done, ""
+            return done, error.message, ""
+        return done, "", ""
 
     @cached_property
     def _engine(self) -> LoadedEngine:
@@ -168,10 +188,22 @@ def _losses() -> tuple[type[Exception], ...]:
     return OutOfMemoryError, RayActorError
 
 
-def _given_up(when: str, way_out: str) -> UserError:
+def _cause(loss: Exception) -> str:
+    """Ray's own words, short, and without what names the process alone, as the lines that it indents do."""
+    lines = [line for line in str(loss).splitlines() if not line.startswith("\t")]
+    return re.sub(r"([Nn]ode I[Dd]: )?[0-9a-f]{20,} ?", "", " ".join(" ".join(lines).split()))[:400].rstrip(" .;")
+
+
+def _given_up(when: str, cause: str, way_out: str) -> UserError:
     return UserError(
-        f"Ray: a worker was lost {RETRIES + 1} times {when}, most likely for want of memory; {way_out} in machines/"
+        f"Ray: a worker was lost {RETRIES + 1} times {when} ({cause}); most likely for want of memory: {way_out} in machines/"
     )
+
+
+def _share(rows: int, workers: int, most: int) -> int:
+    """The rows of a batch: ``most`` at most, and fewer where a worker would have none, or one batch less than the others."""
+    rounds = math.ceil(rows / (workers * most))
+    return math.ceil(rows / (workers * rounds)) if rows else 1
 
 
 _guests: set[int] = set()

@@ -13,6 +13,7 @@ from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.decoding import write
+from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
@@ -21,9 +22,6 @@ from refuseu.weights.template import NONE, Variables
 
 if TYPE_CHECKING:
     import torch
-
-NO_MEMORY = ("allocate", "out of memory")
-"""How PyTorch says that memory ran out."""
 
 
 class TransformersMachine(EngineMachine):
@@ -234,15 +232,3 @@ def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
     if wrong:
         raise UserError(f"{reference.label}: the {wrong} is not finite; {reference.way_out}")
     return model
-
-
-@contextmanager
-def enough_memory(model: object, task: str) -> Iterator[None]:
-    """Turns what PyTorch raises where memory runs out into a sentence; ``task`` is what there is not enough for."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # On a CPU it is a plain RuntimeError, and so is what vLLM makes of that of a GPU: told from others by their text alone.
-        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in NO_MEMORY):
-            raise
-        raise UserError(f"{model}: not enough memory to {task}") from None

@@ -17,7 +17,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, missing_package, needed
 from refuseu.engines.model import LocalModel
-from refuseu.engines.transformers import enough_memory
+from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess

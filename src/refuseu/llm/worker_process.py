@@ -15,6 +15,11 @@ from refuseu.core.errors import UserError
 
 Result = TypeVar("Result")
 
+
+class UselessError(UserError):
+    """What held a model can answer nothing more, whatever it is asked: its process died, or its GPU does no more work for it."""
+
+
 GRACE = 5
 """Seconds that a process has to end by itself."""
 
@@ -29,7 +34,7 @@ class WorkerProcess:
         """``name`` is what the object is called in error texts.
 
         Raises:
-            UserError: when the process dies while it makes the object; what ``make`` raises comes through.
+            UselessError: when the process dies while it makes the object; what ``make`` raises comes through.
         """
         self._name = name
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
@@ -44,7 +49,7 @@ class WorkerProcess:
         """Yield ``method(object, *arguments)`` for the arguments of each call, in order; the next is worked on meanwhile.
 
         Raises:
-            UserError: when the process dies; what ``method`` raises comes through.
+            UselessError: when the process dies; what ``method`` raises comes through.
         """
         with self._alive():
             yield from self._pool.map(partial(_apply, method), calls)
@@ -64,7 +69,7 @@ class WorkerProcess:
         try:
             yield
         except BrokenProcessPool:
-            raise UserError(
+            raise UselessError(
                 f"{self._name}: the process that held it died, most likely for want of memory; give it more, or less to do "
                 "at once, in machines/"
             ) from None

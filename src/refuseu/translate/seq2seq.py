@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from refuseu.core.errors import UserError
-from refuseu.engines.transformers import enough_memory
 from refuseu.experiment import LANGUAGES
+from refuseu.llm.faults import enough_memory
 from refuseu.store.rows import Store, row_key
 from refuseu.weights.loading import load_model, load_tokenizer, weight_not_finite
 from refuseu.weights.reference import ModelReference
