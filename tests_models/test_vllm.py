@@ -4,14 +4,16 @@ import json
 import multiprocessing
 import shutil
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, SCHEMA, Reference
 from safetensors.torch import load_file, save_file
 
 from refuseu.core.errors import UserError
-from refuseu.engines.vllm import VllmEngine
+from refuseu.engines.vllm import VllmEngine, VllmWorker
 from refuseu.llm.protocol import Completion, Conversation, Finish, Prompt, Sampling, user
 from refuseu.weights.reference import ModelReference
 
@@ -73,6 +75,41 @@ def test_log_likelihoods(
         done = dict(each.log_likelihoods(pairs))
         expected = [model.log_likelihood(*pair) for pair in pairs]
         assert [done[position] for position in range(len(pairs))] == pytest.approx(expected, rel=1e-4)
+
+
+def requests_of(worker: VllmWorker, pairs: Sequence[tuple[Prompt, str]]) -> int:
+    """How many rows the worker, in its own process, hands to vLLM while it scores the pairs."""
+    generate, handed = worker._llm.generate, []
+
+    def counted(prompts: list[Any], *arguments: Any, **options: Any) -> Any:
+        handed.extend(prompts)
+        return generate(prompts, *arguments, **options)
+
+    worker._llm.generate = counted
+    try:
+        worker.score(pairs, None)
+    finally:
+        worker._llm.generate = generate
+    return len(handed)
+
+
+def test_options_of_one_token_are_scored_by_one_request(
+    engine: VllmEngine,
+    reference: Reference,
+    folder: Path,
+    adapters: tuple[Path, Path],
+    conversations: list[Conversation],
+) -> None:
+    pairs = [(asked, option) for asked in conversations[:2] for option in (" A", " B", " C", " D", " B", "")]
+    pairs.append((conversations[0], "The capital is Paris."))
+    in_one_chunk = copy(engine)
+    in_one_chunk._chunk_size = len(pairs)
+    for each, model in ((engine, reference), (in_one_chunk, reference), (engine.adapted(adapters[0], "adapted"), None)):
+        expected = [(model or Reference(folder, adapters[0])).log_likelihood(*pair) for pair in pairs]
+        done = dict(each.log_likelihoods(pairs))
+        assert [done[position] for position in range(len(pairs))] == pytest.approx(expected, abs=1e-4)
+    # Letters together, and by themselves what has no token and what has several.
+    assert list(engine._process.map(requests_of, [(pairs,), (pairs[:4],)])) == [2 + 2 + 1, 1]
 
 
 def test_an_answer_goes_on_from_its_prefix(

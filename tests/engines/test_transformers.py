@@ -82,6 +82,27 @@ def test_a_log_likelihood_is_the_sum_over_the_answers_tokens(folder: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_options_of_one_token_are_scored_by_one_pass_as_each_by_itself(batch_size: int, folder: Path) -> None:
+    engine, options = engine_of(folder, batch_size), ("Gladly", "Sehr", "!", ".", "Sehr")
+    rows: list[int] = []
+    engine._model.register_forward_pre_hook(
+        lambda _, given, named: rows.append(len([*given, *named.values()][0])), with_kwargs=True
+    )
+    pairs = [(user(question), option) for question in QUESTIONS[:3] for option in options]
+    assert {len(text_tokens(engine._tokenizer, option)) for option in options} == {1}
+    scores = dict(engine.log_likelihoods(pairs))
+    assert rows == ([1, 1, 1] if batch_size == 1 else [3])
+    alone = [dict(engine.log_likelihoods([pair]))[0] for pair in pairs]
+    assert [scores[place] for place in range(len(pairs))] == pytest.approx(alone, abs=1e-9)
+    for place, (question, option) in enumerate((each, option) for each in QUESTIONS[:3] for option in options):
+        [token] = text_tokens(engine._tokenizer, option)
+        assert scores[place] == pytest.approx(float(next_token(engine, question)[token].log()), abs=1e-9)
+    rows.clear()
+    longer = dict(engine.log_likelihoods([*pairs[:4], PAIR, (PAIR[0], "Sehr gerne!")]))
+    assert (sum(rows), len(set(longer.values()))) == (3, 6)
+
+
 def test_nothing_is_said_for_sure(folder: Path) -> None:
     pairs = [(user("How can I sing?"), ""), (user("How can I sing?"), "Gladly.")]
     scores = dict(engine_of(folder, 2).log_likelihoods(pairs))

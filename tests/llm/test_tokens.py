@@ -11,7 +11,17 @@ from transformers import PreTrainedTokenizerFast
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.reasoning import split
-from refuseu.llm.tokens import decoded, first_tokens, prompt_tokens, rows_to_ask, rows_to_score, text_tokens
+from refuseu.llm.tokens import (
+    Pass,
+    decoded,
+    first_tokens,
+    log_likelihood,
+    passes,
+    prompt_tokens,
+    rows_to_ask,
+    rows_to_score,
+    text_tokens,
+)
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import CLOCK
 
@@ -100,14 +110,48 @@ def test_rows_that_cannot_be_asked_are_outcomes_beside_those_that_can() -> None:
 
 
 def test_answers_that_cannot_be_scored_are_outcomes_beside_those_that_can() -> None:
-    pairs: list[tuple[Prompt, str]] = [(user("ab") * 2, "x"), ("abcd", "xy"), ("abcd", "wxyz")]
-    rows, answers, failed = rows_to_score(Refusing(), MODEL, pairs, limit=3)
-    assert [read(row) for row in rows.values()] == [["ab", "cd", "xy"]]
-    assert (list(rows), answers) == ([1], [1, 1, 2])
-    assert failed == {
+    pairs: list[tuple[Prompt, str]] = [
+        *((user("ab") * 2, "x"), ("abcd", "xy"), ("abcd", "wxyz"), ("abcd", "vw"), ("", "vw"))
+    ]
+    scored, done = rows_to_score(Refusing(), MODEL, pairs, limit=3)
+    assert [(read(each.prompt), read(each.options), list(each.answers)) for each in scored] == [
+        (["ab", "cd"], ["xy", "vw"], [1, 3])
+    ]
+    assert done == {
         0: Failed("the chat template refuses the conversation"),
         2: Failed("the conversation is too long with its answer"),
+        4: Failed("the prompt has no tokens"),
     }
+
+
+def test_answers_of_one_token_share_the_pass_of_their_prompt() -> None:
+    one, other = [7, 8], [7, 8, 9]
+    pairs = {
+        0: (one, [1]),
+        1: (other, [1]),
+        3: (one, [2]),
+        4: (one, [2, 3]),
+        5: (one, [1]),
+        6: (one, [2, 3]),
+        7: (one, []),
+    }
+    shared, apart, *alone = passes(pairs)
+    assert shared == Pass(one, {0: [1], 3: [2], 5: [1]}) and (shared.options, shared.row) == ([1, 2], [7, 8, 1])
+    assert apart == Pass(other, {1: [1]}) and (apart.options, apart.row) == ([1], [7, 8, 9, 1])
+    assert alone == [Pass(one, {4: [2, 3]}), Pass(one, {6: [2, 3]}), Pass(one, {7: []})]
+    assert [(each.options, each.row) for each in alone] == [([], [7, 8, 2, 3])] * 2 + [([], one)]
+
+
+def test_a_pass_has_no_more_options_than_vllm_tells_at_once() -> None:
+    made = passes({place: ([7], [place]) for place in range(300)})
+    assert [len(each.options) for each in made] == [128, 128, 44]
+    assert [place for each in made for place in each.answers] == list(range(300))
+
+
+def test_a_log_likelihood_is_a_sum_of_numbers() -> None:
+    assert (log_likelihood([]), log_likelihood([-0.5, -1.25])) == (0.0, -1.75)
+    for wrong in (float("nan"), float("-inf")):
+        assert log_likelihood([-0.5, wrong]) == Failed("the model computes numbers that are not finite")
 
 
 HARMONY = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>"]

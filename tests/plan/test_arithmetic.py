@@ -251,11 +251,13 @@ def test_every_role_of_every_profile_is_counted(profile: str) -> None:
 
 
 def test_the_limit_of_a_test_of_knowledge_is_a_tasks(tmp_path: Path) -> None:
-    tests = [{"name": "global-mmlu", "limit": 10}, {"name": "belebele", "fewshot": 1}]
+    own = {"name": "arc", "tasks": {"de": "arc_de"}, "limit": 20}
+    tests = [{"name": "global-mmlu", "limit": 10}, {"name": "belebele", "fewshot": 1}, own]
     knowledge = {"kind": "lm-eval", "tests": tests}
 
     def edit(params: Content, profile: Content) -> None:
         real(params, profile)
         profile["eval"].update(knowledge=knowledge)
 
-    assert arithmetic.knowledge(changed(tmp_path, edit)) == [(4 * 57 * 10 * 2, 80), (4 * 900 * 2, 280)]
+    # Letters are scored by one reading of the question; of other options one does not know.
+    assert arithmetic.knowledge(changed(tmp_path, edit)) == [(57 * 10 * 2, 80), (900 * 2, 280), (20 * 4, 80)]

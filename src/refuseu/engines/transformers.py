@@ -1,6 +1,5 @@
 """A model of the Hugging Face hub's format on this machine, by transformers."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -15,7 +14,7 @@ from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.decoding import write
 from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, log_likelihood, rows_to_ask, rows_to_score
 from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import NONE, Variables
@@ -142,21 +141,21 @@ class TransformersEngine:
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterable[tuple[int, float | Failed]]:
         import torch
 
-        rows, answers, failed = rows_to_score(self._tokenizer, self._reference, pairs, self._limit)
-        yield from failed.items()
-        for positions in self._batches({index: len(row) for index, row in rows.items()}):
-            batch = self._padded([rows[index] for index in positions])
+        scored, done = rows_to_score(self._tokenizer, self._reference, pairs, self._limit)
+        yield from done.items()
+        for places in self._batches({place: len(each.row) for place, each in enumerate(scored)}):
+            batch = self._padded([scored[place].row for place in places])
             # Counted without the padding, as generate() does by itself: angles are float32 even in a float64 model.
-            places = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-            longest = max(answers[index] for index in positions)
-            with self._inference(len(positions)):
-                logits = self._model(**batch, position_ids=places, logits_to_keep=longest + 1).logits[:, :-1]
+            angles = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+            longest = max(len(scored[place].row) - len(scored[place].prompt) for place in places)
+            with self._inference(len(places)):
+                logits = self._model(**batch, position_ids=angles, logits_to_keep=longest + 1).logits[:, :-1]
                 # In bfloat16 many of them would be equal.
-                wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-                scores = wide.log_softmax(-1).gather(2, batch["input_ids"][:, -longest:, None])[..., 0]
-            for row, index in enumerate(positions):
-                score = float(scores[row, longest - answers[index] :].sum())
-                yield index, score if math.isfinite(score) else Failed(NOT_FINITE)
+                wide = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+            for row, place in enumerate(places):
+                for index, answer in scored[place].answers.items():
+                    steps = wide[row, range(longest - len(answer), longest), answer]
+                    yield index, log_likelihood(steps.tolist())
 
     def _generate(
         self, prompts: list[list[int]], seeds: list[int], sampling: Sampling, firsts: list[int]

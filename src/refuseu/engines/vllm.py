@@ -19,7 +19,7 @@ from refuseu.engines.machine import EngineMachine, Machine, missing_package, nee
 from refuseu.engines.model import LocalModel
 from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
-from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, rows_to_ask, rows_to_score
+from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, log_likelihood, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
 from refuseu.weights.loading import load_tokenizer, skeleton
@@ -203,14 +203,13 @@ class VllmWorker:
 
     def score(self, pairs: Sequence[tuple[Prompt, str]], adapter: Path | None) -> list[float | Failed]:
         # vLLM writes at least one token more.
-        rows, answers, failed = rows_to_score(self._tokenizer, self._reference, pairs, self._limit - 1)
-        done: dict[int, float | Failed] = {**failed}
-        outputs = self._generate(list(rows.values()), _scoring(), adapter)
-        for (position, row), output in zip(rows.items(), outputs, strict=True):
-            start = len(row) - answers[position]
-            steps = zip(row[start:], output.prompt_logprobs[start:], strict=True)
-            score = math.fsum(step[token].logprob for token, step in steps)
-            done[position] = score if math.isfinite(score) else Failed(NOT_FINITE)
+        scored, done = rows_to_score(self._tokenizer, self._reference, pairs, self._limit - 1)
+        rows = [each.prompt if each.options else each.row for each in scored]
+        outputs = self._generate(rows, [_scoring(each.options) for each in scored], adapter)
+        for each, output in zip(scored, outputs, strict=True):
+            steps = output.outputs[0].logprobs if each.options else output.prompt_logprobs[len(each.prompt) :]
+            for position, answer in each.answers.items():
+                done[position] = log_likelihood(step[token].logprob for token, step in zip(answer, steps, strict=True))
         return [done[position] for position in range(len(pairs))]
 
     def _generate(self, prompts: list[list[int]], parameters: Any, adapter: Path | None) -> list[Any]:
@@ -336,11 +335,12 @@ def _parameters(prompt: Prompt, sampling: Sampling, firsts: list[int], room: int
     )
 
 
-def _scoring() -> Any:
-    """The parameters that ask for the log-probabilities of the prompt's own tokens and of no others."""
+def _scoring(options: list[int]) -> Any:
+    """The parameters that ask for the log-probabilities of the tokens that may follow, or else of the prompt's own."""
     from vllm import SamplingParams
 
-    return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+    asked: dict[str, Any] = {"logprob_token_ids": options} if options else {"prompt_logprobs": 0}
+    return SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **asked)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """How a prompt becomes the token ids that a model is asked with, the same for every engine that holds a tokenizer."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from refuseu.core.errors import UserError
 from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
@@ -18,6 +19,8 @@ NOT_FINITE = "the model computes numbers that are not finite"
 """Why a row fails, in the words of ``Completion.reason``."""
 TAIL = 32
 """Tokens at the end of a prompt that hold the longest of ``OPENINGS`` and a line break, though each letter be a token."""
+TOGETHER = 128
+"""Tokens of which vLLM tells the log-probability at one place, at most."""
 PLAIN = Sampling(max_new_tokens=0)
 """Nothing is put before the answer, and nothing is given to the template."""
 
@@ -55,20 +58,60 @@ def rows_to_ask(
     return {place: row for place, row in ids if row and len(row) < limit}, failed | too_long
 
 
+class Pass(NamedTuple):
+    """What a model reads once, and the answers that are scored by it."""
+
+    prompt: list[int]
+    answers: dict[int, list[int]]
+    """Tokens by the pair's position: of one answer, or of several that are one token each."""
+
+    @property
+    def row(self) -> list[int]:
+        """The prompt with its first answer."""
+        return self.prompt + next(iter(self.answers.values()))
+
+    @property
+    def options(self) -> list[int]:
+        """The tokens that may follow the prompt, each once, where every answer is one token; else none."""
+        return list(dict.fromkeys(answer[0] for answer in self.answers.values() if len(answer) == 1))
+
+
+def passes(pairs: Mapping[int, tuple[list[int], list[int]]]) -> list[Pass]:
+    """The passes that score prompts and answers: one for each answer, but one together for those of a prompt that are one token,
+    such as the letters of a multiple choice.
+    """
+    alike: dict[Hashable, dict[int, list[int]]] = {}
+    for place, (prompt, answer) in pairs.items():
+        alike.setdefault(tuple(prompt) if len(answer) == 1 else place, {})[place] = answer
+    return [
+        Pass(pairs[places[0]][0], {place: answers[place] for place in places[start : start + TOGETHER]})
+        for answers in alike.values()
+        for places in [list(answers)]
+        for start in range(0, len(places), TOGETHER)
+    ]
+
+
 def rows_to_score(
     tokenizer: Any, model: ModelReference, pairs: Sequence[tuple[Prompt, str]], limit: int
-) -> tuple[Rows, list[int], dict[int, Failed]]:
-    """Prompts and their answers that have at most ``limit`` tokens, the tokens of each answer, and the outcomes of the others.
+) -> tuple[list[Pass], dict[int, float | Failed]]:
+    """The passes for prompts and answers that have at most ``limit`` tokens, and the outcomes of the others.
 
     Raises:
         UserError: as ``rows_to_ask``.
     """
     prompts = _prompts_tokens(tokenizer, model, [prompt for prompt, _ in pairs], PLAIN)
-    answers = [text_tokens(tokenizer, text) for _, text in pairs]
-    rows = {place: row + answers[place] for place, row in enumerate(prompts) if row is not None}
-    failed = {place: Failed(REFUSED) for place in range(len(pairs)) if place not in rows}
-    failed |= {place: Failed(TOO_LONG) for place, row in rows.items() if len(row) > limit}
-    return {place: row for place, row in rows.items() if place not in failed}, [*map(len, answers)], failed
+    rows = {place: (row, text_tokens(tokenizer, pairs[place][1])) for place, row in enumerate(prompts) if row}
+    done: dict[int, float | Failed] = {
+        place: Failed(REFUSED if row is None else EMPTY) for place, row in enumerate(prompts) if not row
+    }
+    done |= {place: Failed(TOO_LONG) for place, (row, answer) in rows.items() if len(row + answer) > limit}
+    return passes({place: row for place, row in rows.items() if place not in done}), done
+
+
+def log_likelihood(steps: Iterable[float]) -> float | Failed:
+    """That of an answer, by the log-probability of each of its tokens."""
+    total = math.fsum(steps)
+    return total if math.isfinite(total) else Failed(NOT_FINITE)
 
 
 def _prompts_tokens(

@@ -23,9 +23,13 @@ BY_PHRASEBOOK, BY_MODELS, OWN = (17, 12, 12), (35, 100, 250), ("phrasebook", "tr
 """Words of a question, a refusal and an answer of the base: of the phrasebook measured, of models assumed."""
 TOLD, VERDICT, TEMPLATE = 300, 20, 10
 """Tokens of the instructions around the texts, of a rating, and of a chat template."""
-TESTS = {"belebele": (1, 900, 140), "global-mmlu": (57, 246, 80)}
-"""Tasks of a language in a test of knowledge, questions of a task, and words of a question with one of its options."""
-OTHER_TEST, FACTS, OPTIONS = (1, 1000, 80), (113, 7), 4
+OPTIONS = 4
+TESTS = {"belebele": (1, 900, 1, 140), "global-mmlu": (57, 246, 1, 80)}
+"""Tasks of a language in a test of knowledge, questions of a task, readings of a question, and words of one.
+
+A letter is one token, and one reading of a question scores all its letters (``llm.tokens.passes``).
+"""
+OTHER_TEST, FACTS = (1, 1000, OPTIONS, 80), (113, 7)
 PUBLISHED_SET = (2_748, 141, 1_400)
 """Questions of train, dev and test in each language of the published set; those of test have no category."""
 PEAK, READING, WRITING = 989e12, 0.4, 0.1
@@ -142,19 +146,19 @@ def requests(run: Run) -> Iterator[tuple[str, str, float, float, float]]:
     external = list(starmap(counted_as, p.eval.models.items()))
     for model, models in Counter([BASE] * (run.models - len(external)) + external).items():
         yield "eval", model, (run.test + prompts) * models, TEMPLATE + question, evaluated
-        for options, words in [] if isinstance(model_of(p, model), ServedModel) else knowledge(p):
-            yield "eval", model, options * models, TEMPLATE + words * run.tokens_per_word, 0
+        for readings, words in [] if isinstance(model_of(p, model), ServedModel) else knowledge(p):
+            yield "eval", model, readings * models, TEMPLATE + words * run.tokens_per_word, 0
 
 
 def knowledge(p: Parameters) -> list[tuple[int, int]]:
-    """Options of the questions of each test in all languages, each asked by itself, and words of one with its question."""
+    """Readings of the questions of each test in all languages, for all their options, and words of one."""
     part = p.eval.knowledge
     if not isinstance(part, LmEvalKnowledge):
         return [(FACTS[0] * len(p.languages) * OPTIONS, FACTS[1])]
     known = [(test, TESTS.get(test.name, OTHER_TEST)) for test in part.tests]
     return [
-        (OPTIONS * tasks * min(test.limit or asked, asked) * len(test.named(p.languages)), words * (1 + test.fewshot))
-        for test, (tasks, asked, words) in known
+        (tasks * min(test.limit or asked, asked) * readings * len(test.named(p.languages)), words * (1 + test.fewshot))
+        for test, (tasks, asked, readings, words) in known
     ]
 
 
