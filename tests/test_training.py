@@ -1,18 +1,27 @@
+import csv
+import json
 import math
+import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+import yaml
 from tiny import EXAMPLES, TINY
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerState
 
 from refuseu.base.miniature import AnswerCollator, build_model, build_tokenizer, encode, training_arguments
 from refuseu.core.errors import UserError
-from refuseu.training import curve, not_finite, run_training, weight_not_finite
+from refuseu.training import curve, not_finite, run_training, trackers, weight_not_finite
 
 
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
+    return tiny_trainer(tmp_path)
+
+
+def tiny_trainer(tmp_path: Path) -> Trainer:
     torch.manual_seed(1)
     tokenizer = build_tokenizer(EXAMPLES, TINY)
     return Trainer(
@@ -115,3 +124,75 @@ def test_a_curve_has_means_of_whole_stretches_and_the_rate_at_its_points() -> No
     assert len(curve(log[:39])) == 39
     assert len(curve(log[:40])) == 20
     assert curve(log[:1]) == log[:1]
+
+
+def curve_of(folder: Path, name: str) -> list[float]:
+    return [
+        float(row["val"] if "val" in row else row[name])
+        for row in csv.DictReader((folder / "plots" / "metrics" / f"{name}.tsv").open(encoding="utf-8"), delimiter="\t")
+    ]
+
+
+def test_the_trainings_of_an_experiment_are_shown_live_and_end_with_the_same_weights(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = run_training(trainer, "dpo@slavic-0", {})
+    assert not Path("live").exists()
+
+    monkeypatch.setenv("DVC_EXP_NAME", "slavic")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    shown = tiny_trainer(tmp_path)
+    assert run_training(shown, "dpo@slavic-0", {}) == log
+    weights = trainer.model.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in shown.model.state_dict().items())
+
+    live = Path("live/dpo-slavic-0")
+    assert curve_of(live, "loss") == [row["loss"] for row in log]
+    assert yaml.safe_load((live / "dvc.yaml").read_text()) == {
+        "metrics": ["metrics.json"],
+        "plots": [{"plots/metrics": {"x": "step"}}],
+    }
+    assert json.loads((live / "metrics.json").read_text())["step"] == 40
+    assert sorted(path.name for path in live.iterdir()) == ["dvc.yaml", "metrics.json", "plots"]
+
+
+def test_trackers_are_told_where_their_package_and_a_variable_of_theirs_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("WANDB_", "MLFLOW_", "DVC_EXP_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("refuseu.training.find_spec", lambda package: package == "mlflow")
+    assert [*trackers("dpo@slavic-0")] == []
+    monkeypatch.setenv("WANDB_PROJECT", "ours")
+    assert [*trackers("dpo@slavic-0")] == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    monkeypatch.setitem(os.environ, "MLFLOW_EXPERIMENT_NAME", "")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "transformers.integrations.get_reporting_integration_callbacks",
+        lambda package: asked.append(package) or [TrainerCallback],
+    )
+    assert len([*trackers("dpo@slavic-0")]) == 1
+    assert asked == ["mlflow"]
+    assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "refuseu"
+
+
+def test_a_tracker_that_fails_ends_no_training(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Down(TrainerCallback):
+        steps: ClassVar[list[int]] = []
+
+        def on_log(self, _: object, state: TrainerState, *__: object, **___: object) -> None:
+            self.steps.append(state.global_step)
+            if state.global_step == 3:
+                raise ConnectionError("no answer\nfrom the server")
+
+    monkeypatch.setattr("refuseu.training.trackers", lambda *_, **__: [Down()])
+    assert len(run_training(trainer, "dpo@slavic-0", {})) == 40
+    assert Down.steps == [1, 2, 3]
+    said = "dpo@slavic-0: Down shows nothing more (no answer from the server); the training goes on"
+    assert capsys.readouterr().err.splitlines().count(said) == 1

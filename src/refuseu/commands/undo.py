@@ -14,6 +14,7 @@ import click
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.review.processes import git
+from refuseu.training import LIVE
 
 RESTORED = ("params.yaml", "dvc.lock", "metrics", "plots", "report.md")
 """What an experiment writes of the files that Git tracks."""
@@ -51,6 +52,7 @@ def undo() -> None:
                 )
         known = _outs(repo)
         _remove(set(made) - set(known))
+        shutil.rmtree(LIVE, ignore_errors=True)
         folders = [path for path, cached in known.items() if not cached and Path(path).is_dir()]
         if folders:
             _git("clean", "-d", "--force", "--quiet", "--", *folders)

@@ -30,6 +30,8 @@ LISTED = (
     # The way to the network, and the certificates that are trusted on it.
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    # The experiment that runs, and where trainings are shown while they run.
+    *("DVC_EXP_NAME", "WANDB_*", "MLFLOW_*"),
     # The GPUs that are this run's, and a Ray cluster that is there.
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "RAY_ADDRESS"),
 )
