@@ -419,12 +419,16 @@ def write_rows(root: Path) -> None:
     write_json([each.model_dump() | {"style": "role_play"} for each in PLOTS.by_style], root / "plots/by-style.json")
     write_json([each.model_dump() for each in PLOTS.transfer], root / "plots/transfer.json")
     write_json([each.model_dump() for each in PLOTS.search], root / "search.json")
-    write_json([], root / "plots/seeds.json")
+    write_json([each.model_dump() for each in EVALUATED], root / "plots/seeds.json")
     for name, seeds in PLOTS.curves.items():
         for seed, steps in zip((9, 10), seeds, strict=False):
             write_json([each.model_dump() for each in steps], root / f"curves/{name}/{seed}.json")
 
 
+EVALUATED = [
+    SeedRow(model=name, seed=seed, language="en", asr_lower_bound=0.0, over_refusal=None, language_consistency=None)
+    for name, seed in ((ODD, 10), (ODD, 9), ("only-pl", 9), ("base", 0))
+]
 NAMED = Experiment(languages=["en"], categories={"S1": "Violent Crimes"}, styles={"role_play": "Role play"})
 
 
@@ -435,7 +439,15 @@ def read(root: Path) -> PlotRows:
 def test_rows_are_read_from_the_files_of_the_stages_before(tmp_path: Path) -> None:
     write_rows(tmp_path)
     spelled = [each.model_copy(update={"category": "S1 Violent Crimes"}) for each in PLOTS.by_category]
-    assert read(tmp_path) == replace(PLOTS, by_category=spelled)
+    assert read(tmp_path) == replace(PLOTS, by_category=spelled, seeds=EVALUATED)
+
+
+def test_the_curves_of_a_seed_that_this_run_does_not_have_are_left_alone(tmp_path: Path) -> None:
+    """Git keeps those of ``train.seeds: [0, 1, 2]`` while an experiment trains one seed, for fewer steps."""
+    write_rows(tmp_path)
+    write_json([each.model_dump() for each in curve(2.0, 1.0)[:1]], tmp_path / f"curves/{ODD}/11.json")
+    assert read(tmp_path).curves == PLOTS.curves
+    assert training_curves(read(tmp_path), LANGUAGES)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The rows behind the figures, and which of them are drawn."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -35,7 +34,7 @@ class PlotRows:
     transfer: list[TransferRow]
     search: list[SearchRow]
     curves: dict[str, list[list[CurveRow]]]
-    """Of each config, one a seed, the lowest first."""
+    """Of each config, one an evaluated seed, the lowest first."""
     seeds: list[SeedRow] = field(default_factory=list)
     """One a (model, seed, language)."""
 
@@ -50,14 +49,16 @@ class PlotRows:
         """
         categories = read(plots / "by-category.json", TypeAdapter(list[CategoryRow]), "eval")
         styles = read(plots / "by-style.json", TypeAdapter(list[StyleRow]), "eval")
+        seeds = read(plots / "seeds.json", TypeAdapter(list[SeedRow]), "eval")
+        evaluated = dict.fromkeys(Seeded(row.model, row.seed) for row in seeds)
         return cls(
             evaluation,
             by_category=[row.model_copy(update={"category": experiment.category(row.category)}) for row in categories],
             by_style=[row.model_copy(update={"style": experiment.style(row.style)}) for row in styles],
             transfer=read(plots / "transfer.json", TypeAdapter(list[TransferRow]), "eval"),
             search=read(search, TypeAdapter(list[SearchRow]), "rainbow-teaming"),
-            curves={folder.name: list(_curves(folder)) for folder in sorted(curves.glob("*")) if folder.is_dir()},
-            seeds=read(plots / "seeds.json", TypeAdapter(list[SeedRow]), "eval"),
+            curves=_curves(curves, sorted(evaluated)),
+            seeds=seeds,
         )
 
     def by_seed(self, rate: SeedRate) -> dict[tuple[str, str], list[float]]:
@@ -93,7 +94,13 @@ class PlotRows:
         return self.evaluation.main
 
 
-def _curves(folder: Path) -> Iterator[list[CurveRow]]:
-    """The curves of one config's trainings."""
-    for seed, path in sorted((int(path.stem), path) for path in folder.glob("*.json") if path.stem.isdecimal()):
-        yield read(path, TypeAdapter(list[CurveRow]), Seeded(folder.name, seed).stage)
+def _curves(folder: Path, evaluated: list[Seeded]) -> dict[str, list[list[CurveRow]]]:
+    """The curves of the evaluated models that were trained here. The folder may hold others, since Git keeps those of a seed that
+    this run does not train.
+    """
+    found: dict[str, list[list[CurveRow]]] = {}
+    for model in evaluated:
+        path = folder / f"{model.folder}.json"
+        if path.exists():
+            found.setdefault(model.name, []).append(read(path, TypeAdapter(list[CurveRow]), model.stage))
+    return found
