@@ -13,7 +13,7 @@ import yaml
 from repository import ROOT
 
 from refuseu.commands.staleness import covered, declared, files_below, imports_of, used
-from refuseu.core.sections import Section
+from refuseu.core.sections import Section, load
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 BODIES = {name: definition.get("do", definition) for name, definition in PIPELINE.items()}
@@ -73,6 +73,13 @@ def test_a_script_loads_its_own_parameters_and_no_others(name: str) -> None:
     script = (ROOT / "stages" / f"{name}.py").read_text()
     assert f"load({parameters_of(name).__name__})" in script
     assert len(re.findall(r"(?<![\w.])load\(", script)) == 1
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_reads_every_profile(name: str, profile: str) -> None:
+    """What the last stage cannot read is known before the first one."""
+    load(parameters_of(name), ROOT, profile)
 
 
 def test_stage_and_script_share_one_name() -> None:

@@ -33,7 +33,7 @@ def of(miniature: ReleaseParameters, roles: dict[str, Role], **sections: Any) ->
 
 
 def llm(*names: str) -> Role:
-    return Role(kind="llm", model=names[0]) if len(names) == 1 else Role(kind="generator", models=names)
+    return Role(kind="llm", model=names[0]) if len(names) == 1 else Role(kind="generator", models=list(names))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Role(Named):
 
     kind: str
     model: str | None = None
-    models: tuple[str, ...] = ()
+    models: Annotated[list[str], Field(default_factory=list)]
 
 
 class Responded(Named):
