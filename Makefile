@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
+.PHONY: repro rehearse evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
@@ -39,6 +39,10 @@ plan: .venv/ready  ## What a run will take, and what is missing here: make plan 
 
 doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=paper-8b] [MACHINE=h100x8]
 	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+
+rehearse: .venv/ready  ## A profile end to end in minutes: make rehearse PROFILE=paper-8b MACHINE=h100x8 [WEIGHTS=random]
+	@$(BIN)/python -m refuseu.commands.rehearse $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)') \
+		$(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 evaluate: .venv/ready  ## The ASR of a model on the published test, nothing trained: make evaluate MODEL=/a/folder [PROFILE=published-8b]
 	@$(BIN)/python -m refuseu.commands.evaluate $(if $(PROFILE),--profile '$(PROFILE)') \
@@ -208,8 +212,9 @@ help:  ## This list
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
-## PROFILE: evaluate, plan, doctor, judge-check: the file of profiles/ (params.yaml's)
-## MACHINE: plan, doctor: the file of machines/ (REFUSEU_MACHINE's)
+## PROFILE: rehearse, evaluate, plan, doctor, judge-check: the file of profiles/ (params.yaml's)
+## MACHINE: rehearse, plan, doctor: the file of machines/ (REFUSEU_MACHINE's)
+## WEIGHTS: rehearse: real, or random, which works anywhere (real where nothing is missing for it)
 ## PRICE_GPU: plan: money for an hour of a GPU, in any currency (none)
 ## PRICE_INPUT, PRICE_OUTPUT: plan: money for a million tokens that paid models read, and write (none)
 ## MODEL: evaluate: a folder (/a/folder), a repository (org/name), or a name among eval.models or the profile's models

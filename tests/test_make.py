@@ -130,7 +130,7 @@ def test_a_variable_that_no_command_takes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("PROFILE=paper-8b", "repro takes no PROFILE, which is for evaluate plan doctor judge-check"),
+        ("PROFILE=paper-8b", "repro takes no PROFILE, which is for rehearse evaluate plan doctor judge-check"),
         ("repro WHAT=", "repro takes no WHAT, which is for publish audit audit-score"),
         ("repro table REV=main", "repro table takes no REV, which is for plots-page"),
         ("repro profile=paper-8b", "unknown variable: profile; 'make help' lists all that there are"),

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from time import perf_counter
 from typing import Any, TypeVar
 
 from refuseu.core.errors import UserError
 from refuseu.core.progress import track
+from refuseu.llm.journal import journaled
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
 from refuseu.llm.reasoning import split
 from refuseu.store.rows import Store, row_key
@@ -52,7 +54,7 @@ class StoredEngine:
         keys = [self._key(prompt, sampling=drawn) for prompt in prompts]
 
         def work(missing: list[int]) -> Iterator[tuple[int, str]]:
-            done = self._engine().complete([prompts[position] for position in missing], sampling)
+            done = self._opened().complete([prompts[position] for position in missing], sampling)
             return self._written(done, missing, _completion_written)
 
         return enumerate(map(_completion_read, self._store.complete(keys, work)))
@@ -61,10 +63,15 @@ class StoredEngine:
         keys = [self._key(prompt, continuation=text) for prompt, text in pairs]
 
         def work(missing: list[int]) -> Iterator[tuple[int, str]]:
-            done = self._engine().log_likelihoods([pairs[position] for position in missing])
+            done = self._opened().log_likelihoods([pairs[position] for position in missing])
             return self._written(done, missing, _score_written)
 
         return enumerate(map(float, self._store.complete(keys, work)))
+
+    def _opened(self) -> RowEngine:
+        began = perf_counter()
+        engine = self._engine()
+        return journaled(engine, self._name, perf_counter() - began)
 
     def _written(
         self, done: Iterable[tuple[int, T]], missing: Sequence[int], write: Callable[[T], str | Failed]

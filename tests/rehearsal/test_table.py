@@ -1,0 +1,108 @@
+"""What is shown of a rehearsal, from calls and stages that are known."""
+
+import json
+from pathlib import Path
+
+import pytest
+from planned import machine
+from playing import PlayedEngine
+from repository import ROOT
+
+from refuseu.llm.journal import JOURNAL, Call, Journaled, journaled, read_journal
+from refuseu.llm.protocol import Completion, Finish, Sampling, user
+from refuseu.parameters import load_all
+from refuseu.plan.arithmetic import Run, work_of
+from refuseu.rehearsal.reading import Asked, Reading, asked
+from refuseu.rehearsal.table import full_run, roles, stages
+from refuseu.rehearsal.watch import Seen
+
+P = load_all(ROOT, "paper-8b")
+DRAWN = {"max_new_tokens": 8}
+
+
+def call(stage: str, model: str, *texts: str, seconds: float = 1.0) -> Call:
+    rows = [(user("two words"), text, "stop") for text in texts]
+    return Call(stage, model, loading=2.0, seconds=seconds, sampling=DRAWN, rows=rows)
+
+
+def test_calls_are_summed_up_by_stage_and_model() -> None:
+    calls = [
+        call("label", "models.polyguard: org/name", "a"),
+        call("eval", "models/base", "b", seconds=0.5),
+        call("eval", "models/dpo/balanced/0", "c", "d"),
+    ]
+    assert [(each.stage, each.model, each.rows, each.seconds) for each in asked(calls)] == [
+        ("label", "polyguard", 1, 1.0),
+        ("eval", "base", 3, 1.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "model", "texts", "unparsed", "declined"),
+    [
+        ("label", "llama-guard-3", ["safe", "unsafe\nS1", "I think", "banana"], 50, None),
+        ("label", "polyguard", ["Harmful request: yes", "yes"], 100, None),
+        ("eval", "gpt-4o-mini", ["unsafe\nS2", "unsafe, because"], 50, None),
+        ("eval", "gpt-oss-120b", ['{"fluency": 1, "correctness": 2}', "three"], 50, None),
+        (
+            "rainbow-teaming",
+            "mistral",
+            ['{"question": "How can I sing?"}', "I'm sorry, but I can't help with that."],
+            50,
+            50,
+        ),
+        ("respond", "lorablated", ["Sure, step one.", "I am sorry, but I cannot help with that."], None, 50),
+    ],
+)
+def test_what_a_role_says_is_read_as_its_stage_reads_it(
+    stage: str, model: str, texts: list[str], unparsed: float | None, declined: float | None
+) -> None:
+    each = Asked(stage, model, [call(stage, model, *texts)])
+    reading = Reading(P, ROOT / "data")
+    assert (reading.unparsed(each), reading.declined(each)) == (unparsed, declined)
+
+
+def test_a_role_has_its_rows_mean_tokens_and_speed() -> None:
+    each = Asked("respond", "lorablated", [call("respond", "lorablated", "one", "one two three", seconds=2.0)])
+    table = roles([each], Reading(P, ROOT / "data"), lambda _, text: len(text.split()), lambda _: "script")
+    assert table.rows == [["respond", "lorablated", "script", "2", "2", "2", "–", "0", "2.0", "4"]]
+
+
+def test_the_full_run_is_its_rows_by_the_seconds_of_a_row() -> None:
+    run = Run(P)
+    each = Asked("respond", "lorablated", [call("respond", "lorablated", *"abcd", seconds=2.0)])
+    table = full_run(run, machine(), [each], training=(60.0, 8))
+    found = {(row[0], row[1]): row[3:5] for row in table.rows}
+    rows = work_of(run)["respond", "lorablated"].rows
+    assert found["respond", "lorablated"] == ["0.5000", f"{(rows * 0.5 + 2) / 3600:.1f}"]
+    assert found["dpo", "base"] == ["7.5000", f"{run.trained * 7.5 / 3600:.1f}"]
+    assert found["label", "polyguard"] == ["–", "–"]
+
+
+def test_stages_show_seconds_rows_and_memory(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/label.json").write_text(json.dumps({"rows_out": 12}))
+    table = stages({"label": Seen(0.0, 3.2, 0.44, 71.0), "report": Seen(0.0, 1.0, 0.1)}, tmp_path)
+    assert table.rows == [
+        ["label", "3", "12", "0.4", "71.0"],
+        ["report", "1", "", "0.1", "–"],
+        ["all", "4", "", "", ""],
+    ]
+
+
+def test_an_engine_is_written_down_only_where_a_rehearsal_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, engine = tmp_path / "journal.jsonl", PlayedEngine(lambda asked: Completion("yes", Finish.LENGTH))
+    monkeypatch.delenv(JOURNAL, raising=False)
+    assert journaled(engine, "models.one", 0.0) is engine
+    monkeypatch.setenv(JOURNAL, str(file))
+    monkeypatch.setenv("DVC_STAGE", "label")
+    found = journaled(engine, "models.one: org/name", 1.5)
+    assert isinstance(found, Journaled)
+    assert dict(found.complete([user("a"), user("b")], Sampling(3)))[0].text == "yes"
+    (read,) = read_journal(file)
+    assert (read.stage, read.model, read.loading) == ("label", "models.one: org/name", 1.5)
+    assert read.sampling and read.sampling["max_new_tokens"] == 3
+    assert sorted(row[0][0]["content"] for row in read.rows) == ["a", "b"] and read.rows[0][1:] == ["yes", "length"]
+    assert read_journal(tmp_path / "none") == []
