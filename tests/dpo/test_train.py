@@ -455,20 +455,33 @@ def test_a_checkpoint_is_taken_up_by_no_other_training(
     assert list((tmp_path / ".cache/refuseu/checkpoints").iterdir()) == [left]
 
 
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            torch.OutOfMemoryError(),
+            "dpo: not enough memory to train; in the section training of machines/ lower batch_size",
+        ),
+        (
+            RuntimeError("NCCL error in: watchdog.cpp\nLast error: none"),
+            r"dpo: the GPU failed \(NCCL error in: watchdog.cpp\); run the stage again",
+        ),
+    ],
+)
 def test_what_is_no_fault_of_the_training_costs_no_checkpoint(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: Exception, sentence: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
     def full(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
         if self.state.global_step == 4:
-            raise torch.OutOfMemoryError
+            raise fault
         return train(self, *arguments, **named)
 
     train = DPOTrainer.training_step
     with monkeypatch.context() as patched:
         patched.setattr(DPOTrainer, "training_step", full)
-        with pytest.raises(UserError, match="too little memory"):
+        with pytest.raises(UserError, match=sentence):
             train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
     (left,) = (tmp_path / ".cache/refuseu/checkpoints").iterdir()
     with monkeypatch.context() as patched:

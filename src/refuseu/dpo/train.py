@@ -1,8 +1,6 @@
 """Aligns the base by DPO (Rafailov et al. 2023) with TRL. All weights are trained, or adapters beside them."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from refuseu.dpo.settings import Dpo, Lora
 from refuseu.dpo.tokens import check_lengths, token_statistics
 from refuseu.dpo.trainer import preference_trainer, row_order
 from refuseu.training import EVERY_STEP, Log, curve, run_training
+from refuseu.weights.faults import sound_device
 from refuseu.weights.identity import identity
 from refuseu.weights.loading import first_not_finite, load_model, load_tokenizer, weight_not_finite
 from refuseu.weights.reference import ModelReference
@@ -40,6 +39,11 @@ CURVES = {
 """TRL's name of a logged value to ours. Run times and counters are left out, because they are not reproducible."""
 KNOBS = {"learning_rate", "beta", "sft_weight"}
 """Parameters that make the training diverge when they are too large."""
+LESS = (
+    "train; in the section training of machines/ lower batch_size, set gradient_checkpointing, or spread the model by "
+    "accelerate: fsdp2 over more processes"
+)
+"""What takes memory in a training, and how it takes less of a device."""
 
 
 def train_dpo(
@@ -63,8 +67,8 @@ def train_dpo(
     Raises:
         UserError: when ``base`` is damaged, lacks weights or cannot be fetched, when its chat template reads the clock, when a
             prompt has other tokens before an answer than alone, when more than ``max_dropped`` of a language's rows do not fit
-            ``max_length``, when the model and its reference differ before the first step, and when a loss, gradient or weight is
-            not finite. Nothing is saved then.
+            ``max_length``, when the model and its reference differ before the first step, when a loss, gradient or weight is not
+            finite, when memory runs out, and when a GPU fails. Nothing is saved then, but checkpoints stay after the last two.
     """
     import torch
 
@@ -72,7 +76,7 @@ def train_dpo(
     score_answers_alone()
     pairs = conversations(mix)
     folder = checkpoints_of(pairs, base, settings, machine, seed, out, variables)
-    with enough_memory():
+    with sound_device(stage, LESS):
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
         model, tokenizer = _load(base, settings, variables)
         tokens = token_statistics(mix, tokenizer, settings.max_length)
@@ -119,20 +123,6 @@ def checkpoints_of(
         seed=seed,
         variables=variables,
     )
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn the error that PyTorch raises when a GPU's memory runs out into a sentence."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise UserError(
-            "dpo: the GPU has too little memory; in the section training of machines/ lower batch_size, set "
-            "gradient_checkpointing, or spread the model by accelerate: fsdp2 over more processes"
-        ) from None
 
 
 def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":

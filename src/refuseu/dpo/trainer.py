@@ -56,7 +56,7 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
             """The parts of a step that this device takes one after another, and the mean number of chosen tokens in a part."""
             parts, _ = super().get_batch_samples(*arguments)
             if self.state.global_step == 0:
-                self._assert_indifferent(parts)
+                assert_indifferent(self, parts, stage)
             tokens = torch.stack([chosen_tokens(part) for part in parts]).to(self.accelerator.device)
             return parts, self.accelerator.gather(tokens).double().mean()
 
@@ -74,31 +74,40 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
                 self.loss_weights = [weight * share if kind == "sft" else weight for kind, weight in weights]
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
-        def _assert_indifferent(self, parts: list[dict[str, "Tensor"]]) -> None:
-            """Fail if the model and its reference differ before the first step, on any device."""
-            self.model_wrapped.eval()
-            self.loss_types, self.loss_weights = ["sigmoid"], [1.0]
-            kinds: set[torch.dtype] = set()
-            seen = self.model_wrapped.register_forward_hook(lambda *call: kinds.add(call[-1].log_probs.dtype))
-            losses = [self.prediction_step(self.model_wrapped, part, True)[0].item() for part in parts]
-            seen.remove()
-            self.loss_types = self.args.loss_type
-            if kinds != {torch.float32}:
-                names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-                raise UserError(
-                    f"{stage}: the log-probabilities of the answers are {names}, whose sums are too coarse to compare; take "
-                    "another training.accelerate in machines/, with mixed precision that returns float32"
-                )
-            measured = self._metrics.pop("eval")
-            self._metrics["eval"] = type(measured)(list)
-            off = [loss - INDIFFERENT for loss in losses] + [each for name in REWARDS for each in measured[name]]
-            if not max(map(abs, off)) <= TOLERANCE[self.args.bf16]:
-                raise UserError(
-                    f"{stage}: before the first step the DPO loss is {losses[0]:.4f} and the reward margin "
-                    f"{measured['rewards/margins'][0]:.4f} instead of ln 2 = 0.6931 and 0: {WAY_OUT}"
-                )
-
     return PreferenceTrainer
+
+
+def assert_indifferent(trainer: Any, parts: list[dict[str, "Tensor"]], stage: str) -> None:
+    """Fail if the model of a ``DPOTrainer`` and its reference differ before the first step, on any device.
+
+    ``parts`` are the batches that are tried; the trainer's measures forget them.
+
+    Raises:
+        UserError: when they differ, and when log-probabilities are not float32. It begins with ``stage``.
+    """
+    import torch
+
+    trainer.model_wrapped.eval()
+    trainer.loss_types, trainer.loss_weights = ["sigmoid"], [1.0]
+    kinds: set[torch.dtype] = set()
+    seen = trainer.model_wrapped.register_forward_hook(lambda *call: kinds.add(call[-1].log_probs.dtype))
+    losses = [trainer.prediction_step(trainer.model_wrapped, part, True)[0].item() for part in parts]
+    seen.remove()
+    trainer.loss_types = trainer.args.loss_type
+    if kinds != {torch.float32}:
+        names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        raise UserError(
+            f"{stage}: the log-probabilities of the answers are {names}, whose sums are too coarse to compare; take "
+            "another training.accelerate in machines/, with mixed precision that returns float32"
+        )
+    measured = trainer._metrics.pop("eval")
+    trainer._metrics["eval"] = type(measured)(list)
+    off = [loss - INDIFFERENT for loss in losses] + [each for name in REWARDS for each in measured[name]]
+    if not max(map(abs, off)) <= TOLERANCE[trainer.args.bf16]:
+        raise UserError(
+            f"{stage}: before the first step the DPO loss is {losses[0]:.4f} and the reward margin "
+            f"{measured['rewards/margins'][0]:.4f} instead of ln 2 = 0.6931 and 0: {WAY_OUT}"
+        )
 
 
 def chosen_tokens(batch: dict[str, "Tensor"]) -> "Tensor":
