@@ -11,7 +11,7 @@ import pytest
 from repository import ROOT
 from signals import TIMEOUT
 
-from refuseu.core.environment import SET
+from refuseu.core.environment import ON_CPUS, SET
 
 BIN = Path(sys.executable).parent
 SHOW = "import json, os, sys; print(json.dumps({'variables': dict(os.environ), 'arguments': sys.argv[1:]}))"
@@ -97,7 +97,12 @@ def test_what_says_where_something_is_comes_through_as_it_is_and_the_rest_is_dro
 
 
 def test_what_the_project_sets_the_shell_cannot_change(tmp_path: Path) -> None:
-    assert seen(project(tmp_path, SHOW), **dict.fromkeys(SET, "9")) == SET
+    assert seen(project(tmp_path, SHOW), **dict.fromkeys(SET | ON_CPUS, "9")) == SET | ON_CPUS
+
+
+def test_where_trainings_run_on_gpus_the_host_gives_freed_memory_back(tmp_path: Path) -> None:
+    given = seen(project(tmp_path, SHOW), REFUSEU_MACHINE="h100", **dict.fromkeys(SET | ON_CPUS, "9"))
+    assert given == SET | {"REFUSEU_MACHINE": "h100"}
 
 
 def test_arguments_and_names_that_no_shell_takes_come_through_or_are_dropped(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ libraries are loaded. A machine that needs more names it in its file, under ``en
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -46,10 +46,6 @@ SET = {
     "OPENBLAS_CORETYPE": "Haswell",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # The tensors of a step come and go. glibc by itself hands their pages back each time, and fetching them anew took a third
-    # of DPO's time.
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
     # Progress bars of libraries fill logs. TRL tells the hub of every training from a thread of its own, whose look-up of the
     # hub's address can crash the process; training stays on this machine.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -61,15 +57,33 @@ SET = {
     "PYTHONUTF8": "1",
 }
 """What every stage is given, whatever the shell holds."""
+ON_CPUS = {
+    # The tensors of a step come and go. glibc by itself hands their pages back each time, and fetching them anew took a third
+    # of DPO's time.
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+}
+"""What a stage is given as well where trainings run on CPUs. Where they run on GPUs, the host's memory would keep the copy of a
+model that was moved to them."""
 ENTERED = "REFUSEU_ENTERED"
 """Set in a process that has a stage's environment already."""
 
 
-def stage_environment(shell: Mapping[str, str], also: Iterable[str], code: Path) -> dict[str, str]:
-    """The environment of a stage whose library lies in the folder ``code``; ``also`` are names beside ``LISTED``."""
-    listed = [*LISTED, *also]
+def stage_environment(shell: Mapping[str, str], root: Path = Path()) -> dict[str, str]:
+    """The environment of a stage of the project in the folder ``root``, on the machine that ``REFUSEU_MACHINE`` names."""
+    listed = [*LISTED, *also_listed(root)]
     kept = {name: value for name, value in shell.items() if any(fnmatchcase(name, each) for each in listed)}
-    return {**kept, **SET, "PYTHONPATH": str(code)}
+    own = {} if on_gpus(root) else ON_CPUS
+    return {**kept, **SET, **own, "PYTHONPATH": str(root.absolute() / "src")}
+
+
+def on_gpus(root: Path = Path()) -> bool:
+    """Whether the machine's file has trainings run on GPUs. A file that cannot be read says nothing of them."""
+    with suppress(UserError):
+        _, machine = machine_file(root)
+        training = machine.get("training") if isinstance(machine, dict) else None
+        return isinstance(training, dict) and training.get("device") == "cuda"
+    return False
 
 
 def also_listed(root: Path = Path()) -> Iterator[str]:
@@ -97,12 +111,12 @@ def enter(module: str) -> None:
     """Start this process again in the environment of a stage; for commands that ask models, whose answers a stage may reuse."""
     if os.environ.get(ENTERED):
         return
-    environment = stage_environment(os.environ, also_listed(), Path.cwd() / "src") | {ENTERED: "1"}
+    environment = stage_environment(os.environ) | {ENTERED: "1"}
     os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)
 
 
 def start() -> None:
     """Become the stage that the first argument of this process names, with the other arguments, in its listed environment."""
     name, *arguments = sys.argv[1:]
-    environment = stage_environment(os.environ, also_listed(), Path.cwd() / "src")
+    environment = stage_environment(os.environ)
     os.execve(sys.executable, [sys.executable, f"stages/{name}.py", *arguments], environment)
