@@ -159,6 +159,17 @@ def test_in_bfloat16_two_processes_measure_what_one_does(method: str, root: Path
     assert measures[1] == pytest.approx(measures[0], abs=BFLOAT16)
 
 
+def test_checkpoints_of_adapters_do_not_gather_their_base(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input embeddings are gathered here all the same, which are the output's as well."""
+    monkeypatch.setenv("GATHERED", str(root / "gathered.txt"))
+    train(root, "gathered", {"method": METHODS["lora"], "steps": 2}, {"processes": 2, "accelerate": "fsdp2"})
+    adapter = sum(each.nbytes for each in weights(root, "gathered").values())
+    shared = weights(root, "../base")["model.embed_tokens.weight"].nbytes
+    sizes = list(map(int, (root / "gathered.txt").read_text().split()))
+    assert len(sizes) == 3  # the weights and what FSDP2 resumes from in a checkpoint, and what is saved at the end
+    assert max(sizes) <= adapter + shared
+
+
 def refused(root: Path, dpo: dict[str, Any], machine: dict[str, Any]) -> str:
     process = start(root, "slavic", dpo, machine)
     said = process.communicate()[1]
@@ -185,20 +196,22 @@ def test_a_rate_that_is_too_high_is_one_sentence_of_two_processes(root: Path) ->
     assert "lower dpo.learning_rate (1e+30)" in sentence
 
 
+@pytest.mark.parametrize("accelerate", ["none", "fsdp2"])
 def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
-    root: Path, undisturbed: Callable[[str, int, str], str]
+    accelerate: str, root: Path, undisturbed: Callable[[str, int, str], str]
 ) -> None:
-    expected = weights(root, undisturbed("lora", 2, "none"))
-    training = root, "killed", {"method": METHODS["lora"]}, {"processes": 2}
+    expected = weights(root, undisturbed("lora", 2, accelerate))
+    out = f"killed-{accelerate}"
+    training = root, out, {"method": METHODS["lora"]}, {"processes": 2, "accelerate": accelerate}
     process = start(*training)
     while not list(root.glob(".cache/refuseu/checkpoints/*/checkpoint-*/whole")):
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    assert not (root / "out/killed").exists()
+    assert not (root / "out" / out).exists()
     said = train(*training)
-    assert "dpo killed 1: 1 of 6 steps" not in said
-    killed = weights(root, "killed")
+    assert f"dpo {out} 1: 1 of 6 steps" not in said
+    killed = weights(root, out)
     assert expected.keys() == killed.keys()
     assert all(torch.equal(expected[name], killed[name]) for name in expected)

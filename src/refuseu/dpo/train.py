@@ -13,7 +13,7 @@ from refuseu.dpo.launching import accelerate_config, first_process, launched
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo, Lora
 from refuseu.dpo.tokens import check_lengths, token_statistics
-from refuseu.dpo.trainer import preference_trainer, row_order
+from refuseu.dpo.trainer import gathered, preference_trainer, row_order
 from refuseu.training import EVERY_STEP, Log, curve, run_training
 from refuseu.weights.faults import sound_device
 from refuseu.weights.identity import identity
@@ -175,7 +175,7 @@ def save_trained(
     """
     from accelerate.utils import is_peft_model
 
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    weights = gathered(trainer)
     if not trainer.is_world_process_zero():
         return
     wrong = first_not_finite(weights.items())
