@@ -555,3 +555,28 @@ def test_a_place_for_checkpoints_that_is_taken_is_said(
     (tmp_path / ".cache/refuseu").touch()
     with pytest.raises(UserError, match=rf"cannot be written \(.+\); move away {tmp_path}/\.cache/refuseu$"):
         train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "slavic")
+
+
+def test_attention_is_computed_as_the_profile_says(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    seen = []
+
+    def step(self: DPOTrainer, *arguments: object, **named: object) -> torch.Tensor:
+        seen.append(self.model.config._attn_implementation)
+        return train(self, *arguments, **named)
+
+    train = DPOTrainer.training_step
+    monkeypatch.setattr(DPOTrainer, "training_step", step)
+    train_dpo(
+        MIX, ModelReference(base), settings(steps=1, attn_implementation="eager"), EVERY_THIRD, 1, tmp_path / "slavic"
+    )
+    assert set(seen) == {"eager"}
+
+
+def test_flash_attention_without_its_package_is_a_sentence(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    asked = settings(steps=1, bf16=True, attn_implementation="flash_attention_2")
+    with pytest.raises(UserError, match="flash_attention_2 takes the package flash-attn, which is not installed"):
+        train_dpo(MIX, ModelReference(base), asked, EVERY_THIRD, 1, tmp_path / "slavic")

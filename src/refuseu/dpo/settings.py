@@ -49,6 +49,8 @@ class Dpo(Section):
     """
     bf16: bool
     """Whether layers compute in bfloat16 (mixed precision)."""
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """How transformers computes attention; ``None`` leaves it to the model. Other ways differ in the last bits."""
     reference: Literal["online", "precomputed"]
     """Whether the reference model scores each pair when it is trained on, or all pairs before the first step."""
     steps: Positive | None = None
@@ -77,6 +79,10 @@ class Dpo(Section):
         if self.method.kind == "full" and self.dtype == "bfloat16":
             raise ValueError(
                 "dtype bfloat16 rounds away the small steps of full fine-tuning; take float32, with bf16: true to compute fast"
+            )
+        if self.attn_implementation == "flash_attention_2" and not self.bf16:
+            raise ValueError(
+                "attn_implementation flash_attention_2 does not compute in float32; set bf16: true, or take sdpa"
             )
         if self.method.kind == "lora" and self.reference == "precomputed":
             raise ValueError(
