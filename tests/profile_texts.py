@@ -1,5 +1,6 @@
 """Parts as a profile writes them, and models of which none is there: nothing is loaded or asked before a first row."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from refuseu.sources.published import PublishedSet
 from refuseu.sources.settings import Published
 from refuseu.store.rows import Store
 
+TRANSFORMERS = " ".join(f"{name}-{version(name).partition('+')[0]}" for name in ("transformers", "torch"))
+"""The engine as the identities of its models name it: the environment's versions."""
 PROMPTS = ROOT / "data/prompts"
 MACHINE = Machine.model_validate(
     {

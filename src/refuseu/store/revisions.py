@@ -7,7 +7,7 @@ import click
 
 from refuseu.core.errors import UserError
 from refuseu.store.rows import Store, row_key
-from refuseu.weights.hub import Holds, newest_commit
+from refuseu.weights.hub import Holds, cached_commit, newest_commit
 from refuseu.weights.reference import ModelReference, is_folder
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -29,8 +29,10 @@ def hub_model(repo: str, revision: str | None, store: Store, entry: str | None =
 def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "model") -> str:
     """The commit of a revision. The row store remembers it, so that a note can say when a branch has moved.
 
+    Where the hub cannot be asked, it is the remembered one, or else that of the hub's cache.
+
     Raises:
-        UserError: when the commit cannot be looked up and the row store does not know it either.
+        UserError: when the commit cannot be looked up and neither the row store nor the hub's cache knows it.
     """
     if revision and COMMIT.fullmatch(revision):
         return revision
@@ -38,10 +40,12 @@ def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "mo
     try:
         commit = newest_commit(repo, revision, holds)
     except UserError as error:
-        known = store.noted(key)
+        noted = store.noted(key)
+        known = noted or cached_commit(repo, revision, holds)
         if known is None:
             raise
-        _say(f"{error.message}; taken is the commit of the last time, {known}")
+        source = "the last time" if noted else "the hub's cache"
+        _say(f"{error.message}; taken is the commit of {source}, {known}")
         return known
     before = store.noted(key)
     if before not in (None, commit):

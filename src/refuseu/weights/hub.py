@@ -29,6 +29,20 @@ def newest_commit(repo: str, revision: str | None, holds: Holds = "model") -> st
         return str(look_up(repo, revision=revision).sha)
 
 
+def cached_commit(repo: str, revision: str | None, holds: Holds = "model") -> str | None:
+    """The commit that a branch or tag was at when the hub's cache last fetched it; nobody is asked.
+
+    ``hf download`` notes it in the cache (``refs/main``). ``None`` where the cache has no such note, or no folder for the commit.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo, repo_type=holds, revision=revision, local_files_only=True)).name
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
 def assert_obtainable(repo: str, revision: str | None) -> None:
     """Ask the hub whether the files of a repository at a revision can be fetched, without fetching them.
 
