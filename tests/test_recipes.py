@@ -1,15 +1,22 @@
 """What `make recipes` cannot know of the recipes for clusters: that what they name is there."""
 
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from repository import ROOT
+from signals import TIMEOUT, hear_signals
 
-RECIPES = sorted((ROOT / "recipes").iterdir())
+from refuseu.plan.checks import DRIVER
+
+RECIPES = sorted({*(ROOT / "recipes").iterdir()} - {ROOT / "recipes/functions.sh"})
 SBATCH = {
     *("account", "array", "begin", "chdir", "comment", "constraint", "cpus-per-gpu", "cpus-per-task", "dependency"),
     *("error", "exclude", "exclusive", "export", "gpus", "gpus-per-node", "gpus-per-task", "gres", "job-name"),
@@ -80,7 +87,7 @@ def test_what_recipes_name_is_there(recipe: Path) -> None:
             "REFUSEU_MACHINE: nowhere",
             "no file machines/nowhere.yaml",
         ),
-        ("nodes.sky.yaml", "\n  fi\n", "\n", "syntax error"),
+        ("nodes.sky.yaml", "    exit\n  fi\n", "    exit\n", "syntax error"),
     ],
 )
 def test_a_broken_recipe_is_told(name: str, old: str, new: str, fault: str) -> None:
@@ -98,3 +105,95 @@ def test_both_ways_to_several_nodes_join_the_cluster_that_their_machine_names() 
         text = (ROOT / "recipes" / name).read_text(encoding="utf-8")
         assert "export RAY_ADDRESS=" in text
         assert "--head --port=6379" in text
+
+
+FUNCTIONS = ROOT / "recipes/functions.sh"
+PIPELINE = """
+stages:
+  base: {cmd: echo one > base, params: [profile], outs: [base]}
+  label: {cmd: sh slow, deps: [base, slow], outs: [label]}
+"""
+SLOW = "trap 'echo ended > heard; exit 130' INT\ntouch begun\nsleep 60 & wait\n"
+
+
+def typed(folder: Path, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What bash says to a command after the recipes' functions; a program in ``folder/bin`` stands for one of the system."""
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\nsource {FUNCTIONS}\n{command}"],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+
+
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_what_is_waited_for_has_a_limit_and_a_sentence(tmp_path: Path) -> None:
+    late = typed(tmp_path, "until_succeeds 60 'too late' test -e there & sleep 1; touch there; wait $!")
+    assert (late.returncode, late.stderr) == (0, "")
+    never = typed(tmp_path, "until_succeeds 1 'Ray did not start' test -e nowhere\necho went on")
+    assert never.returncode == 1
+    assert never.stderr.endswith(": Ray did not start\n") and never.stdout == ""
+
+
+@pytest.mark.parametrize(("driver", "code"), [("580.65.06", 0), ("590.1", 0), ("575.57.08", 1), ("", 1)])
+def test_each_node_asks_its_own_driver(driver: str, code: int, tmp_path: Path) -> None:
+    program(tmp_path / "bin/nvidia-smi", f"printf '%s\\n' {driver}")
+    asked = typed(tmp_path, "driver_is_new")
+    assert asked.returncode == code
+    if code:
+        assert f"the NVIDIA driver is {driver or 'missing'}, CUDA 13 wants {DRIVER} or newer" in asked.stderr
+
+
+def test_a_node_without_a_driver_is_told(tmp_path: Path) -> None:
+    asked = typed(tmp_path, "driver_is_new", PATH="/usr/bin:/bin")
+    assert asked.returncode == 1
+    assert "the NVIDIA driver is missing" in asked.stderr
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with two stages, of which the second one runs until it hears SIGINT."""
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "slow").write_text(SLOW)
+    (tmp_path / "params.yaml").write_text("profile: miniature\n")
+    (tmp_path / ".gitignore").write_text("/base\n/label\n/begun\n/heard\n/bin\n/.venv\n")
+    program(tmp_path / ".venv/bin/dvc", f'exec {sys.executable} -m dvc "$@"')
+    author = "-c user.name=a -c user.email=a@b.c"
+    commands = ("git init -q -b main", f"{sys.executable} -m dvc init -q", "git add -A", f"git {author} commit -qm all")
+    for command in commands:
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_an_experiment_of_a_job_that_is_told_to_end_ends_its_stage(clone: Path) -> None:
+    """As Slurm does before its time limit: SIGTERM for the batch shell alone."""
+    program(clone / "bin/job", f"exec bash -c 'source {FUNCTIONS}; PROFILE=paper-8b; experiment paper-8b'")
+    job = subprocess.Popen([clone / "bin/job"], cwd=clone, stderr=subprocess.PIPE, text=True, preexec_fn=hear_signals)
+    end = time.monotonic() + TIMEOUT
+    while not (clone / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate(timeout=TIMEOUT)
+    assert job.returncode > 0
+    assert "The job was told to end before the pipeline did" in said and "'make undo'" in said
+    assert (clone / "heard").read_text() == "ended\n"
+
+
+@pytest.mark.slow
+def test_an_experiment_runs_up_to_the_stages_that_are_named(clone: Path) -> None:
+    done = typed(clone, "experiment '' base; echo \"went on\"", PROFILE="paper-8b")
+    assert done.returncode == 0 and done.stdout.endswith("went on\n")
+    assert (clone / "base").exists() and not (clone / "begun").exists()
+    (clone / "slow").write_text("exit 3\n")
+    failed = typed(clone, "experiment paper-8b; echo 'went on'", PROFILE="paper-8b")
+    assert failed.returncode > 0 and "went on" not in failed.stdout
+    assert "told to end" not in failed.stderr
