@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,50 @@ def test_the_size_of_a_folder_and_of_the_hubs_cache(tmp_path: Path, monkeypatch:
     assert size_of(weights(repo="org/in-cache")) == expected
     assert size_of(weights(repo=str(tmp_path / "gone"))) is None
     assert size_of(weights(repo=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("quantized", "counts", "parameters", "stored_gb"),
+    [
+        ({"quant_method": "fp8"}, {"F8_E4M3": 8_000_000_000, "BF16": 500_000_000}, 8.5e9, 9.0),
+        ({"quant_method": "gptq", "bits": 4}, {"I32": 1_000_000_000, "F16": 500_000_000}, 8.5e9, 5.0),
+        ({"quant_method": "awq", "w_bit": 8}, {"I32": 2_000_000_000}, 8e9, 8.0),
+        (
+            {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4}}}},
+            {"I32": 1_000_000_000},
+            8e9,
+            4.0,
+        ),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, {"U8": 4_000_000_000}, 8e9, 4.0),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, {"I8": 8_000_000_000}, 8e9, 8.0),
+        ({"quant_method": "mxfp4"}, {"U8": 10_000_000_000, "BF16": 1_000_000_000}, 21e9, 12.0),
+    ],
+)
+def test_quantized_weights_are_counted_as_they_lie_in_files_and_memory(
+    quantized: dict[str, Any],
+    counts: dict[str, int],
+    parameters: float,
+    stored_gb: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (config := tmp_path / "config.json").write_text(json.dumps({**LLAMA, "quantization_config": quantized}))
+    monkeypatch.setattr(host, "cached", lambda repo, revision: None)
+    monkeypatch.setattr(host, "offline", lambda: False)
+    metadata = SimpleNamespace(parameter_count=counts)
+    monkeypatch.setattr("huggingface_hub.get_safetensors_metadata", lambda repo, revision: metadata)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name, revision: str(config))
+    size = size_of(weights(repo=f"org/{tmp_path.name}"))
+    assert size
+    assert (size.parameters, size.stored_gb, size.weights_gb("bfloat16")) == (parameters, stored_gb, stored_gb)
+
+
+def test_integers_beside_weights_that_are_not_quantized_are_one_each(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file({"one": torch.zeros(10), "places": torch.zeros(5, dtype=torch.int64)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    assert size_of(weights(repo=str(folder))) == Size(15, 80 / 1e9, LLAMA)
 
 
 def test_the_hub_is_asked_for_the_size_of_what_is_not_in_the_cache(

@@ -26,8 +26,10 @@ from refuseu.weights.reference import ModelReference, is_folder
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Of a number as a profile names its type."""
-STORED = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
-"""Of a number as safetensors names its type; one byte for all others."""
+STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2}
+"""Of a number as safetensors names its type; one byte for all others (FP8, I8, U8)."""
+PACKED = {"I64", "I32", "U32", "I16", "I8", "U8"}
+"""Types of safetensors in which quantized weights of a few bits each lie together."""
 ENGINE_GB = 3.0
 """What an engine itself takes of each GPU beside weights and cache (activations, graphs, libraries): a guess."""
 TRAINED_BYTES = 16
@@ -54,6 +56,9 @@ class Size:
         return self.config.get("num_attention_heads")
 
     def weights_gb(self, dtype: str) -> float:
+        """In memory: as ``dtype``, or as they are stored, where they are quantized (FP8, GPTQ, AWQ, NF4, MXFP4)."""
+        if self.stored_gb is not None and "quantization_config" in self.config:
+            return self.stored_gb
         return self.parameters * BYTES[dtype] / 1e9
 
     def cache_gb(self, dtype: str, tokens: int | None) -> float:
@@ -115,7 +120,23 @@ def _size(repo: str, revision: str | None) -> Size | None:
     except (HTTPError, OSError, ValueError, NotASafetensorsRepoError, SafetensorsParsingError):
         return None
     stored = sum(count * STORED.get(kind, 1) for kind, count in counts.items())
-    return Size(sum(counts.values()), stored / 1e9, content)
+    parameters = sum(count * together(kind, content) for kind, count in counts.items())
+    return Size(round(parameters), stored / 1e9, content)
+
+
+def together(kind: str, config: dict[str, Any]) -> float:
+    """Parameters in one stored number of a type, as safetensors names it: several where weights of a few bits are packed.
+
+    ``quantization_config`` of ``config.json`` tells the bits, in the words of GPTQ, AWQ, compressed-tensors, bitsandbytes (NF4)
+    or MXFP4.
+    """
+    quantized = config.get("quantization_config")
+    if not quantized or kind not in PACKED:
+        return 1
+    groups = (quantized.get("config_groups") or {}).values()
+    told = [quantized.get("bits"), quantized.get("w_bit"), *(group["weights"]["num_bits"] for group in groups)]
+    of_four = quantized.get("load_in_4bit") or quantized.get("quant_method") == "mxfp4"
+    return 8 * STORED.get(kind, 1) / next(filter(None, told), 4 if of_four else 8)
 
 
 @dataclass(frozen=True)
