@@ -1,7 +1,7 @@
 """Runs a profile end to end with few rows, before the expensive run: ``make rehearse PROFILE=paper-8b MACHINE=h100x8``.
 
 It runs the last commit in a clone of its own below ``.cache``. ``--weights real`` asks the profile's models on the machine as it
-is; ``--weights random`` works on two CPU cores without a network (docs/rehearsal.md).
+is; ``--weights random`` works on two CPU cores without a network (docs/gpus.md).
 """
 
 import click
