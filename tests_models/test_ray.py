@@ -1,9 +1,11 @@
 """Two workers of a Ray cluster on this machine, each with its own model in vLLM, say what transformers says."""
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, Reference
 
@@ -60,6 +62,28 @@ def test_what_cannot_be_asked_fails_and_all_others_are_answered(
 ) -> None:
     done = dict(cluster.complete([[{"role": "user"}], *conversations], Sampling(1)))
     assert [each.finish is Finish.FAILED for _, each in sorted(done.items())] == [True, *[False] * len(conversations)]
+
+
+def holder() -> psutil.Process:
+    """The process that holds the model of one of the workers: it is the worker's child."""
+    everything = psutil.Process().children(recursive=True)
+    workers = [each for each in everything if each.cmdline()[:1] and each.cmdline()[0].startswith("ray::Worker")]
+    children = [child for worker in workers for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
+    assert len(children) == 2
+    return children[0]
+
+
+def test_a_child_that_is_killed_while_it_answers_costs_no_row(
+    cluster: RayEngine, conversations: list[Conversation], answers: list[str]
+) -> None:
+    held = holder()
+    held.send_signal(signal.SIGSTOP)  # so that its first batch is under way when it is killed
+    running = iter(cluster.complete(conversations * 2, Sampling(24)))
+    rows = [next(running)]
+    held.kill()
+    rows += running
+    assert [position for position, _ in sorted(rows)] == list(range(2 * len(answers)))
+    assert [completion.text for _, completion in sorted(rows)] == answers * 2
 
 
 def test_more_workers_than_the_cluster_has_room_for_are_an_error(cluster: RayEngine, folder: Path) -> None:

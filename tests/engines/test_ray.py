@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,8 +11,9 @@ from scripted import Scripted
 
 from refuseu.core.errors import UserError
 from refuseu.engines.machine import RayMachine
-from refuseu.engines.ray import RayEngine, Worker, _share
+from refuseu.engines.ray import RayEngine, _share
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, user
+from refuseu.llm.ray_workers import Answer, Worker, _cause
 from refuseu.llm.worker_process import UselessError
 
 
@@ -21,23 +21,33 @@ class LostError(Exception):
     """What Ray raises for a worker that it could not keep alive."""
 
 
-class EndedError(BaseException):
-    """What stands for the end of a worker's process, after which Ray starts another and asks it the same."""
-
-
-def ended(code: int) -> None:
-    raise EndedError
-
-
 DIED = "\n".join(
     (
         "The actor died unexpectedly before finishing this task.",
         "\tclass_name: Worker",
         "\tactor_id: ff49e836b0bee24817c499bc01000000",
-        "The actor is dead because its node has died. Node Id: 5db90e52c544730702486482ec06015bd01d6e24bdd05f9ec9033276",
+        "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker "
+        "unexpectedly exits with a connection error code 2. End of file.",
     )
 )
-SHORT = "The actor died unexpectedly before finishing this task. The actor is dead because its node has died"
+ENDED = "its process was killed or crashed (the node's own log, dmesg, tells whether memory ran out)"
+
+
+class AwayError(LostError):
+    """What Ray raises for a worker, or an answer of its, that does not answer any more."""
+
+
+NAMES = ("RayActorError", "OutOfMemoryError")
+
+
+class Call:
+    """A call of a worker, done when it is asked for."""
+
+    def __init__(self, method: Any, *asked: Any, ends: bool = True) -> None:
+        self._method, self._asked, self.ends = method, asked, ends
+
+    def done(self) -> Any:
+        return self._method(*self._asked)
 
 
 class PlayedRay(ModuleType):
@@ -50,7 +60,9 @@ class PlayedRay(ModuleType):
         self.killed: list[Any] = []
         self.loses = False
         self.late = False
-        self.restarts = 0
+        self.started = 0
+        self.room = 99
+        """Workers after which no other one ever loads."""
 
     def is_initialized(self) -> bool:
         return self.initialized
@@ -64,34 +76,30 @@ class PlayedRay(ModuleType):
         self.initialized = False
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 8.0, "GPU": 0.0}
+        return {"CPU": 8.0 if self.started <= self.room else 0.0, "GPU": 0.0}
 
     def remote(self, **options: Any) -> Any:
+        assert (options["max_restarts"], options["max_task_retries"]) == (0, 0)  # one count, which is ours
+
         def actor(load: Any) -> Any:
-            workers = [Worker(load)]
-
-            def ask(*asked: Any) -> Any:
-                try:
-                    return workers[-1].ask(*asked)
-                except EndedError:
-                    self.restarts += 1
-                    workers.append(Worker(load))
-                    return ask(*asked)
-
+            worker = Worker(load)
+            self.started += 1
+            number = self.started
             return SimpleNamespace(
-                fault=SimpleNamespace(remote=lambda: ""),
-                ask=SimpleNamespace(remote=lambda *asked: partial(ask, *asked)),
+                load=SimpleNamespace(remote=lambda: Call(worker.load, ends=number <= self.room)),
+                ask=SimpleNamespace(remote=lambda *asked: Call(worker.ask, *asked)),
             )
 
         return lambda kind: SimpleNamespace(remote=actor)
 
-    def wait(self, answers: list[Any]) -> tuple[list[Any], list[Any]]:
-        return answers[:1], answers[1:]
+    def wait(self, answers: list[Any], timeout: int) -> tuple[list[Any], list[Any]]:
+        ended = [each for each in answers if each.ends][:1]
+        return ended, [each for each in answers if each not in ended]
 
     def get(self, answer: Any) -> Any:
         if self.loses:
             raise LostError(DIED)
-        return answer() if callable(answer) else answer
+        return answer.done()
 
     def kill(self, worker: Any) -> None:
         self.killed.append(worker)
@@ -99,7 +107,7 @@ class PlayedRay(ModuleType):
 
 def played(monkeypatch: pytest.MonkeyPatch, initialized: bool) -> PlayedRay:
     ray, exceptions = PlayedRay(initialized), ModuleType("ray.exceptions")
-    vars(exceptions).update(RayActorError=LostError, OutOfMemoryError=LostError)
+    vars(exceptions).update(dict.fromkeys(NAMES, LostError), ActorUnavailableError=AwayError, ObjectLostError=AwayError)
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray.exceptions", exceptions)
     return ray
@@ -122,11 +130,11 @@ SETTINGS = RayMachine(workers=1, batch_size=2, cpus_per_worker=1, gpus_per_worke
 LOST = Completion(
     "",
     Finish.FAILED,
-    reason=f"the worker that computed it was lost 4 times ({SHORT})",
+    reason=f"the worker that computed it was lost 4 times ({ENDED})",
 )
 
 
-def engine(load: Any = lambda: pytest.fail("the worker is played")) -> RayEngine:
+def engine(load: Any = lambda: Scripted(lambda text, _: text)) -> RayEngine:
     return RayEngine(load, "a model", SETTINGS)
 
 
@@ -175,7 +183,7 @@ def test_a_batch_that_is_lost_with_its_worker_fails_and_two_in_a_row_stop_all(mo
     done, error = asked(["a", "b", "lose", "c", "lose", "d", "e"])
     assert done == {0: Completion("a"), 1: Completion("b"), **dict.fromkeys(range(2, 6), LOST)}
     assert error == (
-        f"Ray: a worker was lost 4 times with the same batch ({SHORT}); most likely for want of memory: lower the batch size in "
+        f"Ray: a worker was lost 4 times with the same batch ({ENDED}); most likely for want of memory: lower the batch size in "
         "machines/"
     )
 
@@ -204,10 +212,49 @@ def test_a_worker_that_is_lost_while_it_loads_is_one_sentence(monkeypatch: pytes
     with pytest.raises(UserError) as error:
         engine()
     assert error.value.message == (
-        f"Ray: a worker was lost 4 times while it loaded the model ({SHORT}); most likely for want of memory: take fewer workers "
+        f"Ray: a worker was lost 4 times while it loaded the model ({ENDED}); most likely for want of memory: take fewer workers "
         "in machines/"
     )
-    assert (len(ray.killed), ray.initialized) == (1, False)
+    assert (ray.started, len(ray.killed), ray.initialized) == (4, 4, False)
+
+
+NODE = "its node, or the way to it, was lost"
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (LostError(DIED), ENDED),
+        (LostError("The actor is dead because its node has died. Node Id: 5db90e52c544730702486482ec06"), NODE),
+        (AwayError("The actor ff49 is unavailable: RPC error: Socket closed rpc_code: 14."), NODE),
+        (
+            LostError("Task was killed due to the node running low on memory.\n\tpid: 7"),
+            "Task was killed due to the node running low on memory",
+        ),
+    ],
+)
+def test_why_a_worker_was_lost_is_one_clear_sentence(
+    monkeypatch: pytest.MonkeyPatch, loss: Exception, said: str
+) -> None:
+    played(monkeypatch, initialized=True)
+    assert _cause(loss) == said
+
+
+@pytest.mark.parametrize(("workers", "rows"), [(2, 7), (1, 2)])
+def test_where_a_lost_worker_finds_no_room_the_others_go_on_and_none_left_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, workers: int, rows: int
+) -> None:
+    ray = played(monkeypatch, initialized=True)
+    monkeypatch.setattr(Mortal, "lives", 1)
+    ray.room = workers
+    settings = SETTINGS.model_copy(update={"workers": workers})
+    texts = ["die", "a", "b", "c", "d", "e", "f"]
+    running = RayEngine(Mortal, "a model", settings).complete([*map(user, texts[:rows])], Sampling(6))
+    if workers == 2:
+        assert sorted(running) == [*enumerate(map(Completion, texts))]
+        return
+    with pytest.raises(UserError, match="1 workers take 1 CPUs, and the cluster has 0"):
+        list(running)
 
 
 def test_a_worker_loads_once_and_with_its_first_call() -> None:
@@ -219,8 +266,8 @@ def test_a_worker_loads_once_and_with_its_first_call() -> None:
 
     worker = Worker(load)
     assert loads == []
-    assert worker.fault() == ""
-    assert worker.ask("complete", None, [(7, user("one"))], Sampling(2)) == ([(7, Completion("one"))], "", "")
+    assert worker.load() == Answer([])
+    assert worker.ask("complete", None, [(7, user("one"))], Sampling(2)) == Answer([(7, Completion("one"))])
     assert len(loads) == 1
 
 
@@ -228,8 +275,8 @@ def test_a_worker_that_cannot_load_again_tells_it_with_its_batch() -> None:
     def load() -> Any:
         raise UserError("models/base: gone")
 
-    worker, expected = Worker(load), ([], "models/base: gone", "")
-    assert worker.fault() == "models/base: gone"
+    worker, expected = Worker(load), Answer([], "models/base: gone")
+    assert worker.load() == expected
     assert worker.ask("complete", None, [(7, user("one"))], Sampling(2)) == expected
     assert worker.ask("log_likelihoods", None, [(7, (user("one"), "two"))]) == expected
 
@@ -258,25 +305,23 @@ def test_an_engine_whose_process_died_ends_its_worker_and_the_batch_is_asked_aga
     monkeypatch: pytest.MonkeyPatch, lives: int
 ) -> None:
     ray = played(monkeypatch, initialized=True)
-    monkeypatch.setattr("os._exit", ended)
     monkeypatch.setattr(Mortal, "lives", lives)
     texts = ["a", "b", "c", "die", "d", "e", "f"]
     done = list(engine(Mortal).complete([*map(user, texts)], Sampling(6)))
     assert sorted(done) == [*enumerate(map(Completion, texts))]
-    assert ray.restarts == lives
+    assert ray.started == 1 + lives
 
 
 def test_an_engine_whose_process_dies_each_time_fails_its_batch_alone_and_tells_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ray = played(monkeypatch, initialized=True)
-    monkeypatch.setattr("os._exit", ended)
     monkeypatch.setattr(Mortal, "lives", 4)
     done = dict(engine(Mortal).complete([*map(user, ["a", "die", "b", "c"])], Sampling(6)))
     reason = "the worker that computed it was lost 4 times (a model: the process that held it died)"
     failed = Completion("", Finish.FAILED, reason=reason)
     assert done == {0: failed, 1: failed, 2: Completion("b"), 3: Completion("c")}
-    assert ray.restarts == 4
+    assert ray.started == 5
     monkeypatch.setattr(Mortal, "lives", 99)
     with pytest.raises(UserError) as error:
         list(engine(Mortal).complete([*map(user, ["die"] * 9)], Sampling(6)))
