@@ -35,8 +35,10 @@ class PlayedLLM:
 
     model_config = SimpleNamespace(max_model_len=64)
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+    def __init__(self, error: Exception, given: dict[str, Any]) -> None:
+        self.error, self.given = error, given
+        if "initialization failed" in str(error):
+            raise error
 
     def generate(self, prompts: list[Any], *_: Any, **__: Any) -> list[Any]:
         self.asked = prompts
@@ -48,7 +50,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     """What vLLM fails with, under ``error``."""
     fails: dict[str, Exception] = {}
     modules: dict[str, dict[str, Any]] = {
-        "vllm": {"LLM": lambda *_, **__: PlayedLLM(fails["error"]), "SamplingParams": SimpleNamespace},
+        "vllm": {"LLM": lambda *_, **given: PlayedLLM(fails["error"], given), "SamplingParams": SimpleNamespace},
         "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: True)},
         "vllm.sampling_params": {"StructuredOutputsParams": SimpleNamespace},
     }
@@ -62,8 +64,8 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     return fails
 
 
-def worker() -> VllmWorker:
-    machine = VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=8)
+def worker(**settings: int) -> VllmWorker:
+    machine = VllmMachine(tensor_parallel=1, memory_fraction=0.9, chunk_size=8, **settings)
     return VllmWorker(ModelReference(Path("models/base")), VllmModel(engine="vllm", dtype="bfloat16"), machine)
 
 
@@ -97,6 +99,19 @@ def test_memory_that_runs_out_while_the_model_answers_is_one_sentence(
         "models/base: not enough memory to answer; lower vllm.memory_fraction in machines/ (what it needs while it answers lies "
         "outside that share of a GPU), and see that nothing else computes there"
     )
+
+
+def test_a_process_that_fails_while_weights_are_shared_out_is_one_sentence(played: dict[str, Exception]) -> None:
+    """vLLM's ``WorkerProc.wait_for_ready`` (v1/executor/multiproc_executor.py) raises a plain Exception."""
+    played["error"] = Exception("WorkerProc initialization failed due to an exception in a background process.")
+    with pytest.raises(UserError, match=r"^models/base: vLLM cannot load it \(WorkerProc initialization failed due"):
+        worker()
+
+
+def test_conversations_at_once_are_vllms_own_choice_unless_the_machine_says(played: dict[str, Exception]) -> None:
+    played["error"] = RuntimeError("asked")
+    assert "max_num_seqs" not in worker()._llm.given
+    assert worker(max_num_seqs=256)._llm.given["max_num_seqs"] == 256
 
 
 def test_raw_prompts_pass_by_the_template_and_conversations_get_its_variables(played: dict[str, Exception]) -> None:

@@ -52,6 +52,8 @@ class VllmMachine(EngineMachine):
     """Share (0-1) of each GPU's memory that one model takes, its cache among it."""
     chunk_size: Positive
     """Rows that are handed over, and kept, together: enough to keep the GPUs busy, and no more than one wants to lose."""
+    max_num_seqs: Positive | None = None
+    """Conversations that vLLM computes at once, at most; nothing for as many as vLLM chooses for the GPU."""
     eager: bool = False
     """Starts in seconds and answers more slowly: nothing is compiled."""
 
@@ -268,6 +270,7 @@ def _load(source: Path, model: VllmModel, machine: VllmMachine, adapters: Sequen
         tensor_parallel_size=machine.tensor_parallel,
         gpu_memory_utilization=machine.memory_fraction,
         enforce_eager=machine.eager,
+        **({"max_num_seqs": machine.max_num_seqs} if machine.max_num_seqs else {}),
         trust_remote_code=False,
         load_format="safetensors",
         use_tqdm_on_load=False,
@@ -351,7 +354,11 @@ def _readable(reference: ModelReference) -> Iterator[None]:
 
     try:
         yield
-    except (KeyError, OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except Exception as error:
+        # One of no class of its own where a process fails that shares the weights.
+        known = (KeyError, OSError, RuntimeError, ValueError, SafetensorError)
+        if not isinstance(error, known) and "initialization failed" not in str(error):
+            raise
         reason = " ".join(str(error).split())
         raise UserError(
             f"{reference.label}: vLLM cannot load it ({reason}); mend it, or take a machine that holds it"
