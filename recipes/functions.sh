@@ -17,7 +17,8 @@ until_succeeds() {
 # driver_is_new: fails where the NVIDIA driver of this node is older than the CUDA of the locked torch and vLLM asks for.
 driver_is_new() {
 	local driver wanted=580
-	driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1) || driver=""
+	driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader) || driver=""
+	driver=${driver%%$'\n'*} # a line a GPU; 'head' would end nvidia-smi with SIGPIPE, which pipefail takes for a failure
 	if ! ((${driver%%.*} >= wanted)) 2> /dev/null; then
 		echo "$(hostname): the NVIDIA driver is ${driver:-missing}, CUDA 13 wants $wanted or newer; update it, or take another node" >&2
 		return 1

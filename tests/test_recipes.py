@@ -152,6 +152,12 @@ def test_each_node_asks_its_own_driver(driver: str, code: int, tmp_path: Path) -
         assert f"the NVIDIA driver is {driver or 'missing'}, CUDA 13 wants {DRIVER} or newer" in asked.stderr
 
 
+def test_a_driver_that_names_many_gpus_one_by_one_is_found(tmp_path: Path) -> None:
+    program(tmp_path / "bin/nvidia-smi", "for gpu in 0 1 2; do echo 580.65.06; sleep 0.2; done")
+    asked = typed(tmp_path, "driver_is_new")
+    assert (asked.returncode, asked.stderr) == (0, "")
+
+
 def test_a_node_without_a_driver_is_told(tmp_path: Path) -> None:
     asked = typed(tmp_path, "driver_is_new", PATH="/usr/bin:/bin")
     assert asked.returncode == 1

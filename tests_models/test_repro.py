@@ -7,6 +7,7 @@ answers. Of the restricted categories nothing is in the data, since a real model
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def test_the_stages_name_the_model_that_they_asked(clone: Path) -> None:
     models = [metrics(clone, stage)["models"] for stage in ("rainbow-teaming", "translate", "respond", "label")]
     assert all(list(named) == ["llm"] for named in models)
     assert len({named["llm"] for named in models}) == 1
-    assert models[0]["llm"].endswith(" transformers float32")
+    assert re.search(r" transformers-[0-9.]+ torch-[0-9.]+ float32$", models[0]["llm"])
 
 
 def test_a_model_that_babbles_as_a_guard_says_nothing_is_safe(clone: Path) -> None:
