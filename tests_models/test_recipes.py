@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-LIMIT = 240
-"""Seconds that both nodes may take: they start Ray, join it, and leave it."""
+LIMIT = 900
+"""Seconds that both nodes may take to start Ray, join it and leave it; a busy machine takes minutes."""
 MADE_BY_RAY = "import ray; ray.init(address='local', include_dashboard=False, num_cpus=1)"
 DVC = """import sys
 if sys.argv[-1] == "label":
@@ -40,7 +40,7 @@ def clone(tmp_path: Path) -> Path:
     """The recipe's folder, with Ray itself and stand-ins for ``nvidia-smi``, ``make`` and DVC."""
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     task = yaml.safe_load((tmp_path / "recipes/nodes.sky.yaml").read_text(encoding="utf-8"))
-    (tmp_path / "run").write_text(task["run"].replace("00 ", "0 ").replace("6379", str(free_port())))
+    (tmp_path / "run").write_text(task["run"].replace("6379", str(free_port())))
     (tmp_path / "dvc.py").write_text(DVC)
     program(tmp_path / "bin/nvidia-smi", "echo 580.65.06")
     program(tmp_path / "bin/make", "exit 0")
