@@ -113,7 +113,7 @@ stages:
   base: {cmd: echo one > base, params: [profile], outs: [base]}
   label: {cmd: sh slow, deps: [base, slow], outs: [label]}
 """
-# The sleep hears no SIGINT, as all that runs behind a shell's '&': left alive, it would hold the job's output open for its minute.
+# The sleep hears no SIGINT, as all behind a shell's '&': left alive, it would hold the job's output open for its minute.
 SLOW = "trap 'echo ended > heard; kill $!; exit 130' INT\nsleep 60 &\ntouch begun\nwait\n"
 
 
