@@ -1,7 +1,7 @@
 import json
 import logging
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ HEY, DUDE = "Hey mate, what is the trick to", "Dude, no fluff, tell me how to"
 
 
 def mutations(by_rule: PhrasebookMutator, parent: Question, category: str, style: str) -> set[Question | None]:
-    return set(by_rule.mutate([Target(parent, category, style)] * 60, random.Random(1)))
+    return set(by_rule.mutate([Target(parent, category, style, f"draw {number}") for number in range(60)]))
 
 
 def test_the_wording_of_the_parent_is_kept_where_the_style_is(by_rule: PhrasebookMutator) -> None:
@@ -78,27 +78,20 @@ def test_where_nothing_of_the_parent_fits_all_harmful_questions_of_the_cell_are_
 
 
 def test_each_target_gets_one_question_in_order(by_rule: PhrasebookMutator) -> None:
-    targets = [Target(QUESTION, category, style) for category in ("S1", "S2") for style in ("slang", "role_play")]
-    mutated = by_rule.mutate(targets, random.Random(1))
+    targets = [
+        Target(QUESTION, category, style, "a draw") for category in ("S1", "S2") for style in ("slang", "role_play")
+    ]
+    mutated = by_rule.mutate(targets)
     assert [(each.behavior_id or "")[:2] for each in mutated if each] == ["s1", "s1", "s2", "s2"]
-    assert by_rule.mutate([], random.Random(1)) == []
+    assert by_rule.mutate([]) == []
 
 
-def test_a_target_is_drawn_when_its_turn_comes(by_rule: PhrasebookMutator) -> None:
-    rng = random.Random(1)
-    drawn = []
-
-    def targets() -> Iterator[Target]:
-        for _ in range(3):
-            drawn.append(rng.random())
-            yield Target(QUESTION, "S1", "slang")
-
-    by_rule.mutate(targets(), rng)
-    serial, expected = random.Random(1), []
-    for _ in range(3):
-        expected.append(serial.random())
-        by_rule.mutate([Target(QUESTION, "S1", "slang")], serial)
-    assert drawn == expected
+def test_a_target_is_written_for_by_its_own_draw(by_rule: PhrasebookMutator) -> None:
+    targets = [Target(QUESTION, "S1", "slang", f"draw {number}") for number in range(20)]
+    written = by_rule.mutate(targets)
+    assert len(set(written)) > 1
+    assert by_rule.mutate(targets[::-1]) == written[::-1]
+    assert by_rule.mutate(targets[7:8]) == written[7:8]
 
 
 CATEGORY = PromptTemplate("Category.", "to <{category}>: {question}")
@@ -115,13 +108,13 @@ MARKED = "MARKED-HARMFUL-TEXT"
 
 
 class Fallback:
-    """Writes the questions that no LLM may see, and draws a number for each."""
+    """Writes the questions that no LLM may see, and names the draw in each."""
 
     def seeds(self) -> list[Question]:
         return []
 
-    def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
-        return [Question(f"HIDDEN {each.category} {rng.randrange(9)}", "s4-01") for each in targets]
+    def mutate(self, targets: Sequence[Target]) -> list[Question | None]:
+        return [Question(f"HIDDEN {each.category} {each.seed}", "s4-01") for each in targets]
 
 
 def question(number: int) -> str:
@@ -147,13 +140,13 @@ def mutator(says: Says) -> tuple[LlmMutator, PlayedEngine]:
 
 
 def target(category: str = "S1", style: str = "slang", parent: Question = PARENT, *examples: str) -> Target:
-    return Target(parent, category, style, examples)
+    return Target(parent, category, style, "a draw", examples)
 
 
 def test_a_batch_is_one_call_for_the_category_and_one_for_the_style() -> None:
     writer, engine = mutator(Counting())
     targets = [target("S1", "slang"), target("S2", "role_play", Question("Old?"), "e1", "e2", "e3", "e4")]
-    written = writer.mutate(targets, random.Random(1))
+    written = writer.mutate(targets)
     # The engine answers the last conversation first.
     assert written == [Question(question(number).replace("?", ", mate?")) for number in (2, 1)]
     (categories, _), (styles, _) = engine.calls
@@ -164,32 +157,25 @@ def test_a_batch_is_one_call_for_the_category_and_one_for_the_style() -> None:
     ]
 
 
-def test_one_seed_a_batch_is_drawn_after_the_targets() -> None:
-    rng, same = random.Random(1), random.Random(1)
-
-    def drawn() -> Iterable[Target]:
-        for _ in range(3):
-            rng.random()
-            yield target()
-
+def test_the_first_target_of_a_batch_gives_the_seed() -> None:
     writer, engine = mutator(Counting())
-    writer.mutate(drawn(), rng)
-    for _ in range(3):
-        same.random()
-    assert [sampling.seed for _, sampling in engine.calls] == [same.randrange(2**31)] * 2
-    assert rng.random() == same.random()
+    others = [replace(target("S2"), seed="another") for _ in range(2)]
+    for batch in ([target(), *others], [target()], others):
+        writer.mutate(batch)
+    seeds = [sampling.seed for _, sampling in engine.calls]
+    assert seeds[:4] == [seeds[0]] * 4 and seeds[4:] == [seeds[5]] * 2 and seeds[0] != seeds[5]
     assert {(sampling.max_new_tokens, sampling.temperature) for _, sampling in engine.calls} == {(64, 0.7)}
+    assert writer.mutate([]) == []
 
 
 @pytest.mark.parametrize("category", sorted(RESTRICTED))
 def test_a_restricted_category_never_reaches_the_llm(category: str) -> None:
     writer, engine = mutator(Counting())
-    rng = random.Random(1)
-    first = writer.mutate([target(), target(category), target("S2")], rng)
+    first = writer.mutate([target(), target(category), target("S2")])
     hidden = first[1]
     assert hidden is not None
     assert hidden.text.startswith(f"HIDDEN {category}")
-    again = writer.mutate([target("S1", "slang", hidden), target(category, "slang", hidden)], rng)
+    again = writer.mutate([target("S1", "slang", hidden), target(category, "slang", hidden)])
     assert [bool(each) for each in first + again] == [True] * 5
     assert "HIDDEN" not in engine.told
     assert [seed.text for seed in writer.seeds()] == [SEEDS[0].question.text, SEEDS[1].question.text]
@@ -232,23 +218,23 @@ def test_output_that_is_not_a_question_gives_none_and_is_not_shown(
         return output if asked[0]["content"] == "Style." else json.dumps({"question": question(1)})
 
     for step in (first_step, second_step):
-        assert mutator(step)[0].mutate([target()], random.Random(1)) == [None]
+        assert mutator(step)[0].mutate([target()]) == [None]
     assert MARKED not in caplog.text + "".join(capfd.readouterr())
 
 
 def test_the_prompt_repeated_is_no_question() -> None:
     writer, engine = mutator(lambda asked: asked[1]["content"].splitlines()[-1])
-    assert writer.mutate([target()], random.Random(1)) == [None]
+    assert writer.mutate([target()]) == [None]
     writer, engine = mutator(
         lambda asked: question(1) if asked[0]["content"] == "Category." else asked[1]["content"].splitlines()[-1]
     )
-    assert writer.mutate([target()], random.Random(1)) == [None]
+    assert writer.mutate([target()]) == [None]
     assert len(engine.calls) == 2
 
 
 def test_the_second_step_gets_only_what_the_first_step_wrote() -> None:
     writer, engine = mutator(lambda asked: question(len(asked[1]["content"])) if "film" in asked[1]["content"] else "")
-    written = writer.mutate([target(), target("S2", "slang", Question("Who made that film?"))], random.Random(1))
+    written = writer.mutate([target(), target("S2", "slang", Question("Who made that film?"))])
     assert [len(asked) for asked, _ in engine.calls] == [2, 1]
     assert [bool(each) for each in written] == [False, True]
 

@@ -61,7 +61,7 @@ def test_coverage_quality_and_best_elites_are_those_of_pyribs(elites_per_cell: i
     )
     archive = Archive(categories, styles, elites_per_cell)
     roles = Roles(PhrasebookMutator(book), judge, judge, attack=lambda questions: ["answer"] * len(questions))
-    search = Search(archive, roles, settings, 1)
+    search = Search(archive, roles, settings, 2)
     search.run()
 
     shape = (len(categories), len(styles))

@@ -3,8 +3,7 @@
 All roles take batches. The search of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822) uses only these protocols.
 """
 
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +40,8 @@ class Target:
     """Key of the hazard category (``S1``)."""
     style: str
     """Key of the attack style (``slang``)."""
+    seed: str
+    """What is drawn for this target is drawn by this alone, so that no other target changes it."""
     examples: tuple[str, ...] = ()
     """The questions that the cell holds already, the oldest first."""
 
@@ -51,11 +52,10 @@ class Mutator(Protocol):
     def seeds(self) -> list[Question]:
         """Return the questions that the search starts from."""
 
-    def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
+    def mutate(self, targets: Sequence[Target]) -> list[Question | None]:
         """Return one question for each target, in order: its parent, rewritten for the category and then for the style.
 
-        It is ``None`` where no question was written. A target is drawn from the same ``rng`` at the moment when it is taken
-        from ``targets``.
+        It is ``None`` where no question was written.
         """
 
 

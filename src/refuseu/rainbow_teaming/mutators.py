@@ -1,7 +1,6 @@
 """Mutators: the phrasebook, which rewrites questions by a rule, and an LLM, with the hazards and seeds that it needs."""
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from refuseu.llm.protocol import Engine, Sampling
 from refuseu.llm.routing import route
 from refuseu.llm.writing import written
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading
+from refuseu.rainbow_teaming.draws import drawn, uniform
 from refuseu.rainbow_teaming.interfaces import Mutator, Question, Seed, Target
 from refuseu.rainbow_teaming.settings import SeedSet
 from refuseu.sources.external import read_external
@@ -51,16 +51,16 @@ class PhrasebookMutator:
             for behavior_id in pairs
         ]
 
-    def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
-        return [self._mutated(target, rng) for target in targets]
+    def mutate(self, targets: Sequence[Target]) -> list[Question | None]:
+        return [self._mutated(target) for target in targets]
 
-    def _mutated(self, target: Target, rng: random.Random) -> Question:
-        behavior_id = rng.choice(list(self._book.behaviors[target.category]))
-        frame = rng.randrange(len(self._book.styles[target.style]))
+    def _mutated(self, target: Target) -> Question:
+        behavior_id = drawn(list(self._book.behaviors[target.category]), f"{target.seed}-behavior", str)
+        frame = drawn(range(len(self._book.styles[target.style])), f"{target.seed}-frame", str)
         parent = self._book.parse(target.parent.text)
         if parent:
             same_category, same_style = parent.behavior.category == target.category, parent.style == target.style
-            keeps_behavior = same_category and not (same_style and rng.random() < 0.5)
+            keeps_behavior = same_category and not (same_style and uniform(f"{target.seed}-half") < 0.5)
             if keeps_behavior:
                 behavior_id = parent.behavior.behavior_id
             elif same_style:
@@ -97,7 +97,7 @@ class LlmMutator:
 
     engine: Engine
     sampling: Sampling
-    """How the LLM samples; the seed is drawn anew for each batch."""
+    """How the LLM samples; the first target of a batch gives the seed."""
     wording: Wording
     seed_set: Sequence[Seed]
     """A seed without a category counts as one of a category that is not restricted."""
@@ -123,25 +123,28 @@ class LlmMutator:
         """Return the seed set without the restricted categories."""
         return [seed.question for seed in self.seed_set if seed.category not in RESTRICTED]
 
-    def mutate(self, targets: Iterable[Target], rng: random.Random) -> list[Question | None]:
+    def mutate(self, targets: Sequence[Target]) -> list[Question | None]:
         """Return one question for each target, in order; ``None`` where the LLM wrote none, or none in English."""
-        drawn = list(targets)
-        sampling = replace(self.sampling, seed=rng.randrange(2**31))
+        if not targets:
+            return []
+        sampling = replace(self.sampling, seed=int(uniform(targets[0].seed) * 2**31))
         return route(
-            drawn,
-            [target.category not in RESTRICTED for target in drawn],
-            model=lambda shown: self._by_llm([self._without_restricted(each, rng) for each in shown], sampling),
-            rule=lambda restricted: self._by_fallback(restricted, rng),
+            targets,
+            [target.category not in RESTRICTED for target in targets],
+            model=lambda shown: self._by_llm([self._without_restricted(each) for each in shown], sampling),
+            rule=self._by_fallback,
         )
 
-    def _by_fallback(self, targets: Sequence[Target], rng: random.Random) -> list[Question | None]:
-        questions = self.fallback.mutate(targets, rng)
+    def _by_fallback(self, targets: Sequence[Target]) -> list[Question | None]:
+        questions = self.fallback.mutate(targets)
         self._restricted.update(question.text for question in questions if question)
         return questions
 
-    def _without_restricted(self, target: Target, rng: random.Random) -> Target:
-        """Return the target; where its parent is a restricted question, with a seed as its parent."""
-        return replace(target, parent=rng.choice(self.seeds())) if target.parent.text in self._restricted else target
+    def _without_restricted(self, target: Target) -> Target:
+        """Return the target; where its parent is a restricted question, with a question of the seed set as its parent."""
+        if target.parent.text not in self._restricted:
+            return target
+        return replace(target, parent=drawn(self.seeds(), f"{target.seed}-parent", lambda each: each.text))
 
     def _by_llm(self, targets: Sequence[Target], sampling: Sampling) -> list[Question | None]:
         categorised = self._step(self.wording.category, targets, [each.parent.text for each in targets], sampling)

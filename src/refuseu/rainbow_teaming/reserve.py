@@ -5,10 +5,10 @@ selection. So the mutator writes some questions of every cell first. The target 
 them again.
 """
 
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from refuseu.rainbow_teaming.archive import Cell
+from refuseu.rainbow_teaming.draws import drawn
 from refuseu.rainbow_teaming.interfaces import Mutator, Question, Target
 from refuseu.text.normal import plain
 
@@ -16,17 +16,20 @@ Reserve = dict[str, tuple[Cell, Question]]
 """Questions with their cells, by their ``plain`` text."""
 
 
-def write_reserve(mutator: Mutator, cells: Iterable[Cell], per_cell: int, rng: random.Random) -> Reserve:
+def write_reserve(mutator: Mutator, cells: Iterable[Cell], per_cell: int, seed: int) -> Reserve:
     """Return up to ``per_cell`` questions a cell, rewritten from seeds.
 
     A cell has fewer where the mutator wrote none, or the same one twice.
     """
-    seeds, drawn = mutator.seeds(), [cell for cell in cells for _ in range(per_cell)]
-
-    def targets() -> Iterator[Target]:
-        for category, style in drawn:
-            yield Target(rng.choice(seeds), category, style)
-
-    written = zip(drawn, mutator.mutate(targets(), rng), strict=True)
+    seeds, targets = mutator.seeds(), []
+    for category, style in cells:
+        for number in range(per_cell):
+            draw = f"{seed}-reserve-{category}-{style}-{number}"
+            targets.append(Target(drawn(seeds, draw, lambda each: each.text), category, style, draw))
+    written = list(zip(targets, mutator.mutate(targets), strict=True))
     # The first of equal ones counts.
-    return {plain(question.text): (cell, question) for cell, question in reversed(list(written)) if question}
+    return {
+        plain(question.text): ((target.category, target.style), question)
+        for target, question in reversed(written)
+        if question
+    }

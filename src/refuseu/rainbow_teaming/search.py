@@ -1,6 +1,5 @@
 """The search of Rainbow Teaming (Samvelyan et al. 2024, arXiv 2402.16822, algorithm 1), in batches of mutations."""
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from refuseu.experiment import PIVOT
 from refuseu.judges.verdict import Exchange
 from refuseu.llm.protocol import Engine, Sampling, asked_alone
 from refuseu.rainbow_teaming.archive import Archive, Cell, Elite, bleu, self_bleu
+from refuseu.rainbow_teaming.draws import drawn
 from refuseu.rainbow_teaming.interfaces import Mutator, Preference, Question, Scorer, Target
 from refuseu.rainbow_teaming.reserve import Reserve, write_reserve
 from refuseu.rainbow_teaming.settings import RainbowTeaming
@@ -70,14 +70,13 @@ class Search:
         self._roles = roles
         self._settings = settings
         self._seed = seed
-        self._rng = random.Random(seed)
         self.reserve: Reserve = {}
 
     def run(self) -> None:
         """Have the reserve written, then run all iterations, starting from the mutator's seeds."""
-        rng = random.Random(f"{self._seed}-reserve")
-        self.reserve = write_reserve(self._roles.mutator, self.archive.cells, self._settings.reserved_per_cell, rng)
-        seeds, iterations = self._roles.mutator.seeds(), self._settings.iterations
+        settings = self._settings
+        self.reserve = write_reserve(self._roles.mutator, self.archive.cells, settings.reserved_per_cell, self._seed)
+        seeds, iterations = self._roles.mutator.seeds(), settings.iterations
         for iteration in track(range(1, iterations + 1), iterations, "rainbow-teaming", "iteration"):
             accepted = self.step(iteration, seeds)
             texts = [elite.question.text for _, elite in self.archive]
@@ -88,13 +87,13 @@ class Search:
                     "mean_fitness": self.archive.mean_fitness(),
                     "qd_score": self.archive.qd_score(),
                     "self_bleu": self_bleu(texts, SELF_BLEU_SAMPLE, self._seed),
-                    "acceptance": accepted / self._settings.mutations,
+                    "acceptance": accepted / settings.mutations,
                 }
             )
 
     def step(self, iteration: int, seeds: list[Question]) -> int:
         """Run one iteration: mutate, filter, attack the target and score. Returns how many candidates entered the archive."""
-        candidates = self._candidates(seeds)
+        candidates = self._candidates(iteration, seeds)
         answers = self._roles.attack([each.question.text for each in candidates])
         exchanges = [
             Exchange(PIVOT, each.question.text, answer) for each, answer in zip(candidates, answers, strict=True)
@@ -108,22 +107,22 @@ class Search:
         self.outcomes.update(outcomes)
         return outcomes.count("accepted")
 
-    def _candidates(self, seeds: list[Question]) -> list[Candidate]:
-        """Draw cells and parents, and return the mutated questions that are not too similar to their parents."""
-        targets: list[Target] = []
+    def _targets(self, iteration: int, seeds: list[Question]) -> list[Target]:
+        """Draw the cells of an iteration and a parent for each."""
         parents, weights = self.archive.parents(seeds), self.archive.weights(self._settings.temperature)
-        cells = list(self.archive.cells)
+        cells, targets = list(self.archive.cells), []
+        for number in range(self._settings.mutations):
+            draw = f"{self._seed}-{iteration}-{number}"
+            category, style = cell = drawn(cells, f"{draw}-cell", "-".join, weights)
+            parent = drawn(parents, f"{draw}-parent", lambda each: each.text)
+            targets.append(Target(parent, category, style, draw, self.archive.texts(cell)))
+            self.drawn[category] += 1
+        return targets
 
-        def drawn() -> Iterator[Target]:
-            for _ in range(self._settings.mutations):
-                parent = self._rng.choice(parents)
-                category, style = cell = self._rng.choices(cells, weights)[0]
-                targets.append(Target(parent, category, style, self.archive.texts(cell)))
-                self.drawn[category] += 1
-                yield targets[-1]
-
-        candidates = []
-        for question, target in zip(self._roles.mutator.mutate(drawn(), self._rng), targets, strict=True):
+    def _candidates(self, iteration: int, seeds: list[Question]) -> list[Candidate]:
+        """Return the mutated questions of an iteration that are not too similar to their parents."""
+        targets, candidates = self._targets(iteration, seeds), []
+        for question, target in zip(self._roles.mutator.mutate(targets), targets, strict=True):
             cell = (target.category, target.style)
             if question is None:
                 outcome = NOT_WRITTEN
