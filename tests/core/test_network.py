@@ -84,7 +84,7 @@ def test_a_file_of_certificates_that_is_none_is_named(
     assert network_faults(FAR) == network_faults(FAR.replace("https", "HTTPS")) == network_faults() == [sentence]
     assert network_faults(HERE) == []
     with pytest.raises(OSError, match="certificate" if content else "No such file"):
-        async_client("HTTPS://served.example.org/v1", 1)
+        async_client("HTTPS://served.example.org/v1", 1, 2**20, 1.0)
 
 
 def test_another_error_stays_what_it_is() -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,8 @@ class Reply:
     """The connection is closed after half of the body."""
     before: Callable[[], object] = lambda: None
     """Done before the first byte is sent."""
+    rest: Callable[[], Iterable[bytes]] | None = None
+    """What comes after ``body``, piece by piece, of a length that is not told; the connection is closed behind it."""
 
 
 def said(text: str | None, finish: str | None = "stop", **choice: Any) -> Reply:
@@ -54,6 +56,8 @@ class Server(ThreadingHTTPServer):
         self.paths: list[str] = []
         self.authorizations: set[str | None] = set()
         self.most_at_once = 0
+        self.sent = 0
+        """Bytes of the replies' ``rest``."""
         self._at_once = 0
         self._script = {text: list(replies) for text, replies in script.items()}
         self._lock = threading.Lock()
@@ -97,12 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply.body)))
+        if reply.rest is None:
+            self.send_header("Content-Length", str(len(reply.body)))
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
-        self.close_connection = reply.cut
+        for piece in reply.rest() if reply.rest else ():
+            self.wfile.write(piece)
+            self.wfile.flush()
+            self.server.sent += len(piece)
+        self.close_connection = reply.cut or reply.rest is not None
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a test's output is its own."""

@@ -1,9 +1,15 @@
+import gzip
 import json
 import math
 import os
 import signal
 import socket
 import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +252,7 @@ def test_an_answer_without_the_probabilities_is_a_failed_row(logprobs: Any) -> N
         (said("whole", None), Completion("whole")),
         (said("whole", "something_new"), Completion("whole")),
         (said("cut", "max_tokens"), Completion("cut", Finish.LENGTH)),
-        (said(None), Completion("")),
-        (said(None, "tool_calls", message={"tool_calls": [{"id": "1"}]}), Completion("")),
+        (said(""), Completion("")),
         (said("No.", message={"reasoning_content": " why\n"}), Completion("No.", reasoning="why")),
         (said("No.", message={"reasoning": "why"}), Completion("No.", reasoning="why")),
         (said("No.", message={"reasoning": {"effort": "low"}}), Completion("No.")),
@@ -278,6 +283,18 @@ NOT_A_COMPLETION = "the answer is no completion"
         (said(TEXT, "abort"), "the server broke the answer off"),
         (said(TEXT, "error"), "the server broke the answer off"),
         (said(None, None), "the server broke the answer off"),
+        (said(None), "the answer has no text (its content is null)"),
+        (
+            Reply(b'{"choices": [{"finish_reason": "stop", "message": {}}]}'),
+            "the answer has no text (its content is null)",
+        ),
+        (said(None, "tool_calls"), "the answer has no text (its content is null)"),
+        (
+            said(None, "tool_calls", message={"tool_calls": [{"id": "1"}]}),
+            "the answer is the call of a tool and no text",
+        ),
+        (said(" ", "stop", message={"tool_calls": [{"id": "1"}]}), "the answer is the call of a tool and no text"),
+        (said("", message={"function_call": {"name": "f"}}), "the answer is the call of a tool and no text"),
         (said("", "something_new"), "the server broke the answer off"),
         (Reply(b"<html>Please log in.</html>"), "the answer is a page for people"),
         (said(TEXT, message={"content": [TEXT]}), NOT_A_COMPLETION),
@@ -335,8 +352,14 @@ def test_a_server_that_takes_too_long_is_not_waited_for() -> None:
         (Reply(b"<html>Please log in.</html>"), None, f"the answer is a page for people; {OTHER_SERVER}"),
         (Reply(b""), None, f"the answer is no completion; {OTHER_SERVER}"),
         (Reply(b"null and void"), None, f"the answer is no completion; {OTHER_SERVER}"),
-        (Reply(b"", 302, {"Location": "/log-in"}), None, "the server sends requests on to another address (302)"),
-        (Reply(b"", 307, {"Location": "/v2/"}), None, "the server sends requests on to another address (307)"),
+        (Reply(b"", 304), None, "the server sends requests on to another address (304), where"),
+        (Reply(b"", 307, {"Location": "/v2/"}), None, "the server sends requests on to http://127.0.0.1:"),
+        (
+            Reply(b"", 302, {"Location": "https://me:key@b.org:8443/q?key=k"}),
+            None,
+            "on to https://b.org:8443 (302), where",
+        ),
+        (Reply(b"", 308, {"Location": "//[::1"}), None, "the server sends requests on to another address (308), where"),
         (Reply(b"", 405), None, f"the server answers 405; {OTHER_SERVER}"),
         (fault(422, "Extra inputs are not permitted: seed"), None, f"the server answers 422, seed; {OTHER_SERVER}"),
         (
@@ -663,3 +686,119 @@ def test_all_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     ]
     assert named().missing("mine", HERE) == []
     assert named().address("mine", HERE) == "http://here:1/v1"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_refused_with_both_places_and_nothing_is_sent_there(status: int) -> None:
+    with serving() as other:
+        location = other.url.replace("//", f"//me:{KEY}@") + f"/chat/completions?question={TEXT}"
+        with serving({TEXT: [Reply(b"", status, {"Location": location})]}) as server:
+            yielded, error = ask(engine(server, key="SERVICE_KEY"), [TEXT, TEXT])
+    assert (yielded, server.requests, other.requests) == ([], {TEXT: 1}, {})
+    place = other.url.removesuffix("/v1")
+    assert error.startswith(
+        f"model at {server.url}: the server sends requests on to {place} ({status}), where nothing was sent"
+    )
+    assert KEY not in error
+    assert TEXT not in error
+
+
+def blanks(megabytes: int) -> Iterator[bytes]:
+    yield from (b" " * 2**20 for _ in range(megabytes))
+
+
+def packed(megabytes: int) -> bytes:
+    pack = zlib.compressobj(wbits=31)
+    return b"".join([*map(pack.compress, blanks(megabytes)), pack.compress(said("late").body), pack.flush()])
+
+
+ENDLESS = 200
+"""Megabytes that a server would send; beyond the buffers of a connection nothing of them is read."""
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply(packed(300), headers={"Content-Encoding": "gzip"}), id="300 MB of gzip"),
+        pytest.param(Reply(b"", rest=lambda: blanks(ENDLESS)), id="without an end"),
+        pytest.param(Reply(b"{" + b" " * 2**24), id="long"),
+    ],
+)
+def test_no_more_is_taken_than_the_tokens_asked_for_can_be(reply: Reply, status: int) -> None:
+    reply = replace(reply, status=status)
+    tracemalloc.start()
+    with serving({"bad": [reply]}) as server:
+        tracemalloc.reset_peak()
+        yielded, error = ask(engine(server, retries=3), ["first", "bad", "last"], Sampling(32))
+        _, most = tracemalloc.get_traced_memory()
+        assert server.requests == {"first": 1, "bad": 1, "last": 1}
+    tracemalloc.stop()
+    reason = "the answer is longer than what was asked for can be (1.1 MB)"
+    assert (error, dict(yielded)[1], len(yielded)) == ("", failed(reason), 3)
+    assert server.sent < ENDLESS * 2**20 / 4
+    assert most < 6 * 2**20 + 2 * len(reply.body)
+
+
+def test_a_server_whose_first_answer_is_too_long_is_asked_nothing_more() -> None:
+    reply = Reply(b"", rest=lambda: blanks(ENDLESS))
+    with serving({"bad": [reply]}) as server:
+        assert ask(engine(server), ["bad", "last"]) == (
+            [],
+            stopped(server, f"the answer is longer than what was asked for can be (1.1 MB); {OTHER_SERVER}"),
+        )
+    assert server.requests == {"bad": 1}
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(1, first_tokens=("yes",)), Sampling(64), Sampling(64, first_tokens=("no",))]
+)
+def test_the_longest_answer_that_can_be_is_taken(sampling: Sampling) -> None:
+    """Every token is 128 signs, which JSON writes as six bytes each."""
+    token = "\x01" * 128
+    entry = {"token": token, "logprob": -123.45678901234567, "bytes": [255] * 128}
+    content = [{**entry, "top_logprobs": [entry] * 20}] * sampling.max_new_tokens
+    logprobs = {"logprobs": {"content": content}} if sampling.first_tokens else {}
+    with serving({"row": [said(token * sampling.max_new_tokens, "length", **logprobs)]}) as server:
+        yielded, error = ask(engine(server), ["row"], sampling)
+    assert error == ""
+    assert yielded[0][1].text == token * sampling.max_new_tokens
+
+
+def test_gzip_is_unpacked_and_other_packings_are_refused() -> None:
+    whole, other = gzip.compress(said("whole").body), {"Content-Encoding": "br"}
+    script = {
+        "packed": [Reply(whole, headers={"Content-Encoding": "GZIP"})],
+        "odd": [Reply(said("odd").body, headers=other)],
+        "broken": [Reply(whole[5:], headers={"Content-Encoding": "gzip"})],
+    }
+    with serving(script) as server:
+        yielded, error = ask(engine(server, retries=0), ["packed", "odd", "broken"])
+    assert error == ""
+    assert dict(yielded) == {
+        0: Completion("whole"),
+        1: failed("the answer is packed in a way that was not asked for"),
+        2: failed("the connection broke off"),
+    }
+
+
+def test_a_body_that_drips_is_not_waited_for() -> None:
+    def drops() -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.1)
+            yield b" "
+
+    with serving({"slow": [Reply(b"", rest=drops)]}) as server:
+        yielded, error = ask(engine(server, retries=0, timeout=0.5), ["first", "slow", "last"])
+        assert server.sent < 20
+    assert (dict(yielded)[1], len(yielded), error) == (failed("no answer in time"), 3, "")
+
+
+@pytest.mark.parametrize("message", [{}, {"tool_calls": [{"id": "1"}]}])
+def test_an_answer_without_a_text_is_not_kept_and_asked_again(message: dict[str, Any], tmp_path: Path) -> None:
+    store = Store(tmp_path / "rows.sqlite")
+    with serving({"row": [said(None, "tool_calls", message=message), said("late")]}) as server:
+        asked = StoredEngine("x", lambda: engine(server), store)
+        _, error = ask(asked, ["first", "row"])
+        assert "1 of 2 rows failed" in error
+        assert dict(ask(asked, ["first", "row"])[0])[1] == Completion("late")

@@ -1,12 +1,16 @@
-"""What the environment says of the network: proxies and certificates. An address of this machine is never asked by a proxy."""
+"""Addresses, and what the environment says of the way to them: proxies and certificates.
+
+An address of this machine is never asked by a proxy.
+"""
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import proxy_bypass
 
 from refuseu.core.errors import UserError
@@ -15,8 +19,14 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 CERTIFICATES = "SSL_CERT_FILE"
+HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+"""What the name or the number of a host is made of."""
 EVERY = ("http", "https", "all")
 """Kinds of addresses that a variable, such as ``HTTPS_PROXY``, names a proxy for."""
+
+
+class UntakenError(Exception):
+    """The body of an answer is not taken. The message says why, as what follows "the answer", and holds no word of the body."""
 
 
 class Proxy(NamedTuple):
@@ -77,18 +87,41 @@ def network_explained() -> Iterator[None]:
         raise
 
 
-def async_client(url: str, connections: int) -> "AsyncClient":
-    """A client for one server, with the proxy that ``proxy_of`` finds for it and no other; it is sent on to no other address."""
-    from httpx2 import AsyncClient, AsyncHTTPTransport, Limits
+def async_client(url: str, connections: int, most: int, seconds: float) -> "AsyncClient":
+    """A client for one server, with the proxy that ``proxy_of`` finds for it and no other; it is sent on to no other address.
+
+    Of a body, be it an answer or an error, it takes at most ``most`` bytes and waits for its end ``seconds`` at most; beyond that
+    it raises ``UntakenError`` and a timeout of httpx2.
+    """
+    from httpx2 import AsyncClient, Limits
+
+    from refuseu.core.answers import BoundedTransport
 
     proxy = proxy_of(url)
-    transport = AsyncHTTPTransport(
+    transport = BoundedTransport(
+        most,
+        seconds,
         # Certificates are read even where nothing is encrypted.
         verify=_is_encrypted(url),
         proxy=proxy.url if proxy else None,
         limits=Limits(max_connections=connections),
     )
-    return AsyncClient(transport=transport, follow_redirects=False)
+    return AsyncClient(transport=transport, follow_redirects=False, headers={"Accept-Encoding": "gzip"})
+
+
+def place_of(url: str, seen_from: str = "") -> str:
+    """Scheme, host and port of an address: where it is, without what may be secret in it or stand for what was asked.
+
+    ``seen_from`` is the address at which it was told, on which it may stand. Empty for what is no address.
+    """
+    try:
+        parts = urlsplit(urljoin(seen_from, url))
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # brackets that do not close, a port that is no number
+        return ""
+    if not parts.scheme or not HOST.fullmatch(host):
+        return ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
 
 
 def named_proxy(scheme: str) -> Proxy | None:

@@ -14,12 +14,12 @@ import click
 from pydantic import Field, field_validator
 
 from refuseu.core.errors import UserError
-from refuseu.core.network import async_client, network_faults, proxy_of
+from refuseu.core.network import UntakenError, async_client, network_faults, proxy_of
 from refuseu.core.sections import Positive, Rate
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import ServedModel
-from refuseu.engines.openai_faults import PLAIN, Blame, Failure, Trust, outcome_of
-from refuseu.engines.openai_format import endpoint, read_outcome, request_body
+from refuseu.engines.openai_faults import PLAIN, Blame, Failure, Trust, outcome_of, untaken
+from refuseu.engines.openai_format import endpoint, most_bytes, read_outcome, request_body
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling
 from refuseu.weights.template import CLOCK, NONE, Variables
 
@@ -132,7 +132,8 @@ class OpenaiEngine:
             retries: how often a row is tried again after 408, 409, 429, 5xx, a broken connection or a timeout. The client
                 waits as long as ``Retry-After`` says up to 120 seconds, and without it 0.5 seconds, doubled up to 8.
                 Where it shall wait for longer, nothing more is asked.
-            timeout: seconds without a sign of the server after which a try is given up.
+            timeout: seconds without a sign of the server after which a try is given up, and seconds from the first byte of an
+                answer to its last.
 
         Raises:
             UserError: for a missing key, for a base URL that is none, and for a proxy or certificates that cannot be used.
@@ -209,7 +210,7 @@ class OpenaiEngine:
         waiting = iter(range(len(prompts)))
         running: set[asyncio.Task[Outcome]] = set()
         trust = Trust()
-        async with self._client() as client:
+        async with self._client(sampling) as client:
             while True:
                 for position in islice(waiting, (self._concurrency if trust.answered else 1) - len(running)):
                     asking = self._ask(client, position, prompts[position], sampling)
@@ -235,6 +236,8 @@ class OpenaiEngine:
             return position, read_outcome(response.content, prompt, sampling, self._unknown)
         except APIError as error:
             return position, outcome_of(error, self._key_name)
+        except UntakenError as error:
+            return position, untaken(error)
 
     def _unknown(self, reason: str) -> None:
         """Note once that answers end for a reason that is not known here."""
@@ -244,7 +247,7 @@ class OpenaiEngine:
             what = f"answers end by the finish reason '{shown_reason}', which is not known here"
             click.echo(f"Note: {self._at}: {what}; they are taken as whole", err=True)
 
-    def _client(self) -> "AsyncOpenAI":
+    def _client(self, sampling: Sampling) -> "AsyncOpenAI":
         """Make a client for one call of ``complete``, because its connections belong to the event loop of that call."""
         from openai import AsyncOpenAI
 
@@ -253,7 +256,7 @@ class OpenaiEngine:
             base_url=self._base_url,
             max_retries=self._retries,
             timeout=self._timeout,
-            http_client=async_client(self._base_url, self._concurrency),
+            http_client=async_client(self._base_url, self._concurrency, most_bytes(sampling), self._timeout),
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from refuseu.core.network import UntakenError, place_of
 from refuseu.llm.protocol import Completion, Finish
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ REFUSED = {
 }
 """Answers to whatever is asked, by status."""
 NO_KEY = "a key is wanted ({status}); name the environment variable that holds it as `key` of the model in profiles/"
-SENT_ON = "the server sends requests on to another address ({status}); write that one into machines/ as the base URL"
+SENT_ON = (
+    "the server sends requests on to {place} ({status}), where nothing was sent; if that is your server, write its address into "
+    "machines/ as the base URL"
+)
 CODES = {
     "model_not_found": "no such model ({status}, model_not_found); correct `model` in profiles/",
     "insufficient_quota": "the account has no credit left ({status}, insufficient_quota); top it up",
@@ -112,6 +116,11 @@ def outcome_of(error: "APIError", key: str | None) -> Completion | Failure:
     return Failure(f"the client gave up ({type(error).__name__})", Blame.ROW)
 
 
+def untaken(error: UntakenError) -> Failure:
+    """What the body of an answer that was not taken means for its row. It is paid for, so the row is not asked again at once."""
+    return Failure(f"the answer {error}", Blame.REQUEST)
+
+
 def _connection(error: Exception) -> Failure:
     from httpx2 import ConnectError, ConnectTimeout
     from openai import APITimeoutError
@@ -130,7 +139,9 @@ def _answered(error: "APIStatusError", key: str | None) -> Completion | Failure:
     if status == 400 and _too_long(error):
         return Completion("", Finish.TOO_LONG)
     if 300 <= status < 400:
-        return Failure(SENT_ON.format(status=status), Blame.SERVER)
+        location = error.response.headers.get("location")
+        place = (location and place_of(location, str(error.request.url))) or "another address"
+        return Failure(SENT_ON.format(place=place, status=status), Blame.SERVER)
     if status in (401, 403) and key is None:
         return Failure(NO_KEY.format(status=status), Blame.SERVER)
     if sentence := REFUSED.get(status) or CODES.get(code):

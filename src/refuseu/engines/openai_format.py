@@ -28,6 +28,27 @@ BROKEN_OFF = ("abort", "cancelled", "error", "insufficient_system_resource")
 """How they say that it is none."""
 
 
+ENVELOPE = 2**20
+"""Bytes around an answer's tokens at most: the usage, the id, what filters say; some kilobytes are seen. An error has as many."""
+BYTES_A_TOKEN = 128 * 6
+"""Bytes of JSON for a token at most. The longest tokens of the vocabularies in use are 128 blanks or signs of one byte, and JSON
+may write a byte as six characters (``\\u0020``); common tokens have about 4."""
+BYTES_A_LIKELIHOOD = 128 * 5 + 256
+"""Beside its text, what an entry of ``top_logprobs`` has at most: its bytes as numbers (``255, ``), the names of its entries and
+the logarithm."""
+
+
+def most_bytes(sampling: Sampling) -> int:
+    """The largest answer, unpacked, that a server can have made of what was asked for.
+
+    That is the envelope and, for each token that was asked for, its text. Where likelihoods are asked for, those of the token
+    itself and of the ``TOP`` likeliest at its place come with it, each with its text and its bytes. So 32 tokens make 1.1 MB at
+    most, with likelihoods 2.2 MB.
+    """
+    likelihoods = (1 + TOP) * (BYTES_A_TOKEN + BYTES_A_LIKELIHOOD) if sampling.first_tokens else 0
+    return ENVELOPE + sampling.max_new_tokens * (BYTES_A_TOKEN + likelihoods)
+
+
 Likelihoods = dict[str, float]
 """Natural-log probability of each of the likeliest tokens at one place, by the token's text."""
 
@@ -59,9 +80,16 @@ class _Message(BaseModel):
     content: str | None = None
     """``None`` where all tokens went into reasoning, which some servers tell apart, or into the call of a tool."""
     refusal: str | None = None
+    tool_calls: Any = None
+    function_call: Any = None
+    """The same by its older name."""
     reasoning: Any = None
     reasoning_content: Any = None
     """The same by its older name, as of DeepSeek."""
+
+    @property
+    def calls_tool(self) -> bool:
+        return bool(self.tool_calls or self.function_call)
 
     @property
     def reasoned(self) -> str:
@@ -131,7 +159,8 @@ def read_outcome(
 ) -> Completion | Failure:
     """The completion in the body of an answer to ``prompt``, or why there is none.
 
-    A text whose reason to end nobody here knows is taken as whole, since it is paid for; ``unknown`` is told the reason.
+    A text whose reason to end nobody here knows is taken as whole, since it is paid for; ``unknown`` is told the reason. An
+    answer that is ended and has no text at all (``null``, or the call of a tool in its place) is none.
     """
     kind = _Text if isinstance(prompt, str) else _Chat
     try:
@@ -147,6 +176,10 @@ def read_outcome(
         return Completion("", Finish.DECLINED)
     if finish is None and (reason in BROKEN_OFF or not (text or reasoning)):
         return Failure("the server broke the answer off", Blame.MOMENT)
+    if not text and message.calls_tool:
+        return Failure("the answer is the call of a tool and no text", Blame.ROW)
+    if message.content is None and not reasoning and finish is not Finish.LENGTH:
+        return Failure("the answer has no text (its content is null)", Blame.ROW)
     if finish is None and reason:
         unknown(reason)
     top = choice.logprobs.first() if choice.logprobs else None
