@@ -204,7 +204,7 @@ def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
     out = f"killed-{accelerate}"
     training = root, out, {"method": METHODS["lora"]}, {"processes": 2, "accelerate": accelerate}
     process = start(*training)
-    while not list(root.glob(".cache/refuseu/checkpoints/*/checkpoint-*/whole")):
+    while not list(root.glob(".cache/refuseu/checkpoints/*/checkpoint-*/whole.json")):
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()

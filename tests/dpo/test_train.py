@@ -440,6 +440,53 @@ def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_weights(
     assert list((tmp_path / "two").glob(".cache/refuseu/checkpoints/*")) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "model.safetensors"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_training_goes_on_from_the_whole_checkpoint_beside_a_damaged_one(
+    name: str,
+    whole: bool,
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "one"))
+    undisturbed = train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "one/slavic")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "two"))
+    with monkeypatch.context() as patched:
+        kill_at(7, patched)
+        with pytest.raises(Killed):
+            train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "two/slavic")
+    (left,) = (tmp_path / "two/.cache/refuseu/checkpoints").iterdir()
+    damaged = left / "checkpoint-6" / name
+    damaged.unlink() if whole else damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert train_dpo(MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, tmp_path / "two/slavic") == undisturbed
+    fault = "missing" if whole else "damaged"
+    assert f"checkpoint-6: {name} is {fault}; the training goes on from an earlier one" in capsys.readouterr().err
+    for file in (tmp_path / "one/slavic").iterdir():
+        assert file.read_bytes() == (tmp_path / "two/slavic" / file.name).read_bytes()
+
+
+def test_a_model_that_dvc_did_not_note_is_had_again_without_a_step(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_STAGE", "dpo@slavic-1")
+    (tmp_path / "dvc.lock").touch()
+    training = MIX, ModelReference(base), WHOLE_TRAINING, EVERY_THIRD, 1, Path("slavic")
+    ended = train_dpo(*training)
+    trained = (tmp_path / "slavic/model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "slavic")
+    with monkeypatch.context() as patched:
+        for step in range(8):
+            kill_at(step, patched)
+        assert train_dpo(*training) == ended
+    assert (tmp_path / "slavic/model.safetensors").read_bytes() == trained
+
+
 def test_a_checkpoint_is_taken_up_by_no_other_training(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from refuseu.commands import verify as command
 from refuseu.core.files import write_json
+from refuseu.core.locked import md5
 from refuseu.eval.estimated import differences
 from refuseu.results.outcomes import COLUMNS, with_derived, write_outcomes
-from refuseu.review.locked import OUTCOMES, _md5_of_folder, md5
+from refuseu.review.locked import OUTCOMES, _md5_of_folder
 from refuseu.review.verify import numbers
 
 LANGUAGES = ["pl", "cs", "sk", "sl", "lt", "lv", "de", "fr"]

@@ -22,6 +22,7 @@ import click
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import kept_folder, write_text
+from refuseu.dpo.checkpoints import remove_locked
 from refuseu.dpo.machine import TrainingMachine, load_training_machine
 from refuseu.plan import host
 from refuseu.review.causes import broken_file
@@ -203,6 +204,7 @@ def _repro(*targets: list[str], lanes: Sequence[Lane] = ()) -> None:
 def main() -> None:
     tolerate_encodings()
     reproduce()
+    remove_locked()
 
 
 if __name__ == "__main__":

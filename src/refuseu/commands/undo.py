@@ -13,6 +13,7 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.dpo.checkpoints import remove_locked
 from refuseu.review.processes import git
 from refuseu.training import LIVE
 
@@ -141,6 +142,8 @@ def _dvc_says() -> Iterator[None]:
 @click.command(help=__doc__)
 def main() -> None:
     tolerate_encodings()
+    # While dvc.lock still names the models that they were for.
+    remove_locked()
     undo()
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic_folder, writing
-from refuseu.dpo.checkpoints import KEPT, checkpoint_folder, kept, marking, newest
+from refuseu.dpo.checkpoints import KEPT, checkpoint_folder, kept, marking, newest, remove_damaged
 from refuseu.dpo.launching import accelerate_config, first_process, launched
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.dpo.settings import Dpo, Lora
@@ -84,7 +84,10 @@ def train_dpo(
         check_lengths(tokens, settings.max_length, settings.max_dropped)
         # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
         # must not cost what was trained so far.
-        with writing(folder), kept(folder, first_process()):
+        with writing(folder), kept(folder, first_process(), out):
+            with arguments.main_process_first():
+                if first_process():
+                    remove_damaged(folder, stage)
             trainer = preference_trainer(stage)(
                 model,
                 args=arguments,

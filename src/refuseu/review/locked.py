@@ -4,19 +4,17 @@ Git holds both, so one can be of another day: after an edit by hand, in the midd
 What is said of them would then be said of nothing that ever was.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
+from refuseu.core.locked import LOCK, hash_of_files, md5
 from refuseu.review.causes import broken_file
 from refuseu.review.revisions import bytes_at, files_at, mapping_at
 
 STAGE = "eval"
-LOCK = Path("dvc.lock")
 ROWS, OUTCOMES = Path("plots/eval.json"), Path("plots/eval/outcomes.json")
 """What a verdict is made of: the numbers by model and language, and the outcomes of every question."""
 ANEW = f"'dvc repro {STAGE}' makes it anew"
@@ -73,13 +71,7 @@ def locked_at(revision: str | None, path: Path) -> bytes:
     )
 
 
-def md5(content: bytes) -> str:
-    """As DVC names a file in its cache."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
 def _md5_of_folder(revision: str | None, folder: Path) -> str:
     """As DVC names a folder: by the list of its files."""
     files = {path.relative_to(folder).as_posix(): path for path in files_at(revision, folder)}
-    listed = [{"md5": md5(bytes_at(revision, files[name])), "relpath": name} for name in sorted(files)]
-    return f"{md5(json.dumps(listed, sort_keys=True).encode())}.dir"
+    return hash_of_files({name: md5(bytes_at(revision, path)) for name, path in files.items()})

@@ -12,14 +12,12 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from refuseu.core.errors import UserError
-from refuseu.core.files import read_yaml
+from refuseu.core.locked import LOCK, locked_hash
 from refuseu.core.schema import Schema
 
 ROWS = "rows.parquet"
@@ -53,23 +51,14 @@ def rows_of_last_run(store: Path, keys: Collection[str]) -> Iterator[list[tuple[
 def _table(stage: str | None, root: Path, forgotten: Path) -> Path | None:
     """The file in DVC's cache with the rows that the last run of ``stage`` used, according to the ``dvc.lock`` in ``root``."""
     folder = f"data/{stage}"
-    named = _hash_of(folder, root / "dvc.lock") if stage else None
-    if named is None or named == _hash_of(folder, forgotten):
+    named = locked_hash(folder, root / LOCK) if stage else None
+    if named is None or named == locked_hash(folder, forgotten):
         return None
     with suppress(OSError, ValueError, LookupError, TypeError, subprocess.TimeoutExpired):
         objects = _cache_folder(root) / "files/md5"
         entries = json.loads(_object(objects, named).read_text(encoding="utf-8"))
         (found,) = (_object(objects, entry["md5"]) for entry in entries if entry["relpath"] == ROWS)
         return found if found.is_file() else None
-    return None
-
-
-def _hash_of(out: str, lock: Path) -> str | None:
-    """The hash of an output by its path, as a ``dvc.lock`` tells it."""
-    with suppress(UserError, LookupError, TypeError, AttributeError):
-        stages: dict[str, Any] = read_yaml(lock, "")["stages"]
-        outs = {each["path"]: each for stage in stages.values() for each in stage.get("outs", [])}
-        return str(outs[out]["md5"])
     return None
 
 
