@@ -8,7 +8,7 @@ from refuseu.parameters import Parameters, WholeMachine, load_all
 
 SERVED: Content = {"engine": "openai", "model": "a-model", "key": "A_KEY"}
 WEIGHTS: Content = {"engine": "vllm", "dtype": "bfloat16", "repo": "org/name-8b", "max_model_len": 1000}
-RAY: Content = {"workers": 2, "batch_size": 1, "cpus_per_worker": 1, "gpus_per_worker": 1}
+RAY: Content = {"workers": 2, "batch_size": 1, "cpus_per_worker": 1}
 
 
 def changed(folder: Path, edit: Edit = lambda params, profile: None) -> Parameters:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from refuseu.engines.machine import RayMachine
+from refuseu.engines.machine import RayMachine, Spread
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.llm.protocol import Conversation, Sampling
@@ -69,8 +69,8 @@ def written(rows: Sequence[tuple[int, Any]]) -> bytes:
 def test_a_killed_process_costs_no_row(
     nodes: Any, tiny: Path, conversations: list[Conversation], victim: Callable[[Any], psutil.Process]
 ) -> None:
-    settings = RayMachine(workers=2, batch_size=4, cpus_per_worker=1, gpus_per_worker=0, address=nodes.address)
-    engine = RayEngine(partial(TransformersEngine, ModelReference(tiny), "tiny", 4), "tiny", settings)
+    settings = RayMachine(workers=2, batch_size=4, cpus_per_worker=1, address=nodes.address)
+    engine = RayEngine(partial(TransformersEngine, ModelReference(tiny), "tiny", 4), "tiny", settings, Spread(2, 0))
     asked = conversations * 4
     undisturbed = list(engine.complete(asked, DRAWN))
     held = worker(nodes)

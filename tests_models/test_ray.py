@@ -10,19 +10,19 @@ import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, Reference
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine
+from refuseu.engines.machine import RayMachine, Spread
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling, completed, user
 from refuseu.weights.reference import ModelReference
 
-TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1, gpus_per_worker=0)
+TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1)
 
 
 @pytest.fixture(scope="module")
 def cluster(folder: Path, adapters: tuple[Path, Path]) -> Iterator[RayEngine]:
     load = partial(VllmEngine, ModelReference(folder), IN_VLLM, ON_CPU, "smollm2", adapters)
-    engine = RayEngine(load, "smollm2", TWO_WORKERS)
+    engine = RayEngine(load, "smollm2", TWO_WORKERS, Spread(2, 0))
     yield engine
     engine.close()
 
@@ -89,4 +89,4 @@ def test_a_child_that_is_killed_while_it_answers_costs_no_row(
 def test_more_workers_than_the_cluster_has_room_for_are_an_error(cluster: RayEngine, folder: Path) -> None:
     load = partial(VllmEngine, ModelReference(folder), IN_VLLM, ON_CPU, "smollm2")
     with pytest.raises(UserError, match="2 workers take 198 GPUs, and the cluster has 0"):
-        RayEngine(load, "smollm2", TWO_WORKERS.model_copy(update={"gpus_per_worker": 99}))
+        RayEngine(load, "smollm2", TWO_WORKERS, Spread(2, 99))

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from refuseu.commands import doctor
 from refuseu.core.errors import UserError
+from refuseu.llm.size import Size
 from refuseu.parameters import Parameters
 from refuseu.plan import checks, host, models
 from refuseu.plan.checks import assert_at_hand, missing, unreachable
 from refuseu.plan.host import Gpu
-from refuseu.plan.models import Size
 
 HUB = {
     "org/name-8b": Size(8_000_000_000, 16.0, {"num_attention_heads": 32}),
@@ -119,6 +119,21 @@ def test_the_package_of_the_knowledge_tests(tmp_path: Path, monkeypatch: pytest.
 def test_a_machine_that_does_not_describe_an_engine(tmp_path: Path) -> None:
     (sentence,) = missing(with_base(tmp_path), machine())
     assert sentence.startswith("models.base: the engine vllm needs a section vllm in machines/; ")
+
+
+def gpus(models: Content) -> Content:
+    return {"per_node": 1, "memory_gb": 80.0, "models": models}
+
+
+def test_a_repository_that_the_machine_alone_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    own = {"org/name-8b": {"workers": 1}, "meta-llama/Llama-Guard-3-8B": {"workers": 2}}  # one of another profile
+    parameters = with_base(tmp_path, repo="org/name-8b")
+    assert missing(parameters, machine(vllm=vllm(), gpus=gpus(own))) == []
+    assert missing(parameters, machine(vllm=vllm(), gpus=gpus({"meta-llama/Llama-Guard-8B": {"workers": 2}}))) == [
+        "gpus.models in machines/: no profile names the repo 'meta-llama/Llama-Guard-8B'; mend it, or take it out, is it "
+        "meta-llama/Llama-Guard-3-8B?"
+    ]
 
 
 def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,14 @@ from repository import ROOT
 
 from refuseu.commands import doctor, estimate
 from refuseu.commands.estimate import Estimate, Prices, duration
+from refuseu.llm.size import Size
 from refuseu.parameters import load_all
 from refuseu.plan import models
 from refuseu.plan.arithmetic import H100, Line, Run, paid, work_of
-from refuseu.plan.models import Size
 from refuseu.results.markdown import Table
 
 EIGHT = machine(vllm=vllm(tensor_parallel=4), ray=RAY, training=training(processes=8, accelerate="fsdp2"))
-SIZES = {"Llama-3.1-70B-Instruct": 70e9, "PolyGuard-Qwen": 7.6e9}
+SIZES = {"Llama-3.1-70B-Instruct": 70e9, "Llama-3.1-70B-Instruct-lorablated": 70e9, "PolyGuard-Qwen": 7.6e9}
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,25 @@ def test_a_page_fits_a_terminal_and_has_no_column_of_dashes(
     for table in (found.stages(), found.models(), found.costs()):
         for cells in zip(*table.rows, strict=True):
             assert set(cells) - {"", "–"}
+
+
+def test_each_model_has_the_gpus_that_its_size_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("REFUSEU_MACHINE", "")  # so that it is restored
+    expected = {"base": "8 x 1", "instruct": "2 x 4", "llama-guard-3": "8 x 1", "polyguard": "8 x 1", "gpt-4o-mini": ""}
+    for profile, base in (("paper-8b", "8 x 1"), ("paper-70b", "2 x 4")):
+        found = models.table(*doctor.load_named(profile, "h100x8"))
+        shown = dict(zip(column(found, "model"), column(found, "GPUs"), strict=True))
+        assert {name: shown[name] for name in expected} == {**expected, "base": base}
+    monkeypatch.setattr(models, "_size", lambda repo, revision: None)
+    assert (
+        dict(
+            zip(
+                column(found, "model"), column(models.table(*doctor.load_named(profile, "h100x8")), "GPUs"), strict=True
+            )
+        )["polyguard"]
+        == "?"
+    )
 
 
 def test_the_total_is_all_that_is_asked() -> None:

@@ -81,7 +81,15 @@ def test_an_unknown_machine_is_one_sentence_naming_the_known_ones(root: Path, mo
             {"vllm": {"tensor_parallel": 0, "memory_fraction": 0.5, "chunk_size": 8}},
             "vllm.tensor_parallel: must be greater than 0",
         ),
-        ({"ray": {"workers": 2, "batch_size": 8, "cpus_per_worker": 1}}, "ray.gpus_per_worker: missing"),
+        (
+            {"ray": {"batch_size": 8, "cpus_per_worker": 1}},
+            "ray.workers: missing; write it, or gpus (per_node, memory_gb), from which it follows",
+        ),
+        ({"gpus": {"per_node": 8}}, "gpus.memory_gb: missing"),
+        (
+            {"gpus": {"per_node": 8, "memory_gb": 80, "models": {"org/name": {"gpus": 2}}}},
+            "gpus.models.org/name.gpus: unknown key",
+        ),
         ({"transformers": {"device": "cpu"}}, "transformers.batch_size: missing"),
         ({"transformers": {"batch_size": 1, "device": "tpu"}}, "transformers.device: must be 'cpu' or 'cuda'"),
         ({"openai": {"concurrency": 1, "timeout": 1.0}}, "openai.retries: missing"),

@@ -8,10 +8,11 @@ import pytest
 from refuseu.base import gguf
 from refuseu.core.errors import UserError
 from refuseu.engines import machine, ray, vllm
-from refuseu.engines.machine import EngineMachine, Machine, RayMachine
+from refuseu.engines.machine import EngineMachine, Gpus, Machine, OneModel, RayMachine, Spread
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.engines.transformers import TransformersMachine, TransformersModel
 from refuseu.engines.vllm import VllmMachine, VllmModel
+from refuseu.llm.size import Size
 from refuseu.weights.reference import ModelReference
 
 MODEL = Path("models/base")
@@ -28,7 +29,7 @@ def on(*sections: EngineMachine, ray: RayMachine | None = None) -> Machine:
 
 
 def spread(address: str | None = None) -> RayMachine:
-    return RayMachine(workers=2, batch_size=8, cpus_per_worker=1, gpus_per_worker=4, address=address)
+    return RayMachine(workers=2, batch_size=8, cpus_per_worker=1, address=address)
 
 
 def test_all_that_a_model_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,32 +48,71 @@ def test_all_that_a_model_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("model", "here", "gpus", "share", "alone"),
+    ("model", "here", "spread", "share", "alone"),
     [
-        (FLOAT32, on(ON_CPU), 0, (1, 1.0), False),
-        (FLOAT32, on(ON_GPU), 1, (1, 1.0), True),
-        (FLOAT32, on(ON_CPU, ray=spread()), 0, (1, 1.0), True),
-        (FLOAT32, on(ON_GPU, ray=spread()), 2, (1, 1.0), True),
-        (SHORT, on(IN_VLLM), 4, (4, 0.5), True),
-        (SHORT, on(IN_VLLM, ray=spread()), 8, (4, 0.5), True),
-        (SHORT, on(IN_VLLM, ray=spread("host:6379")), 0, (4, 0.5), True),
+        (FLOAT32, on(ON_CPU), (1, 0), 1.0, False),
+        (FLOAT32, on(ON_GPU), (1, 1), 1.0, True),
+        (FLOAT32, on(ON_CPU, ray=spread()), (2, 0), 1.0, True),
+        (FLOAT32, on(ON_GPU, ray=spread()), (2, 1), 1.0, True),
+        (SHORT, on(IN_VLLM), (1, 4), 0.5, True),
+        (SHORT, on(IN_VLLM, ray=spread()), (2, 4), 0.5, True),
+        (SHORT, on(VllmMachine(memory_fraction=0.9, chunk_size=8)), (1, 1), 0.9, True),
     ],
 )
 def test_what_a_model_takes_of_the_machine(
     model: LocalModel,
     here: Machine,
-    gpus: int,
-    share: tuple[int, float],
+    spread: tuple[int, int],
+    share: float,
     alone: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(vllm, "built_for_cpu", lambda: False)
-    assert (model.gpus(here), model.gpu_share(here), model.is_alone(here)) == (gpus, share, alone)
+    assert (model.spread(here, None), model.memory_share(here), model.is_alone(here)) == (spread, share, alone)
+
+
+LLAMA_8B, LLAMA_70B = Size(8_030_000_000, config={"num_attention_heads": 32}), Size(70_600_000_000, config={})
+EIGHT = on(ON_GPU, VllmMachine(memory_fraction=0.9, chunk_size=8)).model_copy(
+    update={"ray": RayMachine(batch_size=8, cpus_per_worker=1), "gpus": Gpus(per_node=8, memory_gb=80.0)}
+)
+"""Eight GPUs of 80 GB, as machines/h100x8.yaml has them."""
+
+
+def with_repo(repo: str) -> LocalModel:
+    return SHORT.model_copy(update={"repo": repo})
+
+
+def test_a_model_takes_the_gpus_that_its_size_asks_for_and_all_others_hold_copies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vllm, "built_for_cpu", lambda: False)
+    assert (SHORT.spread(EIGHT, LLAMA_8B), SHORT.spread(EIGHT, LLAMA_70B)) == (Spread(8, 1), Spread(2, 4))
+    assert FLOAT32.spread(EIGHT, LLAMA_70B) == Spread(8, 1)  # transformers shares no model out
+    nodes = EIGHT.model_copy(update={"gpus": Gpus(per_node=8, nodes=2, memory_gb=80.0)})
+    assert SHORT.spread(nodes, LLAMA_70B) == Spread(4, 4)
+    assert SHORT.spread(EIGHT.model_copy(update={"loaded": 2}), LLAMA_8B) == Spread(4, 1)
+    assert SHORT.spread(EIGHT.model_copy(update={"ray": None}), LLAMA_70B) == Spread(1, 4)
+
+
+def test_a_machine_may_say_otherwise_of_all_models_or_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "built_for_cpu", lambda: False)
+    said = {"org/wide": OneModel(tensor_parallel=2), "org/few": OneModel(workers=3)}
+    own = EIGHT.model_copy(update={"gpus": Gpus(per_node=8, memory_gb=80.0, models=said)})
+    assert with_repo("org/wide").spread(own, LLAMA_8B) == Spread(4, 2)
+    assert with_repo("org/few").spread(own, LLAMA_8B) == Spread(3, 1)
+    assert with_repo("org/other").spread(own, LLAMA_8B) == Spread(8, 1)
+    all_alike = own.model_copy(
+        update={"ray": spread(), "engines": {"vllm": IN_VLLM}},
+    )
+    assert with_repo("org/other").spread(all_alike, LLAMA_8B) == Spread(2, 4)
+    assert with_repo("org/wide").spread(all_alike, LLAMA_8B) == Spread(2, 2)
+    monkeypatch.setattr(vllm, "built_for_cpu", lambda: True)
+    assert with_repo("org/wide").spread(own, LLAMA_8B) == Spread(8, 0)
 
 
 def test_the_build_of_vllm_for_cpus_takes_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "built_for_cpu", lambda: True)
-    assert SHORT.gpus(on(IN_VLLM)) == 0
+    assert SHORT.spread(on(IN_VLLM), None) == (1, 0)
 
 
 def test_what_runs_in_this_process_and_how_much_a_model_attends_to() -> None:
@@ -87,7 +127,7 @@ def open_vllm() -> None:
 
 
 def open_ray() -> None:
-    ray.RayEngine(lambda: pytest.fail("loaded"), "x", spread())
+    ray.RayEngine(lambda: pytest.fail("loaded"), "x", spread(), Spread(2, 0))
 
 
 @pytest.mark.parametrize(

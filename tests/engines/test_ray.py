@@ -10,7 +10,7 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine
+from refuseu.engines.machine import RayMachine, Spread
 from refuseu.engines.ray import RayEngine, _share
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.ray_workers import Answer, Worker, _cause
@@ -126,7 +126,8 @@ class Choosy:
             yield position, Completion("", Finish.FAILED, reason="why") if text == "no" else Completion(text)
 
 
-SETTINGS = RayMachine(workers=1, batch_size=2, cpus_per_worker=1, gpus_per_worker=0)
+SETTINGS = RayMachine(workers=1, batch_size=2, cpus_per_worker=1)
+ALONE = Spread(1, 0)
 LOST = Completion(
     "",
     Finish.FAILED,
@@ -135,7 +136,7 @@ LOST = Completion(
 
 
 def engine(load: Any = lambda: Scripted(lambda text, _: text)) -> RayEngine:
-    return RayEngine(load, "a model", SETTINGS)
+    return RayEngine(load, "a model", SETTINGS, ALONE)
 
 
 def asked(texts: list[str]) -> tuple[dict[int, Completion], str]:
@@ -247,9 +248,10 @@ def test_where_a_lost_worker_finds_no_room_the_others_go_on_and_none_left_is_a_s
     ray = played(monkeypatch, initialized=True)
     monkeypatch.setattr(Mortal, "lives", 1)
     ray.room = workers
-    settings = SETTINGS.model_copy(update={"workers": workers})
     texts = ["die", "a", "b", "c", "d", "e", "f"]
-    running = RayEngine(Mortal, "a model", settings).complete([*map(user, texts[:rows])], Sampling(6))
+    running = RayEngine(Mortal, "a model", SETTINGS, Spread(workers, 0)).complete(
+        [*map(user, texts[:rows])], Sampling(6)
+    )
     if workers == 2:
         assert sorted(running) == [*enumerate(map(Completion, texts))]
         return

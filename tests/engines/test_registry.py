@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 from engines.misbehaving import serving
 from profile_texts import MACHINE, MODELS, TRANSFORMERS, engines, read, with_sections
 from pydantic import TypeAdapter
+from safetensors.torch import save_file
 from scripted import Scripted
 from tiny import save_untrained
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.engines import machine, openai, registry, transformers, vllm
-from refuseu.engines.machine import EngineMachine, Machine, RayMachine
+from refuseu.engines.machine import EngineMachine, Gpus, Machine, RayMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
 from refuseu.engines.ray import RayEngine
@@ -230,7 +232,7 @@ def test_the_models_that_were_opened_by_name_are_told(folder: Path, tmp_path: Pa
 
 VLLM = VllmMachine(tensor_parallel=2, memory_fraction=0.4, chunk_size=7, eager=True)
 GPUS = with_sections(vllm=VLLM)
-RAY = RayMachine(workers=3, batch_size=5, cpus_per_worker=4, gpus_per_worker=2, address="host:6379")
+RAY = RayMachine(workers=3, batch_size=5, cpus_per_worker=4, address="host:6379")
 CLUSTER = GPUS.model_copy(update={"ray": RAY})
 QUESTION = [user("one")]
 
@@ -323,10 +325,31 @@ def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machin
     opened = on_vllm(folder, CLUSTER).named("base")
     completed(opened, QUESTION, Sampling(6))
     load = held[0].pop("load")
-    assert held == [{"identity": opened.identity, "settings": RAY}]
+    expected = {"identity": opened.identity, "settings": RAY, "spread": (3, 2)}
+    assert held == [expected]
     pickle.loads(pickle.dumps(load))  # it goes to other processes
     assert load().identity == opened.identity
     assert held[1]["reference"] == ModelReference(folder)
+
+
+def test_the_size_of_a_model_decides_on_how_many_gpus_it_is_started(folder: Path, held: list[dict[str, Any]]) -> None:
+    weights = {"weight": torch.zeros(1024, 1024, dtype=torch.bfloat16)}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"num_attention_heads": 28}), encoding="utf-8")
+    for gigabytes, spread in ((1.0, (8, 1)), (0.002, (4, 2)), (0.0001, (2, 4))):
+        here = CLUSTER.model_copy(
+            update={
+                "loaded": 1,
+                "ray": RAY.model_copy(update={"workers": None}),
+                "gpus": Gpus(per_node=8, memory_gb=gigabytes / 0.9),
+                "engines": {"vllm": VllmMachine(memory_fraction=0.9, chunk_size=7)},
+            }
+        )
+        held.clear()
+        completed(on_vllm(folder, here).named("base"), [user(f"{gigabytes}")], Sampling(6))
+        assert held[0]["spread"] == spread
+        held[0]["load"]()
+        assert held[1]["machine"].tensor_parallel == spread[1]
 
 
 def adapters_and_wholes(folder: Path) -> dict[str, ModelReference]:

@@ -148,7 +148,7 @@ def on_a_gpu() -> Machine:
 
 
 def on_a_cluster() -> Machine:
-    ray = RayMachine(workers=2, batch_size=1, cpus_per_worker=1, gpus_per_worker=0)
+    ray = RayMachine(workers=2, batch_size=1, cpus_per_worker=1)
     return MACHINE.model_copy(update={"ray": ray})
 
 

@@ -118,15 +118,10 @@ FLOAT64 = TransformersModel(engine="transformers", dtype="float64")
 
 def test_a_repository_is_asked_with_the_engine_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "find_spec", lambda name: name)
-    one, other = found(
-        tmp_path,
-        {
-            "plain": {"repo": "org/name", "revision": COMMIT},
-            "fast": {"repo": "org/name", "revision": COMMIT, "engine": "vllm", "dtype": "bfloat16"},
-        },
-    )
-    assert one == (ModelReference("org/name", COMMIT), FLOAT64)
-    assert other == (ModelReference("org/name", COMMIT), VllmModel(engine="vllm", dtype="bfloat16"))
+    there = {"repo": "org/name", "revision": COMMIT}
+    one, other = found(tmp_path, {"plain": there, "fast": {**there, "engine": "vllm", "dtype": "bfloat16"}})
+    assert one == (ModelReference("org/name", COMMIT), FLOAT64.model_copy(update=there))
+    assert other == (ModelReference("org/name", COMMIT), VllmModel(engine="vllm", dtype="bfloat16", **there))
 
 
 def test_a_folder_is_a_model_or_an_adapter_on_our_base(tmp_path: Path) -> None:
@@ -157,7 +152,7 @@ def test_a_model_may_stand_in_its_entry_as_a_whole(tmp_path: Path, monkeypatch: 
     assert served.name == "mine"
     assert local == (
         ModelReference("org/name", COMMIT),
-        VllmModel(engine="vllm", dtype="bfloat16", max_model_len=512),
+        VllmModel(engine="vllm", dtype="bfloat16", max_model_len=512, repo="org/name", revision=COMMIT),
     )
 
 

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from refuseu.dpo.settings import Dpo
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import model_settings
+from refuseu.llm.size import Size
 from refuseu.parameters import Parameters, load_all
 from refuseu.plan import host, models
-from refuseu.plan.models import Size, gpu_gb, gpus_of, short, size_in, size_of, training_gb
+from refuseu.plan.models import gpu_gb, gpus_of, short, size_in, size_of, training_gb
 
 LLAMA = {
     "num_attention_heads": 32,

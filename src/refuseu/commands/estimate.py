@@ -79,7 +79,13 @@ class Estimate:
         self.gpus = gpus_taken(run, machine, self.work)
 
     def page(self) -> str:
-        tables = (self.stages(), self.models(), self.costs(), table(self.run.parameters), self.assumptions())
+        tables = (
+            self.stages(),
+            self.models(),
+            self.costs(),
+            table(self.run.parameters, self.machine),
+            self.assumptions(),
+        )
         return "\n\n".join(each.text() for each in tables if each.rows)
 
     def stages(self) -> Table:

@@ -5,13 +5,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
-from refuseu.core.sections import Positive, Section, machine_file
+from refuseu.core.sections import Positive, Rate, Section, machine_file
 
 
 class EngineMachine(Section):
@@ -22,16 +22,48 @@ class EngineMachine(Section):
         return ""
 
 
+class OneModel(Section):
+    """What a machine's file says of one model, in place of what follows from its size."""
+
+    tensor_parallel: Positive | None = None
+    """GPUs that share a copy's weights in the engine ``vllm``."""
+    workers: Positive | None = None
+    """Workers of Ray, a copy each."""
+
+
+class Gpus(Section):
+    """The GPUs that the models which are asked share, one model after another."""
+
+    per_node: Positive
+    nodes: Positive = 1
+    """Of a Ray cluster; a copy of a model lies on one of them."""
+    memory_gb: Rate
+    """Of each GPU (1e9 bytes)."""
+    models: dict[str, OneModel] = Field(default_factory=dict)
+    """Models, by ``repo`` as profiles write it, that are spread otherwise than by their size."""
+
+
+class Spread(NamedTuple):
+    """How the copies of a model are spread over GPUs."""
+
+    workers: int
+    """Copies that answer at once."""
+    gpus: int
+    """GPUs that share each copy; 0 where CPUs compute."""
+
+    @property
+    def all_gpus(self) -> int:
+        return self.workers * self.gpus
+
+
 class RayMachine(Section):
     """How the models that are loaded here are spread over a Ray cluster."""
 
-    workers: Positive
-    """Processes that each hold every model they are asked for."""
+    workers: Positive | None = None
+    """Processes that each hold a copy of a model; nothing for as many as the machine's ``gpus`` hold copies."""
     batch_size: Positive
     """Rows that a worker is given at once."""
     cpus_per_worker: Positive
-    gpus_per_worker: Annotated[int, Field(ge=0)]
-    """As many as the engine takes for one copy of a model."""
     address: str | None = None
     """Of a cluster that runs (``host:6379``); nothing for one that is started on this machine and ended with the stage."""
 
@@ -46,6 +78,8 @@ class Machine(Section):
     """Processes that share the evaluated models out; a core each."""
     loaded: Positive
     """Models that lie in memory at the same time; the one asked longest ago makes room for the next."""
+    gpus: Gpus | None = None
+    """From these and the size of a model follow the GPUs of a copy and the number of copies."""
     ray: RayMachine | None = None
     """Nothing for a machine that works alone."""
     engines: dict[str, EngineMachine] = Field(default_factory=dict)
@@ -79,12 +113,18 @@ class Machine(Section):
         for name, section in self.engines.items():
             if fault := section.fault(self.loaded):
                 raise ValueError(f"{name}.{fault}")
+        if self.ray and not (self.ray.workers or self.gpus):
+            raise ValueError("ray.workers: missing; write it, or gpus (per_node, memory_gb), from which it follows")
         return self
 
-    @property
-    def copies(self) -> int:
-        """Copies of one model that are loaded: one for each worker of a Ray cluster."""
-        return self.ray.workers if self.ray else 1
+    def for_model(self, repo: str | None, gpus: int) -> Spread:
+        """How the copies of the model of a repository are spread, where ``gpus`` hold a copy unless the file says otherwise."""
+        own = (self.gpus.models if self.gpus else {}).get(repo or "", OneModel())
+        gpus = gpus and (own.tensor_parallel or gpus)
+        if self.ray is None:
+            return Spread(1, gpus)
+        there = self.gpus.per_node * self.gpus.nodes if self.gpus else 0
+        return Spread(own.workers or self.ray.workers or max(1, there // (max(1, gpus) * self.loaded)), gpus)
 
     def section(self, kind: type[Own]) -> Own | None:
         """What the machine says of an engine."""

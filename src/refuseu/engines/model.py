@@ -7,9 +7,18 @@ from typing import ClassVar
 
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Section
-from refuseu.engines.machine import EngineMachine, Machine, missing_package, missing_ray, missing_section, versioned
+from refuseu.engines.machine import (
+    EngineMachine,
+    Machine,
+    Spread,
+    missing_package,
+    missing_ray,
+    missing_section,
+    versioned,
+)
 from refuseu.llm.protocol import LoadedEngine, RowEngine
 from refuseu.llm.settings import WeightsSettings
+from refuseu.llm.size import Size
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import NONE, Variables
 
@@ -99,13 +108,20 @@ class LocalModel(Model, WeightsSettings):
             UserError: when the model cannot be fetched or read, or the machine lacks what it takes.
         """
 
-    def gpus(self, machine: Machine) -> int:
-        """GPUs of this machine that the model takes; those of a Ray cluster that runs elsewhere are not counted."""
-        return 0
+    def spread(self, machine: Machine, size: Size | None) -> Spread:
+        """How the model's copies are spread over the machine's GPUs; ``size`` is the model's, ``None`` where nobody tells it.
 
-    def gpu_share(self, machine: Machine) -> tuple[int, float]:
-        """Over how many GPUs one copy is spread, and which share (0-1) of each one's memory it may take."""
-        return 1, 1.0
+        This decides how fast it answers, and not what.
+        """
+        return machine.for_model(self.repo, self.gpus_of_a_copy(machine, size))
+
+    @abstractmethod
+    def gpus_of_a_copy(self, machine: Machine, size: Size | None) -> int:
+        """GPUs that share a copy where the machine's file says nothing of this model; 0 where CPUs compute."""
+
+    def memory_share(self, machine: Machine) -> float:
+        """Share (0-1) of a GPU's memory that a copy may take."""
+        return 1.0
 
     def is_alone(self, machine: Machine) -> bool:
         """Whether only one process may hold models, because another one would take the same GPU or the same cluster."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine, missing_ray
+from refuseu.engines.machine import RayMachine, Spread, missing_ray
 from refuseu.llm.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
 from refuseu.llm.ray_workers import RETRIES, Adapter, Batch, Workers, given_up
 
@@ -25,10 +25,17 @@ class RayEngine:
     Answers are those of one engine: each row carries its position, and its draw follows from the row itself.
     """
 
-    def __init__(self, load: Callable[[], LoadedEngine], identity: str, settings: RayMachine) -> None:
+    def __init__(
+        self,
+        load: Callable[[], LoadedEngine],
+        identity: str,
+        settings: RayMachine,
+        spread: Spread,
+    ) -> None:
         """``load`` opens the engine of one worker; it is pickled, and what it reads must lie at the same place on all machines.
 
-        Where the settings have no address, a cluster is started on this machine, and ended by ``close``.
+        ``spread`` says how many workers there are, and what each takes. Where the settings have no address, a cluster is started on this machine, and ended by
+        ``close``.
 
         Raises:
             UserError: when Ray is not installed, nothing answers at the address, the cluster is too small, or ``load`` cannot.
@@ -38,8 +45,8 @@ class RayEngine:
         self.identity = identity
         self._adapter: Adapter | None = None
         self._batch_size = settings.batch_size
-        self._number = settings.workers
-        self._workers = Workers(load, settings.workers, settings.cpus_per_worker, settings.gpus_per_worker)
+        self._number = spread.workers
+        self._workers = Workers(load, spread.workers, settings.cpus_per_worker, spread.gpus)
         self._joined = _join(settings.address)
         if self._joined:
             _guests.add(id(self))

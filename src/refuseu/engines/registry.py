@@ -16,9 +16,11 @@ from refuseu.engines.ray import RayEngine
 from refuseu.llm.loaded import LoadedModels
 from refuseu.llm.protocol import Engine, LoadedEngine, RowEngine, Sampling
 from refuseu.llm.settings import BASE, Drawn
+from refuseu.llm.size import Size
 from refuseu.llm.stored import StoredEngine
 from refuseu.store.revisions import hub_model
 from refuseu.store.rows import Store
+from refuseu.weights.hub import fetched
 from refuseu.weights.identity import identity
 from refuseu.weights.reference import ModelReference
 
@@ -218,4 +220,5 @@ def _load(
     # In full: the workers of a cluster that runs were started in another folder.
     whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
     load = partial(model.load, whole, name, machine, tuple(folder.absolute() for folder in adapters))
-    return RayEngine(load, name, machine.ray)
+    spread = model.spread(machine, Size.in_folder(Path(fetched(whole).source)))
+    return RayEngine(load, name, machine.ray, spread)

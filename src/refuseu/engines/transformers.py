@@ -14,6 +14,7 @@ from refuseu.engines.model import InProcess, LocalModel
 from refuseu.llm.decoding import write
 from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.llm.size import Size
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, log_likelihood, rows_to_ask, rows_to_score
 from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
 from refuseu.weights.reference import ModelReference
@@ -49,9 +50,8 @@ class TransformersModel(LocalModel):
         own = self.in_process(machine)
         return TransformersEngine(reference, identity, own.batch_size, own.dtype, own.device, self.chat_template_kwargs)
 
-    def gpus(self, machine: Machine) -> int:
-        here = not machine.ray or not machine.ray.address
-        return machine.copies if here and self.in_process(machine).device == "cuda" else 0
+    def gpus_of_a_copy(self, machine: Machine, size: Size | None) -> int:
+        return int(self.in_process(machine).device == "cuda")
 
     def is_alone(self, machine: Machine) -> bool:
         return super().is_alone(machine) or self.in_process(machine).device != "cpu"

@@ -19,6 +19,7 @@ from refuseu.engines.machine import EngineMachine, Machine, missing_package, nee
 from refuseu.engines.model import LocalModel
 from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
+from refuseu.llm.size import Size, fewest_gpus
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, log_likelihood, rows_to_ask, rows_to_score
 from refuseu.llm.worker_process import WorkerProcess
 from refuseu.weights.hub import fetched
@@ -46,8 +47,8 @@ MORE_ROOM = (
 class VllmMachine(EngineMachine):
     """How the engine ``vllm`` runs."""
 
-    tensor_parallel: Positive
-    """GPUs that share a model's weights."""
+    tensor_parallel: Positive | None = None
+    """GPUs that share a model's weights; nothing for as few as hold each model (the machine's ``gpus``), or for one."""
     memory_fraction: Annotated[float, Field(gt=0, le=1)]
     """Share (0-1) of each GPU's memory that one model takes, its cache among it."""
     chunk_size: Positive
@@ -92,15 +93,22 @@ class VllmModel(LocalModel):
         self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
     ) -> "VllmEngine":
         own = needed(machine, VllmMachine, str(reference.source), self.engine)
-        return VllmEngine(fetched(reference), self, own, identity, adapters)
+        there = fetched(reference)
+        gpus = self.spread(machine, Size.in_folder(Path(there.source))).gpus
+        shared = own.model_copy(update={"tensor_parallel": max(1, gpus)})
+        return VllmEngine(there, self, shared, identity, adapters)
 
-    def gpus(self, machine: Machine) -> int:
-        elsewhere = machine.ray and machine.ray.address
-        return 0 if elsewhere or built_for_cpu() else machine.copies * self.gpu_share(machine)[0]
-
-    def gpu_share(self, machine: Machine) -> tuple[int, float]:
+    def gpus_of_a_copy(self, machine: Machine, size: Size | None) -> int:
         own = machine.section(VllmMachine)
-        return (own.tensor_parallel, own.memory_fraction) if own else (1, 1.0)
+        if own is None or built_for_cpu():
+            return 0
+        if own.tensor_parallel or machine.gpus is None:
+            return own.tensor_parallel or 1
+        return fewest_gpus(size, self.dtype, own.memory_fraction * machine.gpus.memory_gb, machine.gpus.per_node)
+
+    def memory_share(self, machine: Machine) -> float:
+        own = machine.section(VllmMachine)
+        return own.memory_fraction if own else 1.0
 
     def is_alone(self, machine: Machine) -> bool:
         return True
@@ -181,7 +189,7 @@ class VllmWorker:
                 weights that do not fit.
         """
         os.environ.update(ENVIRONMENT)
-        _assert_devices(machine.tensor_parallel)
+        _assert_devices(machine.tensor_parallel or 1)
         # vLLM passes over an adapter's weights that fit no layer.
         for each in (reference, *(ModelReference(folder, base=reference) for folder in adapters)):
             skeleton(each)
@@ -254,8 +262,8 @@ def _assert_devices(wanted: int) -> None:
     found = torch.cuda.device_count()
     if found < wanted:
         raise UserError(
-            f"engine vllm: {wanted} GPUs are asked for (tensor_parallel) and this machine has {found}; name another machine by "
-            "REFUSEU_MACHINE, or use the engine transformers"
+            f"engine vllm: {wanted} GPUs are to share a model (gpus, vllm.tensor_parallel) and this machine has {found}; name "
+            "another machine by REFUSEU_MACHINE, or use the engine transformers"
         )
 
 
@@ -267,7 +275,7 @@ def _load(source: Path, model: VllmModel, machine: VllmMachine, adapters: Sequen
         dtype=model.dtype,
         seed=0,
         max_model_len=model.max_model_len,
-        tensor_parallel_size=machine.tensor_parallel,
+        tensor_parallel_size=machine.tensor_parallel or 1,
         gpu_memory_utilization=machine.memory_fraction,
         enforce_eager=machine.eager,
         **({"max_num_seqs": machine.max_num_seqs} if machine.max_num_seqs else {}),

@@ -120,7 +120,7 @@ def in_folder(name: str, folder: Path, base: ModelReference | None) -> ModelRefe
 
 
 def computed(name: str, asked: ExternalWeights, base: LocalModel) -> LocalModel:
-    """The engine and its settings that ``asked`` names, else those of the ``base``.
+    """The repository that ``asked`` names, if it does, with the engine and its settings; else those of the ``base``.
 
     Raises:
         UserError: for an engine that does not take these settings.
@@ -129,4 +129,5 @@ def computed(name: str, asked: ExternalWeights, base: LocalModel) -> LocalModel:
     general = {"dtype", "chat_template_kwargs"}
     of_base = base.model_dump(exclude={*WeightsSettings.model_fields}, include=None if alike else general)
     own = {"engine": asked.engine or base.engine, **(asked.model_extra or {})}
-    return validated(COMPUTED, {**of_base, **own}, f"eval.models.{name}")
+    model = validated(COMPUTED, {**of_base, **own}, f"eval.models.{name}")
+    return model.model_copy(update={"repo": asked.repo, "revision": asked.revision})

@@ -9,7 +9,8 @@ from tempfile import TemporaryFile
 from refuseu.base import gguf
 from refuseu.base.settings import GgufBase
 from refuseu.core.errors import UserError
-from refuseu.core.files import kept_folder, writing
+from refuseu.core.faults import nearest
+from refuseu.core.files import kept_folder, read_yaml, writing
 from refuseu.dpo.launching import accelerate_config
 from refuseu.dpo.machine import TrainingMachine
 from refuseu.engines.model import LocalModel, ServedModel
@@ -28,6 +29,7 @@ from refuseu.plan.models import (
     played,
     run_models,
     size_of,
+    spread_of,
     takes_published,
     training_gb,
 )
@@ -44,7 +46,7 @@ from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable
 from refuseu.weights.loading import assert_finite
 from refuseu.weights.reference import ModelReference
 
-DATA = Path("data")
+DATA, PROFILES = Path("data"), Path("profiles")
 WRITTEN = tuple(map(Path, (".dvc/tmp", "data", "metrics", "models", "plots")))
 """Folders in which a run writes."""
 LEAST_ROOM = 0.3
@@ -65,6 +67,7 @@ def missing(parameters: Parameters, machine: WholeMachine) -> list[str]:
         *_packages(parameters),
         *_roles(parameters),
         *_engines(machine, models),
+        *_unknown_models(parameters, machine),
         *models.faults,
         *_gpus(parameters, machine, models),
         *_weights(models),
@@ -164,12 +167,24 @@ def _engines(machine: WholeMachine, models: RunModels) -> Iterator[str]:
     yield from (f"{key}: {sentence}" for sentence, key in found.items())
     for key, model in models.models.items():
         size = size_of(model)
-        shared = model.gpu_share(machine)[0] if isinstance(model, LocalModel) else 1
-        if size and size.heads and size.heads % shared:
+        described = isinstance(model, LocalModel) and machine.section(model.section)
+        shared = model.spread(machine, size).gpus if isinstance(model, LocalModel) and described else 0
+        if shared and size and size.heads and size.heads % shared:
             yield (
                 f"{key}: {shared} GPUs (tensor_parallel) cannot share {size.heads} attention heads evenly; take a divisor of "
                 "them in machines/"
             )
+
+
+def _unknown_models(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
+    """Repositories of the machine's ``gpus.models`` that no profile has: its file serves them all."""
+    profiles = [read_yaml(path, "write it anew") for path in sorted(PROFILES.glob("*.yaml"))]
+    entries = [each for profile in profiles for each in dict(profile).get("models", {}).values()]
+    entries += [each.model_dump() for each in (*parameters.models.values(), *parameters.eval.models.values())]
+    known = {str(each["repo"]) for each in entries if each.get("repo")}
+    for repo in machine.gpus.models if machine.gpus else ():
+        if repo not in known:
+            yield f"gpus.models in machines/: no profile names the repo {repo!r}; mend it, or take it out{nearest(repo, known)}"
 
 
 def _gpus(parameters: Parameters, machine: WholeMachine, models: RunModels) -> Iterator[str]:
@@ -195,11 +210,11 @@ def _too_large(parameters: Parameters, machine: WholeMachine, models: RunModels,
     for key, model in models.models.items():
         if not isinstance(model, LocalModel) or not gpus_of(model, machine):
             continue
-        shared, share = model.gpu_share(machine)
+        shared, may_take = spread_of(model, machine).gpus, model.memory_share(machine) * gpu
         takes = gpu_gb(model, machine)
-        if takes and takes > share * gpu:
+        if takes and takes > may_take:
             yield (
-                f"{key}: takes about {takes:.0f} GB of each of {shared} GPUs, which have {share * gpu:.0f} GB for it; raise "
+                f"{key}: takes about {takes:.0f} GB of each of {shared} GPUs, which have {may_take:.0f} GB for it; raise "
                 "tensor_parallel in machines/, lower its max_model_len, or have it served elsewhere"
             )
     takes = training_gb(parameters, machine) if machine.training.device == "cuda" else None

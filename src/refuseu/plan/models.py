@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from refuseu.base.settings import GgufBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
 from refuseu.dpo.settings import Lora
+from refuseu.engines.machine import Spread
 from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.eval.models import computed, in_folder
 from refuseu.eval.settings import ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import BASE
+from refuseu.llm.size import Size
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan import host
 from refuseu.rainbow_teaming.settings import Generator
@@ -24,52 +26,12 @@ from refuseu.results.markdown import Table, shown
 from refuseu.sources.settings import ByPublished
 from refuseu.weights.reference import ModelReference, is_folder
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Of a number as a profile names its type."""
-STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2}
-"""Of a number as safetensors names its type; one byte for all others (FP8, I8, U8)."""
-PACKED = {"I64", "I32", "U32", "I16", "I8", "U8"}
-"""Types of safetensors in which quantized weights of a few bits each lie together."""
 ENGINE_GB = 3.0
 """What an engine itself takes of each GPU beside weights and cache (activations, graphs, libraries): a guess."""
 TRAINED_BYTES = 16
 """Of a trained parameter: the weight, its gradient and Adam's two moments, in float32."""
 ADAPTER = 0.005 / 16
 """Parameters of an adapter for each parameter of the model and rank; Llama 3.1 8B has 42 million at rank 16."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of a model, as its repository or folder tells it."""
-
-    parameters: int
-    stored_gb: float | None = None
-    """Size of its files of weights; ``None`` where nobody tells it."""
-    config: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Its ``config.json``; empty where that could not be read."""
-    named: bool = False
-    """Whether only the model's name tells how large it is, as ``Llama-3.1-8B`` does."""
-
-    @property
-    def heads(self) -> int | None:
-        """Attention heads, which GPUs must share evenly; ``None`` where ``config.json`` does not tell."""
-        return self.config.get("num_attention_heads")
-
-    def weights_gb(self, dtype: str) -> float:
-        """In memory: as ``dtype``, or as they are stored, where they are quantized (FP8, GPTQ, AWQ, NF4, MXFP4)."""
-        if self.stored_gb is not None and "quantization_config" in self.config:
-            return self.stored_gb
-        return self.parameters * BYTES[dtype] / 1e9
-
-    def cache_gb(self, dtype: str, tokens: int | None) -> float:
-        """Keys and values of one conversation of ``tokens`` tokens (``None``: as many as the model can attend to)."""
-        try:
-            heads, layers = self.config["num_attention_heads"], self.config["num_hidden_layers"]
-            head = self.config.get("head_dim") or self.config["hidden_size"] // heads
-            kept = 2 * layers * (self.config.get("num_key_value_heads") or heads) * head
-            return float(kept * BYTES[dtype] * (tokens or self.config["max_position_embeddings"]) / 1e9)
-        except KeyError:
-            return 0.0
 
 
 def size_of(model: Model) -> Size | None:
@@ -102,41 +64,22 @@ def size_in(parameters: Parameters, name: str) -> Size | None:
 @cache
 def _size(repo: str, revision: str | None) -> Size | None:
     from httpx2 import HTTPError
-    from huggingface_hub import get_local_safetensors_metadata, get_safetensors_metadata, hf_hub_download
+    from huggingface_hub import get_safetensors_metadata, hf_hub_download
     from huggingface_hub.errors import NotASafetensorsRepoError, SafetensorsParsingError
 
     folder = Path(repo) if is_folder(repo) else host.cached(repo, revision)
-    if folder is None and host.offline():
+    if folder:
+        return Size.in_folder(folder)
+    if host.offline():
         return None
     try:
-        if folder:
-            counts = get_local_safetensors_metadata(folder).parameter_count
-            config = folder / "config.json"
-        else:
-            with network_explained():
-                counts = get_safetensors_metadata(repo, revision=revision).parameter_count
-                config = Path(hf_hub_download(repo, "config.json", revision=revision))
+        with network_explained():
+            counts = get_safetensors_metadata(repo, revision=revision).parameter_count
+            config = Path(hf_hub_download(repo, "config.json", revision=revision))
         content = json.loads(config.read_text(encoding="utf-8"))
     except (HTTPError, OSError, ValueError, NotASafetensorsRepoError, SafetensorsParsingError):
         return None
-    stored = sum(count * STORED.get(kind, 1) for kind, count in counts.items())
-    parameters = sum(count * together(kind, content) for kind, count in counts.items())
-    return Size(round(parameters), stored / 1e9, content)
-
-
-def together(kind: str, config: dict[str, Any]) -> float:
-    """Parameters in one stored number of a type, as safetensors names it: several where weights of a few bits are packed.
-
-    ``quantization_config`` of ``config.json`` tells the bits, in the words of GPTQ, AWQ, compressed-tensors, bitsandbytes (NF4)
-    or MXFP4.
-    """
-    quantized = config.get("quantization_config")
-    if not quantized or kind not in PACKED:
-        return 1
-    groups = (quantized.get("config_groups") or {}).values()
-    told = [quantized.get("bits"), quantized.get("w_bit"), *(group["weights"]["num_bits"] for group in groups)]
-    of_four = quantized.get("load_in_4bit") or quantized.get("quant_method") == "mxfp4"
-    return 8 * STORED.get(kind, 1) / next(filter(None, told), 4 if of_four else 8)
+    return Size.counted(counts, content)
 
 
 @dataclass(frozen=True)
@@ -193,8 +136,7 @@ def run_models(parameters: Parameters) -> RunModels:
                         found.folders[key] = in_folder(name, Path(external.folder), ModelReference(BASE))
                     elif is_folder(str(external.repo)):
                         found.folders[key] = ModelReference.read(Path(str(external.repo)), entry=key)
-                    where = {"repo": external.repo, "revision": external.revision}
-                    found.models[key] = model.model_copy(update=where)
+                    found.models[key] = model
     return found
 
 
@@ -233,17 +175,21 @@ def played(parameters: Parameters) -> list[tuple[str, str]]:
     ]
 
 
+def spread_of(model: LocalModel, machine: WholeMachine) -> Spread:
+    """How the copies of a model are spread over the GPUs of a machine that describes its engine."""
+    return model.spread(machine, size_of(model))
+
+
 def gpus_of(model: Model, machine: WholeMachine) -> int:
-    """GPUs of this machine that a model takes; 0 on a machine that does not describe its engine."""
-    return model.gpus(machine) if isinstance(model, LocalModel) and machine.section(model.section) else 0
+    """GPUs of this machine that a model takes; 0 where its engine is not described, and for a Ray cluster that runs elsewhere."""
+    if not isinstance(model, LocalModel) or not machine.section(model.section) or (machine.ray and machine.ray.address):
+        return 0
+    return spread_of(model, machine).all_gpus
 
 
 def works_on(model: LocalModel, machine: WholeMachine) -> int | None:
     """GPUs that work for a model at once, on other nodes too; 0 where CPUs do, ``None`` where its engine does not run."""
-    if not machine.section(model.section):
-        return None
-    own = model.in_process(machine)
-    return 0 if own and own.device == "cpu" else machine.copies * model.gpu_share(machine)[0]
+    return spread_of(model, machine).all_gpus if machine.section(model.section) else None
 
 
 def gpu_gb(model: Model, machine: WholeMachine) -> float | None:
@@ -255,7 +201,7 @@ def gpu_gb(model: Model, machine: WholeMachine) -> float | None:
     if size is None or not isinstance(model, LocalModel):
         return None
     whole = size.weights_gb(model.dtype) + size.cache_gb(model.dtype, model.context_length)
-    return whole / model.gpu_share(machine)[0] + ENGINE_GB
+    return whole / max(1, model.spread(machine, size).gpus) + ENGINE_GB
 
 
 def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
@@ -272,8 +218,8 @@ def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
     return whole if machine.training.accelerate == "none" else whole / machine.training.processes
 
 
-def table(parameters: Parameters) -> Table:
-    """The models of a run: what runs them, their sizes, and what of them is still to be fetched."""
+def table(parameters: Parameters, machine: WholeMachine) -> Table:
+    """The models of a run: what runs them, their sizes, what of them is still to be fetched, and copies x GPUs of a copy."""
     found = run_models(parameters)
     unfetched, rows = found.unfetched(), []
     for key, model in found.models.items():
@@ -282,8 +228,11 @@ def table(parameters: Parameters) -> Table:
         name = str(getattr(model, "repo", None) or getattr(model, "model", "made here"))
         gb = shown(size.stored_gb if size else None, ".0f") if key in unfetched else ""
         count = ("~" if size and size.named else "") + short(size.parameters if size else 0)
-        rows.append([key_in_profile, model.engine, count, gb, name])
-    return Table(["model", "engine", "parameters", "GB to fetch", "which"], rows, prose=True)
+        spread = ""
+        if isinstance(model, LocalModel) and works_on(model, machine):
+            spread = "{} x {}".format(*spread_of(model, machine)) if size else "?"
+        rows.append([key_in_profile, model.engine, count, gb, spread, name])
+    return Table(["model", "engine", "parameters", "fetch GB", "GPUs", "which"], rows, prose=True)
 
 
 def short(number: float) -> str:
