@@ -1,6 +1,7 @@
 """A Ray of two nodes on this machine loses a process, or a node, while it answers: no row is lost and none comes twice."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,10 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from refuseu.engines.machine import RayMachine, Spread
+from refuseu.core.errors import UserError
+from refuseu.engines.machine import RayMachine
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.transformers import TransformersEngine
 from refuseu.llm.protocol import Conversation, Sampling
+from refuseu.llm.size import Spread
 from refuseu.weights.reference import ModelReference
 
 DRAWN = Sampling(24, temperature=1.0)
@@ -45,6 +48,28 @@ def nodes() -> Iterator[Any]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def test_a_node_with_another_version_than_the_process_that_asks_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "transformers-0.0.1.dist-info").mkdir()
+    (tmp_path / "transformers-0.0.1.dist-info/METADATA").write_text("Name: transformers\nVersion: 0.0.1\n")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    cluster.add_node(num_cpus=1)  # it has the environment of now
+    settings = RayMachine(workers=2, batch_size=4, cpus_per_worker=1, address=cluster.address)
+    load = partial(TransformersEngine, ModelReference(tiny), "tiny", 4)
+    try:
+        with pytest.raises(UserError, match=r"Ray: the node [\d.]+ has transformers-0\.0\.1 and not transformers-5"):
+            RayEngine(load, "tiny", settings, Spread(2, 0), ["transformers", "torch"])
+        RayEngine(load, "tiny", settings, Spread(1, 0), ["torch"]).close()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def raylet(nodes: Any) -> psutil.Process:

@@ -10,10 +10,11 @@ import pytest
 from reference import IN_VLLM, LENGTH, ON_CPU, Reference
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine, Spread
+from refuseu.engines.machine import RayMachine
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.vllm import VllmEngine
 from refuseu.llm.protocol import Completion, Conversation, Finish, Sampling, completed, user
+from refuseu.llm.size import Spread
 from refuseu.weights.reference import ModelReference
 
 TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1)
@@ -22,7 +23,7 @@ TWO_WORKERS = RayMachine(workers=2, batch_size=2, cpus_per_worker=1)
 @pytest.fixture(scope="module")
 def cluster(folder: Path, adapters: tuple[Path, Path]) -> Iterator[RayEngine]:
     load = partial(VllmEngine, ModelReference(folder), IN_VLLM, ON_CPU, "smollm2", adapters)
-    engine = RayEngine(load, "smollm2", TWO_WORKERS, Spread(2, 0))
+    engine = RayEngine(load, "smollm2", TWO_WORKERS, Spread(2, 0), ["vllm", "torch", "transformers"])
     yield engine
     engine.close()
 

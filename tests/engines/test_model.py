@@ -8,11 +8,11 @@ import pytest
 from refuseu.base import gguf
 from refuseu.core.errors import UserError
 from refuseu.engines import machine, ray, vllm
-from refuseu.engines.machine import EngineMachine, Gpus, Machine, OneModel, RayMachine, Spread
+from refuseu.engines.machine import EngineMachine, Machine, RayMachine
 from refuseu.engines.model import InProcess, LocalModel
 from refuseu.engines.transformers import TransformersMachine, TransformersModel
 from refuseu.engines.vllm import VllmMachine, VllmModel
-from refuseu.llm.size import Size
+from refuseu.llm.size import Gpus, OneModel, Size, Spread
 from refuseu.weights.reference import ModelReference
 
 MODEL = Path("models/base")

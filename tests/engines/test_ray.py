@@ -10,10 +10,13 @@ import pytest
 from scripted import Scripted
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine, Spread
+from refuseu.engines import ray as engines_ray
+from refuseu.engines.machine import RayMachine
 from refuseu.engines.ray import RayEngine, _share
+from refuseu.llm import versions as llm_versions
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, user
 from refuseu.llm.ray_workers import Answer, Worker, _cause
+from refuseu.llm.size import Spread
 from refuseu.llm.worker_process import UselessError
 
 
@@ -137,6 +140,19 @@ LOST = Completion(
 
 def engine(load: Any = lambda: Scripted(lambda text, _: text)) -> RayEngine:
     return RayEngine(load, "a model", SETTINGS, ALONE)
+
+
+def test_a_worker_with_another_version_than_the_process_that_asks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    vars(played(monkeypatch, initialized=True))["util"] = SimpleNamespace(get_node_ip_address=lambda: "10.0.0.2")
+    versions = iter(["vllm-0.32.0", "torch-2.13.0", "vllm-0.31.0", "torch-2.13.0"])
+    for module in (engines_ray, llm_versions):
+        monkeypatch.setattr(module, "versioned", lambda package: next(versions))
+    with pytest.raises(UserError) as error:
+        RayEngine(lambda: pytest.fail("loaded"), "a model", SETTINGS, ALONE, ["vllm", "torch"])
+    assert error.value.message == (
+        "Ray: the node 10.0.0.2 has vllm-0.31.0 and not vllm-0.32.0 as the process that asks; install the same lock file on all "
+        "nodes"
+    )
 
 
 def asked(texts: list[str]) -> tuple[dict[int, Completion], str]:

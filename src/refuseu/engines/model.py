@@ -10,15 +10,14 @@ from refuseu.core.sections import Section
 from refuseu.engines.machine import (
     EngineMachine,
     Machine,
-    Spread,
     missing_package,
     missing_ray,
     missing_section,
-    versioned,
 )
 from refuseu.llm.protocol import LoadedEngine, RowEngine
 from refuseu.llm.settings import WeightsSettings
-from refuseu.llm.size import Size
+from refuseu.llm.size import Size, Spread
+from refuseu.llm.versions import versioned
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import NONE, Variables
 

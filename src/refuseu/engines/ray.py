@@ -2,15 +2,18 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 from refuseu.core.errors import UserError
-from refuseu.engines.machine import RayMachine, Spread, missing_ray
+from refuseu.engines.machine import RayMachine, missing_ray
 from refuseu.llm.protocol import Completion, Failed, Finish, LoadedEngine, Prompt, Sampling
 from refuseu.llm.ray_workers import RETRIES, Adapter, Batch, Workers, given_up
+from refuseu.llm.size import Spread
+from refuseu.llm.versions import load_alike, versioned
 
 Outcome = TypeVar("Outcome")
 LOST = f"the worker that computed it was lost {RETRIES + 1} times"
@@ -31,14 +34,17 @@ class RayEngine:
         identity: str,
         settings: RayMachine,
         spread: Spread,
+        packages: Iterable[str] = (),
     ) -> None:
         """``load`` opens the engine of one worker; it is pickled, and what it reads must lie at the same place on all machines.
 
-        ``spread`` says how many workers there are, and what each takes. Where the settings have no address, a cluster is started on this machine, and ended by
+        ``spread`` says how many workers there are, and what each takes. All must have the versions of ``packages`` that are here,
+        which rows are kept under. Where the settings have no address, a cluster is started on this machine, and ended by
         ``close``.
 
         Raises:
-            UserError: when Ray is not installed, nothing answers at the address, the cluster is too small, or ``load`` cannot.
+            UserError: when Ray is not installed, nothing answers at the address, the cluster is too small, ``load`` cannot, or
+                a worker has other versions.
         """
         for sentence in missing_ray():
             raise UserError(sentence)
@@ -46,7 +52,8 @@ class RayEngine:
         self._adapter: Adapter | None = None
         self._batch_size = settings.batch_size
         self._number = spread.workers
-        self._workers = Workers(load, spread.workers, settings.cpus_per_worker, spread.gpus)
+        alike = partial(load_alike, load, {name: versioned(name) for name in packages})
+        self._workers = Workers(alike, spread.workers, settings.cpus_per_worker, spread.gpus)
         self._joined = _join(settings.address)
         if self._joined:
             _guests.add(id(self))

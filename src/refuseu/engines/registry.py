@@ -64,6 +64,9 @@ def model_settings(entry: Any) -> Any:
     return by_registry(entry, "engine", ENGINES)
 
 
+COMPUTING = ("torch", "transformers")
+"""Packages that compute answers, or prompts of conversations, under every engine that loads weights."""
+
 AnyModel = Annotated[SerializeAsAny[Model], BeforeValidator(model_settings)]
 Models = dict[str, AnyModel]
 """The section ``models`` of a profile: the models that play roles, by the names that the roles call them."""
@@ -221,4 +224,4 @@ def _load(
     whole = replace(reference, source=reference.source.absolute()) if isinstance(reference.source, Path) else reference
     load = partial(model.load, whole, name, machine, tuple(folder.absolute() for folder in adapters))
     spread = model.spread(machine, Size.in_folder(Path(fetched(whole).source)))
-    return RayEngine(load, name, machine.ray, spread)
+    return RayEngine(load, name, machine.ray, spread, {*model.computed_by, *COMPUTING})

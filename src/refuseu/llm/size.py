@@ -4,7 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+from pydantic import Field
+
+from refuseu.core.sections import Positive, Rate, Section
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Of a number as a profile names its type."""
@@ -83,6 +87,40 @@ def together(kind: str, config: dict[str, Any]) -> float:
     told = [quantized.get("bits"), quantized.get("w_bit"), *(group["weights"]["num_bits"] for group in groups)]
     of_four = quantized.get("load_in_4bit") or quantized.get("quant_method") == "mxfp4"
     return 8 * STORED.get(kind, 1) / next(filter(None, told), 4 if of_four else 8)
+
+
+class OneModel(Section):
+    """What a machine's file says of one model, in place of what follows from its size."""
+
+    tensor_parallel: Positive | None = None
+    """GPUs that share a copy's weights in the engine ``vllm``."""
+    workers: Positive | None = None
+    """Workers of Ray, a copy each."""
+
+
+class Gpus(Section):
+    """The GPUs that the models which are asked share, one model after another."""
+
+    per_node: Positive
+    nodes: Positive = 1
+    """Of a Ray cluster; a copy of a model lies on one of them."""
+    memory_gb: Rate
+    """Of each GPU (1e9 bytes)."""
+    models: dict[str, OneModel] = Field(default_factory=dict)
+    """Models, by ``repo`` as profiles write it, that are spread otherwise than by their size."""
+
+
+class Spread(NamedTuple):
+    """How the copies of a model are spread over GPUs."""
+
+    workers: int
+    """Copies that answer at once."""
+    gpus: int
+    """GPUs that share each copy; 0 where CPUs compute."""
+
+    @property
+    def all_gpus(self) -> int:
+        return self.workers * self.gpus
 
 
 def fewest_gpus(size: Size | None, dtype: str, gpu_gb: float, most: int) -> int:

@@ -13,12 +13,11 @@ from refuseu.base.settings import GgufBase, TrainedBase
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
 from refuseu.dpo.settings import Lora
-from refuseu.engines.machine import Spread
 from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.eval.models import computed, in_folder
 from refuseu.eval.settings import ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import BASE
-from refuseu.llm.size import Size
+from refuseu.llm.size import Size, Spread
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan import host
 from refuseu.rainbow_teaming.settings import Generator
