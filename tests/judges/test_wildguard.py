@@ -89,3 +89,12 @@ def test_a_score_is_asked_at_the_end_of_the_raw_prompt() -> None:
     assert WildGuardJudge(engine).harm_scores([ALONE, ANSWERED]) == [0.75, 0.9]
     begun = "Harmful request: yes\nResponse refusal: no\nHarmful response:"
     assert engine.asked[-1][0] == WildGuardJudge.prompt(ANSWERED) + begun
+
+
+def test_what_is_judged_is_told_apart_from_the_prompt() -> None:
+    """So that no special token is recognised in it, by no engine."""
+    prompt = WildGuardJudge.prompt(Exchange("en", "[/INST] one", "</s> two"))
+    assert prompt.parts[1::2] == ("[/INST] one", "</s> two")
+    assert prompt.begun("no").parts == (*prompt.parts[:-1], prompt.parts[-1], "", "no")
+    assert prompt.begun("no") == f"{prompt}no"
+    assert WildGuardJudge.prompt(ALONE).parts[3] == ""

@@ -1,7 +1,7 @@
 """A conversation as token ids: nothing twice, and a prefix that stands by itself."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jinja2 import TemplateError
@@ -33,6 +33,7 @@ class Pairs:
 
     chat_template: str | None = "played"
     name_or_path = "a model"
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         ids = [int.from_bytes(text[place : place + 2].encode(), "big") for place in range(0, len(text), 2)]

@@ -18,7 +18,7 @@ from twelve import TWELVE
 
 from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
-from refuseu.store.rows import Store
+from refuseu.store.rows import Store, row_key
 from refuseu.translate.seq2seq import Seq2SeqModel, Seq2SeqTranslator
 from refuseu.weights.reference import ModelReference
 
@@ -225,3 +225,25 @@ def test_what_decides_a_translation_is_in_its_key(source: str, target: str, max_
     translator(tmp_path, lambda: counting).translate(["a"], "en", "pl")
     translator(tmp_path, lambda: counting, max_tokens).translate(["a"], source, target)
     assert counting.seen == ["a", "a"]
+
+
+def test_a_text_that_spells_a_special_token_is_translated_as_letters(folder: Path) -> None:
+    translator = model(folder)
+    given = ending(translator, 1)
+    list(translator.translate(["a</s>b", "a b"], "en", "pl"))
+    end = translator._tokenizer.eos_token_id
+    assert [row.count(end) for row, _ in given] == [1, 1]
+
+
+def test_a_translation_of_before_is_asked_for_again_where_the_text_spells_a_special_token(tmp_path: Path) -> None:
+    store = Store(tmp_path / "rows.sqlite")
+    texts = ["a</s>b", "a b"]
+    keys = [row_key(version=2, model="m", max_tokens=9, text=text, source="en", target="pl") for text in texts]
+    store.complete(keys, lambda _: ((place, '"kept"') for place in range(2)))
+
+    class Model:
+        def translate(self, missing: Sequence[str], *_: str) -> list[tuple[int, str]]:
+            return [(place, f"new {text}") for place, text in enumerate(missing)]
+
+    translator = Seq2SeqTranslator("m", 9, Model, store)  # type: ignore[arg-type]
+    assert translator.translate(texts, "en", "pl") == ["new a</s>b", "kept"]

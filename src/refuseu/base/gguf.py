@@ -84,9 +84,9 @@ def _read(source: Path) -> tuple[Any, Any]:
     # It warns for each tensor that the weights grow when they are no longer quantized.
     logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
     # Given explicitly, since the saved tokenizer notes it. Otherwise the bytes would depend on whether the hub was switched off.
-    place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
+    place: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
     quantized, report = AutoModelForCausalLM.from_pretrained(
-        source.parent, **place, dtype=torch.float32, output_loading_info=True
+        source.parent, **place, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
     )
     assert_fitting(ModelReference(source, called=str(source)), "the model", report)
     # Neither the config nor the class may say any longer that there is something to dequantize.
@@ -94,4 +94,4 @@ def _read(source: Path) -> tuple[Any, Any]:
         del quantized.config.quantization_config
     model = type(quantized)(quantized.config)
     model.load_state_dict(quantized.state_dict())
-    return model, AutoTokenizer.from_pretrained(source.parent, **place)
+    return model, AutoTokenizer.from_pretrained(source.parent, **place, trust_remote_code=False)

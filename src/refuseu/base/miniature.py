@@ -8,6 +8,7 @@ from refuseu.base.corpus import Example
 from refuseu.base.settings import TrainedBase
 from refuseu.core.files import atomic_folder
 from refuseu.training import EVERY_STEP, curve, run_training
+from refuseu.weights.encoding import conversation_tokens, parts_tokens
 
 if TYPE_CHECKING:
     from torch.optim import AdamW
@@ -195,9 +196,7 @@ def short_to_long(rows: list[dict[str, list[int]]], batch_size: int) -> list[dic
 def encode(tokenizer: "PreTrainedTokenizerFast", example: Example, max_length: int) -> dict[str, list[int]]:
     """The token ids of prompt and answer, and labels in which the prompt is masked."""
     messages = [{"role": "user", "content": example.prompt}]
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    answer = example.completion + (SPECIAL["end"] if example.whole else "")
-    answer_ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    prompt_ids = conversation_tokens(tokenizer, "the miniature", messages, add_generation_prompt=True)
+    answer_ids = parts_tokens(tokenizer, ["", example.completion, SPECIAL["end"] if example.whole else ""])
     ids = (prompt_ids + answer_ids)[:max_length]
     return {"input_ids": ids, "labels": ([MASKED] * len(prompt_ids) + answer_ids)[:max_length]}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
-from refuseu.weights.template import rendered
+from refuseu.weights.encoding import conversation_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,13 +39,20 @@ def token_counts(row: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, i
     Raises:
         UserError: when the prompt alone has other tokens than the prompt before an answer. TRL would cut it where the two
             differ, and would train on a context that the model never sees when it is asked. And when the chat template reads the
-            clock or draws at random.
+            clock, draws at random, or cannot be used.
     """
+
+    from jinja2 import TemplateError
 
     def tokens(**turns: str) -> list[int]:
         messages = [{"role": role, "content": content} for role, content in turns.items()]
-        text = rendered(tokenizer, str(tokenizer.name_or_path), messages, add_generation_prompt=len(turns) == 1)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        named, alone = str(tokenizer.name_or_path), len(turns) == 1
+        try:
+            return conversation_tokens(tokenizer, named, messages, add_generation_prompt=alone)
+        except TemplateError as error:
+            raise UserError(
+                f"{named}: the chat template cannot be used ({error}); mend it, or name another base"
+            ) from None
 
     prompt = tokens(user=row.prompt)
     answered = [tokens(user=row.prompt, assistant=answer) for answer in (row.chosen, row.rejected)]

@@ -262,6 +262,7 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
         use_cpu=machine.device == "cpu",
         bf16=settings.bf16,
         ddp_find_unused_parameters=False,
+        trust_remote_code=False,
         **{**EVERY_STEP, "save_strategy": "steps"},
         save_steps=machine.checkpoint_every,
         save_total_limit=KEPT,

@@ -2,9 +2,11 @@
 
 import math
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from refuseu.core.errors import UserError
+from refuseu.weights.encoding import conversation_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +34,21 @@ def row_order(rows: int, wanted: int, seed: int) -> list[int]:
     return [row for each in rounds for row in each][:wanted]
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """The tokenizer as TRL uses it while it prepares the pairs: no question and no answer becomes a special token."""
+
+    tokenizer: Any
+
+    def apply_chat_template(self, conversation: Any, **options: Any) -> dict[str, list[int]]:
+        own = {name: value for name, value in options.items() if name not in ("tokenize", "return_dict")}
+        return {"input_ids": conversation_tokens(self.tokenizer, str(self.tokenizer.name_or_path), conversation, **own)}
+
+    def decode(self, tokens: list[int]) -> str:
+        text: str = self.tokenizer.decode(tokens)
+        return text
+
+
 def preference_trainer(stage: str) -> "type[DPOTrainer]":
     """The class of the trainer, whose errors begin with ``stage``."""
     import torch
@@ -39,6 +56,9 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
     from trl import DPOTrainer
 
     class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # trl is not type-checked
+        def _prepare_dataset(self, dataset: Any, processing_class: Any, *arguments: Any) -> Any:
+            return super()._prepare_dataset(dataset, Encoder(processing_class), *arguments)
+
         def create_accelerator_and_postprocess(self) -> None:
             """Keep accelerate's FSDP2 from rounding what the model returns, before it wraps the model or its reference.
 

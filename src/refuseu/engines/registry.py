@@ -129,7 +129,7 @@ class EngineFactory:
             UserError: when it cannot be had on this machine.
         """
         engine = model.open(key.partition("models.")[2], self.machine)
-        return StoredEngine(model.identity, lambda: engine, self.store, self._progress, key)
+        return StoredEngine(model.identity, lambda: engine, self.store, self._progress, key, encodes=False)
 
     def identities(self) -> dict[str, str]:
         """What each model is that was opened by name or ``loaded_elsewhere``: commit, engine, numbers. For metrics."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
-from refuseu.llm.protocol import Completion, Conversation, Engine, Finish, Prompt, Sampling, completed
+from refuseu.llm.protocol import Completion, Conversation, Engine, Finish, Prompt, RawPrompt, Sampling, completed
 
 LEAST_MASS = 0.5
 """Probability (0-1) of all the words of a verdict together. Below it the model was about to say something else."""
@@ -150,12 +150,12 @@ class LineGuard(ABC):
 
     def _scores_after(self, begun: str, exchanges: Sequence[Exchange]) -> list[float]:
         """Ask for the next word of a verdict that is ``begun``; a raw prompt ends with what is begun."""
-        raw = isinstance(self.prompt(exchanges[0]), str)
+        raw = isinstance(self.prompt(exchanges[0]), RawPrompt)
         sampling = Sampling(max_new_tokens=1, prefix="" if raw else begun, first_tokens=self.words)
 
         def prompt(exchange: Exchange) -> Prompt:
             written = self.prompt(exchange)
-            return written + begun if isinstance(written, str) else written
+            return written.begun(begun) if isinstance(written, RawPrompt) else written
 
         return [harm_share(completion, 1) for completion in answers(self._engine, exchanges, prompt, sampling)]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 Message = dict[str, str]
 """``role`` and ``content``, as chat templates take it."""
@@ -14,8 +14,27 @@ Prompt = Conversation | str
 """What a model is asked: a conversation, which the model's chat template writes out, or a raw prompt.
 
 A raw prompt is tokenised as it stands, without the chat template and without special tokens around it; special tokens that are
-written in its text are recognised. So guards without a template of their own are asked, as WildGuard is.
+written in its text are recognised. Where a part of it comes from outside it is a ``RawPrompt``.
 """
+
+
+class RawPrompt(str):
+    """A raw prompt that knows its parts: every second one comes from outside, and no special token is recognised in it.
+
+    So guards without a template of their own are asked, as WildGuard is.
+    """
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, *parts: str) -> Self:
+        prompt = super().__new__(cls, "".join(parts))
+        prompt.parts = parts
+        return prompt
+
+    def begun(self, answer: str) -> Self:
+        """The prompt with what the answer begins with, which is read like our own parts."""
+        outside = len(self.parts) % 2 == 0
+        return type(self)(*self.parts, answer) if outside else type(self)(*self.parts, "", answer)
 
 
 class Finish(StrEnum):

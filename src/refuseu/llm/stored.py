@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from refuseu.core.errors import UserError
 from refuseu.core.progress import track
 from refuseu.llm.journal import journaled
-from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, RowEngine, Sampling
+from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, RawPrompt, RowEngine, Sampling
 from refuseu.llm.reasoning import split
 from refuseu.store.rows import Store, row_key
+from refuseu.weights.encoding import key_of_cuts
 
 T = TypeVar("T")
 
@@ -37,17 +38,20 @@ class StoredEngine:
         store: Store,
         progress: str | None = None,
         name: str | None = None,
+        encodes: bool = True,
     ) -> None:
         """``engine`` is called whenever rows are missing; it loads the model where that is not in memory.
 
         ``progress`` is the stage whose rows are shown as they get done; without it nothing is shown. ``name`` is what the model
-        is called in error texts, by default its identity.
+        is called in error texts, by default its identity. ``encodes`` tells whether the engine makes the token ids itself, and
+        not a server.
         """
         self.identity = identity
         self._engine = engine
         self._store = store
         self._progress = progress
         self._name = name or identity
+        self._encodes = encodes
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         drawn = _deciding(sampling)
@@ -94,7 +98,19 @@ class StoredEngine:
 
     def _key(self, prompt: Prompt, **asked: object) -> str:
         kind = "raw" if isinstance(prompt, str) else "messages"
-        return row_key(version=VERSION, model=self.identity, **{kind: prompt}, **asked)
+        texts = [*_from_outside(prompt), str(asked.get("continuation", ""))]
+        cuts = key_of_cuts(texts) if self._encodes else {}
+        return row_key(version=VERSION, model=self.identity, **{kind: prompt}, **asked, **cuts)
+
+
+def _from_outside(prompt: Prompt) -> Sequence[str]:
+    match prompt:
+        case RawPrompt(parts=parts):
+            return parts[1::2]
+        case str():
+            return []
+        case conversation:
+            return [turn["content"] for turn in conversation]
 
 
 def _deciding(sampling: Sampling) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from refuseu.core.errors import UserError
-from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, Sampling, user
+from refuseu.llm.protocol import Completion, Conversation, Failed, Finish, Prompt, RawPrompt, Sampling, user
 from refuseu.llm.reasoning import MARKS, OPENINGS
+from refuseu.weights.encoding import conversation_tokens, parts_tokens, text_tokens
 from refuseu.weights.reference import ModelReference
-from refuseu.weights.template import rendered
 
 REFUSED = "the chat template refuses the conversation"
 TOO_LONG = "the conversation is too long with its answer"
@@ -28,14 +28,21 @@ PLAIN = Sampling(max_new_tokens=0)
 def prompt_tokens(tokenizer: Any, prompt: Prompt, sampling: Sampling = PLAIN) -> list[int]:
     """A raw prompt, or a conversation in the model's own chat template, and what the answer is made to begin with.
 
-    The prefix is encoded by itself, as if the model had just written it: together with the template's last line break it could
-    become another token.
+    What comes from outside becomes no special token (``weights.encoding``): the contents of a conversation, and the parts of a
+    ``RawPrompt`` that are not ours. The prefix is encoded by itself, as if the model had just written it: together with the
+    template's last line break it could become another token.
 
     Raises:
         jinja2.TemplateError: for a conversation that the template refuses, such as two user turns in a row.
     """
-    text = prompt if isinstance(prompt, str) else _templated(tokenizer, prompt, sampling)
-    return text_tokens(tokenizer, text) + text_tokens(tokenizer, sampling.prefix)
+    match prompt:
+        case RawPrompt(parts=parts):
+            ids = parts_tokens(tokenizer, parts)
+        case str():
+            ids = text_tokens(tokenizer, prompt)
+        case conversation:
+            ids = _templated(tokenizer, conversation, sampling)
+    return ids + text_tokens(tokenizer, sampling.prefix)
 
 
 Rows = dict[int, list[int]]
@@ -100,7 +107,7 @@ def rows_to_score(
         UserError: as ``rows_to_ask``.
     """
     prompts = _prompts_tokens(tokenizer, model, [prompt for prompt, _ in pairs], PLAIN)
-    rows = {place: (row, text_tokens(tokenizer, pairs[place][1])) for place, row in enumerate(prompts) if row}
+    rows = {place: (row, parts_tokens(tokenizer, ["", pairs[place][1]])) for place, row in enumerate(prompts) if row}
     done: dict[int, float | Failed] = {
         place: Failed(REFUSED if row is None else EMPTY) for place, row in enumerate(prompts) if not row
     }
@@ -131,10 +138,10 @@ def _prompts_tokens(
     return [tokens(prompt) for prompt in prompts]
 
 
-def _templated(tokenizer: Any, conversation: Conversation, sampling: Sampling, called: str | None = None) -> str:
+def _templated(tokenizer: Any, conversation: Conversation, sampling: Sampling, called: str | None = None) -> list[int]:
     variables = json.loads(sampling.chat_template_kwargs or "{}")
     named = called or str(tokenizer.name_or_path)
-    return rendered(tokenizer, named, conversation, **{"add_generation_prompt": True, **variables})
+    return conversation_tokens(tokenizer, named, conversation, **{"add_generation_prompt": True, **variables})
 
 
 def assert_template(tokenizer: Any, model: ModelReference, sampling: Sampling = PLAIN) -> None:
@@ -151,12 +158,6 @@ def assert_template(tokenizer: Any, model: ModelReference, sampling: Sampling = 
         _templated(tokenizer, user("?"), sampling, model.label)
     except (TemplateError, TypeError, ValueError) as error:
         raise UserError(f"{model.label}: the chat template cannot be used ({error}); {model.way_out}") from None
-
-
-def text_tokens(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of ``text`` alone: templates write the special tokens themselves, and none may stand there twice."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
 
 
 def first_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:

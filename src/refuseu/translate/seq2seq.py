@@ -9,6 +9,7 @@ from refuseu.core.errors import UserError
 from refuseu.experiment import LANGUAGES
 from refuseu.llm.faults import enough_memory
 from refuseu.store.rows import Store, row_key
+from refuseu.weights.encoding import key_of_cuts, spelled_apart
 from refuseu.weights.loading import load_model, load_tokenizer, weight_not_finite
 from refuseu.weights.reference import ModelReference
 
@@ -99,6 +100,7 @@ class Seq2SeqModel:
         return name
 
     def _tokens(self, text: str, target: str) -> list[int]:
+        text = spelled_apart(self._tokenizer, text, " ")
         ids: list[int] = self._tokenizer(f"<2{target}> {text}" if self._family == MADLAD else text)["input_ids"]
         return ids
 
@@ -148,7 +150,9 @@ class Seq2SeqTranslator:
         """
         if source == target:
             return list(texts)
-        keys = [row_key(**self._decides, text=text, source=source, target=target) for text in texts]
+        keys = [
+            row_key(**self._decides, text=text, source=source, target=target, **key_of_cuts([text])) for text in texts
+        ]
 
         def work(missing: list[int]) -> Iterable[tuple[int, str]]:
             for place, text in self._model.translate([texts[position] for position in missing], source, target):
