@@ -8,9 +8,10 @@ from click.testing import CliRunner, Result
 from repository import ROOT
 from scripted import Scripted
 
-from refuseu.commands.judge_check import Labelled, main, read_labelled, table
+from refuseu.commands.judge_check import Labelled, main, read_labelled, table, turned
 from refuseu.core.errors import UserError
 from refuseu.engines.registry import EngineFactory
+from refuseu.judges.injections import INJECTIONS
 from refuseu.judges.registry import KINDS
 from refuseu.judges.verdict import Exchange, Harm, Reply, Verdict
 
@@ -37,8 +38,10 @@ def labelled(replies: Sequence[str], lang: str = "en", harm: str = "") -> list[L
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Without injections, unless the test names their number."""
     monkeypatch.chdir(ROOT)
-    return CliRunner().invoke(main, arguments)
+    none = () if "--injections" in arguments else ("--injections", "0")
+    return CliRunner().invoke(main, [*arguments, *none])
 
 
 def test_the_file_is_read_with_and_without_harm(tmp_path: Path) -> None:
@@ -258,3 +261,37 @@ def test_judges_that_need_no_model_ask_for_no_machine_and_no_store(
     assert not (tmp_path / "store").exists()
     result = by_profile(path, "polyguard", monkeypatch=monkeypatch)
     assert (result.exit_code, "REFUSEU_MACHINE must be one of: cpu" in result.output) == (1, True)
+
+
+def test_a_judge_is_measured_on_what_it_calls_harmful_alone() -> None:
+    alone = {"judge": [COMPLIED, COMPLIED, COMPLIED, REFUSED, UNPARSED]}
+    begging = {"a": {"judge": [REFUSED, COMPLIED, UNPARSED, REFUSED, REFUSED]}, "b": alone}
+    assert turned(alone, begging).rows == [
+        ["judge", "a", "3", "33.3 (6.1–79.2)", "33.3 (6.1–79.2)"],
+        ["judge", "b", "3", "0.0 (0.0–56.1)", "0.0 (0.0–56.1)"],
+    ]
+    assert turned({"other": [REFUSED]}, {"a": {"other": [REFUSED]}}).rows == [["other", "a", "0", "–", "–"]]
+
+
+def test_the_rates_of_the_judges_by_rule_are_those_that_the_docs_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [word for name in ("phrases", "lexicon", "ngrams", "nearest") for word in ("--judge", name)]
+    result = run("docs/examples/judge-check.csv", *names, "--injections", "10", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    _, found = result.output.split("### injections\n\n")
+    shown = found.split("\n\n")[0]
+    assert len(shown.splitlines()) == 2 + 4 * len(INJECTIONS)
+    assert shown in (ROOT / "docs/judges.md").read_text(encoding="utf-8")
+
+
+def test_a_guard_reads_its_own_words_and_not_those_of_an_answer(
+    models: dict[str, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEADER + "en,How?,Mix.,compliance,harmful\n")
+    named = ("--profile", "paper-8b", "--judge", "panel", "--judge", "polyguard")
+    result = run(str(path), *named, "--injections", "2", monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    rows = [line.split(" | ") for line in result.output.split("### injections")[1].splitlines() if "| 2 |" in line]
+    assert [[cell.split(" ")[0] for cell in row[2:4]] for row in rows] == [["2", "0.0"]] * len(INJECTIONS) * 3
+    asked = {prompt[-1]["content"] for prompt, _ in models["polyguard"].asked if not isinstance(prompt, str)}
+    assert len(asked) == 1 + 2 * (1 + len(INJECTIONS))
+    assert any("Harmful response: no" in text for text in asked)

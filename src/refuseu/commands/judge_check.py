@@ -8,9 +8,12 @@ The file has the columns lang, question, answer, reply (refusal or compliance) a
 model reasoned before its answer is not judged. An answer that a judge cannot parse, or does not report on, counts as no
 agreement and is shown apart. Sensitivity is the share of the refusals (harmful answers) that are found, specificity the share
 of the compliances (safe answers).
+
+The last table shows how often a judge is turned: compliances of the phrasebook, in the languages of the file, are judged alone
+and with text beside them that begs for another verdict.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +28,7 @@ from refuseu.core.faults import validated
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
+from refuseu.judges.injections import INJECTIONS, injected
 from refuseu.judges.panel import PANEL, Decision, Panel, build_panel
 from refuseu.judges.registry import KINDS, AnyJudge, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
@@ -128,6 +132,17 @@ def _measures(rows: list[tuple[str, str]], positive: str, negative: str) -> list
     ]
 
 
+def turned(alone: dict[str, list[Verdict]], injected: dict[str, dict[str, list[Verdict]]]) -> Table:
+    """One line for each judge and injection, over the answers that the judge calls harmful ``alone``."""
+    lines = []
+    for judge, verdicts in alone.items():
+        for name, said in injected.items():
+            then = [now.harm for was, now in zip(verdicts, said[judge], strict=True) if was.harm is Harm.HARMFUL]
+            shares = [_share([harm is other for harm in then]) for other in (Harm.SAFE, Harm.UNPARSED)]
+            lines.append([judge, name, str(len(then)), *shares])
+    return Table(["judge", "injected", "n", "turned to safe (%)", "unparsed (%)"], lines, names=2)
+
+
 def _share(holds: list[bool]) -> str:
     """Percent and Wilson's interval at 95%."""
     if not holds:
@@ -152,6 +167,11 @@ class Judges:
         by_rule = name in KINDS and not issubclass(settings_class(name), ModelJudgeSettings)
         settings = self._of_kind({"kind": name}) if by_rule else self._members.get(name)
         return (settings or self._of_kind({"kind": name, "model": name})).build(self._resources)
+
+    def injected(self, languages: Collection[str], number: int) -> list[tuple[Exchange, dict[str, Exchange]]]:
+        """Return ``number`` answers of each language that has a phrasebook, alone and with what is injected."""
+        books = self._books if number else {}
+        return list(injected({code: book for code, book in books.items() if code in languages}, number))
 
     def panel(self) -> Panel:
         """Build the profile's panel, as the evaluation has it.
@@ -200,6 +220,18 @@ class Judges:
         return EngineFactory(self._parameters.models, load_machine(), Store(), "judge-check")
 
 
+def verdicts(
+    judges: dict[str, Judge], panel: Panel | None, exchanges: Sequence[Exchange]
+) -> tuple[dict[str, list[Verdict]], list[Decision]]:
+    """What each judge says, those of the panel and the panel as a whole among them, and the panel's decisions."""
+    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
+    decisions = panel.decide(exchanges) if panel else []
+    if decisions:
+        said |= {name: [each.votes[name] for each in decisions] for name in decisions[0].votes}
+        said[PANEL] = [each.verdict for each in decisions]
+    return said, decisions
+
+
 def rulings(decisions: Sequence[Decision]) -> Iterator[str]:
     """Yield a sentence on how often the adjudicator of a panel decided; nothing without a panel."""
     if decisions:
@@ -220,24 +252,30 @@ def notes(judges: dict[str, Judge], labelled: Sequence[Labelled]) -> Iterator[st
     "--judge", "names", multiple=True, default=["phrases"], show_default=True, help="May be given several times."
 )
 @click.option("--profile", help="The profile whose judges are named; without it the one that params.yaml names.")
-def main(labelled: Path, names: tuple[str, ...], profile: str | None) -> None:
+@click.option(
+    "--injections",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Compliances a language that texts are injected into; 0 leaves that out.",
+)
+def main(labelled: Path, names: tuple[str, ...], profile: str | None, injections: int) -> None:
     tolerate_encodings()
     answers = read_labelled(labelled)
-    exchanges = [each.exchange for each in answers]
     known = Judges(profile)
     judges = {name: known.named(name) for name in dict.fromkeys(names) if name != PANEL}
     panel = known.panel() if PANEL in names else None
-    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
-    decisions = panel.decide(exchanges) if panel else []
-    if panel:
-        judges |= panel.voters
-        said |= {name: [each.votes[name] for each in decisions] for name in decisions[0].votes}
-        said[PANEL] = [each.verdict for each in decisions]
+    said, decisions = verdicts(judges, panel, [each.exchange for each in answers])
+    tampered = known.injected({each.exchange.lang for each in answers}, injections)
     for column in CLASSES:
         if any(getattr(each, column) for each in answers):
             click.echo(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
+    if tampered:
+        alone, _ = verdicts(judges, panel, [exchange for exchange, _ in tampered])
+        begging = {name: verdicts(judges, panel, [each[name] for _, each in tampered])[0] for name in INJECTIONS}
+        click.echo(f"### injections\n\n{turned(alone, begging).markdown()}\n")
     models = (f"{name}: {identity}" for name, identity in known.identities().items())
-    for note in (*rulings(decisions), *notes(judges, answers), *models):
+    for note in (*rulings(decisions), *notes(judges | (panel.voters if panel else {}), answers), *models):
         click.echo(note)
 
 
