@@ -42,6 +42,22 @@ def test_a_signal_ends_all_commands_and_what_they_started(number: signal.Signals
     assert said.startswith("Interrupted: nothing runs on") and said.count("\n") == 1
 
 
+def test_a_command_ends_with_a_repro_that_is_killed(tmp_path: Path) -> None:
+    """As DVC does; it hands the end down to the stage (core/environment.py)."""
+    program = "import sys; from refuseu.commands.repro import run; run([sys.executable, '-c', sys.argv[1]])"
+    waits = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", program, waits], preexec_fn=hear_signals)
+    while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait(TIMEOUT)
+    latest = time.monotonic() + TIMEOUT
+    while running(int((tmp_path / "pid").read_text())):
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+
+
 def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     process, children = supervised(tmp_path, "nohup")
     process.send_signal(signal.SIGHUP)

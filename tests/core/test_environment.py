@@ -5,11 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from repository import ROOT
-from signals import TIMEOUT
+from signals import TIMEOUT, running
 
 from refuseu.core.environment import ON_CPUS, SET
 
@@ -164,3 +165,24 @@ def test_a_command_that_asks_models_starts_again_in_the_environment_of_a_stage(t
     assert shown["arguments"] == ["a b", "--c"]
     assert (shown["variables"]["HF_HOME"], shown["variables"]["OMP_NUM_THREADS"]) == ("x", SET["OMP_NUM_THREADS"])
     assert "ACCELERATE_MIXED_PRECISION" not in shown["variables"]
+
+
+def test_a_stage_of_dvc_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    waits = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    folder = project(tmp_path, waits)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess; subprocess.run(['bash', '-c', 'stages/run own'])"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "DVC_STAGE": "own"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    stage = int(parent.stdout.readline())
+    assert running(stage)
+    parent.kill()
+    parent.wait(TIMEOUT)
+    latest = time.monotonic() + TIMEOUT
+    while running(stage):
+        assert time.monotonic() < latest
+        time.sleep(0.05)

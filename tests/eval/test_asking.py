@@ -169,7 +169,7 @@ def test_all_models_are_tried_out_before_any_is_asked(run: EvaluationRun, monkey
         raise UserError("mine: cannot be asked")
 
     monkeypatch.setattr(asking, "try_out", refuse)
-    monkeypatch.setattr(asking, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(asking, "worker_pool", None)
     with pytest.raises(UserError, match=r"^mine: cannot be asked$"):
         ask_models(EVALUATED, run, Store())
 

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from refuseu.core.errors import UserError
-from refuseu.llm.worker_process import UselessError, WorkerProcess
+from refuseu.llm.worker_process import GRACE, UselessError, WorkerProcess
 
 LONG = 600
 """Seconds that nobody waits for in these tests."""
@@ -96,3 +97,59 @@ def test_work_that_goes_on_is_broken_off_by_close(tmp_path: Path) -> None:
     parent, child = started(tmp_path, work)
     parent.communicate(timeout=60)
     gone(child)
+
+
+POOL = """
+import os, sys, time
+from refuseu.llm.worker_process import worker_pool
+if __name__ == "__main__":
+    with worker_pool(2) as pool:
+        slept = pool.map(time.sleep, [{seconds}] * 6)
+        print(*pool._processes, flush=True)
+        list(slept)
+"""
+
+
+def pool_of(tmp_path: Path, seconds: float) -> tuple["subprocess.Popen[str]", list[int]]:
+    """A script with a pool of two that sleeps, in a process group of its own, and the ids of its processes, which still start."""
+    script = tmp_path / "pool.py"
+    script.write_text(POOL.format(seconds=seconds))
+    parent = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    assert parent.stdout is not None
+    return parent, [int(pid) for pid in parent.stdout.readline().split()]
+
+
+@pytest.mark.parametrize("after", [0, 0.05, 3])
+def test_a_killed_parent_takes_all_workers_of_a_pool_along(after: float, tmp_path: Path) -> None:
+    parent, children = pool_of(tmp_path, LONG)
+    time.sleep(after)
+    parent.kill()
+    parent.communicate()
+    assert len(children) == 2
+    for child in children:
+        gone(child)
+
+
+@pytest.mark.parametrize("after", [0, 0.05, 0.1, 0.2, 3])
+def test_ctrl_c_ends_a_pool_soon_and_with_one_traceback_of_the_parent(after: float, tmp_path: Path) -> None:
+    """The workers are still starting, or in the middle of their work; more of it waits in their queue."""
+    parent, children = pool_of(tmp_path, LONG)
+    time.sleep(after)
+    begun = time.monotonic()
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    assert time.monotonic() - begun < GRACE + 5
+    for child in children:
+        gone(child)
+    assert said.count("KeyboardInterrupt\n") == said.count("Traceback") == 1, said
+
+
+def test_a_pool_of_which_the_parent_alone_is_interrupted_ends_after_the_grace(tmp_path: Path) -> None:
+    parent, children = pool_of(tmp_path, LONG)
+    time.sleep(2)
+    parent.send_signal(signal.SIGINT)
+    parent.communicate(timeout=60)
+    for child in children:
+        gone(child)

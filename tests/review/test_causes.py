@@ -46,6 +46,25 @@ def test_a_file_that_dvc_cannot_read_is_named_with_the_way_back(
     )
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+def test_a_lock_that_was_left_half_written_is_named_with_the_way_back(share: float, project: Path) -> None:
+    lock = project / "dvc.lock"
+    lock.write_bytes(lock.read_bytes()[: int(share * lock.stat().st_size)])
+    said = broken_file()
+    assert said is not None, lock.read_text()
+    assert said.startswith("dvc.lock: is cut off or damaged, as by a DVC that was killed while it wrote; 'git restore ")
+
+
+@pytest.mark.parametrize("left", ["", '{"x": {"wri'])
+def test_a_list_of_workers_that_was_left_half_written_is_named(left: str, project: Path) -> None:
+    rwlock = project / ".dvc/tmp/rwlock"
+    assert broken_file() is None
+    rwlock.write_text(left)
+    assert broken_file() == ".dvc/tmp/rwlock was left half written; delete it, it is of no further use"
+    rwlock.unlink()
+    assert not run_module("dvc", "repro", "-q").returncode
+
+
 def test_make_repro_shows_the_cause_and_where_the_rest_is(project: Path) -> None:
     (project / "dvc.lock").write_text(CONFLICT)
     with pytest.raises(UserError) as error:
@@ -56,8 +75,8 @@ def test_make_repro_shows_the_cause_and_where_the_rest_is(project: Path) -> None
 
 
 def test_a_cause_that_is_not_known_is_what_dvc_says_and_not_its_last_line(project: Path) -> None:
-    (project / "dvc.lock").write_text("schema: 3\n")
-    with pytest.raises(UserError, match=r"^dvc status: './dvc.lock' validation failed\. .+ \(all that DVC said: "):
+    (project / "dvc.yaml").write_text("stages: 3\n")
+    with pytest.raises(UserError, match=r"^dvc status: './dvc.yaml' validation failed\. .+ \(all that DVC said: "):
         repro.stale_stages()
 
 

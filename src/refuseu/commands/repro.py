@@ -22,6 +22,7 @@ import click
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import kept_folder, write_text
+from refuseu.core.parent import end_with_parent
 from refuseu.dpo.checkpoints import remove_locked
 from refuseu.dpo.machine import TrainingMachine, load_training_machine
 from refuseu.plan import host
@@ -127,6 +128,7 @@ def _start(command: Sequence[str], lane: Lane, parallel: bool) -> subprocess.Pop
         stdout=subprocess.PIPE if parallel else None,
         stderr=subprocess.STDOUT if parallel else None,
         process_group=0,
+        preexec_fn=end_with_parent,
         encoding="utf-8",
         errors="replace",
         env={**outside_of_hooks(), **shared, **lane},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
+from refuseu.core.parent import end_with_parent
 from refuseu.core.sections import machine_file, merged_sections
 
 LISTED = (
@@ -118,5 +119,7 @@ def enter(module: str) -> None:
 def start() -> None:
     """Become the stage that the first argument of this process names, with the other arguments, in its listed environment."""
     name, *arguments = sys.argv[1:]
+    if "DVC_STAGE" in os.environ:
+        end_with_parent()
     environment = stage_environment(os.environ)
     os.execve(sys.executable, [sys.executable, f"stages/{name}.py", *arguments], environment)

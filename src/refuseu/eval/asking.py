@@ -1,8 +1,6 @@
 """Asks the models the test questions and lets them sit the test of knowledge, in as many processes as the machine allows."""
 
-import multiprocessing
 from collections.abc import Hashable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from refuseu.eval.preflight import try_out
 from refuseu.eval.schemas import KNOWLEDGE
 from refuseu.knowledge.factory import KnowledgeTest
 from refuseu.llm.protocol import Completion, Engine, Sampling, completed, user
+from refuseu.llm.worker_process import worker_pool
 from refuseu.mixes import Seeded
 from refuseu.store.rows import Store
 
@@ -112,12 +111,11 @@ def ask_models(models: Mapping[Seeded, EvaluatedModel], run: EvaluationRun, stor
     groups = grouped(models, run.machine)
     if len(groups) == 1:
         run = replace(run, progress="eval")
-    # Spawned, not forked: a fork of a process that has used torch's threads may hang.
-    context, workers = multiprocessing.get_context("spawn"), min(run.machine.workers, len(groups))
+    workers = min(run.machine.workers, len(groups))
     outputs: dict[Seeded, ModelOutputs] = {}
     with (
         _ended_processes_explained(workers),
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        worker_pool(workers) as pool,
         Progress("eval", len(models), "model") as progress,
     ):
         for done in pool.map(run, groups):

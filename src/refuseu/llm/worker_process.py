@@ -2,13 +2,16 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 from refuseu.core.errors import UserError
@@ -24,6 +27,60 @@ GRACE = 5
 """Seconds that a process has to end by itself."""
 
 
+class _Process(SpawnProcess):
+    """A new Python process that ends with its parent, however that ends, and says nothing of a Ctrl-C, which its parent tells."""
+
+    def start(self) -> None:
+        """Start it so that it hears Ctrl-C only when it has loaded what it needs to end by it without a traceback."""
+        # Python starts it with the first process, and takes the block of signals away.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self) -> None:
+        _end_with_parent()
+        with suppress(KeyboardInterrupt):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            super().run()
+
+
+class _Context(SpawnContext):
+    """Spawned, not forked: a fork of a process that has used torch's threads may hang."""
+
+    Process = _Process
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool, where they are in the middle of their work too; they are gone afterwards."""
+    timers = [threading.Timer(GRACE, process.kill) for process in (pool._processes or {}).values()]
+    for timer in timers:
+        timer.start()
+    pool.shutdown(cancel_futures=True)
+    for timer in timers:
+        timer.cancel()
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of new Python processes, which end with the block, and when this process ends, however it does.
+
+    Work that is under way when the block raises an error is done to its end, and broken off after a signal such as Ctrl-C.
+    """
+    pool = ProcessPoolExecutor(workers, _Context())
+    try:
+        yield pool
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
+    except BaseException:
+        _end(pool)
+        raise
+    pool.shutdown()
+
+
 class WorkerProcess:
     """Makes the object in a new Python process that shares nothing with this one, and calls its methods there.
 
@@ -37,7 +94,7 @@ class WorkerProcess:
             UselessError: when the process dies while it makes the object; what ``make`` raises comes through.
         """
         self._name = name
-        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+        self._pool = ProcessPoolExecutor(1, _Context())
         try:
             with self._alive():
                 self.pid = self._pool.submit(_make, make).result()
@@ -56,13 +113,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process, where it is in the middle of its work too; it is gone afterwards."""
-        processes = [process for process in multiprocessing.active_children() if process.pid == self.pid]
-        timers = [threading.Timer(GRACE, process.kill) for process in processes]
-        for timer in timers:
-            timer.start()
-        self._pool.shutdown(cancel_futures=True)
-        for timer in timers:
-            timer.cancel()
+        _end(self._pool)
 
     @contextmanager
     def _alive(self) -> Iterator[None]:

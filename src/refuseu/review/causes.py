@@ -1,11 +1,17 @@
 """Why Git or DVC failed, where the cause is known: what they say is long, and its last line is seldom the cause."""
 
+import json
 import re
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from refuseu.core.files import MAKE_ROOM, conflict_line
+from refuseu.core.locked import LOCK
 
 CREDENTIALS = "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+HALF_WRITTEN = "{what} was left half written; delete it, it is of no further use"
 CAUSES = {
     r"dubious ownership in repository at '(?P<what>[^']+)'": (
         "{what} belongs to another user, and Git reads it only when told to: 'git config --global --add safe.directory {what}'"
@@ -13,7 +19,7 @@ CAUSES = {
     r"Unable to acquire lock|is busy, it is being blocked by": (
         "another DVC works in this folder; wait until it ends, or stop it by Ctrl-C"
     ),
-    r"Unable to read RWLock-file '(?P<what>[^']+)'": "{what} was left half written; delete it, it is of no further use",
+    r"Unable to read RWLock-file '(?P<what>[^']+)'": HALF_WRITTEN,
     r"'(?P<what>[^']+index\.lock)': File exists": (
         "{what}: another Git works here, or one was killed; wait until it ends, or delete this file if none runs"
     ),
@@ -24,8 +30,10 @@ CAUSES = {
     r"AccessDenied|Access Denied|\b403\b.*Forbidden": f"the remote refuses these credentials; {CREDENTIALS}",
 }
 """What stands in an error of Git or DVC, and what to say for it; ``{what}`` is the group of this name."""
-FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
+FILES = (LOCK.name, "dvc.yaml", "params.yaml")
 """Files without which DVC cannot begin."""
+RWLOCK = Path(".dvc/tmp/rwlock")
+"""The file in which DVC notes which process works on which outputs."""
 
 
 def known_cause(said: str) -> str | None:
@@ -37,14 +45,38 @@ def known_cause(said: str) -> str | None:
 
 
 def broken_file(root: Path = Path()) -> str | None:
-    """The sentence for the first of ``FILES`` that is empty or holds the marks of a conflict, or ``None``."""
+    """The sentence for the first file that DVC cannot begin with, or ``None``.
+
+    That is one of ``FILES`` that is empty or holds the marks of a conflict, and ``dvc.lock`` or ``RWLOCK`` that a killed DVC left
+    half written.
+    """
     for name in FILES:
         path = root / name
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "absent"
-        fault = (
-            "is empty" if not text.strip() else f"line {line} marks a conflict" if (line := conflict_line(text)) else ""
-        )
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+        fault = None if text is None else _fault(text, name == LOCK.name)
         if fault:
             back = f"'git restore --source=HEAD --staged --worktree {name}' brings that of the last commit back"
             return f"{name}: {fault}; {back}"
+    try:
+        json.loads((root / RWLOCK).read_text(encoding="utf-8"))
+    except ValueError:
+        return HALF_WRITTEN.format(what=RWLOCK)
+    except OSError:
+        pass
+    return None
+
+
+def _fault(text: str, is_lock: bool) -> str | None:
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    if not text.strip():
+        return "is empty"
+    if line := conflict_line(text):
+        return f"line {line} marks a conflict"
+    try:
+        if is_lock:
+            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
+    except (YAMLError, ValueError, Invalid):
+        return "is cut off or damaged, as by a DVC that was killed while it wrote"
     return None
