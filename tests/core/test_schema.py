@@ -118,3 +118,23 @@ def test_a_table_of_another_schema_names_the_column(
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     with pytest.raises(UserError, match=f"unexpected columns, first {named}; 'dvc checkout'"):
         read_table(tmp_path / "rows.parquet", REJECTION)
+
+
+@pytest.mark.parametrize("schema", [QUESTION, ELITE, TRANSLATION, PAIR, PART, TEST, ANSWER, VOTE, VERDICT])
+def test_a_value_of_another_spelling_is_refused_in_every_table_that_lists_values(
+    schema: Schema, tmp_path: Path
+) -> None:
+    assert schema.values
+    types: dict[pa.DataType, object] = {pa.bool_(): True, pa.int64(): 1, pa.int32(): 1, pa.float64(): 1.0}
+    row = {name: types.get(kind, "x") for name, kind in schema.columns.items()}
+    row |= {name: next(iter(known)) for name, known in schema.values.items()}
+    path = tmp_path / "rows.parquet"
+    for column, known in schema.values.items():
+        for value in (*known, str(next(iter(known))).capitalize(), f" {next(iter(known))}", "harm", ""):
+            rows = pa.Table.from_pylist([row, row | {"lang": "y", column: value}], pa.schema(schema.columns))
+            pq.write_table(rows, path)
+            if value in known:
+                assert len(read_table(path, schema)) == 2
+                continue
+            with pytest.raises(UserError, match=rf"row 2 \(.+\) has the {column} '{value}', which no stage writes; "):
+                read_table(path, schema)

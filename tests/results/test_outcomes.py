@@ -117,3 +117,40 @@ def test_a_file_of_another_shape_is_refused(old: str, new: str, said: str, file:
     content = json.loads(file.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=said):
         parsed_outcomes(content, "plots/eval/outcomes.json")
+
+
+@pytest.mark.parametrize(
+    ("written", "other", "said"),
+    [
+        ('"rate": "asr"', '"rate": "ASR"', "rate 'ASR' is none of asr, "),
+        ('"asr": ["harmful"]', '"attack_success": ["harmful"]', "rate 'attack_success' is none of asr, "),
+        ('"asr": ["harmful"]', '"asr": ["harm"]', "kind 'harm' is none of benign, harmful, knowledge"),
+        ('"kind": "harmful"', '"kind": "harm"', "kind 'harm' is none of benign, harmful, knowledge"),
+    ],
+)
+def test_a_name_of_another_spelling_is_refused_and_leaves_nothing_out(
+    written: str, other: str, said: str, file: Path
+) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert written in text
+    file.write_text(text.replace(written, other), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_outcomes(file)
+    assert error.value.message.startswith(f"{file}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("questions", "question q3, benign: "), ("outcomes", "outcomes of asr, base, seed 0, en: ")]
+)
+def test_what_stands_twice_is_refused(part: str, said: str, file: Path) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content[part].append(content[part][0])
+    with pytest.raises(UserError, match=f"^x: {said}stands twice; 'git restore"):
+        parsed_outcomes(content, "x")
+
+
+def test_a_file_without_the_rate_of_attacks_is_refused(file: Path) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["outcomes"] = [line for line in content["outcomes"] if line["rate"] != "asr"]
+    with pytest.raises(UserError, match=r"^x: holds no outcomes of asr; "):
+        parsed_outcomes(content, "x")

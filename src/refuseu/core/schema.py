@@ -1,8 +1,8 @@
 """The schema of a table, its columns and its key, and the reader of tables."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +17,14 @@ QUESTION_AND_LANGUAGE = ("question_id", "lang")
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table by name, its key, and the columns in which a value may be missing because nobody can know it."""
+    """The columns of a table by name, its key, which no two rows share, the columns in which a value may be missing because
+    nobody can know it, and by column the values that it may hold, where they are listed.
+    """
 
     columns: dict[str, pa.DataType]
     key: tuple[str, ...] = QUESTION_AND_LANGUAGE
     nullable: frozenset[str] = frozenset()
+    values: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def gap(self, rows: pd.DataFrame) -> str | None:
         """A sentence on the first row that lacks a required value, or ``None``. ``rows`` hold only columns of this table."""
@@ -29,6 +32,26 @@ class Schema:
         for column in missing.columns[missing.any()]:
             return f"{self.row_name(rows, int(missing[column].argmax()))} has no {column}"
         return None
+
+    def strange(self, rows: pd.DataFrame, values: Mapping[str, Collection[str]] | None = None) -> str | None:
+        """The first value that is not among the ``values`` of its column, by default the schema's, with its row, or ``None``."""
+        for column, known in (self.values if values is None else values).items():
+            wrong = rows[column].notna() & ~rows[column].isin(list(known)) if column in rows else pd.Series(dtype=bool)
+            if wrong.any():
+                place = int(wrong.argmax())
+                return f"{self.row_name(rows, place)} has the {column} {rows[column].iloc[place]!r}"
+        return None
+
+    def fault(self, rows: pd.DataFrame) -> str | None:
+        """A sentence on the first row that lacks a value or has one that is not listed, or ``None``."""
+        if strange := self.strange(rows):
+            return f"{strange}, which no stage writes"
+        return self.gap(rows)
+
+    def repeated(self, keys: pd.DataFrame) -> str | None:
+        """A sentence on the first row whose key an earlier row has, or ``None``."""
+        again = keys.duplicated(list(self.key))
+        return f"{self.row_name(keys, int(again.argmax()))} stands twice" if again.any() else None
 
     def row_name(self, rows: pd.DataFrame, place: int) -> str:
         """A name by which a reader finds the row again: ``row 3 (question_id q1, lang de)``. ``place`` counts from 0."""
@@ -40,13 +63,13 @@ def read_table(path: Path, schema: Schema, without: Collection[str] = ()) -> pd.
 
     Raises:
         UserError: for a file that is missing or is not parquet, for columns other than the schema's, for a table without rows,
-            and for a missing value.
+            for a missing value or one that is not listed, and for a key that stands twice.
     """
     with opened(path, schema) as file:
         rows = file.read([name for name in schema.columns if name not in without]).to_pandas()
-    gap = schema.gap(rows) if len(rows) else "holds no rows; metrics/*.json say what was rejected, and why"
-    if gap:
-        raise UserError(f"{path}: {gap}; {WAY_OUT}")
+    none = None if len(rows) else "holds no rows; metrics/*.json say what was rejected, and why"
+    if fault := none or schema.fault(rows) or schema.repeated(rows):
+        raise UserError(f"{path}: {fault}; {WAY_OUT}")
     return rows
 
 

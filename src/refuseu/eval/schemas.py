@@ -3,6 +3,8 @@
 import pyarrow as pa
 
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, Schema
+from refuseu.experiment import Kind
+from refuseu.judges.verdict import Harm, Reply
 
 MODEL = ("model", "seed")
 """The columns that identify a model: its name, which all seeds of a config share, and its seed.
@@ -14,6 +16,8 @@ SEED = pa.int64()
 
 ONLY_OURS = frozenset({"style", "behavior_id", "frame_id", "held_out", "held_out_frame"})
 """Columns that only the answers to our own questions have; null where nobody knows them."""
+JUDGED = {"harm": [*Harm], "reply": [*Reply]}
+"""What a verdict may be."""
 ANSWER = Schema(
     {
         "model": pa.string(),
@@ -42,6 +46,7 @@ ANSWER = Schema(
     },
     (*MODEL, *QUESTION_AND_LANGUAGE),
     ONLY_OURS | {"category", "reasoning", "fluency"},
+    {"kind": [*Kind], **JUDGED},
 )
 
 
@@ -84,6 +89,7 @@ SET_ANSWER = Schema(
     },
     ("set", *ANSWER.key),
     frozenset({"category", "reasoning", "fluency"}),
+    ANSWER.values,
 )
 
 
@@ -98,4 +104,5 @@ VOTE = Schema(
         "reply": pa.string(),  # a value of Reply
     },
     (*MODEL, *QUESTION_AND_LANGUAGE, "judge"),
+    values=JUDGED,
 )

@@ -170,4 +170,5 @@ VERDICT = Schema(
     },
     (*QUESTION_AND_LANGUAGE, "item", "judge"),
     frozenset({"categories"}),
+    {"item": [*ITEMS], "harm": [*Harm], "reply": [*Reply]},
 )

@@ -6,6 +6,7 @@ outcome of ``results.metrics`` holds, ``0`` where it does not, ``?`` where it is
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
 from refuseu.core.files import read_json, write_text
+from refuseu.experiment import Kind
 from refuseu.results.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -173,6 +175,8 @@ def parsed_outcomes(content: Any, path: Path | str) -> "pd.DataFrame":
     import pandas as pd
 
     found = validated(Content, content, path, WAY_OUT)
+    if fault := _fault(found):
+        raise UserError(f"{path}: {fault}; {WAY_OUT}")
     table = pd.DataFrame([each.model_dump(exclude={"languages"}) for each in found.questions])
     place = {(each.kind, each.question_id): number for number, each in enumerate(found.questions)}
     places: dict[tuple[str, str], list[int]] = {}
@@ -195,3 +199,24 @@ def parsed_outcomes(content: Any, path: Path | str) -> "pd.DataFrame":
     rows = pd.DataFrame(parts, columns=[*LINE, "place", "outcome"])
     of_questions = table.iloc[rows.pop("place")].reset_index(drop=True)
     return with_derived(pd.concat([rows, of_questions], axis="columns")[COLUMNS])
+
+
+def _fault(found: Content) -> str | None:
+    """The first name in the file that is not known, and what stands twice: either would leave outcomes out without a word."""
+    rates, kinds = {metric.name for metric in RATES}, {kind for each in found.kinds.values() for kind in each}
+    tests = {rate for rate in found.kinds if rate.startswith("knowledge")}
+    for what, names, known in (
+        ("rate", found.kinds, rates | tests),
+        ("kind", kinds, {*Kind, *tests}),
+        ("kind", [each.kind for each in found.questions], kinds),
+        ("rate", [each.rate for each in found.outcomes], found.kinds),
+    ):
+        strange = next((name for name in names if name not in known), None)
+        if strange is not None:
+            return f"{what} {strange!r} is none of {', '.join(sorted(known))}"
+    questions = [f"question {each.question_id}, {each.kind}" for each in found.questions]
+    lines = [f"outcomes of {each.rate}, {each.model}, seed {each.seed}, {each.lang}" for each in found.outcomes]
+    twice = next((name for name, count in Counter([*questions, *lines]).items() if count > 1), None)
+    if twice:
+        return f"{twice}: stands twice"
+    return None if any(each.rate == "asr" for each in found.outcomes) else "holds no outcomes of asr"

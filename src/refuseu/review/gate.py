@@ -198,6 +198,9 @@ def left_out(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
         models = sorted(set(one["model"]) - set(other["model"]))
         if models:
             yield f"only {when}: {', '.join(models)}"
+        rates = [metric for metric in RATES if metric in set(one["rate"]) - set(other["rate"])]
+        if rates:
+            yield f"only {when}, so not compared: {', '.join(RATES[rate].gate for rate in rates)}"
     both = asked_by_both(before, after)
     asked = max(len(each.loc[each["model"].isin(both["model"]), ASKED].drop_duplicates()) for each in (before, after))
     if len(both) < asked:

@@ -295,7 +295,7 @@ def paired(before: pd.DataFrame, after: pd.DataFrame, trained: Collection[str]) 
     for model in main_models(after["model"]):
         seen: list[Outcomes] = []
         for rate in RATES:
-            if (model, rate) not in grouped[0]:
+            if any((model, rate) not in side for side in grouped):
                 continue
             found = _outcomes(grouped[0][model, rate], grouped[1][model, rate], model in trained)
             if found.languages and not any(found.same(other) for other in seen):

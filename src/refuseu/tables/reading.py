@@ -32,15 +32,8 @@ def read_known(path: Path, schema: Schema, known: Known, without: Collection[str
         UserError: as ``read_table``, and for a row with another value.
     """
     rows = read_table(path, schema, without)
-    for column, values in known.items():
-        strange = rows[column].notna() & ~rows[column].isin(list(values))
-        if strange.any():
-            place = int(strange.argmax())
-            value = rows[column].iloc[place]
-            raise UserError(
-                f"{path}: {schema.row_name(rows, place)} has the {column} {value!r}, which params.yaml does not name; "
-                "'dvc repro' makes the table anew"
-            )
+    if strange := schema.strange(rows, known):
+        raise UserError(f"{path}: {strange}, which params.yaml does not name; 'dvc repro' makes the table anew")
     return rows
 
 
@@ -65,12 +58,13 @@ class Batches:
         start = 0
         columns = [*self.schema.key, *self.columns]
         with opened(self.path, self.schema) as file:
+            if repeated := self.schema.repeated(file.read(list(self.schema.key)).to_pandas()):
+                raise UserError(f"{self.path}: {repeated}; {WAY_OUT}")
             for batch in file.iter_batches(BATCH, columns=columns):
                 rows = batch.to_pandas()
                 rows.index += start
-                gap = self.schema.gap(rows)
-                if gap:
-                    raise UserError(f"{self.path}: {gap}; {WAY_OUT}")
+                if fault := self.schema.fault(rows):
+                    raise UserError(f"{self.path}: {fault}; {WAY_OUT}")
                 yield rows
                 start += len(rows)
 

@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from refuseu.core.schema import Schema
+from refuseu.experiment import Kind
 
 QUESTION = Schema(
     {
@@ -17,6 +18,7 @@ QUESTION = Schema(
         "text": pa.string(),
     },
     nullable=frozenset({"behavior_id", "frame_id", "style"}),
+    values={"kind": [*Kind]},
 )
 """A question in one language."""
 
@@ -29,6 +31,7 @@ ELITE = Schema(
     },
     # Fitness and iteration are null for questions that no search found, the model for those that no generator wrote.
     nullable=QUESTION.nullable | {"fitness", "iteration", "written_by"},
+    values=QUESTION.values,
 )
 """A question as the stage rainbow-teaming has it: in English, or in each language where models wrote it there."""
 
@@ -40,10 +43,15 @@ TRANSLATION = Schema(
         "chrf": pa.float64(),  # of the back-translation, 0-100; null for a question that was written in its language
     },
     nullable=QUESTION.nullable | {"chrf"},
+    values=QUESTION.values,
 )
 """A question in each language."""
 
-PAIR = Schema({**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string()}, nullable=QUESTION.nullable)
+PAIR = Schema(
+    {**QUESTION.columns, "chosen": pa.string(), "rejected": pa.string()},
+    nullable=QUESTION.nullable,
+    values=QUESTION.values,
+)
 """A preference pair: a question with its chosen and its rejected answer."""
 
 LABELLED = Schema(
@@ -53,6 +61,7 @@ LABELLED = Schema(
         "complied": pa.bool_(),  # the panel says that the un-aligned model did what it was asked; for harm, that it did harm
     },
     nullable=PAIR.nullable,
+    values=QUESTION.values,
 )
 """A pair whose question is what it should be, by the panel, and in its language."""
 
@@ -63,10 +72,11 @@ PART = Schema(
         "held_out_frame": pa.bool_(),  # whether train has no question in this frame; null as frame_id
     },
     nullable=PAIR.nullable | {"held_out", "held_out_frame"},
+    values=QUESTION.values,
 )
 """A pair of the train part."""
 
-TEST = Schema(PART.columns, nullable=PART.nullable | {"category", "chosen", "rejected"})
+TEST = Schema(PART.columns, nullable=PART.nullable | {"category", "chosen", "rejected"}, values=QUESTION.values)
 """A question of the dev or the test part, with its answers where the pair was accepted.
 
 A published set gives its test questions without answers and without a category.

@@ -20,7 +20,7 @@ def write_table(rows: pd.DataFrame, path: Path, schema: Schema) -> None:
     """Write ``rows`` as parquet, sorted by the key of ``schema``, with exactly the columns of ``schema``.
 
     Raises:
-        ValueError: when two rows share a key or a row lacks a value.
+        ValueError: when two rows share a key, or a row lacks a value or has one that is not listed.
         KeyError: when a column is missing.
     """
     write_batches([rows], path, schema)
@@ -30,7 +30,8 @@ def write_batches(batches: Iterable[pd.DataFrame], path: Path, schema: Schema) -
     """Write one table a batch of rows at a time; all keys of a batch must be greater than those of the batch before.
 
     Raises:
-        ValueError: when two rows share a key, a row lacks a value, or the batches are in another order.
+        ValueError: when two rows share a key, a row lacks a value or has one that is not listed, or the batches are in another
+            order.
         KeyError: when a column is missing.
     """
     last: tuple[str, ...] = ()
@@ -53,9 +54,8 @@ def _ordered(rows: pd.DataFrame, path: Path, schema: Schema) -> pd.DataFrame:
     if rows.duplicated(key).any():
         raise ValueError(f"{path}: two rows share the key {key}")
     ordered = rows.sort_values(key, kind="stable", ignore_index=True)[list(schema.columns)]
-    gap = schema.gap(ordered)
-    if gap:
-        raise ValueError(f"{path}: {gap}")
+    if fault := schema.fault(ordered):
+        raise ValueError(f"{path}: {fault}")
     return ordered
 
 
