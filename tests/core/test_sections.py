@@ -8,7 +8,7 @@ from repository import ROOT
 
 from refuseu.base.settings import BaseParameters
 from refuseu.core.errors import UserError
-from refuseu.core.sections import Section, distinct, first_repeated, load, merged_sections
+from refuseu.core.sections import Section, distinct, first_repeated, load, machine_file, merged_sections
 from refuseu.dpo.settings import DpoParameters
 from refuseu.eval.settings import EvalParameters
 from refuseu.label.settings import LabelParameters
@@ -267,3 +267,18 @@ def test_keys_that_are_nearly_right_are_named_also_below_a_kind(tmp_path: Path) 
         "profiles/smoke.yaml: label.judges.lexicon.knd: unknown key, is it kind?; params.yaml: label.qestion: unknown key, is "
         "it question?"
     )
+
+
+@pytest.mark.parametrize("profile", ["../elsewhere", "/etc/x", "linked"])
+def test_a_profile_outside_of_its_folder_is_refused(profile: str, tmp_path: Path) -> None:
+    write(tmp_path, lambda params, _: params.update(profile=profile))
+    (tmp_path / "elsewhere.yaml").write_text("split: {}\n")
+    (tmp_path / "profiles/linked.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    assert message_of(tmp_path).startswith("params.yaml: profile: ")
+    assert f" out of {tmp_path}/profiles, where nothing tracks it" in message_of(tmp_path)
+
+
+def test_a_machine_outside_of_its_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSEU_MACHINE", "../../elsewhere")
+    with pytest.raises(UserError, match=f"^REFUSEU_MACHINE: '../../elsewhere.yaml' leads out of {tmp_path}/machines"):
+        machine_file(tmp_path)

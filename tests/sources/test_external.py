@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from refuseu.core.errors import UserError
-from refuseu.sources.external import read_external
+from refuseu.sources.external import assert_readable, read_external
 from refuseu.sources.settings import ExternalTable
 
 CATEGORIES = {"S1": "Violent Crimes", "S5": "Defamation"}
@@ -281,3 +281,29 @@ def test_a_cell_without_a_number_is_empty(tmp_path: Path) -> None:
     assert read(Table(source=saved(tmp_path, ".parquet", rows), text="behavior", category="kind"), tmp_path) == [
         ("Where?", None)
     ]
+
+
+@pytest.mark.parametrize("name", ["../outside.csv", "/outside.csv", "..", "a/../../outside.csv", "../folder"])
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_a_source_outside_of_its_folder_is_refused(name: str, revision: str | None, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("behavior\ntext\n")
+    (tmp_path / "sets").mkdir()
+    for read_or_check in (read_external, lambda source, folder: assert_readable(source, folder, list)):
+        with pytest.raises(UserError, match=r"^seed set: source: .* leads out of .*/sets, where nothing tracks it"):
+            read_or_check(Table(source=name, revision=revision, text="behavior"), tmp_path / "sets")
+
+
+def test_a_link_to_a_source_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("behavior\ntext\n")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets/mine.csv").symlink_to("../outside.csv")
+    with pytest.raises(UserError, match=r"^seed set: source: '.*/sets/mine.csv' is a link out of .*/sets"):
+        read_external(Table(source="mine.csv", text="behavior"), tmp_path / "sets")
+
+
+def test_a_folder_here_is_not_taken_for_a_dataset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org/name").mkdir(parents=True)
+    (tmp_path / "org/name/train.csv").write_text("behavior\ntext\n")
+    with pytest.raises(UserError, match=r"^seed set: source: org/name is a folder here, which nothing tracks"):
+        read_external(Table(source="org/name", revision=COMMIT, text="behavior"), tmp_path / "data")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from planned import changed, machine
+from pydantic import ValidationError
 from repository import ROOT
 
 from refuseu.core.errors import UserError
@@ -156,3 +157,9 @@ def test_doctor_asks_the_hub_for_the_model(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_miniature_is_identified_by_py3langid() -> None:
     assert load_all(ROOT, "miniature").identifier == PY3LANGID
+
+
+@pytest.mark.parametrize("file", ["../model.bin", "/model.bin", ""])
+def test_a_file_outside_of_the_models_folder_is_refused(file: str) -> None:
+    with pytest.raises(ValidationError, match="leads out of the model's folder; name a file in it"):
+        FastText(kind="fasttext", repo="/a/folder", file=file)

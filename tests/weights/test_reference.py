@@ -138,3 +138,31 @@ def test_a_fault_is_told_by_its_first_line_and_what_is_whole_passes(folder: Path
 def test_a_fault_without_words_is_called_by_its_kind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r": not a readable model \(OSError\); "), readable(ModelReference(tmp_path)):
         raise OSError
+
+
+@pytest.mark.parametrize("name", ["../outside.safetensors", "/outside.safetensors", "below/part.safetensors", ".."])
+def test_an_index_that_names_weights_elsewhere_is_refused(name: str, folder: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "b": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for entry in (None, "models.judge"):
+        with pytest.raises(UserError) as raised:
+            ModelReference.read(folder, entry=entry)
+        assert (
+            f"{folder}: model.safetensors.index.json names '{name}', which is no file of the model's"
+            in raised.value.message
+        )
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": "model.safetensors"}}']
+)
+def test_another_index_is_left_to_the_library_that_loads_it(content: str, folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(content)
+    assert ModelReference.read(folder) == ModelReference(folder)
+
+
+@pytest.mark.parametrize("source", ["../outside", "/outside", "a/b/c", ".", "a/.."])
+def test_a_pointer_to_a_folder_of_this_machine_is_refused(source: str, tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_text(json.dumps({"source": source, "commit": "c0ffee"}))
+    with pytest.raises(UserError, match=r"reference\.json: names no repository at a commit"):
+        ModelReference.read(tmp_path)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from refuseu.core.errors import UserError
 from refuseu.core.faults import Place, nearest, validated
 from refuseu.core.files import read_yaml
+from refuseu.core.paths import inside
 
 PARAMS, PROFILE, PIPELINE = "params.yaml", "profiles/${profile}.yaml", "dvc.yaml"
 """The files of parameters, as ``dvc.yaml`` names them, and ``dvc.yaml``."""
@@ -94,6 +95,7 @@ def merged_sections(root: Path, profile: str | None = None) -> tuple[dict[str, A
     params |= {"profile": profile} if profile else {}
     name = f"profiles/{params.get('profile')}.yaml"
     known = ", ".join(sorted(path.stem for path in (root / "profiles").glob("*.yaml")))
+    inside(root / "profiles", f"{params.get('profile')}.yaml", "params.yaml: profile")
     chosen = _sections(root / name, f"params.yaml: profile must be one of {known}")
     for section, own in chosen.items():
         other = params.get(section, {})
@@ -171,6 +173,6 @@ def machine_file(root: Path = Path()) -> tuple[Path, Any]:
         UserError: for a machine without a file, and for a file that is not YAML.
     """
     name = os.environ.get("REFUSEU_MACHINE") or DEFAULT
-    path = root / "machines" / f"{name}.yaml"
+    path = inside(root / "machines", f"{name}.yaml", "REFUSEU_MACHINE")
     known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
     return path, read_yaml(path, f"REFUSEU_MACHINE must be one of: {known}")

@@ -17,6 +17,7 @@ import yaml
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_yaml
+from refuseu.core.paths import inside
 from refuseu.dpo.machine import TrainingMachine
 
 CONFIGS = Path("machines/accelerate")
@@ -92,7 +93,7 @@ def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
     """
     config: Any = COPIES
     if machine.accelerate != "none":
-        path = CONFIGS / f"{machine.accelerate}.yaml"
+        path = inside(CONFIGS, f"{machine.accelerate}.yaml", "training.accelerate in machines/")
         known = ", ".join(["none", *sorted(each.stem for each in CONFIGS.glob("*.yaml"))])
         config = read_yaml(path, f"training.accelerate in machines/ must be one of: {known}")
         if not isinstance(config, dict) or "distributed_type" not in config:

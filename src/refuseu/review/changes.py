@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
+from refuseu.core.paths import inside
 from refuseu.results.markdown import NO_VALUE, Table, printable, shown, span
 from refuseu.results.metrics import BY_NAME, METRICS, Metric
 from refuseu.results.outputs import Measurements, with_numbers
@@ -44,7 +45,7 @@ def parameters_at(revision: str | None) -> dict[str, str]:
         UserError: when one of the two files is not there or is no mapping.
     """
     experiment = mapping_at(revision, PARAMETERS)
-    profile = mapping_at(revision, PROFILES / f"{experiment.get('profile')}.yaml")
+    profile = mapping_at(revision, inside(PROFILES, f"{experiment.get('profile')}.yaml", f"{PARAMETERS}: profile"))
     return {**dict(_flat("", experiment)), **dict(_flat("", profile))}
 
 

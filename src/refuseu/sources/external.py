@@ -17,6 +17,7 @@ from typing import Any
 
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
+from refuseu.core.paths import inside
 from refuseu.sources.settings import Source
 from refuseu.sources.sheets import MANGLED, read_sheet, read_text
 from refuseu.text.normal import plain, writable
@@ -138,7 +139,7 @@ def read_external(source: Source, folder: Path) -> list[ExternalRow]:
     Raises:
         UserError: for a dataset that cannot be read or is empty.
     """
-    path = folder / source.source
+    path = inside(folder, source.source, f"{source.called}: source")
     place, rows = (path, _file(source, path)) if is_file(path) else (source.source, _hub(source))
     found = [ExternalRow(number, f"{place}, row {number}", columns) for number, columns in enumerate(rows, 1)]
     if not found:
@@ -152,7 +153,7 @@ def assert_readable(source: Source, folder: Path, read: Callable[[], object]) ->
     Raises:
         UserError: by ``read`` for a file, and for a dataset without a revision.
     """
-    if is_file(folder / source.source):
+    if is_file(inside(folder, source.source, f"{source.called}: source")):
         read()
     else:
         _revision(source)
@@ -221,6 +222,11 @@ def _hub(source: Source) -> Rows:
     from datasets.exceptions import DatasetsError
 
     name, revision = source.source, _revision(source)
+    if Path(name).exists():
+        # datasets would read the folder, whatever the revision is.
+        raise UserError(
+            f"{source.called}: source: {name} is a folder here, which nothing tracks; bring its files to data/"
+        )
     try:
         with network_explained():
             dataset = load_dataset(name, source.config, split=source.split, revision=revision)

@@ -11,9 +11,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from refuseu.core.errors import UserError
+from refuseu.core.paths import leads_out
 from refuseu.core.sections import Section
 from refuseu.experiment import LANGUAGES, PIVOT
 from refuseu.text.normal import composed
@@ -50,6 +51,13 @@ class FastText(Section):
     """A commit of the repository, 40 hexadecimal digits; left open, the newest is looked up."""
     file: str = "model.bin"
     """The model's file there."""
+
+    @field_validator("file")
+    @classmethod
+    def _lies_there(cls, name: str) -> str:
+        if leads_out(name):
+            raise ValueError(f"{name!r} leads out of the model's folder; name a file in it")
+        return name
 
     @property
     def folder(self) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
-from refuseu.weights.reference import ADAPTER, NEEDED, ModelReference
+from refuseu.weights.reference import ADAPTER, NEEDED, ModelReference, assert_contained
 
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer*", "*.model"]
 """The files that are fetched from a repository. Weights are fetched only as safetensors, and pickles and code never."""
@@ -90,7 +90,9 @@ def fetched(reference: ModelReference) -> ModelReference:
     for name in NEEDED:
         if not any(Path(folder).glob(name)):
             raise UserError(f"{reference.label}: has no {name} at {reference.commit}; name a repository that has")
-    return ModelReference(Path(folder), called=reference.label)
+    found = ModelReference(Path(folder), called=reference.label)
+    assert_contained(found)
+    return found
 
 
 def fetched_file(repo: str, commit: str, name: str) -> Path:

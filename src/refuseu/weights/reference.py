@@ -1,5 +1,7 @@
 """Where a model is: a folder of weights, an adapter on a base, or a repository of the hub at a commit."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,12 +10,15 @@ from typing import Self
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_json
+from refuseu.core.paths import leads_out
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
 ADAPTER = "adapter_config.json"
 """The file by which an adapter in peft's format is recognized."""
 WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' a new one"
 WHOLE = "name a folder with a whole model in safetensors"
+HUB_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?")
+"""How a repository of the hub is named, and a folder of this machine is not."""
 LFS = b"version https://git-lfs"
 """How the file begins that Git LFS leaves in place of one that it has not brought yet."""
 
@@ -69,11 +74,32 @@ class ModelReference:
                     f"{reference.label}: {path.name} is a Git LFS pointer and not the file itself; 'git lfs pull' in that "
                     "folder brings it"
                 )
+        assert_contained(reference)
         if adapter and base is None:
             raise UserError(
                 f"{reference.label}: is an adapter, of which the base is not known; name a folder with a whole model"
             )
         return reference
+
+
+def assert_contained(reference: ModelReference) -> None:
+    """Make sure that the index of the weights in a folder names files of this folder alone: no others are hashed.
+
+    An index that cannot be read is left to the library that loads the model.
+
+    Raises:
+        UserError: for one that names a file elsewhere.
+    """
+    for index in sorted(Path(reference.source).glob("*.index.json")):
+        try:
+            named = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            continue
+        for name in sorted(map(str, named)):
+            if leads_out(name) or "/" in name:
+                raise UserError(
+                    f"{reference.label}: {index.name} names {name!r}, which is no file of the model's folder; {reference.way_out}"
+                )
 
 
 def _missing(folder: Path, needed: Iterable[str]) -> str | None:
@@ -90,7 +116,7 @@ def _is_lfs_pointer(path: Path) -> bool:
 def _pointed(pointer: Path) -> tuple[str, str]:
     """The repository and the commit that the file ``pointer`` names."""
     match read_json(pointer, WAY_OUT):
-        case {"source": str(source), "commit": str(commit)} if source and commit:
+        case {"source": str(source), "commit": str(commit)} if HUB_NAME.fullmatch(source) and commit:
             return source, commit
         case _:
             raise UserError(f"{pointer}: names no repository at a commit; {WAY_OUT}")
