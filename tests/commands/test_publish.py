@@ -257,3 +257,18 @@ def test_a_token_that_cannot_be_sent_is_not_shown(project: Path, monkeypatch: py
     result = CliRunner().invoke(main, ["dataset", "org/set"])
     assert result.output.startswith("Error: publish: HF_TOKEN holds a blank or a letter that no token has")
     assert TOKEN not in result.output
+
+
+@pytest.mark.parametrize("given", ["https://me:secret@huggingface.co/org/set", "me:secret@org/set"])
+def test_a_repository_with_a_password_is_refused_and_not_shown(given: str, project: Path) -> None:
+    result = CliRunner().invoke(main, ["dataset", given, "--dry-run"])
+    assert result.exit_code == 1 and "secret" not in result.output
+    assert result.output.startswith("Error: publish: the repository holds a user, a password or a key")
+
+
+def test_a_link_out_of_the_folder_is_not_published(project: Path, hub: FakeHub) -> None:
+    (project / "private").write_text("text")
+    (project / "data/release/notes.md").symlink_to(project / "private")
+    result = CliRunner().invoke(main, ["dataset", "org/set"])
+    assert result.exit_code == 1 and hub.changes == []
+    assert "Error: publish: org/set: 'data/release/notes.md' is a link out of data/release" in result.output

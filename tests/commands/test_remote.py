@@ -255,6 +255,42 @@ def test_what_dvc_would_trip_over_later_is_refused_now(
     assert (configured / "config").read_text() == config
 
 
+SECRETS = [
+    "s3://me:secret@team/path",
+    "s3://me:se/cret@team",
+    "me:secret@team",
+    "https://team/path?X-Amz-Signature=secret",
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", [*([each] for each in SECRETS), ["s3://b", "--endpoint", "http://me:secret@minio:9000"]]
+)
+def test_an_address_with_a_password_is_neither_written_nor_shown(arguments: list[str], configured: Path) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert re.match(
+        r"Error: remote: the (URL|endpoint) holds a user, a password or a key, which .* ~/\.aws\n$", result.output
+    )
+    assert "cret" not in result.output
+    assert (configured / "config").read_text() == CONFIG
+
+
+def test_a_password_that_stands_in_a_configuration_is_not_shown_and_said(configured: Path) -> None:
+    (configured / "config.local").write_text("['remote \"storage\"']\n    url = s3://me:secret@mine\n")
+    result = CliRunner().invoke(main, ["s3://new/bucket"])
+    assert result.exit_code == 0 and "secret" not in result.output
+    assert "url (not shown)" in result.output.splitlines()[0]
+    assert "but url of DVC's configuration holds a user, a password or a key" in result.output
+
+
+def test_make_does_not_show_an_address_with_a_password(repository: Path) -> None:
+    before = (repository / ".dvc/config").read_text()
+    said = make(repository, "remote", "URL=s3://me:secret@team", fails=True)
+    assert "secret" not in said and "holds a user, a password or a key" in said
+    assert (repository / ".dvc/config").read_text() == before
+
+
 def test_no_key_is_in_the_configuration(repository: Path) -> None:
     assert "secret" not in (repository / ".dvc/config").read_text()
 

@@ -247,3 +247,16 @@ def test_what_people_wrote_around_the_marks_of_a_page_stays(tmp_path: Path) -> N
     assert page.read_text() == "before\n<!-- a -->\n\nnew\n\n<!-- b -->\nafter\n"
     with pytest.raises(UserError, match="lacks the lines"):
         write_between("new", page, "<!-- a -->", "<!-- c -->")
+
+
+def test_a_password_in_a_file_of_settings_is_refused_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "machine.yaml"
+    path.write_text("openai:\n  base_urls: {a: null, b: 'http://me:secret@host/v1'}\nlist: [1, {x: 'a: b@c'}]\n")
+    with pytest.raises(UserError) as raised:
+        read_yaml(path, "write it")
+    assert raised.value.message.startswith(f"{path}: openai.base_urls.b holds a user, a password or a key, which would")
+    assert "secret" not in raised.value.message
+    path.write_text("- x\n- s3://me:secret@bucket\n")
+    with pytest.raises(UserError, match=r": 2 holds a user"):
+        read_yaml(path, "write it")
+    assert read_yaml(path, "write it", texts=True) == ["x", "s3://me:secret@bucket"]

@@ -1,12 +1,24 @@
 """What the environment says of the network and no client can use is one sentence that names the variable."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+from huggingface_hub.utils._http import default_client_factory
 
 from refuseu.core.errors import UserError
-from refuseu.core.network import async_client, network_explained, network_faults, proxy_of
+from refuseu.core.network import (
+    async_client,
+    holds_credentials,
+    network_explained,
+    network_faults,
+    proxy_of,
+    refuse_credentials,
+    stay_at_hub,
+)
 
 FAR, HERE = "https://api.example.org/v1", "http://127.0.0.1:8000/v1"
 SOCKS = "a SOCKS proxy takes the package socksio, which is not installed"
@@ -90,3 +102,111 @@ def test_a_file_of_certificates_that_is_none_is_named(
 def test_another_error_stays_what_it_is() -> None:
     with pytest.raises(ImportError, match="another package"), network_explained():
         raise ImportError("another package")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://user:secret@bucket/path",
+        "s3://user:sec/ret@bucket",
+        "s3://user:sec@ret#?@bucket",
+        "https://secret@host/v1",
+        "http://me:secret@[::1]:8000/v1",
+        "HTTPS://ME:SECRET@HOST",
+        " ray://me:secret@host:1 ",
+        "//me:secret@host",
+        "https://host/v1?api-key=secret",
+        "https://host/v1?a=b&X-Amz-Signature=secret",
+        "https://host/v1?access_token=secret",
+    ],
+)
+def test_an_address_with_a_password_or_a_key_is_told(address: str) -> None:
+    assert holds_credentials(address)
+    with pytest.raises(UserError) as raised:
+        refuse_credentials("any", address)
+    assert (
+        raised.value.message.startswith("any holds a user, a password or a key") and "ecret" not in raised.value.message
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        FAR,
+        HERE,
+        "s3://bucket/path",
+        "s3://bucket/a@b",
+        "http://host:9000/a@b",
+        "http://[::1]:8000/v1",
+        "org/name",
+        "a: b@c",
+        "",
+        "https://host/?page=2&keyless",
+        "mail me: a@b.org",
+        "see https://me@host",
+    ],
+)
+def test_other_addresses_and_texts_are_none(address: str) -> None:
+    assert not holds_credentials(address)
+
+
+def test_the_hub_is_written_to_at_its_own_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real client of the hub's library, and two servers."""
+    heard: dict[str, list[tuple[str, str, bytes]]] = {"hub": [], "other": []}
+
+    class Hub(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            heard["hub"].append((self.command, self.path, body))
+            away = self.path == "/away"
+            self.send_response(307 if away or self.path == "/old" else 200)
+            self.send_header("Location", f"{far}/stolen?key=secret" if away else "/new")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Other(Hub):
+        def answer(self) -> None:
+            heard["other"].append((self.command, self.path, b""))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer  # noqa: N815
+
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), each) for each in (Hub, Other)]
+    for each in servers:
+        threading.Thread(target=each.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    hub, far = (f"http://127.0.0.1:{each.server_address[1]}" for each in servers)
+    stay_at_hub()
+    try:
+        session = huggingface_hub.get_session()
+        assert session.post(f"{hub}/old", content=b"card").status_code == 200
+        assert heard["hub"][-1] == ("POST", "/new", b"card")
+        with pytest.raises(UserError) as raised:
+            session.post(f"{hub}/away", content=b"card")
+        assert raised.value.message.startswith(
+            f"the hub at {hub} sends requests on to {far} (307), where nothing was sent"
+        )
+        assert heard["other"] == [] and "secret" not in raised.value.message
+        assert session.get(f"{hub}/away").status_code == 200  # large files lie elsewhere
+        assert heard["other"] == [("GET", "/stolen?key=secret", b"")]
+    finally:
+        huggingface_hub.set_client_factory(default_client_factory)
+        for each in servers:
+            each.shutdown()
+            each.server_close()
+
+
+def test_an_address_of_the_hub_with_a_password_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://me:secret@hub.test")
+    for refuse in (stay_at_hub, network_explained().__enter__):
+        with pytest.raises(
+            UserError, match=r"^the environment variable HF_ENDPOINT holds a user, a password or a key"
+        ) as raised:
+            refuse()
+        assert "secret" not in raised.value.message

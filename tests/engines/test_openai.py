@@ -53,7 +53,7 @@ def named(model: str = "model", key: str | None = None) -> OpenaiModel:
     return OpenaiModel(engine="openai", model=model, key=key)
 
 
-SECTION = OpenaiMachine(base_url="http://me:secret@here:1/v1", concurrency=1, retries=0, timeout=1.0)
+SECTION = OpenaiMachine(base_url="http://here:1/v1?secret", concurrency=1, retries=0, timeout=1.0)
 HERE = Machine(workers=1, loaded=1, engines={"openai": SECTION})
 
 
@@ -407,7 +407,7 @@ def test_what_no_row_can_help_is_one_sentence_after_the_first_row(reply: Reply, 
 def test_a_server_that_is_not_there_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
-    asked = OpenaiEngine(named(), url.replace("//", "//me:secret@"), retries=0)
+    asked = OpenaiEngine(named(), url, retries=0)
     yielded, error = ask(asked, ["one", "two"])
     assert yielded == []
     assert error == (
@@ -802,3 +802,12 @@ def test_an_answer_without_a_text_is_not_kept_and_asked_again(message: dict[str,
         _, error = ask(asked, ["first", "row"])
         assert "1 of 2 rows failed" in error
         assert dict(ask(asked, ["first", "row"])[0])[1] == Completion("late")
+
+
+def test_a_base_url_with_a_password_is_refused_and_not_shown() -> None:
+    with serving() as server, pytest.raises(UserError) as raised:
+        OpenaiEngine(named(), server.url.replace("//", "//me:secret@"))
+    assert raised.value.message.startswith(
+        "model: the base URL holds a user, a password or a key, which would stand in"
+    )
+    assert "secret" not in raised.value.message

@@ -17,6 +17,8 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.network import refuse_credentials, stay_at_hub
+from refuseu.core.paths import inside
 from refuseu.core.sections import Section, load
 from refuseu.mixes import Train
 from refuseu.release.licences import BUILT_WITH_LLAMA
@@ -62,7 +64,8 @@ class Upload:
     def files(self) -> dict[str, Path]:
         """The files that are pushed, by their paths in the repository."""
         found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        files = {path.relative_to(self.folder).as_posix(): path for path in found}
+        names = [path.relative_to(self.folder).as_posix() for path in found]
+        files = {name: inside(self.folder, name, f"publish: {self.repository}") for name in names}
         return files | ({"README.md": self.card} if self.card else {})
 
 
@@ -141,6 +144,7 @@ def push(upload: Upload, surplus: list[str], hub: Any, public: bool, squash: boo
 @click.option("--dry-run", is_flag=True, help="Say what would be pushed and deleted, and do neither.")
 def main(what: str, repository: str, public: bool, squash_history: bool, dry_run: bool) -> None:
     tolerate_encodings()
+    refuse_credentials("publish: the repository", repository)
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", repository):
         raise UserError(f"publish: {repository!r} is no repository's name; give ORGANISATION/NAME")
     planned = list(uploads(what, repository))
@@ -184,6 +188,7 @@ def _token() -> str:
 def _hub(token: str) -> Any:
     from huggingface_hub import HfApi
 
+    stay_at_hub()
     return HfApi(token=token)
 
 

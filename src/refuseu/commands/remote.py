@@ -1,6 +1,7 @@
 """Sets the S3 remote: ``make remote URL=s3://bucket/path [ENDPOINT=http://host:9000]``.
 
-Only the address is written into ``.dvc/config``; credentials stay where boto3 looks for them (the environment, ~/.aws). Other
+Only the address is written into ``.dvc/config``, and it holds no credentials: they stay where boto3 looks for them (the
+environment, ~/.aws). Other
 settings of the remote stay as they are, and an empty ``ENDPOINT=`` returns to Amazon's own.
 """
 
@@ -14,7 +15,7 @@ import click
 
 from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
-from refuseu.core.network import is_loopback, named_proxy
+from refuseu.core.network import BY_ENVIRONMENT, holds_credentials, is_loopback, named_proxy, refuse_credentials
 
 REMOTE = "storage"
 AMAZON = "https://s3.amazonaws.com"
@@ -78,18 +79,23 @@ def obstacles(address: str) -> Iterator[str]:
 @click.option("--endpoint", help="Of a server that speaks S3 but is not Amazon's; empty: none.")
 def main(url: str, endpoint: str | None) -> None:
     tolerate_encodings()
+    refuse_credentials("remote: the URL", url)
+    refuse_credentials("remote: the endpoint", endpoint or "")
     if not url.startswith("s3://") or not url.removeprefix("s3://").strip("/"):
         raise UserError(f"remote: {url!r} is no S3 address; give s3://bucket/path")
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise UserError(f"remote: the endpoint {endpoint!r} starts with neither http:// nor https://; give it with one")
     set_remote(url, endpoint)
     held = settings_in_force()
-    shown = [f"{key} {'(not shown)' if key in SECRET else value}" for key, value in held.items()]
-    click.echo(f"remote {REMOTE}: {', '.join(shown)}")
+    shown = {key: "(not shown)" if key in SECRET or holds_credentials(value) else value for key, value in held.items()}
+    click.echo(f"remote {REMOTE}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
     wanted = {"default remote": REMOTE, "url": url} | ({} if endpoint is None else {"endpointurl": endpoint or None})
     for key, value in wanted.items():
         if held.get(key) != value:
-            click.echo(f"but DVC follows .dvc/config.local or your own configuration: {key} {held.get(key)}")
+            click.echo(f"but DVC follows .dvc/config.local or your own configuration: {key} {shown.get(key)}")
+    for key, value in held.items():
+        if holds_credentials(value):
+            click.echo(f"but {key} of DVC's configuration {BY_ENVIRONMENT}")
     for sentence in obstacles(held.get("endpointurl") or AMAZON):
         click.echo(f"but {sentence}")
 

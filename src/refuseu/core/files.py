@@ -9,12 +9,15 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UnwritableError, UserError
+from refuseu.core.network import BY_ENVIRONMENT, holds_credentials
+
+Content = TypeVar("Content")
 
 CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 
@@ -29,16 +32,39 @@ def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
     and all of them are in the form in which texts are compared (NFC).
 
     Raises:
-        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), for one that is not YAML, and
-            for a key that stands twice in a mapping.
+        UserError: for a file that is missing or cannot be read (``way_out`` says what to do then), for one that is not YAML, for
+            a key that stands twice in a mapping, and for an address with a password in it, except among texts.
     """
     try:
         content = path.read_text(encoding="utf-8")
-        return YAML(typ="base").load(unicodedata.normalize("NFC", content)) if texts else YAML(typ="safe").load(content)
+        if texts:
+            return YAML(typ="base").load(unicodedata.normalize("NFC", content))
+        return without_credentials(YAML(typ="safe").load(content), path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
     except (YAMLError, ValueError) as error:
         raise UserError(f"{path}: not valid YAML: {_conflict(path) or _place(error)}") from None
+
+
+def without_credentials(content: Content, path: Path) -> Content:
+    """``content`` of a file of settings, which is refused before a password in it can stand in an error, a log or a table.
+
+    Raises:
+        UserError: that names the entry and does not show it.
+    """
+    for key, value in _leaves("", content):
+        if isinstance(value, str) and holds_credentials(value):
+            raise UserError(f"{path}: {key} {BY_ENVIRONMENT}")
+    return content
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that holds no others, by its keys with dots between them."""
+    if not isinstance(value, dict | list):
+        yield key, value
+        return
+    for name, each in value.items() if isinstance(value, dict) else enumerate(value, 1):
+        yield from _leaves(f"{key}.{name}" if key else str(name), each)
 
 
 def conflict_line(text: str) -> int | None:

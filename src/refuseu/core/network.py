@@ -16,17 +16,43 @@ from urllib.request import proxy_bypass
 from refuseu.core.errors import UserError
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncClient
+    from httpx2 import AsyncClient, Client, Response
 
 CERTIFICATES = "SSL_CERT_FILE"
 HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 """What the name or the number of a host is made of."""
+CREDENTIALS = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#\s]*@|[^/@\s]*:(?!\d+/)\S*@|\S*[?&;][^=&\s]*(?:key|token|secret|signature|password)[^=&\s]*=)",
+    re.I,
+)
+"""An address with a user or a password before its host (a password may hold ``/``), or a key among what is asked of it."""
+BY_ENVIRONMENT = (
+    "holds a user, a password or a key, which would stand in files and logs; take it out, and give it by the environment "
+    "(AWS_ACCESS_KEY_ID, OPENAI_API_KEY, HF_TOKEN …) or by ~/.aws"
+)
+"""What is said of an address that holds credentials, behind the name of its entry. The address itself is not shown."""
+HUB = "HF_ENDPOINT"
 EVERY = ("http", "https", "all")
 """Kinds of addresses that a variable, such as ``HTTPS_PROXY``, names a proxy for."""
 
 
 class UntakenError(Exception):
     """The body of an answer is not taken. The message says why, as what follows "the answer", and holds no word of the body."""
+
+
+def holds_credentials(text: str) -> bool:
+    """Whether a text is an address with a user, a password or a key in it."""
+    return CREDENTIALS.match(text.strip()) is not None
+
+
+def refuse_credentials(entry: str, address: str) -> None:
+    """Refuse an address, written with its scheme or without, that has a user, a password or a key in it.
+
+    Raises:
+        UserError: that names the ``entry`` and does not show the address.
+    """
+    if holds_credentials(address if "//" in address else f"//{address}"):
+        raise UserError(f"{entry} {BY_ENVIRONMENT}")
 
 
 class Proxy(NamedTuple):
@@ -77,8 +103,9 @@ def network_explained() -> Iterator[None]:
     """Turn what a client raises for a variable that it cannot use into a sentence that names the variable.
 
     Raises:
-        UserError: where the work ended in an error and such a variable is set.
+        UserError: where the work ended in an error and such a variable is set; before it, for the hub's address with a password.
     """
+    refuse_credentials(f"the environment variable {HUB}", os.environ.get(HUB, ""))
     try:
         yield
     except Exception:
@@ -122,6 +149,38 @@ def place_of(url: str, seen_from: str = "") -> str:
     if not parts.scheme or not HOST.fullmatch(host):
         return ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+
+
+def stay_at_hub() -> None:
+    """From now on the library of the Hugging Face hub sends what it writes to the hub alone, and to no place that the hub names.
+
+    What it reads may lie in such a place: the hub keeps large files elsewhere, and its library gives them no token.
+
+    Raises:
+        UserError: for an address of the hub (``HF_ENDPOINT``) with a password in it.
+    """
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    refuse_credentials(f"the environment variable {HUB}", os.environ.get(HUB, ""))
+
+    def client() -> "Client":
+        made: Client = default_client_factory()
+        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks["response"], _refuse_sending_on]}
+        return made
+
+    set_client_factory(client)
+
+
+def _refuse_sending_on(response: "Response") -> None:
+    if not response.has_redirect_location or response.request.method in ("GET", "HEAD"):
+        return
+    here, there = place_of(str(response.url)), place_of(response.headers["location"], str(response.url))
+    if here != there:
+        raise UserError(
+            f"the hub at {here} sends requests on to {there or 'another address'} ({response.status_code}), where nothing was "
+            f"sent; if that is your hub, name it by {HUB}"
+        )
 
 
 def named_proxy(scheme: str) -> Proxy | None:

@@ -14,7 +14,7 @@ import click
 from pydantic import Field, field_validator
 
 from refuseu.core.errors import UserError
-from refuseu.core.network import UntakenError, async_client, network_faults, proxy_of
+from refuseu.core.network import UntakenError, async_client, network_faults, proxy_of, refuse_credentials
 from refuseu.core.sections import Positive, Rate
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import ServedModel
@@ -138,6 +138,7 @@ class OpenaiEngine:
         Raises:
             UserError: for a missing key, for a base URL that is none, and for a proxy or certificates that cannot be used.
         """
+        refuse_credentials(f"{model.model}: the base URL", base_url)
         for sentence in [*address_faults(base_url), *(key_fault(model.key) if model.key else [])]:
             raise UserError(sentence)
         self.identity = model.identity

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.core.network import refuse_credentials
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.eval.asking import EvaluationRun, ask_models
@@ -79,6 +80,7 @@ def entry_of(given: str, settings: dict[str, str], parameters: EvalParameters) -
     Raises:
         UserError: for a name that nothing has, and for settings that do not fit.
     """
+    refuse_credentials("MODEL", given)
     ours = {
         called: model
         for model in reversed(parameters.train.runs)

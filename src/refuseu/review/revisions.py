@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import without_credentials
 from refuseu.review.processes import git, reason, run
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -110,7 +111,7 @@ def mapping_at(revision: str | None, path: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{path} at {revision or 'the workspace'!r} is not YAML with a mapping of keys to values")
-    return content
+    return without_credentials(content, path)
 
 
 @click.command(help=__doc__)
