@@ -17,9 +17,9 @@ import click
 from ruamel.yaml import YAML
 
 from refuseu.commands.repro import reproduce
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic, write_between
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.review.processes import git, reason
 
 CLONE = Path(".cache/real-model")
@@ -193,7 +193,7 @@ def main(tiny: bool) -> None:
     run_pipeline(CLONE)
     write_between(results((CLONE / "report.md").read_text(), commit, values, tiny), PAGE, BEGIN, END)
     shutil.copyfile(CLONE / "plots/figures/figure2.png", FIGURE)
-    click.echo(f"Written: {PAGE} and {FIGURE}, of commit {commit[:7]}.")
+    say(f"Written: {PAGE} and {FIGURE}, of commit {commit[:7]}.")
 
 
 if __name__ == "__main__":

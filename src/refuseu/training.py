@@ -12,10 +12,9 @@ from statistics import fmean
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from refuseu.core.errors import UserError
 from refuseu.core.progress import Progress
+from refuseu.core.terminal import say
 from refuseu.weights.loading import weight_not_finite
 
 if TYPE_CHECKING:
@@ -153,9 +152,7 @@ def _harmless(tracker: "TrainerCallback", stage: str) -> "TrainerCallback":
             except Exception as error:
                 self._on = False
                 said = shorten(str(error), 200, placeholder=" ...")
-                click.echo(
-                    f"{stage}: {type(tracker).__name__} shows nothing more ({said}); the training goes on", err=True
-                )
+                say(f"{stage}: {type(tracker).__name__} shows nothing more ({said}); the training goes on", err=True)
 
     for event in ("on_init_end", "on_train_begin", "on_log", "on_save", "on_evaluate", "on_train_end"):
         setattr(Harmless, event, partialmethod(Harmless._tell, event))

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from refuseu.audit import sample, score
 from refuseu.audit.page import page
-from refuseu.audit.sample import COLUMNS, as_csv, draw, harmless_cell, name_of, names_of, with_source, written_cell
+from refuseu.audit.sample import COLUMNS, as_csv, draw, name_of, names_of, with_source
 from refuseu.audit.score import accuracy_table, agreement_table
 from refuseu.results.markdown import escape
+from refuseu.results.spreadsheet import harmless_cell, written_cell
 from refuseu.tables.schemas import PART, TEST, TRANSLATION
 from refuseu.tables.writing import write_table
 
@@ -407,3 +408,18 @@ def test_notes_are_shown_with_their_verdicts(project: Path) -> None:
     assert f"| {escape(ids[2])} | – | later |" in output
     path.write_text("\n".join([*lines[:2], lines[3]]))
     assert "line 3: verdict '' is none of" in CliRunner().invoke(score.main, [str(path)]).output
+
+
+def test_what_cannot_be_seen_is_shown_in_the_sample_and_its_verdicts_are_read(project: Path) -> None:
+    rows = pairs(n=2).assign(text="a\0b\x1b[2Jc\u202ed;=1+1;e", chosen="one\r\n- two")
+    rows["question_id"] = [f"\x1b{number}" for number in range(len(rows))]
+    for part in ("train", "test"):
+        named = rows.assign(question_id=part + rows["question_id"]) if part == "test" else rows
+        write_table(named, project / f"data/split/{part}.parquet", PART)
+    write_table(translations(rows), project / "data/translate/questions.parquet", TRANSLATION)
+    assert CliRunner().invoke(sample.main, ["--a-language", "10", "--force"]).exit_code == 0
+    content = (project / "audit/sample.csv").read_text(encoding="utf-8-sig")
+    assert "a\\x00b\\x1b[2Jc\\u202ed;'=1+1;e" in content and not set("\0\x1b\u202e") & set(content)
+    assert not set("\0\x1b\u202e") & set((project / "audit/index.html").read_text(encoding="utf-8"))
+    scored = CliRunner().invoke(score.main, [str(verdicts_file(project, ["accept"] * 20))])
+    assert (scored.exit_code, scored.output[:22]) == (0, "### Anna: 20 of 20 pai"), scored.output

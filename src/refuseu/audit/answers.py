@@ -17,15 +17,16 @@ import pandas as pd
 
 from refuseu.audit.page import page
 from refuseu.audit.sample import as_csv, keep_what_was_judged, name_of
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, read_table
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.eval.schemas import ANSWER
 from refuseu.experiment import PIVOT
 from refuseu.judges.verdict import FORBIDDEN, Harm
 from refuseu.results.metrics import harmful_questions
 from refuseu.results.outputs import main_models
+from refuseu.results.spreadsheet import visible
 from refuseu.tables.schemas import TEST
 
 SHOWN = ["id", "lang", "question", "english", "answer"]
@@ -102,7 +103,7 @@ def with_texts(drawn: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
         question=texts.reindex(pd.MultiIndex.from_frame(drawn[[*QUESTION_AND_LANGUAGE]])).to_numpy(),
         english=english.where(drawn["lang"] != PIVOT, "").fillna(""),
         probability=drawn["probability"].map("{:.9f}".format),
-    )[COLUMNS]
+    )[COLUMNS].map(visible)
 
 
 @click.command(help=__doc__)
@@ -137,12 +138,12 @@ def main(
         keep_what_was_judged(out / "sample.csv", name, SHOWN)
     write_text(as_csv(sample, COLUMNS), out / "sample.csv")
     write_text(page(sample[SHOWN].to_dict("records"), name, "answers"), out / "index.html")
-    click.echo(
+    say(
         f"{len(sample)} of {len(shown)} answers, sample {name}: send {out / 'index.html'} to reviewers, and keep "
         f"{out / 'sample.csv'} to yourself"
     )
     if hidden:
-        click.echo(f"left out: {hidden} answers that are of {FORBIDDEN}, by their question or a judge")
+        say(f"left out: {hidden} answers that are of {FORBIDDEN}, by their question or a judge")
 
 
 if __name__ == "__main__":

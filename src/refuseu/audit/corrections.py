@@ -13,9 +13,9 @@ import pandas as pd
 from refuseu.audit.answers import SHOWN, population
 from refuseu.audit.sample import names_of
 from refuseu.audit.score import Review, compared, notes_table, read_reviews
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.eval.schemas import ANSWER
 from refuseu.results.corrected import CONFIDENCE, KEPT, corrected_rows, corrected_table, write_labels
 from refuseu.results.markdown import Table, escape
@@ -97,19 +97,19 @@ def main(verdicts: tuple[Path, ...], sample: Path, answers: Path, keep: bool) ->
     reviews = read_reviews(verdicts, names, languages, VERDICTS)
     table = read_table(answers, ANSWER)
     labels = labels_of(drawn, table, reviews)
-    click.echo(f"{counts_table(reviews, drawn).markdown()}\n")
+    say(f"{counts_table(reviews, drawn).markdown()}\n")
     for review in reviews:
         if review.notes:
-            click.echo(f"### Notes of {escape(review.reviewer)}\n\n{notes_table(review)}\n")
+            say(f"### Notes of {escape(review.reviewer)}\n\n{notes_table(review)}\n")
     for text in compared(reviews, languages, VERDICTS):
-        click.echo(text)
+        say(text)
     found = corrected_table(corrected_rows(outcomes_of(table), labels, CONFIDENCE))
-    click.echo(f"### ASR (%) as judged and as corrected\n\n{found.markdown()}\n")
+    say(f"### ASR (%) as judged and as corrected\n\n{found.markdown()}\n")
     for note in found.notes:
-        click.echo(f"- {note}")
+        say(f"- {note}")
     if keep:
         write_labels(labels, KEPT)
-        click.echo(f"\n{KEPT} has the ids and verdicts of {len(labels)} answers; 'dvc repro report' shows them")
+        say(f"\n{KEPT} has the ids and verdicts of {len(labels)} answers; 'dvc repro report' shows them")
 
 
 if __name__ == "__main__":

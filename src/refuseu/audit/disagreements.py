@@ -10,9 +10,9 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from refuseu.audit.answers import with_texts
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.schema import read_table
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.eval.schemas import ANSWER
 from refuseu.judges.verdict import FORBIDDEN
 from refuseu.results.markdown import Table
@@ -66,7 +66,7 @@ def main(rows: Path, answers: Path, questions: Path) -> None:
     tolerate_encodings()
     found = read(rows, TypeAdapter(list[DisagreementRow]), "eval")
     table = disagreement_table(found, read_table(answers, ANSWER), read_table(questions, TEST))
-    click.echo(table.markdown() if found else "The judges do not differ, or the panel is one judge.")
+    say(table.markdown() if found else "The judges do not differ, or the panel is one judge.")
 
 
 if __name__ == "__main__":

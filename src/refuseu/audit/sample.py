@@ -4,9 +4,7 @@ The sample is of the accepted pairs of train and test of ``data/split``, stratif
 kind, and written as CSV and as one page that works offline.
 """
 
-import csv
 import hashlib
-import io
 import json
 import random
 from collections.abc import Iterable, Sequence
@@ -16,19 +14,18 @@ import click
 import pandas as pd
 
 from refuseu.audit.page import page
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text
 from refuseu.core.schema import QUESTION_AND_LANGUAGE, read_table
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.experiment import PIVOT
+from refuseu.results.spreadsheet import csv_text, visible, written_cell
 from refuseu.sources.sheets import read_rows
 from refuseu.tables.schemas import PART, TEST, TRANSLATION
 from refuseu.text.normal import composed
 
 COLUMNS = ["id", "lang", "kind", "category", "style", "question", "english", "chosen", "rejected"]
 """``english`` is the question that a translation was made of; it is empty where nothing was translated."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that starts with one of these is run by spreadsheets."""
 WAY_OUT = "'make audit' writes the sample"
 
 
@@ -44,7 +41,7 @@ def draw(pairs: pd.DataFrame, a_language: int, seed: int) -> pd.DataFrame:
         for index in _in_turn(rows, a_language, random.Random(f"{seed}-{lang}"))
     ]
     drawn = pairs.loc[chosen].assign(id=pairs["question_id"] + "-" + pairs["lang"], question=pairs["text"])
-    return drawn[COLUMNS].fillna("").reset_index(drop=True)
+    return drawn[COLUMNS].fillna("").map(visible).reset_index(drop=True)
 
 
 def with_source(pairs: pd.DataFrame, translations: pd.DataFrame) -> pd.DataFrame:
@@ -73,25 +70,9 @@ def _in_turn(rows: pd.DataFrame, count: int, rng: random.Random) -> list[int]:
     return ordered[:count]
 
 
-def harmless_cell(text: str) -> str:
-    """``text`` with an apostrophe before what a spreadsheet would run."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def written_cell(cell: str) -> str:
-    """The text of which ``harmless_cell`` made ``cell``, which some spreadsheets give back without the apostrophe."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
-
-
 def as_csv(sample: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
     """The sample as spreadsheets read it: with a byte order mark, and no cell that they would run."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(
-        [harmless_cell(str(cell)) for cell in row] for row in sample[list(columns)].itertuples(index=False)
-    )
-    return f"\ufeff{text.getvalue()}"
+    return f"\ufeff{csv_text(columns, sample[list(columns)].itertuples(index=False))}"
 
 
 def name_of(rows: Iterable[Iterable[str]]) -> str:
@@ -148,11 +129,9 @@ def main(split: Path, questions: Path, out: Path, a_language: int, seed: int, fo
     write_text(as_csv(sample), out / "sample.csv")
     write_text(page(sample.to_dict("records"), name), out / "index.html")
     short = {lang: count for lang, count in sample["lang"].value_counts(sort=False).items() if count < a_language}
-    click.echo(
-        f"{len(sample)} pairs, sample {name}: open {out / 'index.html'}; {out / 'sample.csv'} holds the same pairs"
-    )
+    say(f"{len(sample)} pairs, sample {name}: open {out / 'index.html'}; {out / 'sample.csv'} holds the same pairs")
     if short:
-        click.echo(f"fewer than {a_language} in {', '.join(f'{lang} ({count})' for lang, count in short.items())}")
+        say(f"fewer than {a_language} in {', '.join(f'{lang} ({count})' for lang, count in short.items())}")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from refuseu.audit.sample import WAY_OUT, names_of, written_cell
-from refuseu.commands.terminal import tolerate_encodings
+from refuseu.audit.sample import WAY_OUT, names_of
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.results.markdown import NO_VALUE, Table, escape, shown, span
+from refuseu.results.spreadsheet import written_cell
 from refuseu.sources.sheets import MANGLED, read_rows
 from refuseu.statistics.agreement import coefficients
 from refuseu.statistics.rates import wilson
@@ -172,12 +173,12 @@ def main(verdicts: tuple[Path, ...], sample: Path) -> None:
     languages, names = read_sample(sample), names_of(sample)
     reviews = read_reviews(verdicts, names, languages)
     for review in reviews:
-        click.echo(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
-        click.echo(f"{accuracy_table(review.verdicts, languages)}\n")
+        say(f"### {escape(review.reviewer)}: {len(review.verdicts)} of {len(languages)} pairs judged\n")
+        say(f"{accuracy_table(review.verdicts, languages)}\n")
         if review.notes:
-            click.echo(f"{notes_table(review)}\n")
+            say(f"{notes_table(review)}\n")
     for text in compared(reviews, languages):
-        click.echo(text)
+        say(text)
 
 
 if __name__ == "__main__":

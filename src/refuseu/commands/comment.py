@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from refuseu.commands.gate import FAULT, REGRESSION, exit_code, faults_apart
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic, write_text
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.results.markdown import Table, escape
 from refuseu.review.changes import (
     ASR,
@@ -211,7 +211,7 @@ def main(base: str, out: Path) -> None:
     text = parts.markdown(f"## Evaluation against {safe(elided(base, LONGEST_NAME))}: {found}")
     with faults_apart():
         write_text(text, out)
-    click.echo(text)
+    say(text)
     for fault in {each.message: each for each in parts.faults}.values():
         fault.show()
     code = exit_code(verdicts[0]) if verdicts else FAULT

@@ -7,7 +7,7 @@ import os
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.parameters import Parameters, WholeMachine, load_all, load_whole_machine
 from refuseu.plan.checks import missing, unreachable
 
@@ -16,7 +16,7 @@ def report(parameters: Parameters, machine: WholeMachine) -> bool:
     """Print what is missing, a sentence each, or that nothing is; whether nothing is."""
     lacking = [*missing(parameters, machine), *unreachable(parameters, machine)]
     for sentence in lacking or ["Nothing is missing on this machine."]:
-        click.echo(f"Missing: {sentence}" if lacking else sentence)
+        say(f"Missing: {sentence}" if lacking else sentence)
     return not lacking
 
 

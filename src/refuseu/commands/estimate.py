@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import click
 
 from refuseu.commands import doctor
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.llm.settings import BASE
 from refuseu.parameters import WholeMachine
 from refuseu.plan.arithmetic import (
@@ -263,7 +263,7 @@ def main(
     if (price_input is None) != (price_output is None):
         raise UserError("PRICE_INPUT and PRICE_OUTPUT (--price-input, --price-output) go together; give both or none")
     parameters, here = doctor.load_named(profile, machine)
-    click.echo(f"{Estimate(Run(parameters), here, Prices(price_gpu, price_input, price_output)).page()}\n")
+    say(f"{Estimate(Run(parameters), here, Prices(price_gpu, price_input, price_output)).page()}\n")
     raise SystemExit(not doctor.report(parameters, here))
 
 

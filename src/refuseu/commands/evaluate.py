@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.environment import enter
 from refuseu.core.files import write_json
 from refuseu.core.sections import load
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.eval.schemas import ANSWER, VOTE
 from refuseu.evaluate.one_model import EvaluateParameters, entry_of, evaluated, slug
 from refuseu.evaluate.table import PAPER, paper_table, table
@@ -57,10 +57,10 @@ def main(
         {"model": result.model, "judges": result.judges, "questions": result.source, "table": cells},
         out / called / "result.json",
     )
-    click.echo(f"{called}, asked the questions of {result.source}; ASR in %, lower is safer\n\n{shown_table.text()}")
+    say(f"{called}, asked the questions of {result.source}; ASR in %, lower is safer\n\n{shown_table.text()}")
     beside = paper_table(PaperAsr.read(PAPER), parameters.languages)
-    click.echo(f"\nThe paper's own models on RefusEU-test, by its judges ({PAPER.parent}/README.md)\n\n{beside.text()}")
-    click.echo(f"\nAnswers and votes: {out / called}")
+    say(f"\nThe paper's own models on RefusEU-test, by its judges ({PAPER.parent}/README.md)\n\n{beside.text()}")
+    say(f"\nAnswers and votes: {out / called}")
 
 
 if __name__ == "__main__":

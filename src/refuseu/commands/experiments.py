@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.results.markdown import printable
 from refuseu.review.changes import cells_at, changes, headlines, parameter_changes, parameters_at, unpaired
 from refuseu.review.processes import reason, run_module
@@ -66,7 +66,8 @@ def main() -> None:
 
 
 def show(title: str, lines: Iterable[str]) -> None:
-    click.echo("\n".join([click.style(printable(title), bold=True), *lines, ""]))
+    say(printable(title), bold=True)
+    say("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.review.gate import ALPHA, MARGIN, Verdict, judge
 
 REGRESSION, FAULT, INCONCLUSIVE = 1, 2, 3
@@ -51,7 +51,7 @@ def main(base: str, head: str | None, alpha: float, margin: float) -> None:
     tolerate_encodings()
     with faults_apart():
         verdict = judge(base, head, alpha, margin)
-    click.echo(verdict.markdown(base))
+    say(verdict.markdown(base))
     raise SystemExit(exit_code(verdict))
 
 

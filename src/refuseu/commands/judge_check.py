@@ -21,10 +21,10 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.environment import enter
 from refuseu.core.errors import UserError
 from refuseu.core.faults import validated
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
@@ -269,14 +269,14 @@ def main(labelled: Path, names: tuple[str, ...], profile: str | None, injections
     tampered = known.injected({each.exchange.lang for each in answers}, injections)
     for column in CLASSES:
         if any(getattr(each, column) for each in answers):
-            click.echo(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
+            say(f"### {column}\n\n{table(answers, said, column).markdown()}\n")
     if tampered:
         alone, _ = verdicts(judges, panel, [exchange for exchange, _ in tampered])
         begging = {name: verdicts(judges, panel, [each[name] for _, each in tampered])[0] for name in INJECTIONS}
-        click.echo(f"### injections\n\n{turned(alone, begging).markdown()}\n")
+        say(f"### injections\n\n{turned(alone, begging).markdown()}\n")
     models = (f"{name}: {identity}" for name, identity in known.identities().items())
     for note in (*rulings(decisions), *notes(judges | (panel.voters if panel else {}), answers), *models):
-        click.echo(note)
+        say(note)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.network import refuse_credentials, stay_at_hub
 from refuseu.core.paths import inside
 from refuseu.core.sections import Section, load
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.mixes import Train
 from refuseu.release.licences import BUILT_WITH_LLAMA
 
@@ -154,23 +154,21 @@ def main(what: str, repository: str, public: bool, squash_history: bool, dry_run
     hub = _hub(token) if token else None
     for upload in planned:
         size = sum(path.stat().st_size for path in upload.files.values()) / 1e6
-        click.echo(f"{upload.kind} {upload.repository}: {len(upload.files)} files of {upload.folder}, {size:.1f} MB")
+        say(f"{upload.kind} {upload.repository}: {len(upload.files)} files of {upload.folder}, {size:.1f} MB")
         if hub:
             with _refusals(upload.repository, token):
                 surplus = surplus_files(upload, hub)
                 if not dry_run:
                     push(upload, surplus, hub, public, squash_history)
             for name in surplus:
-                click.echo(f"  {'would delete' if dry_run else 'deleted'} {name}")
+                say(f"  {'would delete' if dry_run else 'deleted'} {name}")
     if hub and what == "models":
         with _refusals(repository, token):
             left = surplus_models(repository, planned, hub)
         for name in left:
-            click.echo(
-                f"model {name}: not in {MODELS} and still published; to remove it: .venv/bin/hf repos delete {name}"
-            )
+            say(f"model {name}: not in {MODELS} and still published; to remove it: .venv/bin/hf repos delete {name}")
     if not hub:
-        click.echo("HF_TOKEN is not set, so the hub was not asked: files that would be deleted there are not named")
+        say("HF_TOKEN is not set, so the hub was not asked: files that would be deleted there are not named")
 
 
 def _token() -> str:

@@ -7,9 +7,9 @@ is; ``--weights random`` works on two CPU cores without a network (docs/gpus.md)
 import click
 
 from refuseu.commands.doctor import load_named
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.plan.checks import assert_at_hand, missing
 from refuseu.rehearsal.run import FOLDER, RandomRehearsal, Rehearsal
 from refuseu.rehearsal.server import assert_playable
@@ -44,7 +44,7 @@ def main(profile: str | None, machine: str | None, weights: str | None) -> None:
     page = kind_of(weights, profile, machine).page()
     file = FOLDER / "rehearsal.txt"
     write_text(f"{page}\n", file)
-    click.echo(f"\n{page}\n\nWritten: {file}")
+    say(f"\n{page}\n\nWritten: {file}")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from urllib.request import proxy_bypass
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.network import BY_ENVIRONMENT, holds_credentials, is_loopback, named_proxy, refuse_credentials
+from refuseu.core.terminal import say, tolerate_encodings
 
 REMOTE = "storage"
 AMAZON = "https://s3.amazonaws.com"
@@ -88,16 +88,16 @@ def main(url: str, endpoint: str | None) -> None:
     set_remote(url, endpoint)
     held = settings_in_force()
     shown = {key: "(not shown)" if key in SECRET or holds_credentials(value) else value for key, value in held.items()}
-    click.echo(f"remote {REMOTE}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
+    say(f"remote {REMOTE}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
     wanted = {"default remote": REMOTE, "url": url} | ({} if endpoint is None else {"endpointurl": endpoint or None})
     for key, value in wanted.items():
         if held.get(key) != value:
-            click.echo(f"but DVC follows .dvc/config.local or your own configuration: {key} {shown.get(key)}")
+            say(f"but DVC follows .dvc/config.local or your own configuration: {key} {shown.get(key)}")
     for key, value in held.items():
         if holds_credentials(value):
-            click.echo(f"but {key} of DVC's configuration {BY_ENVIRONMENT}")
+            say(f"but {key} of DVC's configuration {BY_ENVIRONMENT}")
     for sentence in obstacles(held.get("endpointurl") or AMAZON):
-        click.echo(f"but {sentence}")
+        say(f"but {sentence}")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from typing import IO
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
 from refuseu.core.files import kept_folder, write_text
 from refuseu.core.parent import end_with_parent
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.dpo.checkpoints import remove_locked
 from refuseu.dpo.machine import TrainingMachine, load_training_machine
 from refuseu.plan import host
@@ -67,9 +67,7 @@ def run(*commands: Sequence[str], lanes: Sequence[Lane] = (), grace: float = GRA
         finally:
             _end([process for process in processes if process.poll() is None], signals, grace)
     if signals:
-        click.echo(
-            "Interrupted: nothing runs on, what was finished is kept, and `make repro` goes on from there.", err=True
-        )
+        say("Interrupted: nothing runs on, what was finished is kept, and `make repro` goes on from there.", err=True)
         raise SystemExit(128 + signals[0])
     for writer in writers:
         writer.join()
@@ -141,7 +139,7 @@ def _pass_on(lines: IO[str]) -> threading.Thread:
     def copy() -> None:
         for line in lines:
             with contextlib.suppress(OSError):
-                click.echo(line, nl=False)
+                say(line, nl=False)
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()
@@ -184,7 +182,7 @@ def reproduce() -> None:
         UserError: if a stage fails; by then the stage has said why.
     """
     if not stale_stages():
-        click.echo("Data and pipelines are up to date.")
+        say("Data and pipelines are up to date.")
         return
     _repro(["split"])
     trainings = [stage for stage in stale_stages() if stage.startswith(TRAINING)]

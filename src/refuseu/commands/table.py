@@ -9,6 +9,7 @@ import click
 
 from refuseu.core.files import write_between
 from refuseu.core.sections import load
+from refuseu.core.terminal import say
 from refuseu.report.page import terminal
 from refuseu.report.settings import ReportParameters
 from refuseu.report.tables import summary_table
@@ -27,8 +28,8 @@ def main(readme: bool) -> None:
     if readme:
         write_between(summary_table(evaluation).markdown(), README, BEGIN, END)
         return
-    click.echo(terminal(evaluation, load(ReportParameters).languages))
-    click.echo(f"\nReport: report.md; figures: {FIGURES}")
+    say(terminal(evaluation, load(ReportParameters).languages))
+    say(f"\nReport: report.md; figures: {FIGURES}")
 
 
 if __name__ == "__main__":

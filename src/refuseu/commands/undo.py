@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.dpo.checkpoints import remove_locked
 from refuseu.review.processes import git
 from refuseu.training import LIVE
@@ -43,14 +43,10 @@ def undo() -> None:
             _return_to_branch()
             made = _outs(repo)
             back, left = _changed()
-            click.echo(
-                f"Back to the last commit: {', '.join(back) or 'nothing that Git tracks'}, and the outputs of DVC"
-            )
+            say(f"Back to the last commit: {', '.join(back) or 'nothing that Git tracks'}, and the outputs of DVC")
             if back:
                 _git("stash", "push", "--quiet", "--message", MESSAGE, "--", *back)
-                click.echo(
-                    "What these files held is kept: 'git stash show -p' shows it, 'git stash pop' brings it back"
-                )
+                say("What these files held is kept: 'git stash show -p' shows it, 'git stash pop' brings it back")
         known = _outs(repo)
         _remove(set(made) - set(known))
         shutil.rmtree(LIVE, ignore_errors=True)
@@ -60,9 +56,9 @@ def undo() -> None:
         repo.checkout(force=True, allow_missing=True)
     missing = [path for path, cached in known.items() if cached and not Path(path).exists()]
     if missing:
-        click.echo(f"Not in DVC's cache: {', '.join(missing)}; 'dvc pull' brings them, or 'make repro' makes them anew")
+        say(f"Not in DVC's cache: {', '.join(missing)}; 'dvc pull' brings them, or 'make repro' makes them anew")
     if left:
-        click.echo(f"Left as they are, for they are your edits: {', '.join(left)}; 'git diff' shows them")
+        say(f"Left as they are, for they are your edits: {', '.join(left)}; 'git diff' shows them")
 
 
 def _return_to_branch() -> None:

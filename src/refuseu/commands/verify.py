@@ -6,7 +6,7 @@ compared; 1 where a conclusion differs, files are missing, or nobody can tell.
 
 import click
 
-from refuseu.commands.terminal import tolerate_encodings
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.review.verify import other_parameters, verify
 
 
@@ -15,12 +15,12 @@ def main() -> None:
     tolerate_encodings()
     others = other_parameters()
     if others:
-        click.echo(
+        say(
             f"These results are of other parameters than the last commit's, so nothing is compared: {'; '.join(others)}"
         )
         return
     found = verify()
-    click.echo("\n".join(found.lines()))
+    say("\n".join(found.lines()))
     raise SystemExit(0 if found.holds else 1)
 
 

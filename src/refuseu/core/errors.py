@@ -2,9 +2,15 @@
 
 import click
 
+from refuseu.core.terminal import escaped
+
 
 class UserError(click.ClickException):
     """A mistake of the user. Click shows it as ``Error: <message>``, with exit code 1 and without a traceback."""
+
+    def format_message(self) -> str:
+        """The message as a terminal is given it: on one line, whatever a library or a file put into it."""
+        return escaped(" ".join(self.message.splitlines()))
 
 
 class UnwritableError(UserError):

@@ -8,6 +8,8 @@ from typing import Never, Self, TypeVar
 
 from tqdm import tqdm
 
+from refuseu.core.terminal import say
+
 T = TypeVar("T")
 
 PARTS = 10
@@ -44,9 +46,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(count)
         elif PARTS * before // self._total < PARTS * self._done // self._total:
-            # In one call, so that the line stays whole where another process writes to the same log.
-            sys.stderr.write(f"{self._stage}: {self._done} of {self._total} {self._unit}s\n")
-            sys.stderr.flush()
+            say(f"{self._stage}: {self._done} of {self._total} {self._unit}s", err=True)
 
 
 def track(items: Iterable[T], total: int, stage: str, unit: str) -> Iterator[T]:

@@ -16,11 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from refuseu.core.errors import UnwritableError, UserError
 from refuseu.core.files import kept_folder, write_json
 from refuseu.core.locked import LOCK, hash_of_folder, locked_hash
+from refuseu.core.terminal import say
 from refuseu.weights.identity import file_hash
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def remove_damaged(folder: Path, stage: str) -> None:
         if fault is None:
             continue
         if (checkpoint / WHOLE).exists():
-            click.echo(f"{stage}: {checkpoint}: {fault}; the training goes on from an earlier one", err=True)
+            say(f"{stage}: {checkpoint}: {fault}; the training goes on from an earlier one", err=True)
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 

@@ -10,12 +10,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, final
 from urllib.parse import urlsplit
 
-import click
 from pydantic import Field, field_validator
 
 from refuseu.core.errors import UserError
 from refuseu.core.network import UntakenError, async_client, network_faults, proxy_of, refuse_credentials
 from refuseu.core.sections import Positive, Rate
+from refuseu.core.terminal import say
 from refuseu.engines.machine import EngineMachine, Machine, needed
 from refuseu.engines.model import ServedModel
 from refuseu.engines.openai_faults import PLAIN, Blame, Failure, Trust, outcome_of, untaken
@@ -246,7 +246,7 @@ class OpenaiEngine:
         if shown_reason not in self._noted:
             self._noted.add(shown_reason)
             what = f"answers end by the finish reason '{shown_reason}', which is not known here"
-            click.echo(f"Note: {self._at}: {what}; they are taken as whole", err=True)
+            say(f"Note: {self._at}: {what}; they are taken as whole", err=True)
 
     def _client(self, sampling: Sampling) -> "AsyncOpenAI":
         """Make a client for one call of ``complete``, because its connections belong to the event loop of that call."""

@@ -12,11 +12,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_yaml
+from refuseu.core.terminal import say
 from refuseu.experiment import LANGUAGES, PIVOT, RESTRICTED, Experiment, Kind
 from refuseu.llm.prompts import PromptTemplate
 from refuseu.llm.protocol import Conversation, Engine, Sampling
@@ -106,7 +106,7 @@ class Generator:
         for category, by_model in summary["not_written"].items():
             for model, share in by_model.items():
                 if share >= NOTED:
-                    click.echo(f"Note: {category}: {model} wrote no question for {share:.0%} of its prompts", err=True)
+                    say(f"Note: {category}: {model} wrote no question for {share:.0%} of its prompts", err=True)
         return Found(questions, summary, [], cells_of(questions[questions["lang"] == PIVOT], self.experiment))
 
     def _written(self, asked: Sequence[Wanted]) -> list[str | None]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-import click
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say
 from refuseu.experiment import PIVOT, Kind
 from refuseu.rainbow_teaming.archive import Archive, Cell
 from refuseu.rainbow_teaming.factory import RoleFactory
@@ -27,7 +27,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     parameters, settings = roles.parameters, roles.parameters.rainbow_teaming
     left_out = [key for key in parameters.categories if key not in parameters.searched]
     if left_out:
-        click.echo(f"Note: {', '.join(left_out)}: not searched, since a real model would answer", err=True)
+        say(f"Note: {', '.join(left_out)}: not searched, since a real model would answer", err=True)
     if not parameters.searched:
         raise UserError("params.yaml: categories: none of them is searched with this base; name others than S4 and S12")
     archive = Archive(parameters.searched, list(parameters.styles), settings.elites_per_cell)
@@ -35,7 +35,7 @@ def search_questions(roles: RoleFactory, mutator: Mutator, attack: Attack) -> Fo
     search = Search(archive, players, settings, parameters.seed)
     search.run()
     for category, share in declined_categories(search).items():
-        click.echo(f"Note: {category}: the mutator wrote no question for {share:.0%} of its candidates", err=True)
+        say(f"Note: {category}: the mutator wrote no question for {share:.0%} of its candidates", err=True)
     assert_found(search, settings.mutator.kind)
     questions = questions_of(archive, twins, list(search.reserve.values()))
     return Found(questions, summary(search, questions), search.history, archive.rows(parameters))

@@ -11,13 +11,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import click
 from ruamel.yaml import YAML
 
 from refuseu.commands.repro import DVC, run
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_yaml
 from refuseu.core.sections import machine_file
+from refuseu.core.terminal import say
 from refuseu.engines.machine import load_machine
 from refuseu.engines.model import LocalModel
 from refuseu.engines.registry import model_settings
@@ -94,7 +94,7 @@ class Rehearsal:
             raise UserError(f"git rev-parse: {reason(asked_for)}")
         changed = git("status", "--porcelain", "--untracked-files=no").stdout
         if changed:
-            click.echo("Note: the last commit is rehearsed; changes that are not committed are not in it", err=True)
+            say("Note: the last commit is rehearsed; changes that are not committed are not in it", err=True)
         commit = asked_for.stdout.strip()
         clone(commit, self.root)
         for results in RESULTS:
@@ -193,7 +193,7 @@ class RandomRehearsal(Rehearsal):
         for key, model in run_models(self.parameters).models.items():
             if isinstance(model, LocalModel) and model.repo:
                 name = key.removeprefix("models.")
-                click.echo(f"rehearsal: random weights for {name}", err=True)
+                say(f"rehearsal: random weights for {name}", err=True)
                 folder = self._weights(name)
                 self.made[name] = make_model(key, model.repo, model.dtype, texts, TOKENIZERS, folder)
 

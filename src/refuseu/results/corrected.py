@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text
 from refuseu.results.markdown import Table, shown, span
+from refuseu.results.spreadsheet import csv_text, written_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,7 +267,8 @@ def people_table(path: Path, outcomes: "pd.DataFrame") -> Table:
 
 def write_labels(labels: "pd.DataFrame", path: Path) -> None:
     """Write ``LABELS`` as CSV: ids and verdicts, and no text of any answer."""
-    write_text(labels[LABELS].sort_values(ANSWER).to_csv(index=False, lineterminator="\n"), path)
+    rows = labels[LABELS].sort_values(ANSWER).itertuples(index=False)
+    write_text(csv_text(LABELS, rows, end="\n"), path)
 
 
 def read_labels(path: Path) -> "pd.DataFrame | None":
@@ -286,7 +288,8 @@ def read_labels(path: Path) -> "pd.DataFrame | None":
         raise UserError(f"{path}: {error}; 'git restore {path}' brings back the last one in Git") from None
     if list(table) != LABELS or not table["label"].between(0, 1).all():
         raise UserError(f"{path}: is no table of labels; 'make audit-score WHAT=answers' writes it with OPTIONS=--keep")
-    return table
+    texts = [name for name in LABELS if name not in types]
+    return table.assign(**{name: table[name].map(written_cell) for name in texts})
 
 
 def are_of(labels: "pd.DataFrame", outcomes: "pd.DataFrame") -> bool:

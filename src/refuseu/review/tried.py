@@ -15,7 +15,9 @@ from pydantic import TypeAdapter
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import write_text
+from refuseu.core.terminal import say
 from refuseu.results.outputs import Averages, Measurements, main_models, read
+from refuseu.results.spreadsheet import csv_text, written_cell
 from refuseu.review.changes import parameters_at
 from refuseu.review.revisions import commit_of
 
@@ -66,12 +68,9 @@ def with_lines(log: str, lines: Iterable[dict[str, str]]) -> str:
         raise UserError(
             f"{LOG}: its first line is not {','.join(COLUMNS)}; 'git restore {LOG}' brings back the last one"
         )
-    found = {tuple(row[name] for name in SETTING): row for row in [*reader, *lines]}
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found.values())
-    return out.getvalue()
+    there = [{name: written_cell(cell or "") for name, cell in row.items()} for row in reader]
+    found = {tuple(row[name] for name in SETTING): row for row in [*there, *lines]}
+    return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in found.values()), end="\n")
 
 
 @click.command(help=__doc__)
@@ -85,7 +84,7 @@ def main(averages: Path) -> None:
         for name in main_models(found)[1:]
     ]
     write_text(with_lines(LOG.read_text() if LOG.exists() else "", lines), LOG)
-    click.echo(f"{LOG}: {len(lines)} configs noted; commit it with the setting that you choose.")
+    say(f"{LOG}: {len(lines)} configs noted; commit it with the setting that you choose.")
 
 
 if __name__ == "__main__":

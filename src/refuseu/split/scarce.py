@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
+from refuseu.core.terminal import say
 from refuseu.experiment import RESTRICTED
 from refuseu.split.assignment import QuestionGroup
 from refuseu.split.settings import SplitParameters
@@ -44,7 +43,7 @@ def tell_scarce(rows: Sequence[dict[str, Any]], parameters: SplitParameters) -> 
         for row in rows[:SHOWN]
     ]
     more = f" and {len(rows) - SHOWN} more (metrics/split.json)" if len(rows) > SHOWN else ""
-    click.echo(
+    say(
         f"Note: {len(rows)} of {len(_cells(parameters))} cells hold fewer question groups than split.test_per_cell "
         f"({parameters.split.test_per_cell}): {', '.join(shown)}{more}",
         err=True,

@@ -13,12 +13,12 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import click
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from refuseu.core.locked import LOCK, locked_hash
 from refuseu.core.schema import Schema
+from refuseu.core.terminal import say
 
 ROWS = "rows.parquet"
 """The table's name in the stage's folder, ``data/<stage>``."""
@@ -44,7 +44,7 @@ def rows_of_last_run(store: Path, keys: Collection[str]) -> Iterator[list[tuple[
             yield list(zip(map(bytes.hex, found), values, strict=True))
     except (pa.ArrowException, OSError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        click.echo(f"Note: {path}: the rows of the last run cannot be read ({reason}); they are asked anew", err=True)
+        say(f"Note: {path}: the rows of the last run cannot be read ({reason}); they are asked anew", err=True)
 
 
 @cache

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-import click
-
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say
 from refuseu.store.rows import Store, row_key
 from refuseu.weights.hub import Holds, cached_commit, newest_commit
 from refuseu.weights.reference import ModelReference, is_folder
@@ -56,4 +55,4 @@ def hub_commit(repo: str, revision: str | None, store: Store, holds: Holds = "mo
 
 
 def _say(words: str) -> None:
-    click.echo(f"Note: {words}", err=True)
+    say(f"Note: {words}", err=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import say
 from refuseu.experiment import Kind
 
 HELP = {
@@ -68,7 +68,7 @@ def tell_losses(stage: str, metrics: Path, kept: pd.DataFrame, languages: Sequen
             f"{said}; {helps}, or take {fewest} out of languages in params.yaml; "
             f"data/{stage}/rejected.parquet says why row by row"
         )
-    click.echo(said, err=True)
+    say(said, err=True)
 
 
 def tell_accepted(metrics: Path) -> None:
@@ -96,7 +96,7 @@ def tell_accepted(metrics: Path) -> None:
             f"{said}; {helps}, or take {fewest} out of languages in params.yaml; data/label/rejected.parquet says why row by row"
         )
     if account["not_accepted"]:
-        click.echo(said, err=True)
+        say(said, err=True)
 
 
 def complied(questions: pd.DataFrame, languages: Sequence[str]) -> dict[str, float | None]:

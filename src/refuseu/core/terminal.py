@@ -1,0 +1,37 @@
+"""The one way to a terminal. What others wrote cannot move its cursor, colour its text or turn it around.
+
+A row's id, an entry of a profile or the message of a library may hold control characters, which a terminal obeys: they are shown
+as their escapes (``\\x1b``).
+"""
+
+import re
+import sys
+from io import TextIOWrapper
+
+import click
+
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters (C0 but for the line's end and the tab, DEL, C1), those that end a line or turn its direction, and halves of
+characters."""
+
+
+def escaped(text: str) -> str:
+    """``text`` with control characters as their escapes; line ends and tabs stay."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(text: str, err: bool = False, nl: bool = True, bold: bool = False) -> None:
+    """Print a text, escaped: on stderr with ``err``, without a line's end unless ``nl``.
+
+    It is written in one call, so that a line stays whole where another process writes to the same log.
+    """
+    click.echo(click.style(escaped(text), bold=True) if bold else escaped(text), err=err, nl=nl)
+
+
+def tolerate_encodings() -> None:
+    """From now on print ``?`` for what the terminal's encoding does not have, rather than fail; UTF-8 has everything."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
