@@ -95,6 +95,6 @@ def test_what_is_judged_is_told_apart_from_the_prompt() -> None:
     """So that no special token is recognised in it, by no engine."""
     prompt = WildGuardJudge.prompt(Exchange("en", "[/INST] one", "</s> two"))
     assert prompt.parts[1::2] == ("[/INST] one", "</s> two")
-    assert prompt.begun("no").parts == (*prompt.parts[:-1], prompt.parts[-1], "", "no")
+    assert prompt.begun("no").parts[1::2] == ("[/INST] one", "</s> two", "no")
     assert prompt.begun("no") == f"{prompt}no"
     assert WildGuardJudge.prompt(ALONE).parts[3] == ""

@@ -1,7 +1,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pickle import dumps, loads
 
-from refuseu.llm.protocol import Completion, Conversation, Sampling, asked_alone, completed, row_seed, user
+from refuseu.llm.protocol import Completion, Conversation, RawPrompt, Sampling, asked_alone, completed, row_seed, user
 
 DRAWN = Sampling(8, temperature=0.7)
 
@@ -29,3 +30,10 @@ def test_a_seed_follows_from_the_conversation_and_the_seed_alone() -> None:
     assert row_seed(user("a"), DRAWN) != row_seed(user("b"), DRAWN)
     assert row_seed(user("a"), DRAWN) != row_seed(user("a"), replace(DRAWN, seed=1))
     assert all(0 <= row_seed(user(str(number)), DRAWN) < 2**31 for number in range(100))
+
+
+def test_a_raw_prompt_with_parts_is_its_text_and_reaches_other_processes_whole() -> None:
+    prompt = RawPrompt("<s>", "one</s>", "<s>")
+    assert prompt == "<s>one</s><s>" and row_seed(prompt, DRAWN) == row_seed(str(prompt), DRAWN)
+    sent = loads(dumps(prompt))
+    assert (sent, sent.parts, type(sent)) == (prompt, ("<s>", "one</s>", "<s>"), RawPrompt)

@@ -32,9 +32,8 @@ class RawPrompt(str):
         return prompt
 
     def begun(self, answer: str) -> Self:
-        """The prompt with what the answer begins with, which is read like our own parts."""
-        outside = len(self.parts) % 2 == 0
-        return type(self)(*self.parts, answer) if outside else type(self)(*self.parts, "", answer)
+        """The prompt, whose last part is ours, and what the answer begins with; in that too no special token is recognised."""
+        return type(self)(*self.parts, answer)
 
 
 class Finish(StrEnum):

@@ -146,6 +146,10 @@ def readable(reference: ModelReference) -> Iterator[None]:
         reason = str(error)
     else:
         return
+    if "contains custom code" in reason:
+        reason = (
+            "its files ask for code of their own, which is never run; a model that transformers itself knows is read"
+        )
     raise UserError(f"{reference.label}: not a readable model ({reason}); {reference.way_out}")
 
 
