@@ -63,7 +63,7 @@ def parts_tokens(tokenizer: Any, parts: Sequence[str]) -> list[int]:
 def spelled_apart(tokenizer: Any, text: str, cut: str) -> str:
     """``text`` with ``cut`` after the first letter of every special token that it spells, those that overlap too."""
     pattern = _tokens(tokenizer)
-    return pattern.sub(rf"\g<first>{cut}", text) if pattern else text
+    return pattern.sub(rf"\g<0>{cut}", text) if pattern else text
 
 
 def _pieces_tokens(tokenizer: Any, text: str, cut: str) -> list[int]:
@@ -77,7 +77,7 @@ def _unused(texts: Iterable[str]) -> str:
 
 @lru_cache(maxsize=2)
 def _tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """Finds the place before each special token, and before each added one that the chat template writes, such as ``<think>``.
+    """Finds the first letter of each special token, and of each added one that the chat template writes, such as ``<think>``.
 
     Other added tokens are words to a model (Gemma has ``<table>`` and runs of blanks among them), and stay whole.
     """
@@ -87,5 +87,8 @@ def _tokens(tokenizer: Any) -> re.Pattern[str] | None:
         for token in tokenizer.added_tokens_decoder.values()
         if token.special or (token.content.strip() and token.content in template)
     ]
-    spelled = sorted({text for text in added if len(text) > 1})
-    return re.compile(rf"(?=(?:{'|'.join(map(re.escape, spelled))}))(?P<first>.)", re.DOTALL) if spelled else None
+    rest: dict[str, list[str]] = {}
+    for first, *others in sorted({text for text in added if len(text) > 1}):
+        rest.setdefault(re.escape(first), []).append(re.escape("".join(others)))
+    # By the first letter: a vocabulary may have a thousand of them, to be looked for at each letter of an answer.
+    return re.compile("|".join(f"{first}(?={'|'.join(texts)})" for first, texts in rest.items())) if rest else None
