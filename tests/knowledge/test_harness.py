@@ -1,8 +1,9 @@
 """lm-evaluation-harness by one of our engines: the same numbers as by its own model class, on tasks without a network."""
 
 import json
-import pickle
+import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str | None]]:
         rows = [reading, {**reading, "correct_answer_num": "1"}, reading] if path == "facebook/belebele" else subjects
         return DatasetDict({part: Dataset.from_list(rows) for part in ("test", "dev")})
 
-    harness._tasks.cache_clear()
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    yield asked
-    harness._tasks.cache_clear()
+    return asked
 
 
 @pytest.fixture(scope="module")
@@ -220,11 +219,41 @@ def test_examples_are_turns_of_the_conversation(write_task: Callable[..., str]) 
     assert option == "Gladly."
 
 
-def test_it_goes_to_another_process_without_its_data(write_task: Callable[..., str]) -> None:
-    knowledge = LmEvalKnowledge([LmEvalTest(name="asks", tasks={"en": write_task("asks")})], ["en"])
-    sent = pickle.dumps(knowledge)
-    assert len(sent) < 2000
-    assert list(pickle.loads(sent).ask(Reader())) == list(knowledge.ask(Reader()))
+def test_data_of_another_commit_in_the_hubs_cache_is_refused(
+    hub: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network, datasets takes the newest that its cache holds, and says so in its log alone."""
+    from datasets import Dataset, DatasetDict
+
+    passage = {"flores_passage": "A text.", "question": "What is it?", "correct_answer_num": "2"}
+    rows = Dataset.from_list([{**passage, **{f"mc_answer{place}": "option" for place in range(1, 5)}}])
+    other = "b" * 40
+    rows.save_to_disk(tmp_path / other)
+    cached = DatasetDict({"test": Dataset.load_from_disk(tmp_path / other)})
+    monkeypatch.setattr("datasets.load_dataset", lambda **options: cached)
+    assert message_of(LmEvalTest(name="belebele")).startswith(
+        f"eval.knowledge: belebele_eng_Latn: the hub's cache holds its data at the commit {other}, and 7899cdfa"
+    )
+    LmEvalKnowledge([LmEvalTest(name="belebele", revision=other)], ["en"])
+
+
+def rows_of(knowledge: LmEvalKnowledge) -> list[dict[str, Any]]:
+    return list(knowledge.ask(Reader()))
+
+
+def test_another_process_is_handed_the_tasks_and_loads_nothing_anew(
+    write_task: Callable[..., str], tmp_path: Path
+) -> None:
+    """Not even where a data set has changed meanwhile; functions of the user's own go along."""
+    (tmp_path / "own.py").write_text("def even(data):\n    return data.filter(lambda row: row['right'] % 2 == 0)\n")
+    path = Path(write_task("asks", QUESTIONS * 200))
+    path.write_text(f'{path.read_text()[:-1]}, "process_docs": !function own.even}}')
+    knowledge = LmEvalKnowledge([LmEvalTest(name="asks", tasks={"en": str(path)})], ["en"])
+    rows = rows_of(knowledge)
+    (tmp_path / "asks.jsonl").write_text(json.dumps(QUESTIONS[0]))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(rows_of, knowledge).result() == rows
+    assert len(rows) == 1_000
 
 
 def test_every_task_of_a_family_is_known_to_the_harness() -> None:
