@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from refuseu.core.errors import UserError
+from refuseu.core.terminal import tolerate_encodings
 from refuseu.parameters import load_all, load_whole_machine
 from refuseu.phrasebook.phrasebook import load_phrasebooks
 from refuseu.plan.checks import assert_at_hand
@@ -35,6 +36,7 @@ def check() -> None:
 
 @click.command(help=__doc__)
 def main() -> None:
+    tolerate_encodings()
     check()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from refuseu.core.files import read_yaml, write_text
+from refuseu.core.terminal import tolerate_encodings
 from refuseu.results.markdown import Table
 
 PAGE = Path("docs/staleness.md")
@@ -131,6 +132,7 @@ def page(root: Path) -> str:
 
 @click.command(help=__doc__)
 def main() -> None:
+    tolerate_encodings()
     write_text(page(Path.cwd()), PAGE)
 
 

@@ -9,7 +9,7 @@ import click
 
 from refuseu.core.files import write_between
 from refuseu.core.sections import load
-from refuseu.core.terminal import say
+from refuseu.core.terminal import say, tolerate_encodings
 from refuseu.report.page import terminal
 from refuseu.report.settings import ReportParameters
 from refuseu.report.tables import summary_table
@@ -24,6 +24,7 @@ BEGIN, END = "<!-- results: python -m refuseu.commands.table --readme -->", "<!-
 @click.command(help=__doc__)
 @click.option("--readme", is_flag=True, help="Write the README's table of results.")
 def main(readme: bool) -> None:
+    tolerate_encodings()
     evaluation = Evaluation.read(AVERAGES, ROWS)
     if readme:
         write_between(summary_table(evaluation).markdown(), README, BEGIN, END)

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from refuseu.core import ending
 from refuseu.core.errors import UserError
 from refuseu.core.parent import end_with_parent
 from refuseu.core.sections import machine_file, merged_sections
@@ -122,4 +123,7 @@ def start() -> None:
     if "DVC_STAGE" in os.environ:
         end_with_parent()
     environment = stage_environment(os.environ)
-    os.execve(sys.executable, [sys.executable, f"stages/{name}.py", *arguments], environment)
+    # Without the folder that it is typed in on Python's path (-P): a stage imports from src and its packages alone.
+    os.execve(
+        sys.executable, [sys.executable, "-P", "-m", ending.__name__, f"stages/{name}.py", *arguments], environment
+    )

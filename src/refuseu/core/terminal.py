@@ -10,6 +10,8 @@ from io import TextIOWrapper
 
 import click
 
+from refuseu.core.ending import end_as_by_ctrl_c
+
 CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -31,7 +33,8 @@ def say(text: str, err: bool = False, nl: bool = True, bold: bool = False) -> No
 
 
 def tolerate_encodings() -> None:
-    """From now on print ``?`` for what the terminal's encoding does not have, rather than fail; UTF-8 has everything."""
+    """From now on print ``?`` for what the terminal's encoding lacks, rather than fail, and end by every signal as by Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    end_as_by_ctrl_c()
