@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro rehearse evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study experiments undo dev comment actionlint recipes help repository
+.PHONY: repro rehearse evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
@@ -195,12 +195,29 @@ lock-models: .venv/ready  ## Resolve the environments for real models anew: requ
 staleness: .venv/ready  ## Write docs/staleness.md: what an edit reruns
 	$(BIN)/python -m refuseu.commands.staleness
 
+store-stat: .venv/ready  ## Rows and bytes of the row store, by model, by the stage that asked, and by age
+	@$(BIN)/python -m refuseu.maintenance stat
+
+store-gc: .venv/ready  ## What of the row store no branch, tag or experiment needs; OPTIONS=--delete removes it
+	@$(BIN)/python -m refuseu.maintenance gc $(OPTIONS)
+
+store-mend: .venv/ready  ## Save all rows that are whole in a damaged row store; the damaged file is set aside
+	@$(BIN)/python -m refuseu.maintenance mend
+
+store-export: .venv/ready  ## Rows for your team: make store-export FILE=rows.jsonl.gz [MODEL=org/name]
+	@test -n "$(FILE)" || { echo "store-export: into which file? make store-export FILE=rows.jsonl.gz" >&2; exit 1; }
+	@$(BIN)/python -m refuseu.maintenance export $(if $(MODEL),--model '$(MODEL)') -- '$(FILE)'
+
+store-import: .venv/ready  ## Take in rows of your team, each checked: make store-import FILE=rows.jsonl.gz
+	@test -n "$(FILE)" || { echo "store-import: of which file? make store-import FILE=rows.jsonl.gz" >&2; exit 1; }
+	@$(BIN)/python -m refuseu.maintenance import -- '$(FILE)'
+
 clean:  ## Remove the environment and all tool caches; the row store, DVC's outputs and DVC's cache stay
 	rm -rf .venv .venv-models .pytest_cache .mypy_cache .ruff_cache $(filter-out .cache/refuseu,$(wildcard .cache/*))
 
 clean-rows:  ## Remove the row store and forget the last run's rows, so that models are asked anew; outputs stay the same
 	rm -rf .cache/refuseu
-	rm -f '$(STORE)'
+	rm -f '$(STORE)' '$(STORE)-wal' '$(STORE)-shm' '$(STORE).reserve' '$(STORE)'.rescued-*.jsonl
 	store="$$(dirname '$(STORE)')" && if [ -f dvc.lock ]; then mkdir -p "$$store" && cp dvc.lock "$$store/forgotten.lock"; fi
 
 help:  ## This list
@@ -221,11 +238,13 @@ help:  ## This list
 ## PRICE_GPU: plan: money for an hour of a GPU, in any currency (none)
 ## PRICE_INPUT, PRICE_OUTPUT: plan: money for a million tokens that paid models read, and write (none)
 ## MODEL: evaluate: a folder (/a/folder), a repository (org/name), or a name among eval.models or the profile's models
+## MODEL: store-export: rows of models alone whose name holds this (all rows)
 ## QUESTIONS: evaluate: another table of test questions, as data/split/test.parquet (the published test)
 ## REV: plots-page: the revisions to draw beside the workspace (none)
 ## URL, ENDPOINT: remote: where the outputs are shared
 ## FILE: audit-score, judge-check: the files of verdicts, or the file of labelled answers
+## FILE: store-export, store-import: the file of rows, compressed where its name ends in .gz
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
 ## REPO: publish: the repository on the hub
 ## WHAT: publish, audit, audit-score: dataset or models (dataset); pairs or answers, or, to audit, disagreements (pairs)
-## OPTIONS: evaluate, real-model, audit, audit-score, bench, search-study, publish: further options; --help lists them
+## OPTIONS: evaluate, real-model, store-gc, audit, audit-score, bench, search-study, publish: further options; --help lists them

@@ -73,7 +73,7 @@ def fill(count: int) -> Case:
     def work() -> None:
         path = _store(count)
         path.unlink(missing_ok=True)
-        Store(path)
+        Store(path).close()
         with sqlite3.connect(path) as connection:
             # No other process reads the store meanwhile, and an incomplete store is written again.
             connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")

@@ -61,7 +61,7 @@ class StoredEngine:
             done = self._opened().complete([prompts[position] for position in missing], sampling)
             return self._written(done, missing, _completion_written)
 
-        return enumerate(map(_completion_read, self._store.complete(keys, work)))
+        return enumerate(map(_completion_read, self._store.complete(keys, work, self.identity)))
 
     def log_likelihoods(self, pairs: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, float]]:
         keys = [self._key(prompt, continuation=text) for prompt, text in pairs]
@@ -70,7 +70,7 @@ class StoredEngine:
             done = self._opened().log_likelihoods([pairs[position] for position in missing])
             return self._written(done, missing, _score_written)
 
-        return enumerate(map(float, self._store.complete(keys, work)))
+        return enumerate(map(float, self._store.complete(keys, work, self.identity)))
 
     def _opened(self) -> RowEngine:
         began = perf_counter()

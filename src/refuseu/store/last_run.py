@@ -55,10 +55,16 @@ def _table(stage: str | None, root: Path, forgotten: Path) -> Path | None:
     if named is None or named == locked_hash(folder, forgotten):
         return None
     with suppress(OSError, ValueError, LookupError, TypeError, subprocess.TimeoutExpired):
-        objects = _cache_folder(root) / "files/md5"
+        found = (listed(cache_folder(root) / "files/md5", named) or {}).get(ROWS)
+        return found if found and found.is_file() else None
+    return None
+
+
+def listed(objects: Path, named: str) -> dict[str, Path] | None:
+    """Where DVC's cache keeps the files of a folder, by their names; ``None`` where the cache lacks the folder's list."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
         entries = json.loads(_object(objects, named).read_text(encoding="utf-8"))
-        (found,) = (_object(objects, entry["md5"]) for entry in entries if entry["relpath"] == ROWS)
-        return found if found.is_file() else None
+        return {str(entry["relpath"]): _object(objects, entry["md5"]) for entry in entries}
     return None
 
 
@@ -66,7 +72,7 @@ def _object(objects: Path, md5: str) -> Path:
     return objects / md5[:2] / md5[2:]
 
 
-def _cache_folder(root: Path) -> Path:
+def cache_folder(root: Path) -> Path:
     """Where DVC's cache is: in an experiment's copy of the workspace, that of the repository."""
     asked = [sys.executable, "-m", "dvc", "cache", "dir"]
     told = subprocess.run(asked, cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False)

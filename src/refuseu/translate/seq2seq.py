@@ -136,6 +136,7 @@ class Seq2SeqTranslator:
     def __init__(self, identity: str, max_tokens: int, load: Callable[[], Seq2SeqModel], store: Store) -> None:
         """``identity`` names everything that decides the model's output: its commit or hash, the engine and the dtype."""
         self._decides = {"version": VERSION, "model": identity, "max_tokens": max_tokens}
+        self._identity = identity
         self._load = load
         self._store = store
 
@@ -158,4 +159,4 @@ class Seq2SeqTranslator:
             for place, text in self._model.translate([texts[position] for position in missing], source, target):
                 yield missing[place], json.dumps(text, ensure_ascii=False)
 
-        return list(map(json.loads, self._store.complete(keys, work)))
+        return list(map(json.loads, self._store.complete(keys, work, self._identity)))
