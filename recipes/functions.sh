@@ -14,6 +14,16 @@ until_succeeds() {
 	done
 }
 
+# no_experiment_left: fails where DVC left an experiment of a job that was ended: HEAD then belongs to no branch, and another one would
+# build on what that one left half done. As 'make undo' finds it.
+no_experiment_left() {
+	if ! git symbolic-ref --quiet HEAD > /dev/null && git rev-parse --quiet --verify refs/exps/exec/EXEC_BASELINE > /dev/null; then
+		echo "An earlier job was ended while its experiment ran, and the clone is still on no branch: 'make undo' takes it back to its" \
+			"last commit (rows and checkpoints are kept), then send the job again" >&2
+		return 1
+	fi
+}
+
 # driver_is_new: fails where the NVIDIA driver of this node is older than the CUDA of the locked torch and vLLM asks for.
 driver_is_new() {
 	local driver wanted=580

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from repository import ROOT
+from shell import program
 from signals import TIMEOUT, hear_signals
 
 from refuseu.plan.checks import DRIVER
@@ -130,12 +131,6 @@ def typed(folder: Path, command: str, **variables: str) -> subprocess.CompletedP
     )
 
 
-def program(path: Path, script: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
 def test_what_is_waited_for_has_a_limit_and_a_sentence(tmp_path: Path) -> None:
     late = typed(tmp_path, "until_succeeds 60 'too late' test -e there & sleep 1; touch there; wait $!")
     assert (late.returncode, late.stderr) == (0, "")
@@ -193,6 +188,46 @@ def test_an_experiment_of_a_job_that_is_told_to_end_ends_its_stage(clone: Path) 
     assert job.returncode > 0
     assert "The job was told to end before the pipeline did" in said and "'make undo'" in said
     assert (clone / "heard").read_text() == "ended\n"
+    assert typed(clone, "no_experiment_left").returncode == 0  # DVC itself went back to the branch
+
+
+def killed_while_its_stage_runs(clone: Path) -> None:
+    """As Slurm does when a job has not ended by itself."""
+    dvc = [clone / ".venv/bin/dvc", "exp", "run", "-S", "profile=paper-8b"]
+    job = subprocess.Popen(dvc, cwd=clone, process_group=0, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + TIMEOUT
+    while not (clone / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+
+
+@pytest.mark.slow
+def test_a_job_that_finds_an_experiment_left_behind_says_the_way_out_before_anything_runs(clone: Path) -> None:
+    there = typed(clone, "no_experiment_left; echo went on")
+    assert (there.stdout, there.stderr) == ("went on\n", "")
+    subprocess.run(
+        ["git", "checkout", "-q", "--detach"], cwd=clone, check=True
+    )  # as a user may, to run an older commit
+    assert typed(clone, "no_experiment_left; echo went on").stdout == "went on\n"
+    subprocess.run(["git", "checkout", "-q", "main"], cwd=clone, check=True)
+    killed_while_its_stage_runs(clone)
+    left = typed(clone, "no_experiment_left; echo went on")
+    assert (left.returncode, left.stdout, left.stderr.count("\n")) == (1, "", 1)
+    assert (
+        "'make undo' takes it back to its last commit (rows and checkpoints are kept), then send the job again"
+        in left.stderr
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_recipe_looks_for_an_experiment_left_behind_first(recipe: Path) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    runs = text.partition("\nrun: |\n")[2] or text
+    lines = [line.strip() for line in runs.splitlines() if line.strip() and not line.strip().startswith("#")]
+    sourced = lines.index("source recipes/functions.sh")
+    assert lines[sourced + 1] == "no_experiment_left"
+    assert all(line.startswith(("set ", "cd ")) for line in lines[:sourced])
 
 
 @pytest.mark.slow

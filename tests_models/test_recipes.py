@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shell import program
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 900
@@ -21,12 +22,6 @@ if sys.argv[-1] == "label":
     print("nodes:", len(ray.nodes()))
 """
 """Stands for DVC: where the recipe runs the stages that share the cluster, it joins as they do."""
-
-
-def program(path: Path, script: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 def free_port() -> int:
