@@ -22,7 +22,7 @@ def supervised(folder: Path, *prefix: str) -> tuple[subprocess.Popen[str], list[
     """Two stubborn commands under ``repro.run``, in a process of their own, and their children's process ids."""
     files = [folder / name for name in ("one", "two")]
     commands = [["sh", "-c", STUBBORN.format(pid=file)] for file in files]
-    program = f"from refuseu.commands.repro import run; run(*{commands}, grace=0.2)"
+    program = f"from refuseu.commands.repro import run; run(*{commands}, grace=0.2, kept='and all of it begins anew')"
     command = [*prefix, sys.executable, "-c", program]
     process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, preexec_fn=hear_signals)
     while not all(file.is_file() and file.read_text().strip() for file in files):
@@ -39,7 +39,7 @@ def test_a_signal_ends_all_commands_and_what_they_started(number: signal.Signals
     said = process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 128 + number
     assert not any(map(running, children))
-    assert said.startswith("Interrupted: nothing runs on") and said.count("\n") == 1
+    assert said == "Interrupted: nothing runs on, and all of it begins anew.\n"
 
 
 def test_a_command_ends_with_a_repro_that_is_killed(tmp_path: Path) -> None:
@@ -86,6 +86,17 @@ def test_lines_of_parallel_commands_are_passed_on_whole_and_progress_is_lines(
 def test_a_command_that_is_alone_keeps_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     assert repro.run(["sh", "-c", "echo ${REFUSEU_PROGRESS:-bar}; echo warned >&2"])
     assert capfd.readouterr() == ("bar\n", "warned\n")
+
+
+def test_who_listens_to_a_command_hears_each_line_as_it_comes(capfd: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+    assert repro.run(["sh", "-c", "echo ${REFUSEU_PROGRESS:-bar}; echo warned >&2"], heard=heard.append)
+    assert heard == ["log\n", "warned\n"] and capfd.readouterr() == ("log\nwarned\n", "")
+
+
+def test_every_command_has_its_lane() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        repro.run(["true"], ["true"], lanes=[{}])
 
 
 def test_the_trainings_that_are_due_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
 from typing import IO
 
 import click
@@ -45,14 +44,23 @@ POLL = 0.05
 Processes = list[subprocess.Popen[str]]
 Lane = dict[str, str]
 """What the environment of a process of ``dvc repro`` holds beside the shell's: the GPUs that its trainings may use."""
+Heard = Callable[[str], None]
+"""Is told each line that a command writes, as it is passed on."""
+GOES_ON = "what was finished is kept, and the same command goes on from there"
 
 
-def run(*commands: Sequence[str], lanes: Sequence[Lane] = (), grace: float = GRACE) -> bool:
+def run(
+    *commands: Sequence[str],
+    lanes: Sequence[Lane] = (),
+    grace: float = GRACE,
+    heard: Heard | None = None,
+    kept: str = GOES_ON,
+) -> bool:
     """Run the commands in parallel to their ends, and say whether all of them succeeded.
 
-    Each command has its own process group, and none outlives this process. A single command writes to the terminal itself; of
-    several commands, every line is passed on whole. The environment of each command is the shell's with its part of ``lanes``.
-    ``grace`` is in seconds.
+    Each command has its own process group, and none outlives this process. A single command to which nobody listens (``heard``)
+    writes to the terminal itself; of others, every line is passed on whole. The environment of each command is the shell's with
+    its part of ``lanes``. ``grace`` is in seconds; ``kept`` says after a signal what becomes of the work.
 
     Raises:
         SystemExit: after a signal, when all commands have ended, with a shell's exit code for that signal (128 and its number).
@@ -60,14 +68,14 @@ def run(*commands: Sequence[str], lanes: Sequence[Lane] = (), grace: float = GRA
     processes: Processes = []
     with _received() as signals:
         try:
-            for command, lane in zip(commands, lanes or repeat({}), strict=False):
-                processes.append(_start(command, lane, parallel=len(commands) > 1))
-            writers = [_pass_on(process.stdout) for process in processes if process.stdout]
+            for command, lane in zip(commands, lanes or [{}] * len(commands), strict=True):
+                processes.append(_start(command, lane, passed_on=len(commands) > 1 or heard is not None))
+            writers = [_pass_on(process.stdout, heard) for process in processes if process.stdout]
             _wait(processes, lambda: bool(signals))
         finally:
             _end([process for process in processes if process.poll() is None], signals, grace)
     if signals:
-        say("Interrupted: nothing runs on, what was finished is kept, and `make repro` goes on from there.", err=True)
+        say(f"Interrupted: nothing runs on, {kept}.", err=True)
         raise SystemExit(128 + signals[0])
     for writer in writers:
         writer.join()
@@ -117,14 +125,14 @@ def _send(number: signal.Signals, processes: Processes) -> None:
             os.killpg(process.pid, number)
 
 
-def _start(command: Sequence[str], lane: Lane, parallel: bool) -> subprocess.Popen[str]:
-    """Start a command in its own process group. One of several writes into a pipe, and shows its progress as lines."""
-    shared = {"REFUSEU_PROGRESS": "log", "PYTHONIOENCODING": "utf-8"} if parallel else {}
+def _start(command: Sequence[str], lane: Lane, passed_on: bool) -> subprocess.Popen[str]:
+    """Start a command in its own process group. One that is passed on writes into a pipe, and shows its progress as lines."""
+    shared = {"REFUSEU_PROGRESS": "log", "PYTHONIOENCODING": "utf-8"} if passed_on else {}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if parallel else None,
-        stderr=subprocess.STDOUT if parallel else None,
+        stdout=subprocess.PIPE if passed_on else None,
+        stderr=subprocess.STDOUT if passed_on else None,
         process_group=0,
         preexec_fn=end_with_parent,
         encoding="utf-8",
@@ -133,11 +141,13 @@ def _start(command: Sequence[str], lane: Lane, parallel: bool) -> subprocess.Pop
     )
 
 
-def _pass_on(lines: IO[str]) -> threading.Thread:
+def _pass_on(lines: IO[str], heard: Heard | None) -> threading.Thread:
     """Write each line as it arrives, in the background. A terminal that is gone must not hold up the command."""
 
     def copy() -> None:
         for line in lines:
+            if heard:
+                heard(line)
             with contextlib.suppress(OSError):
                 say(line, nl=False)
 
@@ -194,10 +204,7 @@ def reproduce() -> None:
 
 def _repro(*targets: list[str], lanes: Sequence[Lane] = ()) -> None:
     if not run(*([*DVC, "--wait-for-lock", "repro", *names] for names in targets), lanes=lanes):
-        raise UserError(
-            broken_file()
-            or "a stage failed, as said above; what was finished is kept, and `make repro` goes on from there"
-        )
+        raise UserError(broken_file() or f"a stage failed, as said above; {GOES_ON}")
 
 
 @click.command(help=__doc__)
