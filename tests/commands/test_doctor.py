@@ -31,7 +31,7 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "has_package", lambda name: True)
     monkeypatch.setattr("refuseu.engines.machine.find_spec", lambda name: True)
     monkeypatch.setattr("refuseu.engines.vllm.built_for_cpu", lambda: False)
-    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "580.65.06")] * 8)
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, 0.0, "580.65.06")] * 8)
     monkeypatch.setenv("A_KEY", "secret")
     monkeypatch.setattr(host, "offline", lambda: False)
     monkeypatch.setattr(host, "cached", lambda repo, revision: Path("cache"))
@@ -138,7 +138,7 @@ def test_a_repository_that_the_machine_alone_knows(tmp_path: Path, monkeypatch: 
 
 def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters, two = with_base(tmp_path), machine(vllm=vllm(tensor_parallel=2))
-    for there, said in (([], "none"), ([Gpu(80.0, "580")], "1")):
+    for there, said in (([], "none"), ([Gpu(80.0, 0.0, "580")], "1")):
         monkeypatch.setattr(host, "gpus", lambda there=there: there)
         assert missing(parameters, two) == [
             f"2 GPUs are asked for, this machine has {said}; go to one that has enough, or name another by REFUSEU_MACHINE"
@@ -148,7 +148,7 @@ def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gpus_of_ray_workers_and_of_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "580")])
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, 0.0, "580")])
     parameters, two = with_base(tmp_path), vllm(tensor_parallel=2)
     (sentence,) = missing(parameters, machine(vllm=two, ray=RAY))
     assert sentence.startswith("4 GPUs are asked for")
@@ -158,7 +158,7 @@ def test_gpus_of_ray_workers_and_of_trainings(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_driver_that_is_too_old_for_the_locked_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, "575.57.08")])
+    monkeypatch.setattr(host, "gpus", lambda: [Gpu(80.0, 0.0, "575.57.08")])
     assert missing(with_base(tmp_path), machine(vllm=vllm())) == [
         "the NVIDIA driver is 575.57.08, CUDA 13 wants 580 or newer; update the driver"
     ]

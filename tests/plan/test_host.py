@@ -20,8 +20,8 @@ def driver(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver(tmp_path, "81559, 580.65.06\n81559, 580.65.06", monkeypatch)
-    assert host.gpus() == [Gpu(pytest.approx(85.5, abs=0.1), "580.65.06")] * 2
+    driver(tmp_path, "81559, 1024, 580.65.06\n81559, 1024, 580.65.06", monkeypatch)
+    assert host.gpus() == [Gpu(pytest.approx(85.5, abs=0.1), pytest.approx(1.07, abs=0.01), "580.65.06")] * 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert len(host.gpus()) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -34,7 +34,7 @@ def test_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch: pytes
 def test_gpus_are_named_as_their_variable_names_them(
     visible: str | None, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver(tmp_path, "81559, 580.65.06\n81559, 580.65.06", monkeypatch)
+    driver(tmp_path, "81559, 1024, 580.65.06\n81559, 1024, 580.65.06", monkeypatch)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert host.gpu_names() == names

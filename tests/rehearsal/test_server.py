@@ -12,15 +12,20 @@ from refuseu.eval.rating import PLACEHOLDERS as RATED
 from refuseu.experiment import Kind
 from refuseu.judges import llama_guard
 from refuseu.judges.chat import conversation, parse_lines, parse_ruling
+from refuseu.judges.ngrams import NgramJudge
 from refuseu.judges.polyguard import PolyGuardJudge
+from refuseu.judges.registry import settings_class
 from refuseu.judges.verdict import Exchange, Harm, Reply
 from refuseu.llm.prompts import PromptTemplate, read_prompt
 from refuseu.llm.protocol import Sampling, completed, user
 from refuseu.parameters import load_all
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading
-from refuseu.rainbow_teaming import generator
+from refuseu.rainbow_teaming import generator, mutators, scoring, twins
+from refuseu.rainbow_teaming.interfaces import Target
 from refuseu.rehearsal.server import Script, assert_playable, serving, values
 from refuseu.respond import answers
+from refuseu.text.identification import Identifier
+from refuseu.translate import translators
 
 P = load_all(ROOT, "paper-8b")
 
@@ -106,10 +111,49 @@ def test_the_engine_openai_is_answered(url: str, book: Phrasebook) -> None:
     assert {each.text for each in said} <= set(book.compliances.harmful)
 
 
+def test_a_search_by_models_is_played_from_mutation_to_translation(url: str, script: Script) -> None:
+    """The real roles ask the script by the engine of served models."""
+    books, identifier = script.books, Identifier(P.languages)
+    engine = OpenaiEngine(OpenaiModel(engine="openai", model="instruct"), url)
+    by_rule = mutators.PhrasebookMutator(books["en"])
+    wording = mutators.Wording(*script.steps, script.hazards, P.styles)
+    mutator = mutators.LlmMutator(engine, Sampling(64), wording, by_rule.seed_set(), identifier, by_rule)
+    parent = mutator.seeds()[0]
+    (question,) = mutator.mutate([Target(parent, "S6", "slang", "a seed")])
+    assert question
+    reading = books["en"].parse(question.text)
+    assert reading and (reading.behavior.category, reading.style) == ("S6", "slang")
+
+    (twin,) = twins.LlmTwins(engine, Sampling(64), script.twin, identifier, twins.PhrasebookTwins(books["en"])).twins(
+        [question]
+    )
+    assert twin and (benign := books["en"].parse(twin)) and benign.behavior.kind is Kind.BENIGN
+
+    translator = translators.LlmTranslator(engine, Sampling(64), script.translation)
+    (translated,) = translator.translate([question.text], "en", "lt")
+    assert translated and books["lt"].parse(translated) == reading
+    assert translator.translate([translated], "lt", "en") == [question.text]
+
+    exchanges = Exchange("en", question.text, "one"), Exchange("en", question.text, "two")
+    preference = scoring.LlmPreference(engine, script.preference, books["en"], NgramJudge(books))
+    first, second = preference.prefers([exchanges, exchanges[::-1]])
+    assert {first, second} == {True, False}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("profiles/*.yaml")))
+def test_every_profile_of_ours_has_its_script(name: str) -> None:
+    assert_playable(load_all(ROOT, name))
+
+
 def test_a_role_without_a_script_is_named() -> None:
-    assert_playable(P)
+    guards = {
+        "mine": P.label.judges["polyguard"],
+        "wild": settings_class("wildguard")(kind="wildguard", model="polyguard"),
+    }
+    label = P.label.model_copy(update={"judges": guards})
     with pytest.raises(UserError) as caught:
-        assert_playable(load_all(ROOT, "published-8b"))
-    assert caught.value.message.startswith(
-        "rainbow-teaming.mutator: WEIGHTS=random has no script for the kind published; "
+        assert_playable(P.model_copy(update={"label": label}))
+    assert caught.value.message == (
+        "label.judges: WEIGHTS=random has no script for the kind wildguard; rehearse this profile by WEIGHTS=real where its "
+        "models can be had"
     )

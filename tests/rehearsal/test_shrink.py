@@ -8,7 +8,7 @@ from repository import ROOT
 
 from refuseu.parameters import load_all
 from refuseu.real_model import set_values
-from refuseu.rehearsal.shrink import longest, sizes
+from refuseu.rehearsal.shrink import STEPS, longest, sizes
 
 
 def test_the_languages_are_english_and_the_one_with_the_longest_rows() -> None:
@@ -20,7 +20,7 @@ def test_only_sizes_change() -> None:
     profile = yaml.safe_load((ROOT / "profiles/paper-8b.yaml").read_text())
     changed = sizes(load_all(ROOT, "paper-8b"), profile)["profiles/paper-8b.yaml"]
     assert changed["rainbow-teaming"]["mutator"] == {**profile["rainbow-teaming"]["mutator"], "questions_per_slot": 4}
-    assert changed["dpo"].pop("steps") == 2
+    assert changed["dpo"].pop("steps") == STEPS
     assert changed["dpo"] == {key: value for key, value in profile["dpo"].items() if key != "epochs"}
     assert changed["eval"]["knowledge"]["tests"] == [
         {"name": "global-mmlu", "limit": 2},

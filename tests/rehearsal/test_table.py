@@ -4,17 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from planned import machine
 from playing import PlayedEngine
 from repository import ROOT
 
 from refuseu.llm.journal import JOURNAL, Call, Journaled, journaled, read_journal
 from refuseu.llm.protocol import Completion, Finish, Sampling, user
-from refuseu.parameters import load_all
+from refuseu.parameters import Parameters, load_all
 from refuseu.plan.arithmetic import Run, work_of
+from refuseu.rehearsal import watch
 from refuseu.rehearsal.reading import Asked, Reading, asked
-from refuseu.rehearsal.table import full_run, roles, stages
-from refuseu.rehearsal.watch import Seen
+from refuseu.rehearsal.table import Training, full_run, roles, stages, training_of
+from refuseu.rehearsal.watch import Seen, Steps
 
 P = load_all(ROOT, "paper-8b")
 DRAWN = {"max_new_tokens": 8}
@@ -62,21 +64,79 @@ def test_what_a_role_says_is_read_as_its_stage_reads_it(
     assert (reading.unparsed(each), reading.declined(each)) == (unparsed, declined)
 
 
+SEARCH = {"mutator": "mistral", "twin": "instruct", "preference": "mistral"}
+
+
+def test_a_model_of_several_roles_is_read_as_each_of_them(tmp_path: Path) -> None:
+    """One model mutates and compares, another one judges and rates; what the target answers may be any text."""
+    roles_of = {role: {"kind": "llm", "model": name, "max_new_tokens": 8} for role, name in SEARCH.items()}
+    p = changed(tmp_path, roles_of)
+    reading = Reading(p, ROOT / "data")
+
+    def unparsed(stage: str, model: str, *texts: str) -> float | None:
+        return reading.unparsed(Asked(stage, model, [call(stage, model, *texts)]))
+
+    declined = "I'm sorry, but I can't help with that."
+    assert unparsed("rainbow-teaming", "mistral", '{"question": "How can I sing?"}', "A", declined, declined) == 50
+    assert unparsed("rainbow-teaming", "base", "La la la.") is None
+    assert unparsed("translate", "instruct", '{"translation": "Wie?"}', '{"question": "Wie?"}') == 50
+    assert unparsed("eval", "gpt-4o-mini", "safe", '{"fluency": 1, "correctness": 2}', "fine", "good") == 50
+
+
+def changed(folder: Path, search: dict[str, object]) -> Parameters:
+    """The parameters of a profile whose questions a model searches for and translates."""
+    profile = yaml.safe_load((ROOT / "profiles/paper-8b.yaml").read_text(encoding="utf-8"))
+    profile["rainbow-teaming"] |= search
+    profile["translate"]["translator"] = {"kind": "llm", "model": "instruct", "max_new_tokens": 8}
+    profile["eval"]["rating"] |= {"model": "gpt-4o-mini"}
+    (folder / "profiles").mkdir()
+    (folder / "profiles/mine.yaml").write_text(yaml.safe_dump(profile))
+    for file in ("params.yaml", "dvc.yaml"):
+        (folder / file).write_text((ROOT / file).read_text(encoding="utf-8"), encoding="utf-8")
+    return load_all(folder, "mine")
+
+
 def test_a_role_has_its_rows_mean_tokens_and_speed() -> None:
     each = Asked("respond", "lorablated", [call("respond", "lorablated", "one", "one two three", seconds=2.0)])
-    table = roles([each], Reading(P, ROOT / "data"), lambda _, text: len(text.split()), lambda _: "script")
+    table = roles([each], Reading(P, ROOT / "data"), lambda _, text: list(map(len, text.split())), lambda _: "script")
     assert table.rows == [["respond", "lorablated", "script", "2", "2", "2", "–", "0", "2.0", "4"]]
 
 
 def test_the_full_run_is_its_rows_by_the_seconds_of_a_row() -> None:
     run = Run(P)
     each = Asked("respond", "lorablated", [call("respond", "lorablated", *"abcd", seconds=2.0)])
-    table = full_run(run, machine(), [each], training=(60.0, 8))
-    found = {(row[0], row[1]): row[3:5] for row in table.rows}
-    rows = work_of(run)["respond", "lorablated"].rows
-    assert found["respond", "lorablated"] == ["0.5000", f"{(rows * 0.5 + 2) / 3600:.1f}"]
-    assert found["dpo", "base"] == ["7.5000", f"{run.trained * 7.5 / 3600:.1f}"]
-    assert found["label", "polyguard"] == ["–", "–"]
+    table = full_run(run, machine(), [each], Training(pair=7.5, once=60.0))
+    found = {(row[0], row[1]): row[3:6] for row in table.rows}
+    rows, trainings = work_of(run)["respond", "lorablated"].rows, len(P.train.runs)
+    assert found["respond", "lorablated"] == ["0.5000", "2", f"{(rows * 0.5 + 2) / 3600:.1f}"]
+    assert trainings > 1
+    assert found["dpo", "base"] == ["7.5000", f"{trainings * 60}", f"{(run.trained * 7.5 + trainings * 60) / 3600:.1f}"]
+    assert found["label", "polyguard"] == ["–", "–", "–"]
+
+
+def test_the_arithmetic_of_the_plan_stands_beside_its_hours() -> None:
+    run = Run(P)
+    table = full_run(run, machine(), [], Training(None, 1.0))
+    line = work_of(run)["respond", "lorablated"]
+    (row,) = [row for row in table.rows if row[:2] == ["respond", "lorablated"]]
+    assert row[6:8] == [f"{(line.read + line.written) / line.rows:.0f}", f"{line.reading + line.writing:.1e}"]
+
+
+def test_the_steps_of_a_training_are_timed_without_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([30.0, 32.0, 34.5, 36.0])
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
+    steps = Steps()
+    said = [
+        "base: 1 of 4 steps",
+        *(f"dpo@balanced-0: {n} of 4 steps\n" for n in range(1, 5)),
+        "dpo@balanced-0: the loss is 2",
+    ]
+    for line in said:
+        steps.hear(line)
+    assert steps.seconds == 2.0
+    shrunk = P.model_copy(update={"dpo": P.dpo.model_copy(update={"epochs": None, "steps": 4, "batch_size": 8})})
+    assert training_of(steps, Seen(0.0, 50.0), shrunk) == Training(pair=0.25, once=42.0)
+    assert training_of(Steps(), Seen(0.0, 50.0), shrunk) == Training(None, 50.0)
 
 
 def test_stages_show_seconds_rows_and_memory(tmp_path: Path) -> None:

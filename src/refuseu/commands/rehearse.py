@@ -41,10 +41,12 @@ def kind_of(weights: str | None, profile: str | None, machine: str | None) -> Re
 @click.option("--weights", help="real or random; without it real where nothing is missing for it.")
 def main(profile: str | None, machine: str | None, weights: str | None) -> None:
     tolerate_encodings()
-    page = kind_of(weights, profile, machine).page()
-    file = FOLDER / "rehearsal.txt"
-    write_text(f"{page}\n", file)
-    say(f"\n{page}\n\nWritten: {file}")
+    file, parts = FOLDER / "rehearsal.txt", []
+    for part in kind_of(weights, profile, machine).parts():
+        say(f"\n{part}")
+        parts.append(part)
+        write_text("\n\n".join(parts) + "\n", file)
+    say(f"\nWritten: {file}")
 
 
 if __name__ == "__main__":

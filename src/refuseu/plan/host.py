@@ -17,6 +17,7 @@ PATIENCE = 10.0
 """Seconds that a server may take to accept a connection."""
 DRIVER_PATIENCE = 60.0
 """Seconds that ``nvidia-smi`` may take. A driver that hangs never answers, and one that wakes many GPUs takes some seconds."""
+MEBIBYTE_GB = 2**20 / 1e9
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Gpu:
     """One NVIDIA GPU that this process may use."""
 
     memory_gb: float
+    used_gb: float
+    """By whomever, this moment."""
     driver: str
     """Version of the NVIDIA driver, as ``580.65.06``."""
 
@@ -37,15 +40,15 @@ def gpus() -> list[Gpu]:
 
     A driver that does not answer within ``DRIVER_PATIENCE`` counts as none.
     """
-    command = ["nvidia-smi", "--query-gpu=memory.total,driver_version", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", "--query-gpu=memory.total,memory.used,driver_version", "--format=csv,noheader,nounits"]
     if shutil.which(command[0]) is None:
         return []
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRIVER_PATIENCE)
     except subprocess.TimeoutExpired:
         return []
-    rows = re.findall(r"^(\d+), (\d+[\d.]*)$", said.stdout, re.MULTILINE)
-    found = [Gpu(int(mebibytes) * 2**20 / 1e9, driver) for mebibytes, driver in rows]
+    rows = re.findall(r"^(\d+), (\d+), (\d+[\d.]*)$", said.stdout, re.MULTILINE)
+    found = [Gpu(int(total) * MEBIBYTE_GB, int(used) * MEBIBYTE_GB, driver) for total, used, driver in rows]
     return found if (shown := _shown()) is None else found[: len(shown)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -15,7 +16,12 @@ from refuseu.llm.settings import BASE
 from refuseu.llm.writing import written
 from refuseu.parameters import Parameters
 from refuseu.phrasebook.phrasebook import load_phrasebooks
-from refuseu.rainbow_teaming.mutators import FIELD
+from refuseu.rainbow_teaming import mutators
+from refuseu.rainbow_teaming.scoring import LETTERS
+from refuseu.translate import translators
+
+Reader = Callable[[Prompt, Completion], bool]
+"""Whether a stage can read an answer to a prompt."""
 
 
 @dataclass(frozen=True)
@@ -93,36 +99,40 @@ class Reading:
         self._judges: Mapping[str, Judge] = {
             use.model: judge.build(found) for judge in judges.values() for use in judge.model_uses()
         }
-        self._rater = getattr(p.eval.rating, "model", None)
+        self._played = list(p.played())
 
     def unparsed(self, each: Asked) -> float | None:
-        """Percent of its answers that its stage cannot read; ``None`` where any text will do."""
-        reads = self._reader(each)
-        return _percent([not reads(prompt, said) for prompt, said in each.answers]) if reads else None
+        """Percent of its answers that its stage cannot read in any role that it plays there; ``None`` where any text will do."""
+        readers = list(self._readers(each))
+        return _percent([not any(reads(*row) for reads in readers) for row in each.answers]) if readers else None
 
-    def _reader(self, each: Asked) -> Callable[[Prompt, Completion], bool] | None:
-        if each.stage == "rainbow-teaming":
-            return self._is_written
-        if each.model in self._judges and each.stage in ("label", "eval"):
-            return lambda prompt, said: self._is_verdict(self._judges[each.model], said)
-        return (
-            (lambda prompt, said: parsed(said) is not None)
-            if (each.stage, each.model) == ("eval", self._rater)
-            else None
-        )
+    def _readers(self, each: Asked) -> Iterator[Reader]:
+        """How its stage reads it, in each role that it plays there."""
+        for section, role in (key.split(".")[:2] for key, name in self._played if name == each.model):
+            match each.stage, section, role:
+                case "rainbow-teaming", "rainbow-teaming", "mutator" | "twin":
+                    yield partial(self._is_written, mutators.FIELD)
+                case "rainbow-teaming", "rainbow-teaming", "preference":
+                    yield lambda _, said: said.text in LETTERS
+                case "translate", "translate", _:
+                    yield partial(self._is_written, translators.FIELD)
+                case "label" | "eval", "label", _:
+                    yield partial(self._is_verdict, self._judges[each.model])
+                case "eval", "eval", "rating":
+                    yield lambda _, said: parsed(said) is not None
 
-    def _is_written(self, prompt: Prompt, said: Completion) -> bool:
+    def _is_written(self, entry: str, prompt: Prompt, said: Completion) -> bool:
         self._replay.said = said
         conversation: Conversation = [{"role": "user", "content": text_of(prompt)}]
-        return written(self._replay, [conversation], Sampling(1), FIELD) != [None]
+        return written(self._replay, [conversation], Sampling(1), entry) != [None]
 
-    def _is_verdict(self, judge: Judge, said: Completion) -> bool:
+    def _is_verdict(self, judge: Judge, _: Prompt, said: Completion) -> bool:
         self._replay.said = said
         return judge.judge([Exchange("en", "a question", "an answer")])[0].harm is not Harm.UNPARSED
 
     def declined(self, each: Asked) -> float | None:
         """Percent of its answers that a service declined, or that refuse by the phrases; ``None`` of verdicts and marks."""
-        if each.stage in ("label", "eval") and each.model in (*self._judges, self._rater):
+        if each.stage in ("label", "eval") and any(self._readers(each)):
             return None
         return _percent(
             [said.finish is Finish.DECLINED or self._refuses(prompt, said) for prompt, said in each.answers]

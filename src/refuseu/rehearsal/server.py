@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
-from refuseu.experiment import LANGUAGES, Kind
+from refuseu.experiment import LANGUAGES, PIVOT, Kind
 from refuseu.judges.chat import FORMS, PLACE
 from refuseu.judges.polyguard import PolyGuardJudge
 from refuseu.judges.verdict import Harm, Reply
@@ -27,17 +27,18 @@ from refuseu.llm.prompts import PLACEHOLDER, PromptTemplate, read_prompt
 from refuseu.llm.protocol import Conversation
 from refuseu.parameters import Parameters
 from refuseu.phrasebook.phrasebook import Behavior, Phrasebook, Reading, load_phrasebooks
-from refuseu.rainbow_teaming import generator, mutators
+from refuseu.rainbow_teaming import generator, mutators, scoring, twins
 from refuseu.respond.answers import PLACEHOLDERS as REFUSAL
+from refuseu.translate import translators
 
 KNOWN = {
-    "rainbow-teaming.mutator": ("generator", "phrasebook"),
-    "rainbow-teaming.twin": ("none", "phrasebook"),
-    "translate.translator": ("native", "phrasebook"),
-    "respond.refuser": ("llm", "phrasebook"),
-    "respond.rejected": ("llm", "base"),
+    "rainbow-teaming.mutator": ("generator", "llm", "phrasebook", "published"),
+    "rainbow-teaming.twin": ("llm", "none", "phrasebook"),
+    "translate.translator": ("llm", "native", "phrasebook", "published"),
+    "respond.refuser": ("llm", "phrasebook", "published"),
+    "respond.rejected": ("base", "llm", "published"),
     "eval.rating": ("chat", "none"),
-    **dict.fromkeys(("label.judges", "label.adjudicator"), ("llama-guard-3", "polyguard", "chat")),
+    "label.judges": ("chat", "llama-guard-3", "polyguard"),
 }
 """The kinds of each role that the script plays, or that need no script."""
 RULES = ("lexicon", "ngrams", "nearest", "phrases")
@@ -49,11 +50,10 @@ def assert_playable(p: Parameters) -> None:
     Raises:
         UserError: for the first role of a kind that the script does not know.
     """
-    search, judges = p.rainbow_teaming, [*p.label.judges.values()]
+    search = p.rainbow_teaming
     parts = [search.mutator, search.twin, p.translate.translator, p.respond.refuser, p.respond.rejected, p.eval.rating]
-    named = [*zip(KNOWN, parts, strict=False), *(("label.judges", each) for each in judges)]
-    named += [("label.adjudicator", p.label.adjudicator)] if p.label.adjudicator else []
-    for key, part in named:
+    judges = [("label.judges", each) for each in (*p.label.judges.values(), *p.label.adjudicators.values())]
+    for key, part in [*zip(list(KNOWN)[: len(parts)], parts, strict=True), *judges]:
         if part.kind not in (*KNOWN[key], *RULES):
             raise UserError(
                 f"{key}: WEIGHTS=random has no script for the kind {part.kind}; rehearse this profile by WEIGHTS=real where its "
@@ -75,6 +75,14 @@ class Script:
         self.books = load_phrasebooks(self.data / "phrasebook", p.languages, p.categories, p.styles)
         self.generation = PromptTemplate.read(prompts / "generation.md", generator.PLACEHOLDERS)
         self.refusal = PromptTemplate.read(prompts / "refusal.md", REFUSAL)
+        # The two steps of a search's mutator; the first one names no style.
+        self.steps = [
+            PromptTemplate.read(prompts / "category.md", mutators.CATEGORY_PLACEHOLDERS),
+            PromptTemplate.read(prompts / "style.md", mutators.STYLE_PLACEHOLDERS),
+        ]
+        self.twin = PromptTemplate.read(prompts / "twin.md", twins.PLACEHOLDERS)
+        self.translation = PromptTemplate.read(prompts / "translation.md", translators.PLACEHOLDERS)
+        self.preference = PromptTemplate.read(prompts / "preference.md", scoring.PLACEHOLDERS)
         self.hazards = mutators.read_hazards(prompts / "hazards.yaml", p.categories)
         self.forms = {name: read_prompt(prompts / form.prompt) for name, form in FORMS.items()}
         self.guards = {getattr(judge, "model", ""): judge.kind for judge in p.label.judges.values()}
@@ -82,9 +90,20 @@ class Script:
 
     def says(self, model: str, asked: Conversation) -> str:
         """The answer of a model of the profile to a conversation."""
+        p = self.parameters
         last = asked[-1]["content"]
         if (found := values(self.generation.user, last)) is not None:
-            return json.dumps({"question": self._question(found)}, ensure_ascii=False)
+            return said(mutators.FIELD, self._question(found))
+        for step in self.steps:
+            if (found := values(step.user, last)) is not None:
+                english = {"language": LANGUAGES[PIVOT].name, "style": next(iter(p.styles.values())), "examples": ""}
+                return said(mutators.FIELD, self._question(english | found))
+        if (found := values(self.twin.user, last)) is not None:
+            return said(mutators.FIELD, self._benign(found["question"]))
+        if (found := values(self.translation.user, last)) is not None:
+            return said(translators.FIELD, self._translated(**found))
+        if (found := values(self.preference.user, last)) is not None:
+            return "A" if number(found["answer_a"]) > number(found["answer_b"]) else "B"
         if (found := values(self.refusal.system, asked[0]["content"])) is not None:
             refusals = self._book(found["language"]).refusals
             return refusals[number(last) % len(refusals)]
@@ -121,6 +140,18 @@ class Script:
         self.given[cell] += 1
         # 7 has no divisor in common with most numbers of questions, so that neighbours differ in frame and behavior.
         return unseen[7 * self.given[cell] % len(unseen)]
+
+    def _benign(self, question: str) -> str:
+        lang, reading = self._read(question) or (PIVOT, None)
+        return (
+            self.books[lang].compose(replace(reading, behavior=replace(reading.behavior, kind=Kind.BENIGN)))
+            if reading
+            else ""
+        )
+
+    def _translated(self, text: str, source: str, target: str) -> str:
+        reading = self._book(source).parse(text)
+        return self._book(target).compose(reading) if reading else text
 
     def _read(self, question: str) -> tuple[str, Reading] | None:
         """The language of a question of the phrasebook, and the question taken apart."""
@@ -161,6 +192,11 @@ class Script:
         )
 
 
+def said(entry: str, text: str) -> str:
+    """The JSON object in which models write."""
+    return json.dumps({entry: text}, ensure_ascii=False)
+
+
 def number(text: str) -> int:
     """A number that looks drawn and is the same for the same text."""
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big")
@@ -196,8 +232,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
             text = self.server.script.says(body["model"], body["messages"])
-        message = {"role": "assistant", "content": text}
-        reply = json.dumps({"choices": [{"finish_reason": "stop", "message": message}]}).encode()
+        # Whoever asks for probabilities asks for one token, and this one is as good as sure.
+        likely = {"content": [{"top_logprobs": [{"token": text, "logprob": 0.0}]}]} if body.get("logprobs") else None
+        choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": text}, "logprobs": likely}
+        reply = json.dumps({"choices": [choice]}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(reply)))

@@ -13,8 +13,8 @@ PER_MODEL = 2
 """Questions that each model of a generator writes for a slot and language."""
 SEARCH = {"iterations": 3, "mutations": 16, "elites_per_cell": 4, "reserved_per_cell": 2}
 SPLIT = {"test_per_cell": 2, "dev_per_category": 1, "held_out_test_behaviors": 0, "held_out_dev_behaviors": 0}
-STEPS = 2
-"""Optimizer steps of the training: the second one is the first with moments of Adam that are not zero."""
+STEPS = 4
+"""Optimizer steps of the training; all but the first one are timed."""
 PROMPTS = 4
 """Prompts in each language whose answers are rated."""
 QUESTIONS = 2

@@ -4,19 +4,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import pandas as pd
 
 from refuseu.llm.settings import BASE
-from refuseu.parameters import WholeMachine
+from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan.arithmetic import Run, hours_here, work_of
 from refuseu.plan.models import short
 from refuseu.rehearsal.reading import Asked, Reading
-from refuseu.rehearsal.watch import Seen
+from refuseu.rehearsal.watch import Seen, Steps
 from refuseu.results.markdown import Table, shown
 
-Count = Callable[[str, str], int]
-"""Tokens of a text as a model counts them, whose name comes first."""
+Tokens = Callable[[str, str], list[int]]
+"""Tokens of a text as a model reads them, whose name comes first."""
 
 
 def stages(seen: Mapping[str, Seen], root: Path) -> Table:
@@ -38,12 +39,12 @@ def _rows_of(stage: str, root: Path) -> str:
     return str(json.loads(file.read_text()).get("rows_out", "")) if file.is_file() else ""
 
 
-def roles(everyone: Sequence[Asked], reading: Reading, count: Count, by: Callable[[str], str]) -> Table:
+def roles(everyone: Sequence[Asked], reading: Reading, tokens: Tokens, by: Callable[[str], str]) -> Table:
     """What each model answered in each stage; ``by`` says who answered in its name."""
     rows = []
     for each in everyone:
-        read = [count(each.model, prompt) for prompt in each.prompts]
-        wrote = [count(each.model, said.text) for _, said in each.answers]
+        read = [len(tokens(each.model, prompt)) for prompt in each.prompts]
+        wrote = [len(tokens(each.model, said.text)) for _, said in each.answers]
         speed = (sum(read) + sum(wrote)) / each.seconds if each.seconds else None
         rows.append(
             [
@@ -63,25 +64,46 @@ def roles(everyone: Sequence[Asked], reading: Reading, count: Count, by: Callabl
     return Table(header, rows, names=3)
 
 
-def full_run(run: Run, machine: WholeMachine, everyone: Sequence[Asked], training: tuple[float, int]) -> Table:
-    """Hours of the full run: its rows, times the seconds that a row took here, and one loading of each model.
+class Training(NamedTuple):
+    """What the training took."""
+
+    pair: float | None
+    """Seconds a pair, by the steps after the first; ``None`` where they could not be timed."""
+    once: float
+    """Seconds of the whole stage but for its steps: what each training takes beside them, whatever its length."""
+
+
+def training_of(steps: Steps, stage: Seen, parameters: Parameters) -> Training:
+    """What the training of a rehearsal took, whose parameters these are."""
+    count = parameters.dpo.steps_for(0)
+    if steps.seconds is None:
+        return Training(None, stage.seconds)
+    return Training(steps.seconds / parameters.dpo.batch_size, max(0.0, stage.seconds - count * steps.seconds))
+
+
+def full_run(run: Run, machine: WholeMachine, everyone: Sequence[Asked], training: Training) -> Table:
+    """Hours of the full run by what was measured here, and by ``make plan`` with its arithmetic.
 
     Args:
         run: of the full sizes, as ``make plan`` counts them.
         machine: where the full run is to be.
         everyone: what was asked here.
-        training: seconds of the stage dpo, its start among them, and the pairs that it trained on.
+        training: what was trained here; the full run has many trainings.
     """
     measured: dict[tuple[str, str], tuple[float | None, float]] = {
         (each.stage, each.model): (each.seconds / each.rows, each.loading) for each in everyone if each.rows
     }
-    measured["dpo", BASE] = training[0] / training[1], 0.0
+    measured["dpo", BASE] = training.pair, len(run.parameters.train.runs) * training.once
     rows, total, planned = [], 0.0, 0.0
     for (stage, name), line in work_of(run).items():
-        seconds, loading = measured.get((stage, name), (None, 0.0))
-        hours = None if seconds is None else (line.rows * seconds + loading) / 3600
+        seconds, once = measured.get((stage, name), (None, None))
+        hours = None if seconds is None else (line.rows * seconds + (once or 0.0)) / 3600
         plan = hours_here(run, machine, {(stage, name): line})
         total, planned = total + (hours or 0.0), planned + (plan or 0.0)
-        rows.append([stage, name, short(line.rows), shown(seconds, ".4f"), shown(hours), shown(plan)])
-    rows.append(["all", "", "", "", f"{total:.1f}", f"{planned:.1f}"])
-    return Table(["stage", "model", "rows", "seconds a row", "hours by this", "hours by make plan"], rows, names=2)
+        work = [f"{(line.read + line.written) / line.rows:.0f}", f"{line.reading + line.writing:.1e}"]
+        rows.append(
+            [stage, name, short(line.rows), shown(seconds, ".4f"), shown(once, ".0f"), shown(hours), *work, shown(plan)]
+        )
+    rows.append(["all", *[""] * 4, f"{total:.1f}", "", "", f"{planned:.1f}"])
+    header = ["stage", "model", "rows", "s a row", "s once", "hours", "tokens a row", "operations", "hours by plan"]
+    return Table(header, rows, names=2)

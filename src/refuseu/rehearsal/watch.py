@@ -1,8 +1,6 @@
-"""Sees how long the stages of a running pipeline take, and the most memory that they take."""
+"""Sees how long the stages of a running pipeline and the steps of its training take, and the most memory of a stage."""
 
 import re
-import shutil
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -11,9 +9,33 @@ from typing import Self
 
 import psutil
 
-STEP = 0.25
+from refuseu.plan import host
+
+PAUSE = 0.25
 """Seconds between two looks; a stage's time is known as exactly."""
 STAGE = re.compile(r"(?:^|/)stages/([a-z-]+)\.py$")
+STEP_DONE = re.compile(r"dpo[^ :]*: (\d+) of \d+ steps")
+"""How a training shows its progress, as ``dpo@balanced-0: 2 of 4 steps``."""
+
+
+class Steps:
+    """When the steps of a training were done, by the lines that it writes."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[int, float]] = []
+
+    def hear(self, line: str) -> None:
+        """Note the time of a line, if it tells of a step."""
+        if told := STEP_DONE.match(line):
+            self._done.append((int(told[1]), time.monotonic()))
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a step; the first one counts as a part of the start. ``None`` where fewer than two were heard of."""
+        if len(self._done) < 2:
+            return None
+        (first, began), (last, ended) = self._done[0], self._done[-1]
+        return (ended - began) / (last - first)
 
 
 @dataclass
@@ -46,7 +68,7 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        while not self._over.wait(STEP):
+        while not self._over.wait(PAUSE):
             for process in psutil.Process().children(recursive=True):
                 try:
                     self._look_at(process)
@@ -60,7 +82,7 @@ class Watch:
         seen = self.stages.setdefault(names[0], Seen(process.create_time()))
         seen.seconds = time.time() - seen.began
         seen.host_gb = max(seen.host_gb, resident_gb(process))
-        seen.gpu_gb = max(seen.gpu_gb, gpu_gb())
+        seen.gpu_gb = max([seen.gpu_gb, *(gpu.used_gb for gpu in host.gpus())])
 
 
 def resident_gb(process: psutil.Process) -> float:
@@ -72,15 +94,3 @@ def resident_gb(process: psutil.Process) -> float:
         except psutil.Error:
             continue  # it has ended
     return found / 1e9
-
-
-def gpu_gb() -> float:
-    """Memory in use of the GPU that has most in use, in GB; 0 without one."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    if shutil.which(command[0]) is None:
-        return 0.0
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except subprocess.TimeoutExpired:
-        return 0.0
-    return max((int(each) * 2**20 / 1e9 for each in re.findall(r"^\d+$", said.stdout, re.MULTILINE)), default=0.0)

