@@ -38,6 +38,15 @@ def test_what_is_said_is_escaped_and_bold_is_ours(err: bool, capsys: pytest.Capt
     assert (captured.err if err else captured.out) == f"{SHOWN}\n{SHOWN}"
 
 
+def test_a_password_in_an_address_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    say("cannot reach https://me:secret@host/v1 or http://token@host; see a@b.org and https://host/a@b")
+    assert (
+        capsys.readouterr().out
+        == "cannot reach https://***@host/v1 or http://***@host; see a@b.org and https://host/a@b\n"
+    )
+    assert UserError("s3://me:secret@bucket: no").format_message() == "s3://***@bucket: no"
+
+
 def test_an_error_is_one_line_whatever_stands_in_it() -> None:
     @click.command()
     def fail() -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from refuseu.core.terminal import escaped
+from refuseu.core.terminal import shown
 
 
 class UserError(click.ClickException):
@@ -10,7 +10,7 @@ class UserError(click.ClickException):
 
     def format_message(self) -> str:
         """The message as a terminal is given it: on one line, whatever a library or a file put into it."""
-        return escaped(" ".join(self.message.splitlines()))
+        return shown(" ".join(self.message.splitlines()))
 
 
 class UnwritableError(UserError):

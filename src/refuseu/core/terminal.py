@@ -19,9 +19,18 @@ CONTROLS = re.compile(
 characters."""
 
 
+PASSWORD = re.compile(r"(?<=://)[^/?#\s@]+@")
+"""What stands before the host of an address, as a library may name it in the message of an error."""
+
+
 def escaped(text: str) -> str:
     """``text`` with control characters as their escapes; line ends and tabs stay."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shown(text: str) -> str:
+    """``text`` as a terminal is given it: escaped, and without a user and a password that an address in it has."""
+    return PASSWORD.sub("***@", escaped(text))
 
 
 def say(text: str, err: bool = False, nl: bool = True, bold: bool = False) -> None:
@@ -29,7 +38,7 @@ def say(text: str, err: bool = False, nl: bool = True, bold: bool = False) -> No
 
     It is written in one call, so that a line stays whole where another process writes to the same log.
     """
-    click.echo(click.style(escaped(text), bold=True) if bold else escaped(text), err=err, nl=nl)
+    click.echo(click.style(shown(text), bold=True) if bold else shown(text), err=err, nl=nl)
 
 
 def tolerate_encodings() -> None:
