@@ -229,6 +229,15 @@ def test_a_repository_without_a_whole_model_is_one_sentence(
     assert error.value.message == f"org/name: has no {name} at {COMMIT}; name a repository that has"
 
 
+def test_a_repository_whose_index_names_weights_elsewhere_is_refused(tmp_path: Path, downloaded: list[Any]) -> None:
+    folder = model_in(tmp_path / "snapshot", *WHOLE)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../other/model.safetensors"}}')
+    with pytest.raises(
+        UserError, match=r"index\.json names '\.\./\.\./other/model\.safetensors', which is no file of the model's"
+    ):
+        fetched(REPO)
+
+
 def answered(kind: Callable[..., HfHubHTTPError], status: int) -> HfHubHTTPError:
     return kind("of several\n\nlines", response=Response(status, request=Request("GET", "http://127.0.0.1")))
 

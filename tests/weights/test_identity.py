@@ -5,6 +5,7 @@ from tiny import save_untrained
 
 from refuseu.core.errors import UserError
 from refuseu.weights.identity import assert_configured, identity, weights_hash
+from refuseu.weights.loading import load_tokenizer
 from refuseu.weights.reference import ModelReference
 
 
@@ -20,6 +21,16 @@ def test_all_that_decides_an_answer_is_in_the_hash(name: str, folder: Path) -> N
     (folder / "README.md").write_text("a card decides nothing")
     assert weights_hash(folder) == before
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    assert weights_hash(folder) != before
+
+
+def test_a_template_that_stands_above_the_models_own_is_in_the_hash(folder: Path) -> None:
+    before = weights_hash(folder)
+    (folder / "additional_chat_templates").mkdir()
+    assert weights_hash(folder) == before
+    (folder / "additional_chat_templates/default.jinja").write_text("another")
+    chosen = load_tokenizer(ModelReference(folder)).get_chat_template()
+    assert chosen == "another"
     assert weights_hash(folder) != before
 
 

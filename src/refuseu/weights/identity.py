@@ -8,6 +8,9 @@ from refuseu.core.errors import UserError
 from refuseu.weights.reference import ModelReference
 
 DECIDING = (".safetensors", ".json", ".jinja")
+TEMPLATES = "additional_chat_templates"
+"""The folder in a model's from which transformers takes further chat templates; one that is called ``default`` stands above the
+model's own."""
 BLOCK = 2**20
 """Bytes that are read at once, since a model's weights need not fit into memory."""
 
@@ -29,9 +32,9 @@ def file_hash(path: Path) -> str:
 def weights_hash(folder: Path) -> str:
     """SHA-256 over all files that decide what the model answers: weights, configurations, tokenizer and chat template."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in [*sorted(folder.iterdir()), *sorted(folder.glob(f"{TEMPLATES}/*.jinja"))]:
         if path.suffix in DECIDING:
-            digest.update(path.name.encode())
+            digest.update(path.relative_to(folder).as_posix().encode())
             with path.open("rb") as file:
                 while block := file.read(BLOCK):
                     digest.update(block)
