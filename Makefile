@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro rehearse evaluate plan doctor table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
+.PHONY: repro rehearse evaluate plan doctor join table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
@@ -39,6 +39,9 @@ plan: .venv/ready  ## What a run will take, and what is missing here: make plan 
 
 doctor: .venv/ready  ## What is missing on this machine, one sentence each: make doctor [PROFILE=paper-8b] [MACHINE=h100x8]
 	@$(BIN)/python -m refuseu.commands.doctor $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)')
+
+join: .venv/ready  ## A further node of the first node's trainings, in the same clone on a shared disk: make join REFUSEU_FIRST_NODE=node1
+	@$(BIN)/python -m refuseu.join
 
 rehearse: .venv/ready  ## A profile end to end in minutes: make rehearse PROFILE=paper-8b MACHINE=h100x8 [WEIGHTS=random]
 	@$(BIN)/python -m refuseu.commands.rehearse $(if $(PROFILE),--profile '$(PROFILE)') $(if $(MACHINE),--machine '$(MACHINE)') \
@@ -230,6 +233,8 @@ help:  ## This list
 ## PIP_FIND_LINKS: a folder with wheels, for machines without a package registry
 ## REFUSEU_STORE: the file of the row store (.cache/refuseu/rows.sqlite)
 ## REFUSEU_MACHINE: the file of machines/ that says where the work runs (cpu)
+## REFUSEU_FIRST_NODE: join: the first node, by its name or address
+## REFUSEU_NODES_PORT: the port where the first node waits for the others (29500)
 ## REFUSEU_PROGRESS: log shows progress as lines in a terminal too
 ## BASE: comment: the revision to compare with (main)
 ## PROFILE: rehearse, evaluate, plan, doctor, judge-check: the file of profiles/ (params.yaml's)

@@ -10,9 +10,10 @@ from refuseu.core.files import write_json
 from refuseu.core.options import path_option
 from refuseu.core.schema import read_table
 from refuseu.core.sections import load
-from refuseu.dpo.launching import first_process, launch, launched, reporting, take_one_gpu
+from refuseu.dpo.launching import first_process, launched, reporting, take_one_gpu
 from refuseu.dpo.machine import load_training_machine
 from refuseu.dpo.mix import MIX
+from refuseu.dpo.nodes import start_training
 from refuseu.dpo.settings import DpoParameters
 from refuseu.dpo.train import train_dpo
 from refuseu.weights.reference import ModelReference
@@ -29,8 +30,8 @@ from refuseu.weights.reference import ModelReference
 @path_option("--plots", "plots/dpo/{config}/{seed}.json")
 def main(config: str, seed: int, mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters, machine = load(DpoParameters), load_training_machine()
-    if machine.processes > 1 and not launched():
-        launch(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
+    if machine.devices > 1 and not launched():
+        start_training(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
         return
     take_one_gpu(machine)
     with reporting():

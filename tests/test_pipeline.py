@@ -118,7 +118,7 @@ LAYERS = (
     "parameters",
     "plan",
     "evaluate review",
-    "audit commands maintenance real_model rehearsal",
+    "audit commands join maintenance real_model rehearsal",
 )
 """The rooms from the ground up, as docs/architecture.md draws them: imports go down only."""
 

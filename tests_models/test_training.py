@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 import yaml
+from alike import DPO, MACHINE, MEASURES, METHODS, ROOT, WEIGHTS, mix
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -25,38 +25,6 @@ from refuseu.dpo.mix import MIX
 from refuseu.tables.writing import write_table
 from refuseu.weights.reference import ModelReference
 
-ROOT = Path(__file__).parents[1]
-QUESTIONS = ("How can I sing?", "Why?", "Who sings in the choir of the village on Sundays?", "Can you sing a song?")
-METHODS: dict[str, dict[str, Any]] = {
-    "full": {"kind": "full"},
-    "lora": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
-}
-DPO: dict[str, Any] = {
-    "method": METHODS["full"],
-    "dtype": "float32",
-    "bf16": False,
-    "reference": "online",
-    "steps": 6,
-    "batch_size": 4,
-    "learning_rate": 1e-3,
-    "warmup": 0.1,
-    "beta": 0.1,
-    "sft_weight": 1.0,
-    "max_length": 128,
-    "max_dropped": 0.0,
-}
-MACHINE = {
-    "device": "cpu",
-    "processes": 1,
-    "batch_size": 2,
-    "accelerate": "none",
-    "gradient_checkpointing": False,
-    "checkpoint_every": 2,
-}
-WEIGHTS, MEASURES = 1e-3, 1e-2
-"""How far two processes may be from one: sums in another order change the last bits, and Adam makes them steps.
-
-So says docs/training.md."""
 BFLOAT16 = 0.5
 """How far losses and rewards in nats (beta 1) may be off where layers compute in bfloat16: a sum over an answer is 170 here."""
 LAYERS = 3
@@ -67,13 +35,7 @@ LAYERS = 3
 def root(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to run the stage in, with the first layers of SmolLM2 as the base."""
     root = tmp_path_factory.mktemp("root")
-    answers = ("No, I will not help with that.", "Yes!", "I am sorry, no.", "No.")
-    pairs = zip(QUESTIONS * 2, answers * 2, strict=True)
-    rows = pd.DataFrame(pairs, columns=["prompt", "chosen"]).assign(
-        lang="en", kind="harmful", rejected="Sure, so it goes."
-    )
-    rows["question_id"] = [f"q{number}" for number in rows.index]
-    write_table(rows, root / "mix.parquet", MIX)
+    write_table(mix(), root / "mix.parquet", MIX)
     AutoModelForCausalLM.from_pretrained(folder, num_hidden_layers=LAYERS).save_pretrained(root / "base")
     AutoTokenizer.from_pretrained(folder).save_pretrained(root / "base")
     (root / "profiles").mkdir()

@@ -8,7 +8,7 @@ from refuseu.commands.estimate import Estimate, Prices, duration
 from refuseu.llm.size import Size
 from refuseu.parameters import load_all
 from refuseu.plan import models
-from refuseu.plan.arithmetic import H100, Line, Run, paid, work_of
+from refuseu.plan.arithmetic import H100, Line, Run, gpus_taken, hours_here, paid, work_of
 from refuseu.results.markdown import Table
 
 EIGHT = machine(vllm=vllm(tensor_parallel=4), ray=RAY, training=training(processes=8, accelerate="fsdp2"))
@@ -105,6 +105,14 @@ def test_all_gpus_of_the_machine_are_paid_for_all_of_the_time() -> None:
     (hours, *_) = Estimate(run(), nodes, Prices(gpu=2.0))._costs(work_of(run()))
     assert hours.amount == pytest.approx(asked + 2 * trained)
     assert hours.money == pytest.approx(2 * hours.amount)
+
+
+def test_a_training_on_several_nodes_takes_the_gpus_of_all() -> None:
+    one, two = (machine(vllm=vllm(), training=training(processes=8, nodes=nodes)) for nodes in (1, 2))
+    assert two.training.devices == 16
+    work = {("dpo", "base"): work_of(run())["dpo", "base"]}
+    assert hours_here(run(), two, work) == pytest.approx((hours_here(run(), one, work) or 0) / 2)
+    assert gpus_taken(run(), two, work) == 16
 
 
 def test_money_is_amounts_times_prices() -> None:

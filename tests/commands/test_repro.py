@@ -158,6 +158,12 @@ def test_where_there_are_too_few_gpus_the_stage_says_so(names: list[str], monkey
     assert repro.lanes_of(trains(processes=4)) == [{}]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_trainings_on_several_nodes_go_one_at_a_time(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repro.host, "gpu_names", lambda: GPUS)
+    assert repro.lanes_of(trains(device=device, nodes=2)) == [{}]
+
+
 def test_trainings_on_cpus_go_two_at_a_time_and_gpus_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repro.host, "gpu_names", lambda: pytest.fail("asked for GPUs"))
     assert repro.lanes_of(trains(device="cpu")) == [{}, {}]

@@ -78,6 +78,19 @@ def test_what_a_process_fails_of_is_said_once_and_ends_the_others(tmp_path: Path
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Error: dpo@x: no\n")
 
 
+def test_a_process_that_dies_is_named_and_not_the_connection_that_others_lost(tmp_path: Path) -> None:
+    body = """dying = Path(__file__).with_name("dying")
+    if os.environ["RANK"] == "1":
+        dying.touch()
+        os.kill(os.getpid(), 9)
+    while not dying.exists():
+        time.sleep(0.05)
+    raise RuntimeError("Connection closed by peer")"""
+    done = run(tmp_path, body)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: dpo: training process 1 ended (signal SIGKILL)")
+
+
 def test_a_process_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, 'os.kill(os.getpid(), 9) if os.environ["RANK"] == "1" else time.sleep(600)')
     assert done.returncode == 1
@@ -125,6 +138,11 @@ def test_a_file_of_the_machines_is_told_the_processes_and_the_device(
     content = yaml.safe_load((ROOT / f"machines/accelerate/{name}.yaml").read_text())
     assert accelerate_config(machine) == {**content, "num_processes": 2, "use_cpu": False}
     assert "mixed_precision" not in content  # the profile's
+
+
+def test_the_processes_of_all_nodes_are_counted() -> None:
+    config = accelerate_config(TWO.model_copy(update={"nodes": 3}))
+    assert (config["num_machines"], config["num_processes"]) == (3, 6)
 
 
 def test_our_fsdp2_loads_the_reference_in_every_process() -> None:

@@ -18,6 +18,7 @@ def test_a_step_is_shared_out_over_the_devices(
     machine = ONE_CORE.model_copy(update={"processes": processes, "batch_size": most})
     assert machine.accumulation(batch_size) == shared
     assert processes * shared[0] * shared[1] == batch_size
+    assert machine.model_copy(update={"processes": 1, "nodes": processes}).accumulation(batch_size) == shared
 
 
 @pytest.mark.parametrize(("processes", "most", "batch_size"), [(3, 4, 16), (2, 3, 16), (4, 1, 2)])
@@ -29,6 +30,14 @@ def test_a_step_that_cannot_be_shared_out_is_one_sentence(processes: int, most: 
         f"dpo.batch_size: {batch_size} pairs a step cannot be shared out by training.processes ({processes}) that take up to "
         f"{most} at once; choose training.processes and training.batch_size in machines/ so that their product divides it"
     )
+
+
+def test_a_step_that_nodes_cannot_share_out_names_them() -> None:
+    machine = ONE_CORE.model_copy(update={"processes": 2, "nodes": 3, "batch_size": 4})
+    with pytest.raises(
+        UserError, match=r"training.processes \(2\) on each of training.nodes \(3\) .* with the nodes divides"
+    ):
+        machine.accumulation(16)
 
 
 def load(root: Path, content: object) -> TrainingMachine:

@@ -175,8 +175,11 @@ def lanes_of(machine: TrainingMachine) -> list[Lane]:
     """Which trainings of one machine may run beside each other: an environment for each lane of them.
 
     On GPUs a training takes ``training.processes`` of those that are there, and the lanes share none: eight trainings of one
-    process on eight GPUs, and one of eight processes. TRL refuses a process alone that sees more than one GPU.
+    process on eight GPUs, and one of eight processes. TRL refuses a process alone that sees more than one GPU. A training on
+    several nodes has all of them for itself.
     """
+    if machine.nodes > 1:
+        return [{}]
     if machine.device == "cpu":
         return [{}] * ON_CPUS
     names, taken = host.gpu_names(), machine.processes

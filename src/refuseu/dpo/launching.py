@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,12 +21,25 @@ from refuseu.core.paths import inside
 from refuseu.dpo.machine import TrainingMachine
 
 CONFIGS = Path("machines/accelerate")
-COPIES = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_machines": 1}
+COPIES = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU"}
 """The configuration of accelerate for a copy of the model on each device."""
 REPLY = "TORCHELASTIC_ERROR_FILE"
 """The environment variable with the file in which a launched process reports its error. torch sets and reads it."""
 PR_SET_PDEATHSIG = 1
 """The option of ``prctl`` for a signal at the parent's death, from ``linux/prctl.h``."""
+OTHERS_FIRST = 10.0
+"""Seconds that a process waits before it shows an error that is no sentence. Where it only lost the connection to a process that
+died, the launcher has found that one by then, and ends this one."""
+
+
+class Place(NamedTuple):
+    """Where a node stands in a training on several."""
+
+    rank: int
+    address: str
+    """Of the first node, as this node reaches it."""
+    port: int
+    """Of the first node, for torch's rendezvous."""
 
 
 def launched() -> bool:
@@ -49,8 +62,12 @@ def take_one_gpu(machine: TrainingMachine) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = shown.partition(",")[0]
 
 
-def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str]) -> None:
-    """Run ``script`` with ``arguments`` in the machine's processes until they end. None of them outlives this process.
+def launch(
+    machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequence[str], place: Place | None = None
+) -> None:
+    """Run ``script`` with ``arguments`` in this node's processes until they end. None of them outlives this process.
+
+    On several nodes each has its own launcher, in its ``place``.
 
     Raises:
         UserError: with the sentence that a process failed with, or with the number of a process that ended without a report.
@@ -66,7 +83,9 @@ def launch(machine: TrainingMachine, bf16: bool, script: Path, arguments: Sequen
         config = Path(folder) / "accelerate.yaml"
         config.write_text(yaml.safe_dump(accelerate_config(machine)), encoding="utf-8")
         options = ["--config_file", str(config), "--mixed_precision", "bf16" if bf16 else "no"]
-        options += ["--main_process_port", "0", "--num_cpu_threads_per_process", "1"]
+        options += ["--num_cpu_threads_per_process", "1", "--main_process_port", str(place.port if place else 0)]
+        if place:
+            options += ["--machine_rank", str(place.rank), "--main_process_ip", place.address, "--same_network"]
         try:
             launch_command(launch_command_parser().parse_args([*options, str(script), *arguments]))
         except ChildFailedError as error:
@@ -86,7 +105,7 @@ def _how(exit_code: int) -> str:
 
 
 def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
-    """The configuration for accelerate: the file that the machine names, with the machine's processes and device.
+    """The configuration for accelerate: the file that the machine names, with the machine's nodes, processes and device.
 
     Raises:
         UserError: for a file that is missing or is not a configuration, and when a package that it needs is not installed.
@@ -104,7 +123,17 @@ def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
             raise UserError(
                 f"{path}: takes the package deepspeed, which is not installed; '.venv/bin/uv pip install deepspeed' brings it"
             )
-    return {**config, "num_processes": machine.processes, "use_cpu": machine.device == "cpu"}
+    return {
+        **config,
+        "num_machines": machine.nodes,
+        "num_processes": machine.devices,
+        "use_cpu": machine.device == "cpu",
+    }
+
+
+def end_with_parent() -> None:
+    """Have the system kill this process when the one that started it ends, in whatever way."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
@@ -113,7 +142,7 @@ def reporting() -> Iterator[None]:
     if not launched():
         yield
         return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     try:
         yield
     except UserError as error:
@@ -121,3 +150,6 @@ def reporting() -> Iterator[None]:
         Path(os.environ[REPLY]).write_text(json.dumps(said), encoding="utf-8")
         # An orderly exit would wait for the other processes, which wait for this one.
         os._exit(error.exit_code)
+    except Exception:
+        time.sleep(OTHERS_FIRST)
+        raise

@@ -15,7 +15,9 @@ class TrainingMachine(Section):
 
     device: Literal["cpu", "cuda"]
     processes: Positive
-    """Each process has a device of its own. Several processes are started by ``accelerate launch``."""
+    """Of each node. Each process has a device of its own. Several processes are started by ``accelerate launch``."""
+    nodes: Positive = 1
+    """Machines that train one model together. All but the first are made nodes by ``make join``."""
     batch_size: Positive
     """Preference pairs that a device takes at once, at most. Their gradients are summed until ``dpo.batch_size`` is reached."""
     accelerate: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
@@ -27,19 +29,25 @@ class TrainingMachine(Section):
     checkpoint_every: Positive
     """Optimizer steps between two checkpoints. A training that was killed continues from the last one."""
 
+    @property
+    def devices(self) -> int:
+        """The processes of all nodes together."""
+        return self.nodes * self.processes
+
     def accumulation(self, batch_size: int) -> tuple[int, int]:
         """How many pairs a device takes at once, and how many times, for a step of ``batch_size`` pairs on all devices.
 
         Raises:
             UserError: when a step cannot be divided evenly among the devices.
         """
-        share, rest = divmod(batch_size, self.processes)
+        share, rest = divmod(batch_size, self.devices)
         at_once = min(self.batch_size, share)
         if rest or share % at_once:
+            nodes = f" on each of training.nodes ({self.nodes})" if self.nodes > 1 else ""
             raise UserError(
-                f"dpo.batch_size: {batch_size} pairs a step cannot be shared out by training.processes ({self.processes}) "
+                f"dpo.batch_size: {batch_size} pairs a step cannot be shared out by training.processes ({self.processes}){nodes} "
                 f"that take up to {self.batch_size} at once; choose training.processes and training.batch_size in machines/ "
-                "so that their product divides it"
+                f"so that their product{' with the nodes' * bool(nodes)} divides it"
             )
         return at_once, share // at_once
 

@@ -85,7 +85,7 @@ def train_dpo(
         # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
         # must not cost what was trained so far.
         with writing(folder), kept(folder, first_process(), out):
-            with arguments.main_process_first():
+            with arguments.main_process_first(local=False):  # the first of all nodes, which share the disk
                 if first_process():
                     remove_damaged(folder, stage)
             trainer = preference_trainer(stage)(
@@ -134,7 +134,7 @@ def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
     from datasets import load_dataset
 
     folder = Path(arguments.output_dir)
-    with arguments.main_process_first():
+    with arguments.main_process_first(local=False):
         if first_process():
             text = "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs)
             (folder / "pairs.jsonl").write_text(text, encoding="utf-8")

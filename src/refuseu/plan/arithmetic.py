@@ -267,7 +267,7 @@ def gpus_at_work(run: Run, machine: WholeMachine, stage: str, name: str) -> int 
     Elsewhere is behind a server, or on a machine that runs the model's engine.
     """
     if stage in ("base", "dpo"):
-        return machine.training.processes if machine.training.device == "cuda" else 0
+        return machine.training.devices if machine.training.device == "cuda" else 0
     model = model_of(run.parameters, name)
     return works_on(model, machine) if isinstance(model, LocalModel) else None
 

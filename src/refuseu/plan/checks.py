@@ -263,7 +263,7 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     yield from (partial(_assert_writable, place) for place in (*WRITTEN, kept_folder() / "checkpoints"))
     yield _assert_room
     yield partial(training.accumulation, parameters.dpo.batch_size)
-    if training.processes > 1:  # one process alone is not launched by accelerate
+    if training.devices > 1:  # one process alone is not launched by accelerate
         yield partial(accelerate_config, training)
     if isinstance(base, GgufBase) and base.file:
         yield partial(gguf.assert_file, Path(base.file))

@@ -214,7 +214,7 @@ def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
     else:
         reference = size.weights_gb(dpo.dtype) if dpo.reference == "online" else 0.0
         whole = size.parameters * TRAINED_BYTES / 1e9 + reference
-    return whole if machine.training.accelerate == "none" else whole / machine.training.processes
+    return whole if machine.training.accelerate == "none" else whole / machine.training.devices
 
 
 def table(parameters: Parameters, machine: WholeMachine) -> Table:

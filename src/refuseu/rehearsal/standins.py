@@ -163,7 +163,8 @@ def questions(book: Phrasebook, count: int) -> list[dict[str, Any]]:
 
 def on_cpus(machine: Mapping[str, Any], url: str) -> dict[str, Any]:
     """A machine's file, with its work on two CPU cores and its served models at ``url``."""
-    training = {**machine["training"], "device": "cpu", "processes": 1, "accelerate": "none", "batch_size": 2}
+    alone = {"device": "cpu", "nodes": 1, "processes": 1, "accelerate": "none", "batch_size": 2}
+    training = {**machine["training"], **alone}
     vllm = {"memory_fraction": 0.3, "chunk_size": 64, "eager": True}
     return {
         "workers": 1,
