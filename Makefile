@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro rehearse evaluate plan doctor join table verify test test-fast test-models real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
+.PHONY: repro rehearse evaluate plan doctor join table verify test test-fast test-models fuzz real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
@@ -83,6 +83,9 @@ MODELS_BIN := .venv-models/bin
 	$(MODELS_BIN)/pip install --quiet uv==0.13.9
 	$(MODELS_BIN)/uv pip install --quiet --python $(MODELS_BIN)/python --compile-bytecode --no-deps -r requirements-models.lock
 	touch $@
+
+fuzz: .venv/ready  ## 10,000 damaged and hostile inputs of every kind, others each time; make test tries 500
+	REFUSEU_FUZZ=10000 $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 real-model: .venv-models/ready  ## A real model of 135 M parameters on the last commit, into docs/real-model.md; hours (OPTIONS=--tiny: minutes)
 	HF_HUB_OFFLINE=1 $(MODELS_BIN)/python -m refuseu.real_model $(OPTIONS)

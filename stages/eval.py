@@ -60,7 +60,7 @@ def main(
     books = load_phrasebooks(phrasebook, parameters.languages, parameters.categories, parameters.styles)
     scorers = build_scorers(parameters, books, engines, prompts, refusals, fluency)
     named = question_values(parameters.languages, parameters.categories, parameters.styles)
-    own = read_known(questions, TEST, named)
+    own = read_known(questions, TEST, named, every="lang")
     external, accounts = read_sets(parameters, sets, list(read_known(train, PART, named)["text"]))
     knowledge, sampling = build_knowledge(parameters.eval.knowledge, books), parameters.eval.sampling
     asked = [*own["text"], *external["text"], *scorers.prompts["text"]]

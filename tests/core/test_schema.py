@@ -138,3 +138,21 @@ def test_a_value_of_another_spelling_is_refused_in_every_table_that_lists_values
                 continue
             with pytest.raises(UserError, match=rf"row 2 \(.+\) has the {column} '{value}', which no stage writes; "):
                 read_table(path, schema)
+
+
+def test_a_table_that_is_larger_than_the_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand rows of one value take 1 KB in the file."""
+    path = tmp_path / "rows.parquet"
+    rows = pa.table({name: pa.array(["x"] * 1000) for name in REJECTION.columns})
+    pq.write_table(rows, path)
+
+    class Memory:
+        available = 20_000
+
+    monkeypatch.setattr("psutil.virtual_memory", Memory)
+    with pytest.raises(
+        UserError, match=r"rows\.parquet: takes at least 0\.0 GB of memory, and 0\.0 GB are free; free some"
+    ):
+        read_table(path, REJECTION)

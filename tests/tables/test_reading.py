@@ -104,3 +104,12 @@ def test_a_row_that_stands_twice_is_refused_in_every_way_to_read(
         assert error.value.message.startswith(
             f"{path}: row 6 (question_id a, lang de) stands twice; 'dvc checkout' brings the last good one back"
         )
+
+
+def test_a_value_of_which_every_one_must_be_there_is_named_where_it_is_not(tmp_path: Path) -> None:
+    path = as_parquet(SORTED, tmp_path / "rows.parquet")
+    assert len(read_known(path, REJECTION, {"lang": ["de", "en"]}, every="lang")) == len(SORTED)
+    with pytest.raises(
+        UserError, match=r"rows\.parquet: has no row with the lang lv, sl, which params\.yaml names; take it out"
+    ):
+        read_known(path, REJECTION, {"lang": ["de", "lv", "en", "sl"]}, every="lang")

@@ -106,3 +106,10 @@ def test_variables_are_one_text_whatever_their_order() -> None:
 def test_what_cannot_be_given_is_said(given: Any, sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         TypeAdapter(Variables).validate_python(given)
+
+
+@pytest.mark.parametrize("template", ["{{ 1/0 }}", "{% include 'x' %}", "{{ none + 1 }}", "{{ range(10**9) | list }}"])
+def test_a_template_that_cannot_be_filled_in_is_a_sentence(template: str, tmp_path: Path) -> None:
+    tokenizer = tokenizer_with(template, tmp_path / "model")
+    with pytest.raises(UserError, match=r"^org/name: the chat template cannot be filled in \(.+\); mend it"):
+        rendered(tokenizer, "org/name", HELLO)

@@ -19,6 +19,7 @@ from refuseu.core.network import BY_ENVIRONMENT, holds_credentials
 
 Content = TypeVar("Content")
 
+TOO_DEEP = "its brackets or lists are nested too deeply"
 CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 
 
@@ -38,23 +39,55 @@ def read_yaml(path: Path, way_out: str, texts: bool = False) -> Any:
     try:
         content = path.read_text(encoding="utf-8")
         if texts:
-            return YAML(typ="base").load(unicodedata.normalize("NFC", content))
-        return without_credentials(YAML(typ="safe").load(content), path)
+            return parsed_yaml(unicodedata.normalize("NFC", content), texts)
+        return without_credentials(parsed_yaml(content), path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {way_out}") from None
-    except (YAMLError, ValueError) as error:
-        raise UserError(f"{path}: not valid YAML: {_conflict(path) or _place(error)}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid YAML: {_conflict(path) or error}") from None
+
+
+def parsed_yaml(text: str, texts: bool = False) -> Any:
+    """The content of a text in YAML; ``texts`` as for ``read_yaml``.
+
+    Raises:
+        ValueError: for a text that is not YAML, with the line and the fault where the parser knows them.
+    """
+    try:
+        return YAML(typ="base" if texts else "safe").load(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    except YAMLError as error:
+        raise ValueError(_place(error)) from None
+    except (LookupError, TypeError, AttributeError) as error:
+        # What a tag such as !!bool calls fails on a value that is none.
+        raise ValueError(f"a value does not fit its tag ({error})") from None
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """The content of a text in JSON.
+
+    Raises:
+        ValueError: for a text that is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
 
 
 def without_credentials(content: Content, path: Path) -> Content:
     """``content`` of a file of settings, which is refused before a password in it can stand in an error, a log or a table.
 
     Raises:
-        UserError: that names the entry and does not show it.
+        UserError: that names the entry and does not show it, and for content that holds itself.
     """
-    for key, value in _leaves("", content):
-        if isinstance(value, str) and holds_credentials(value):
-            raise UserError(f"{path}: {key} {BY_ENVIRONMENT}")
+    try:
+        for key, value in _leaves("", content):
+            if isinstance(value, str) and holds_credentials(value):
+                raise UserError(f"{path}: {key} {BY_ENVIRONMENT}")
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: a part of it holds itself, by an anchor like &a [*a]") from None
     return content
 
 
@@ -99,7 +132,7 @@ def read_json(path: Path, way_out: str | None = None) -> Any:
         UserError: when the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         brings = way_out or f"'git restore {path}' or 'dvc repro' brings it back"
         raise UserError(f"{path}: cannot be read as JSON ({error}); {brings}") from None

@@ -83,9 +83,33 @@ def opened(path: Path, schema: Schema) -> Iterator[pq.ParquetFile]:
             )
             if wrong:
                 raise UserError(f"{path}: unexpected columns, first {wrong[0][0]!r} ({wrong[0][1]}); {WAY_OUT}")
+            assert_room(file, path)
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except MemoryError:
+        raise UserError(
+            f"{path}: is too large for the memory that is free; free some, or take a machine with more"
+        ) from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]}); {WAY_OUT}") from None
+
+
+def assert_room(file: pq.ParquetFile, path: Path) -> None:
+    """Fail before reading where memory cannot hold the table: a few bytes of parquet may stand for gigabytes.
+
+    Raises:
+        UserError: with the least that it takes, by what its own metadata say.
+    """
+    import psutil
+
+    about = file.metadata
+    stored = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    # A column of a repeated value takes no room in the file, and at least this in memory.
+    least, free = max(stored, 8 * about.num_rows * about.num_columns), psutil.virtual_memory().available
+    if least > free:
+        raise UserError(
+            f"{path}: takes at least {least / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; free some, or see "
+            "whether the file is what it should be"
+        )
 
 
 WAY_OUT = "'dvc checkout' brings the last good one back, 'dvc repro' makes it anew"

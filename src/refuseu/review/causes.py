@@ -1,13 +1,9 @@
 """Why Git or DVC failed, where the cause is known: what they say is long, and its last line is seldom the cause."""
 
-import json
 import re
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from refuseu.core.files import MAKE_ROOM, conflict_line
+from refuseu.core.files import MAKE_ROOM, conflict_line, parsed_json, parsed_yaml
 from refuseu.core.locked import LOCK
 
 CREDENTIALS = "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
@@ -58,7 +54,7 @@ def broken_file(root: Path = Path()) -> str | None:
             back = f"'git restore --source=HEAD --staged --worktree {name}' brings that of the last commit back"
             return f"{name}: {fault}; {back}"
     try:
-        json.loads((root / RWLOCK).read_text(encoding="utf-8"))
+        parsed_json((root / RWLOCK).read_text(encoding="utf-8"))
     except ValueError:
         return HALF_WRITTEN.format(what=RWLOCK)
     except OSError:
@@ -76,7 +72,7 @@ def _fault(text: str, is_lock: bool) -> str | None:
         return f"line {line} marks a conflict"
     try:
         if is_lock:
-            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text))
-    except (YAMLError, ValueError, Invalid):
+            COMPILED_LOCKFILE_SCHEMA(parsed_yaml(text))
+    except (ValueError, Invalid):
         return "is cut off or damaged, as by a DVC that was killed while it wrote"
     return None

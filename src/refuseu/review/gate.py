@@ -6,7 +6,6 @@ gate says so instead. Single languages are a second tier, which informs and neve
 one language by far more than on average.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import parsed_json
 from refuseu.results.markdown import Table, shown
 from refuseu.results.outcomes import parsed_outcomes
 from refuseu.review.changes import LONGEST_LANGUAGE, LONGEST_NAME, elided
@@ -253,7 +253,7 @@ def outcomes_at(revision: str | None) -> pd.DataFrame:
         )
     content = locked_at(revision, OUTCOMES)
     try:
-        read: Any = json.loads(content)
+        read: Any = parsed_json(content)
     except ValueError:
         raise UserError(f"{where} is not JSON; 'dvc repro eval' makes it anew") from None
     return parsed_outcomes(read, where)

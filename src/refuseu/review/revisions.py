@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from refuseu.core.errors import UserError
-from refuseu.core.files import without_credentials
+from refuseu.core.files import parsed_yaml, without_credentials
 from refuseu.review.processes import git, reason, run
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -106,8 +104,8 @@ def mapping_at(revision: str | None, path: Path) -> dict[str, Any]:
         UserError: when it is not there, or is no mapping of keys to values.
     """
     try:
-        content = YAML(typ="safe").load(text_at(revision, path))
-    except (YAMLError, ValueError):
+        content = parsed_yaml(text_at(revision, path))
+    except ValueError:
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{path} at {revision or 'the workspace'!r} is not YAML with a mapping of keys to values")

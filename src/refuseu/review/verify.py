@@ -5,7 +5,6 @@ conclusions: every average over languages, and every statement of ``plots/eval/d
 better. Single languages and numbers without an interval are named where they moved far, and decide nothing.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isnan
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from refuseu.core.errors import UserError
+from refuseu.core.files import parsed_json
 from refuseu.results.markdown import printable, shown
 from refuseu.review.changes import parameter_changes, parameters_at
 from refuseu.review.gate import ALPHA, compared, outcomes_at, trained_at
@@ -263,6 +263,6 @@ def _far(key: Key, before: dict[Key, float], after: dict[Key, float], most: floa
 
 def _json(revision: str | None, path: Path) -> Any:
     try:
-        return json.loads(bytes_at(revision, path))
+        return parsed_json(bytes_at(revision, path))
     except ValueError:
         raise UserError(f"{path} at {revision or 'the workspace'!r} is not JSON") from None

@@ -18,6 +18,7 @@ from typing import Any
 from refuseu.core.errors import UserError
 from refuseu.core.network import network_explained
 from refuseu.core.paths import inside
+from refuseu.core.schema import assert_room
 from refuseu.sources.settings import Source
 from refuseu.sources.sheets import MANGLED, read_sheet, read_text
 from refuseu.text.normal import plain, writable
@@ -201,9 +202,10 @@ def _parquet(path: Path) -> Rows:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
-            yield from pq.read_table(file).to_pylist()
-    except pa.ArrowException:
+        with path.open("rb") as raw, pq.ParquetFile(raw) as file:
+            assert_room(file, path)
+            yield from file.read().to_pylist()
+    except (pa.ArrowException, OverflowError, MemoryError):
         raise UserError(f"{path}: not a parquet file; save it anew, or name another") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: holds a text that is not in UTF-8; save it anew") from None

@@ -21,19 +21,27 @@ def question_values(languages: Collection[str], categories: Collection[str], sty
     return {"lang": languages, "kind": list(Kind), "category": categories, "style": styles}
 
 
-def read_known(path: Path, schema: Schema, known: Known, without: Collection[str] = ()) -> pd.DataFrame:
+def read_known(
+    path: Path, schema: Schema, known: Known, without: Collection[str] = (), every: str | None = None
+) -> pd.DataFrame:
     """Read a table whose columns hold only ``known`` values, or none where the schema allows that.
 
-    The columns ``without`` are not read.
+    The columns ``without`` are not read. Of the column ``every`` each known value must be there.
 
     A table that an earlier stage wrote under other parameters is refused in this way.
 
     Raises:
-        UserError: as ``read_table``, and for a row with another value.
+        UserError: as ``read_table``, for a row with another value, and for a value of ``every`` without a row.
     """
     rows = read_table(path, schema, without)
     if strange := schema.strange(rows, known):
         raise UserError(f"{path}: {strange}, which params.yaml does not name; 'dvc repro' makes the table anew")
+    missing = [value for value in known[every] if value not in set(rows[every])] if every else []
+    if missing:
+        raise UserError(
+            f"{path}: has no row with the {every} {', '.join(missing)}, which params.yaml names; take it out there, or "
+            "'dvc repro' makes the table anew"
+        )
     return rows
 
 

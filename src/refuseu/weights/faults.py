@@ -32,7 +32,7 @@ def sound_device(what: object, task: str, failed: type[UserError] = UserError) -
     try:
         yield
     except Exception as error:
-        if isinstance(error, MemoryError) or _says(error, NO_MEMORY) or type(error).__name__ == "OutOfMemoryError":
+        if _of_memory(error):
             raise UserError(f"{what}: not enough memory to {task}") from None
         if not _says(error, NO_DEVICE):
             raise
@@ -41,6 +41,15 @@ def sound_device(what: object, task: str, failed: type[UserError] = UserError) -
             "was kept, and where it fails again look for the cause in the node's own log (dmesg, nvidia-smi -q), or take another "
             "node"
         ) from None
+
+
+def of_device(error: Exception) -> bool:
+    """Whether memory ran out, or a GPU failed; then the error says nothing of the files that were read."""
+    return _of_memory(error) or _says(error, NO_DEVICE)
+
+
+def _of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or _says(error, NO_MEMORY) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _says(error: Exception, signs: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Self
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_json
 from refuseu.core.paths import leads_out
+from refuseu.weights.faults import of_device
 
 NEEDED = ("*.safetensors", "config.json", "tokenizer.json")
 ADAPTER = "adapter_config.json"
@@ -124,33 +125,24 @@ def _pointed(pointer: Path) -> tuple[str, str]:
 
 @contextmanager
 def readable(reference: ModelReference) -> Iterator[None]:
-    """Turn the errors that loading a damaged model raises into one sentence."""
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
+    """Turn whatever loading a damaged model raises into one sentence. Only the libraries' own code may run in it.
 
+    A file is damaged in more ways than their own classes of errors name: a size below 0, NaN, a list for a mapping.
+    """
     try:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, StrictDataclassError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    except RuntimeError as error:
-        # transformers has no class of its own for this error.
-        if "conversion of the weights" not in str(error):
-            raise
-        reason = "its weights cannot be converted to what its configuration asks for"
     except Exception as error:
-        # The tokenizers library raises the base class itself.
-        if type(error) is not Exception:
+        if of_device(error):
             raise
-        reason = str(error)
-    else:
-        return
-    if "contains custom code" in reason:
-        reason = (
-            "its files ask for code of their own, which is never run; a model that transformers itself knows is read"
-        )
-    raise UserError(f"{reference.label}: not a readable model ({reason}); {reference.way_out}")
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        # transformers has no classes of its own for these errors.
+        if "conversion of the weights" in reason:
+            reason = "its weights cannot be converted to what its configuration asks for"
+        if "contains custom code" in reason:
+            reason = "its files ask for code of their own, which is never run; a model that transformers itself knows is read"
+        raise UserError(f"{reference.label}: not a readable model ({reason}); {reference.way_out}") from None
 
 
 def is_folder(repo: str) -> bool:

@@ -85,9 +85,11 @@ def rendered(tokenizer: Any, called: str, conversation: Any, **options: Any) -> 
     ``called`` is what error texts call the model.
 
     Raises:
-        UserError: when the template reads the clock or draws at random.
+        UserError: when the template reads the clock or draws at random, and when filling it in fails.
         jinja2.TemplateError: for a conversation that the template refuses, such as two user turns in a row.
     """
+    from jinja2 import TemplateError
+
     drawing = DRAWS.search(str(tokenizer.chat_template))
     if drawing:
         raise UserError(
@@ -103,5 +105,14 @@ def rendered(tokenizer: Any, called: str, conversation: Any, **options: Any) -> 
         )
 
     # A variable stands before the function of the same name that transformers offers.
-    text: str = tokenizer.apply_chat_template(conversation, **{CLOCK: refuse, **options, "tokenize": False})
+    try:
+        text: str = tokenizer.apply_chat_template(conversation, **{CLOCK: refuse, **options, "tokenize": False})
+    except (UserError, TemplateError):
+        raise
+    except Exception as error:
+        # What is in a template is a program: it divides by 0, takes in another template, calls itself.
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{called}: the chat template cannot be filled in ({said}); mend it where it comes from, or name another model"
+        ) from None
     return text
