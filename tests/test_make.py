@@ -117,6 +117,22 @@ def test_a_linked_environment_is_taken_as_it_is(tmp_path: Path) -> None:
     assert typed(folder, "git", "status", "--short", ".venv") == ""
 
 
+MAKE = ("make", "-o", ".venv/ready")
+"""Whatever the environment's age."""
+
+
+def test_the_commands_of_the_row_store(tmp_path: Path) -> None:
+    folder = linked(tmp_path / "clone")
+    store = {"REFUSEU_STORE": str(tmp_path / "rows.sqlite")}
+    rows = tmp_path / "rows.jsonl.gz"
+    assert typed(folder, *MAKE, "store-export", f"FILE={rows}", "MODEL=org/name", **store) == f"{rows}: 0 rows\n"
+    assert typed(folder, *MAKE, "store-import", f"FILE={rows}", **store).startswith(f"{rows}: 0 new rows")
+    assert "asked by" in typed(folder, *MAKE, "store-stat", **store)
+    assert typed(folder, *MAKE, "store-mend", **store) == f"{store['REFUSEU_STORE']}: whole, 0 rows\n"
+    assert "Nothing was removed" in typed(folder, *MAKE, "store-gc", "OPTIONS=--days 7", **store)
+    assert "store-export: into which file?" in run(folder, *MAKE, "store-export", **store).stderr
+
+
 def test_a_variable_that_no_command_takes_is_refused(tmp_path: Path) -> None:
     folder = linked(tmp_path / "clone")
     result = run(folder, "make", "-n", "plan", "PROFLE=paper-8b", "MACHINE=h100x8")

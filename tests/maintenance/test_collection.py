@@ -5,8 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from store.test_last_run import PIPELINE, Project
 
+from refuseu.maintenance import collection
 from refuseu.maintenance.collection import YOUNG, needed, plan
 from refuseu.maintenance.counts import by_origin
 from refuseu.store.rows import Store, row_key, today
@@ -82,3 +84,19 @@ def test_what_results_and_experiments_need_stays(project: Project, monkeypatch: 
     (project.folder / "elsewhere").rename(cache)
     assert "1 rows were removed." in project.typed(*command, "--delete")
     assert letters(store) == "abcd"
+
+
+def test_rows_of_before_checksums_are_as_young_as_their_first_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows how old they are; a run of yesterday may have paid for them."""
+    monkeypatch.setenv("REFUSEU_STORE", str(tmp_path / "rows.sqlite"))
+    monkeypatch.setattr(collection, "needed", lambda: collection.Needed(set(), []))
+    with closing(Store()) as store:
+        store._connection.executemany("INSERT INTO rows VALUES (?, ?)", [(str(each), "1") for each in range(2500)])
+        store._connection.commit()
+    result = CliRunner().invoke(collection.main, ["--delete"])
+    assert result.exit_code == 0, result.output
+    assert "0 rows were removed." in result.output
+    with closing(Store()) as store:
+        assert [day for *_, day in store.origins()] == [today()] * 2500

@@ -13,6 +13,7 @@ from refuseu.core.errors import UserError
 from refuseu.core.locked import LOCK
 from refuseu.core.terminal import say
 from refuseu.maintenance.counts import MB
+from refuseu.maintenance.sharing import take_in
 from refuseu.results.markdown import NO_VALUE, Table
 from refuseu.review.locked import Lock
 from refuseu.review.processes import git
@@ -82,7 +83,6 @@ def plan(store: Store, keep: set[str], days: int) -> tuple[Table, list[str]]:
     size: Counter[tuple[str, str]] = Counter()
     gone: list[str] = []
     for key, length, model, _, day in store.origins():
-        # Of a row without a day nobody knows that it is old, but it was kept before rows had one.
         why = "needed" if key in keep else "young" if today() - day < days else "goes"
         counts[model or NO_VALUE, why] += 1
         size[model or NO_VALUE, why] += length
@@ -105,6 +105,9 @@ def plan(store: Store, keep: set[str], days: int) -> tuple[Table, list[str]]:
 def main(delete: bool, days: int, without_missing: bool) -> None:
     """Remove the rows that no dvc.lock of a branch, a tag or an experiment needs."""
     store, found = Store(), needed()
+    if any(not day for *_, day in store.origins()):
+        # Rows of before checksums: nobody knows how old they are, so they are counted as of today.
+        take_in(store, (row for row in store.rows() if not row.day))
     table, gone = plan(store, found.keys, days)
     say(f"{store.path}\n\n{table.text()}\n")
     if found.unknown:

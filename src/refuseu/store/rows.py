@@ -197,15 +197,17 @@ class Store:
             yield pd.DataFrame({"key": [bytes.fromhex(key) for key in rows], "value": list(rows.values())})
 
     def add(self, rows: Iterable[Row]) -> int:
-        """Keep rows in one commit, and return how many are new; a row that is here already stays as it is."""
+        """Keep rows in one commit, and return how many are new; a row that is here already stays as it is.
+
+        A row without a day is counted as of today.
+        """
         new = 0
         with faults(self.path), self._connection:
             for row in rows:
                 new += self._connection.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", row[:2]).rowcount
                 seal = checksum(row.key.encode(), row.value.encode())
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?)", (row.key, seal, *row[2:])
-                )
+                origin = (row.model, row.stage, row.day or today())
+                self._connection.execute("INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?)", (row.key, seal, *origin))
         return new
 
     def origins(self) -> Iterator[tuple[str, int, str, str, int]]:
