@@ -11,7 +11,7 @@ from repository import ROOT
 
 from refuseu.llm.journal import JOURNAL, Call, Journaled, journaled, read_journal
 from refuseu.llm.protocol import Completion, Finish, Sampling, user
-from refuseu.parameters import Parameters, load_all
+from refuseu.parameters import Parameters, load_all, load_whole_machine
 from refuseu.plan.arithmetic import Run, work_of
 from refuseu.rehearsal import watch
 from refuseu.rehearsal.reading import Asked, Reading, asked
@@ -120,6 +120,16 @@ def test_the_arithmetic_of_the_plan_stands_beside_its_hours() -> None:
     line = work_of(run)["respond", "lorablated"]
     (row,) = [row for row in table.rows if row[:2] == ["respond", "lorablated"]]
     assert row[6:8] == [f"{(line.read + line.written) / line.rows:.0f}", f"{line.reading + line.writing:.1e}"]
+
+
+def test_the_plans_hours_are_those_of_the_machine_whatever_is_installed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSEU_MACHINE", "h100x8")
+    run, there, hours = Run(P), load_whole_machine(ROOT), []
+    for for_cpu in (False, True):
+        monkeypatch.setattr("refuseu.engines.vllm.built_for_cpu", lambda given=for_cpu: given)
+        rows = full_run(run, there, [], Training(None, 1.0)).rows
+        hours.append({(row[0], row[1]): row[-1] for row in rows})
+    assert hours[0] == hours[1] and float(hours[0]["eval", "base"]) < 100
 
 
 def test_the_steps_of_a_training_are_timed_without_its_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,8 @@ class VllmModel(LocalModel):
 
     def gpus_of_a_copy(self, machine: Machine, size: Size | None) -> int:
         own = machine.section(VllmMachine)
-        if own is None or built_for_cpu():
+        # A machine that says which GPUs it has is counted by them, whatever build plans its run here.
+        if own is None or (machine.gpus is None and built_for_cpu()):
             return 0
         if own.tensor_parallel or machine.gpus is None:
             return own.tensor_parallel or 1
