@@ -65,3 +65,20 @@ def test_a_fault_of_the_code_is_shown_as_it_is() -> None:
     done = ended("import refuseu.core; 1 / 0")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback ") and done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(
+    ("fails", "where"),
+    [
+        ("raise OSError(28, 'No space left on device', '/a/file')", "/a/file"),
+        (
+            "import tempfile; tempfile._candidate_tempdir_list = lambda: []; tempfile.gettempdir()",
+            "a folder for temporary files",
+        ),
+    ],
+)
+def test_a_full_disk_is_a_sentence_where_a_library_is_imported_too(fails: str, where: str) -> None:
+    done = ended(f"import refuseu.core; {fails}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {where}: cannot be written; make room there ")
+    assert done.stderr.count("\n") == 1

@@ -1,6 +1,5 @@
 """Training on several processes: ``accelerate launch`` starts the stage's own script, and this module is used on both sides."""
 
-import ctypes
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ import yaml
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import read_yaml
+from refuseu.core.parent import end_with_parent
 from refuseu.core.paths import inside
 from refuseu.dpo.machine import TrainingMachine
 
@@ -25,8 +25,6 @@ COPIES = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU
 """The configuration of accelerate for a copy of the model on each device."""
 REPLY = "TORCHELASTIC_ERROR_FILE"
 """The environment variable with the file in which a launched process reports its error. torch sets and reads it."""
-PR_SET_PDEATHSIG = 1
-"""The option of ``prctl`` for a signal at the parent's death, from ``linux/prctl.h``."""
 OTHERS_FIRST = 10.0
 """Seconds that a process waits before it shows an error that is no sentence. Where it only lost the connection to a process that
 died, the launcher has found that one by then, and ends this one."""
@@ -131,18 +129,13 @@ def accelerate_config(machine: TrainingMachine) -> dict[str, Any]:
     }
 
 
-def end_with_parent() -> None:
-    """Have the system kill this process when the one that started it ends, in whatever way."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @contextmanager
 def reporting() -> Iterator[None]:
     """In a launched process, hand a ``UserError`` to the launcher, which shows it once, and end when the launcher ends."""
     if not launched():
         yield
         return
-    end_with_parent()
+    end_with_parent(signal.SIGKILL)
     try:
         yield
     except UserError as error:

@@ -27,10 +27,11 @@ from pydantic import Field
 
 from refuseu.core.errors import UserError
 from refuseu.core.files import atomic, kept_folder
+from refuseu.core.parent import end_with_parent
 from refuseu.core.sections import Positive, Section, Seed, load
 from refuseu.core.terminal import say
 from refuseu.dpo.checkpoints import LIBRARIES
-from refuseu.dpo.launching import Place, end_with_parent, launch
+from refuseu.dpo.launching import Place, launch
 from refuseu.dpo.machine import TrainingMachine, load_training_machine
 from refuseu.dpo.settings import DpoParameters
 
@@ -256,7 +257,7 @@ def running(
 
 
 def _part(said: Connection, *launched: Any) -> None:
-    end_with_parent()
+    end_with_parent(signal.SIGKILL)
     try:
         launch(*launched)
     except UserError as error:
