@@ -125,6 +125,22 @@ def gpus(models: Content) -> Content:
     return {"per_node": 1, "memory_gb": 80.0, "models": models}
 
 
+def test_quantized_weights_that_transformers_cannot_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 5.0, config))
+    (sentence,) = missing(with_base(tmp_path), machine(vllm=vllm()))  # a base is trained by transformers
+    assert sentence.startswith(
+        "models.base: its weights are quantized (gptq), and transformers cannot load them here: "
+    )
+
+    def judged(_: Content, profile: Content) -> None:
+        profile["models"]["ruler"] = {"engine": "transformers", "dtype": "float32", "repo": "org/judge-8b"}
+        profile["label"]["adjudicator"] = {"kind": "chat", "model": "ruler"}
+
+    (sentence,) = missing(changed(tmp_path / "judged", judged), machine())
+    assert sentence.startswith("models.ruler: its weights are quantized (gptq), and")
+
+
 def test_a_repository_that_the_machine_alone_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     own = {"org/name-8b": {"workers": 1}, "meta-llama/Llama-Guard-3-8B": {"workers": 2}}  # one of another profile

@@ -9,7 +9,7 @@ import broken
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from profile_texts import TRANSFORMERS
+from profile_texts import MACHINE, TRANSFORMERS
 from tiny import EXAMPLES, TINY, save_untrained
 from transformers import AutoTokenizer, LlamaForCausalLM
 
@@ -550,3 +550,30 @@ def test_another_fault_of_a_computation_keeps_its_name(folder: Path, monkeypatch
     monkeypatch.setattr(engine._model, "generate", lambda **_: torch.empty(2) @ torch.empty(3))
     with pytest.raises(RuntimeError, match="size"):
         answers(engine, QUESTIONS)
+
+
+def test_attention_is_computed_as_the_profile_says_which_is_part_of_what_the_model_is(folder: Path) -> None:
+    plain, eager = (
+        TransformersModel(engine="transformers", dtype="float32", attn_implementation=attention)
+        for attention in (None, "eager")
+    )
+    assert eager.numbers == f"{plain.numbers} eager"
+    loaded = eager.load(ModelReference(folder), "tiny", MACHINE, ())
+    assert loaded._model.config._attn_implementation == "eager"
+    said, expected = (answers(engine, QUESTIONS) for engine in (loaded, engine_of(folder, 2, dtype="float32")))
+    assert said == expected
+
+
+def test_flash_attention_wants_its_package_and_a_type_that_it_computes_in(folder: Path) -> None:
+    flash = TransformersModel(engine="transformers", dtype="bfloat16", attn_implementation="flash_attention_2")
+    (sentence,) = flash.missing("models.base", MACHINE)
+    assert sentence == (
+        "models.base: attn_implementation flash_attention_2 takes the package flash-attn, which is not installed; install it "
+        "beside the locked torch, or take sdpa"
+    )
+    with pytest.raises(UserError, match="takes the package flash-attn, which is not installed"):
+        flash.load(ModelReference(folder), "tiny", MACHINE, ())
+    with pytest.raises(
+        ValueError, match="flash_attention_2 does not compute in float32; set dtype: bfloat16, or take sdpa"
+    ):
+        TransformersModel(engine="transformers", dtype="float32", attn_implementation="flash_attention_2")

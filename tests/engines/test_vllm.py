@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ class PlayedTokenizer:
 
     chat_template = "played"
     name_or_path = "played"
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **variables: Any) -> str:
         return " ".join([*(message["content"] for message in conversation), variables.get("risk", "")])
@@ -37,7 +38,7 @@ class PlayedLLM:
 
     def __init__(self, error: Exception, given: dict[str, Any]) -> None:
         self.error, self.given = error, given
-        if "initialization failed" in str(error):
+        if isinstance(error, ImportError) or "initialization failed" in str(error):
             raise error
 
     def generate(self, prompts: list[Any], *_: Any, **__: Any) -> list[Any]:
@@ -105,6 +106,12 @@ def test_a_process_that_fails_while_weights_are_shared_out_is_one_sentence(playe
     """vLLM's ``WorkerProc.wait_for_ready`` (v1/executor/multiproc_executor.py) raises a plain Exception."""
     played["error"] = Exception("WorkerProc initialization failed due to an exception in a background process.")
     with pytest.raises(UserError, match=r"^models/base: vLLM cannot load it \(WorkerProc initialization failed due"):
+        worker()
+
+
+def test_a_package_that_vllm_itself_misses_is_one_sentence(played: dict[str, Exception]) -> None:
+    played["error"] = ImportError("Please install bitsandbytes")
+    with pytest.raises(UserError, match=r"^models/base: vLLM cannot load it \(Please install bitsandbytes"):
         worker()
 
 

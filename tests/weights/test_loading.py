@@ -1,12 +1,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import broken
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.quantizers import quantizer_awq, quantizer_bnb_4bit, quantizer_compressed_tensors, quantizer_gptq
 from transformers.utils import logging
 
 from refuseu.core.errors import UserError
@@ -65,6 +67,38 @@ def test_tied_weights_are_stored_once_and_nothing_is_missing(tmp_path: Path) -> 
     assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
     assert load_model(AutoModelForCausalLM, ModelReference(tmp_path)).config.vocab_size == 20
     assert next(skeleton(ModelReference(tmp_path)).parameters()).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("quantized", "reason"),
+    [
+        (
+            {"quant_method": "gptq", "bits": 4},
+            "Loading a GPTQ quantized model requires optimum (`pip install optimum`)",
+        ),
+        ({"quant_method": "awq", "bits": 4}, "Loading an AWQ quantized model requires gptqmodel"),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True},
+            "Using `bitsandbytes` 4-bit quantization requires bits",
+        ),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors>="),
+        ({"quant_method": "of-our-own"}, "Unknown quantization type, got of-our-own"),
+    ],
+)
+def test_quantized_weights_that_transformers_cannot_load_here_are_one_sentence(
+    quantized: dict[str, Any], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("optimum", "gptqmodel", "bitsandbytes", "compressed_tensors"):
+        for module in (quantizer_gptq, quantizer_awq, quantizer_bnb_4bit, quantizer_compressed_tensors):
+            monkeypatch.setattr(module, f"is_{package}_available", lambda: False, raising=False)
+    folder = broken.configured(broken.whole(tmp_path / "model"), quantization_config=quantized)
+    said = message(lambda: load_model(AutoModelForCausalLM, mine(folder)))
+    method = quantized["quant_method"]
+    assert said.startswith(
+        f"eval.models.mine: {folder}: its weights are quantized ({method}), and transformers cannot "
+    )
+    assert reason in said
+    assert said.endswith("; name a repository that is not quantized, or ask it with the engine vllm")
 
 
 def test_headers_tell_nothing_of_quantized_weights_and_of_classes_that_transformers_would_not_build(

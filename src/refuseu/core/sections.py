@@ -1,8 +1,9 @@
 """The base class for sections of parameters, and the loader with which a stage reads its own sections."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,27 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """The bound is that of numpy's seeds."""
+
+
+def by_registry(entry: Any, key: str, registry: Mapping[str, str]) -> Any:
+    """Validate an entry of a profile by the class that a registry names for it.
+
+    Args:
+        entry: what the profile says. Settings that are validated already are returned as they are.
+        key: the key of the entry that says which class it is.
+        registry: what may stand at the key, and the place of each class.
+
+    Raises:
+        ValueError: when the key is missing or its value unknown, and for settings that the class does not take.
+    """
+    if not isinstance(entry, dict):
+        return entry  # settings already, or what pydantic then says cannot be settings
+    name = entry.get(key)
+    if name is None:
+        raise ValueError(f"{key} is missing")
+    if not isinstance(name, str) or name not in registry:
+        raise ValueError(f"{key} {name!r} is none of {', '.join(registry)}")
+    return resolve_name(registry[name]).model_validate(entry)
 
 
 Value = TypeVar("Value")

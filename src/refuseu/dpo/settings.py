@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from refuseu.core.sections import Positive, Rate, Section, Share, distinct
+from refuseu.weights.loading import Attention
 from refuseu.weights.template import NONE, Variables
 
 
@@ -49,7 +50,7 @@ class Dpo(Section):
     """
     bf16: bool
     """Whether layers compute in bfloat16 (mixed precision)."""
-    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    attn_implementation: Attention | None = None
     """How transformers computes attention; ``None`` leaves it to the model. Other ways differ in the last bits."""
     reference: Literal["online", "precomputed"]
     """Whether the reference model scores each pair when it is trained on, or all pairs before the first step."""

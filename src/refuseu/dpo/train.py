@@ -1,7 +1,6 @@
 """Aligns the base by DPO (Rafailov et al. 2023) with TRL. All weights are trained, or adapters beside them."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,13 +149,12 @@ def _load(
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(base, variables)
-    attention = settings.attn_implementation
-    if attention == "flash_attention_2" and find_spec("flash_attn") is None:
-        raise UserError(
-            "dpo.attn_implementation: flash_attention_2 takes the package flash-attn, which is not installed; install it beside "
-            "the locked torch, or take sdpa"
-        )
-    model = load_model(AutoModelForCausalLM, base, dtype=getattr(torch, settings.dtype), attn_implementation=attention)
+    model = load_model(
+        AutoModelForCausalLM,
+        base,
+        dtype=getattr(torch, settings.dtype),
+        attn_implementation=settings.attn_implementation,
+    )
     wrong = weight_not_finite(model)
     if wrong:
         raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, SerializeAsAny
 
 from refuseu.core.errors import UserError
+from refuseu.core.sections import by_registry
 from refuseu.engines.machine import Machine
 from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.engines.ray import RayEngine
@@ -36,27 +37,6 @@ def engine_class(name: str) -> type[Model]:
     """The class of the models of an engine that is in ``ENGINES``."""
     found: type[Model] = resolve_name(ENGINES[name])
     return found
-
-
-def by_registry(entry: Any, key: str, registry: Mapping[str, str]) -> Any:
-    """Validate an entry of a profile by the class that a registry names for it.
-
-    Args:
-        entry: what the profile says. Settings that are validated already are returned as they are.
-        key: the key of the entry that says which class it is.
-        registry: what may stand at the key, and the place of each class.
-
-    Raises:
-        ValueError: when the key is missing or its value unknown, and for settings that the class does not take.
-    """
-    if not isinstance(entry, dict):
-        return entry  # settings already, or what pydantic then says cannot be settings
-    name = entry.get(key)
-    if name is None:
-        raise ValueError(f"{key} is missing")
-    if not isinstance(name, str) or name not in registry:
-        raise ValueError(f"{key} {name!r} is none of {', '.join(registry)}")
-    return resolve_name(registry[name]).model_validate(entry)
 
 
 def model_settings(entry: Any) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
+from pydantic import model_validator
+
 from refuseu.core.errors import UserError
 from refuseu.core.sections import Positive
 from refuseu.engines.machine import EngineMachine, Machine, needed
@@ -16,7 +18,15 @@ from refuseu.llm.faults import enough_memory
 from refuseu.llm.protocol import Completion, Failed, Finish, Prompt, Sampling, row_seed
 from refuseu.llm.size import Size
 from refuseu.llm.tokens import NOT_FINITE, decoded, first_tokens, log_likelihood, rows_to_ask, rows_to_score
-from refuseu.weights.loading import assert_finite, load_adapter, load_model, load_tokenizer, weight_not_finite
+from refuseu.weights.loading import (
+    Attention,
+    assert_finite,
+    load_adapter,
+    load_model,
+    load_tokenizer,
+    missing_attention,
+    weight_not_finite,
+)
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import NONE, Variables
 
@@ -43,12 +53,30 @@ class TransformersModel(LocalModel):
 
     engine: Literal["transformers"]
     dtype: Literal["float64", "float32", "bfloat16", "float16"]
+    attn_implementation: Attention | None = None
+    """How transformers computes attention; nothing leaves it to the model."""
+
+    @model_validator(mode="after")
+    def _computable(self) -> Self:
+        if self.attn_implementation == "flash_attention_2" and self.dtype in ("float64", "float32"):
+            raise ValueError(
+                f"attn_implementation flash_attention_2 does not compute in {self.dtype}; set dtype: bfloat16, or take sdpa"
+            )
+        return self
+
+    @property
+    def numbers(self) -> str:
+        return super().numbers + (f" {self.attn_implementation}" if self.attn_implementation else "")
+
+    def missing(self, name: str, machine: Machine) -> list[str]:
+        return [*super().missing(name, machine), *missing_attention(name, self.attn_implementation)]
 
     def load(
         self, reference: ModelReference, identity: str, machine: Machine, adapters: tuple[Path, ...]
     ) -> "TransformersEngine":
         own = self.in_process(machine)
-        return TransformersEngine(reference, identity, own.batch_size, own.dtype, own.device, self.chat_template_kwargs)
+        given = self.chat_template_kwargs, self.attn_implementation
+        return TransformersEngine(reference, identity, own.batch_size, own.dtype, own.device, *given)
 
     def gpus_of_a_copy(self, machine: Machine, size: Size | None) -> int:
         return int(self.in_process(machine).device == "cuda")
@@ -77,8 +105,9 @@ class TransformersEngine:
         dtype: str = "float64",
         device: str = "cpu",
         variables: Variables = NONE,
+        attention: Attention | None = None,
     ) -> None:
-        """``variables`` are what the chat template is given.
+        """``variables`` are what the chat template is given, and ``attention`` is how attention is computed.
 
         A tokenizer without a padding token pads with its end token, which is masked.
 
@@ -96,7 +125,7 @@ class TransformersEngine:
         self._batch_size = batch_size
         self._tokenizer = load_tokenizer(reference, variables, padding_side="left")
         with enough_memory(reference.label, "load the model; take a machine with more, or a smaller model"):
-            self._model = _model(reference, getattr(torch, dtype), device)
+            self._model = _model(reference, getattr(torch, dtype), device, attention)
         if self._tokenizer.eos_token is None:
             raise UserError(
                 f"{reference.label}: the tokenizer has no end token, eos_token (tokenizer_config.json); {reference.way_out}"
@@ -221,10 +250,10 @@ def _by_room(lengths: dict[int, int], limit: int, wanted: int) -> dict[int, dict
     return found
 
 
-def _model(reference: ModelReference, dtype: "torch.dtype", device: str) -> Any:
+def _model(reference: ModelReference, dtype: "torch.dtype", device: str, attention: Attention | None) -> Any:
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    model = load_model(AutoModelForCausalLM, reference, dtype=dtype)
+    model = load_model(AutoModelForCausalLM, reference, dtype=dtype, attn_implementation=attention)
     # The model's own preferences, such as a repetition penalty, stay out; its end tokens do not.
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
     model = model.to(device).eval()

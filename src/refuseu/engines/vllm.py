@@ -365,7 +365,7 @@ def _readable(reference: ModelReference) -> Iterator[None]:
         yield
     except Exception as error:
         # One of no class of its own where a process fails that shares the weights.
-        known = (KeyError, OSError, RuntimeError, ValueError, SafetensorError)
+        known = (ImportError, KeyError, OSError, RuntimeError, ValueError, SafetensorError)
         if not isinstance(error, known) and "initialization failed" not in str(error):
             raise
         reason = " ".join(str(error).split())

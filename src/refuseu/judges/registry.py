@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from refuseu.engines.registry import by_registry
+from refuseu.core.sections import by_registry
 from refuseu.judges.settings import GuardSettings, JudgeSettings
 
 KINDS = {

@@ -43,7 +43,7 @@ from refuseu.text.identification import INSTALL as FASTTEXT
 from refuseu.text.identification import FastText, Identification
 from refuseu.translate.settings import Seq2SeqTranslator
 from refuseu.weights.hub import assert_dataset_obtainable, assert_obtainable
-from refuseu.weights.loading import assert_finite
+from refuseu.weights.loading import assert_finite, assert_quantization
 from refuseu.weights.reference import ModelReference
 
 DATA, PROFILES = Path("data"), Path("profiles")
@@ -168,6 +168,12 @@ def _engines(machine: WholeMachine, models: RunModels) -> Iterator[str]:
     for key, model in models.models.items():
         size = size_of(model)
         described = isinstance(model, LocalModel) and machine.section(model.section)
+        if (
+            isinstance(model, LocalModel)
+            and size
+            and (key == f"models.{BASE}" or (described and model.in_process(machine)))
+        ):
+            yield from _faults([partial(assert_quantization, key, size.config)])
         shared = model.spread(machine, size).gpus if isinstance(model, LocalModel) and described else 0
         if shared and size and size.heads and size.heads % shared:
             yield (

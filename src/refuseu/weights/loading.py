@@ -7,10 +7,11 @@ weights, buffers that are computed) is not in the report.
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from refuseu.core.errors import UserError
 from refuseu.weights.hub import fetched
@@ -20,6 +21,8 @@ from refuseu.weights.template import NONE, Variables, set_variables
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+"""How transformers computes attention; the ways differ in the last bits."""
 SHOWN = 3
 """A sentence names at most this many weights of a kind."""
 
@@ -30,9 +33,13 @@ def load_model(auto: Any, reference: ModelReference, **options: Any) -> Any:
     ``options`` are those of ``from_pretrained``. A repository is fetched first.
 
     Raises:
-        UserError: when the model cannot be fetched or read, and when its weights do not fit its configuration.
+        UserError: when the model cannot be fetched or read, when its weights are quantized in a way that cannot be loaded here or
+            do not fit its configuration, and for attention without its package.
     """
     source = fetched(reference).source
+    for sentence in missing_attention(reference.label, options.get("attn_implementation")):
+        raise UserError(sentence)
+    assert_quantization(reference.label, _config(reference))
     with readable(reference), _quiet():
         model, report = auto.from_pretrained(
             source,
@@ -45,6 +52,39 @@ def load_model(auto: Any, reference: ModelReference, **options: Any) -> Any:
         )
     assert_fitting(reference, "config.json", report)
     return model
+
+
+def missing_attention(user: str, attention: Attention | None) -> list[str]:
+    """The sentence on the package that computes ``attention`` for ``user`` and is not installed."""
+    if attention != "flash_attention_2" or find_spec("flash_attn"):
+        return []
+    return [
+        f"{user}: attn_implementation flash_attention_2 takes the package flash-attn, which is not installed; install it beside "
+        "the locked torch, or take sdpa"
+    ]
+
+
+def assert_quantization(name: str, config: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        UserError: where the model, whose ``config.json`` is ``config``, has quantized weights that transformers cannot load here,
+            for want of a package or a GPU; ``name`` is how the sentence calls it.
+    """
+    quantized = config.get("quantization_config")
+    if not quantized:
+        return
+    from transformers.quantizers import AutoHfQuantizer
+
+    try:
+        with _quiet():
+            quantizer = AutoHfQuantizer.from_config(dict(quantized), pre_quantized=True)
+            quantizer.validate_environment(device_map=None, weights_only=True)
+    except (ImportError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(" .")
+        raise UserError(
+            f"{name}: its weights are quantized ({quantized.get('quant_method')}), and transformers cannot load them here: "
+            f"{reason}; name a repository that is not quantized, or ask it with the engine vllm"
+        ) from None
 
 
 def load_adapter(model: Any, reference: ModelReference, name: str) -> None:
@@ -99,8 +139,8 @@ def _class_of(reference: ModelReference) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.models.auto import modeling_auto as known
 
+    config = _config(reference)
     with readable(reference):
-        config = json.loads((Path(fetched(reference).source) / "config.json").read_text(encoding="utf-8"))
         kind = config["model_type"]
     for auto, names in (
         (AutoModelForCausalLM, known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
@@ -109,6 +149,15 @@ def _class_of(reference: ModelReference) -> Any:
         if names.get(kind) in (config.get("architectures") or [names.get(kind)]) and kind in names:
             return None if "quantization_config" in config else auto
     return None
+
+
+def _config(reference: ModelReference) -> dict[str, Any]:
+    """The ``config.json`` of a model."""
+    with readable(reference):
+        found: dict[str, Any] = json.loads(
+            (Path(fetched(reference).source) / "config.json").read_text(encoding="utf-8")
+        )
+        return found
 
 
 def assert_fitting(reference: ModelReference, what: str, report: dict[str, Any]) -> None:
