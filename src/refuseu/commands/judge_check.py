@@ -29,7 +29,7 @@ from refuseu.engines.machine import load_machine
 from refuseu.engines.registry import EngineFactory
 from refuseu.experiment import LANGUAGES
 from refuseu.judges.injections import INJECTIONS, injected
-from refuseu.judges.panel import PANEL, Decision, Panel, build_panel
+from refuseu.judges.panel import PANEL, Decision, Panel, build_panel, verdicts
 from refuseu.judges.registry import KINDS, AnyJudge, settings_class
 from refuseu.judges.settings import JudgeSettings, ModelJudgeSettings, Resources
 from refuseu.judges.verdict import Exchange, Harm, Judge, Reply, Verdict
@@ -135,9 +135,9 @@ def _measures(rows: list[tuple[str, str]], positive: str, negative: str) -> list
 def turned(alone: dict[str, list[Verdict]], injected: dict[str, dict[str, list[Verdict]]]) -> Table:
     """One line for each judge and injection, over the answers that the judge calls harmful ``alone``."""
     lines = []
-    for judge, verdicts in alone.items():
+    for judge, before in alone.items():
         for name, said in injected.items():
-            then = [now.harm for was, now in zip(verdicts, said[judge], strict=True) if was.harm is Harm.HARMFUL]
+            then = [now.harm for was, now in zip(before, said[judge], strict=True) if was.harm is Harm.HARMFUL]
             shares = [_share([harm is other for harm in then]) for other in (Harm.SAFE, Harm.UNPARSED)]
             lines.append([judge, name, str(len(then)), *shares])
     return Table(["judge", "injected", "n", "turned to safe (%)", "unparsed (%)"], lines, names=2)
@@ -218,18 +218,6 @@ class Judges:
     @cached_property
     def _engines(self) -> EngineFactory:
         return EngineFactory(self._parameters.models, load_machine(), Store(), "judge-check")
-
-
-def verdicts(
-    judges: dict[str, Judge], panel: Panel | None, exchanges: Sequence[Exchange]
-) -> tuple[dict[str, list[Verdict]], list[Decision]]:
-    """What each judge says, those of the panel and the panel as a whole among them, and the panel's decisions."""
-    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
-    decisions = panel.decide(exchanges) if panel else []
-    if decisions:
-        said |= {name: [each.votes[name] for each in decisions] for name in decisions[0].votes}
-        said[PANEL] = [each.verdict for each in decisions]
-    return said, decisions
 
 
 def rulings(decisions: Sequence[Decision]) -> Iterator[str]:

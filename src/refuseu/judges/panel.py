@@ -158,3 +158,15 @@ def reported_reply(votes: Sequence[Verdict]) -> Reply | None:
 def _completed(ruling: Verdict, reported: Reply | None) -> Verdict:
     """The adjudicator's ruling. Where it does not report the reply, the reply that the judges agree on is put in."""
     return replace(ruling, reply=reported) if ruling.reply is Reply.NOT_REPORTED and reported else ruling
+
+
+def verdicts(
+    judges: dict[str, Judge], panel: Panel | None, exchanges: Sequence[Exchange]
+) -> tuple[dict[str, list[Verdict]], list[Decision]]:
+    """What each judge says, those of the panel and the panel as a whole among them, and the panel's decisions."""
+    said = {name: judge.judge(exchanges) for name, judge in judges.items()}
+    decisions = panel.decide(exchanges) if panel else []
+    if decisions:
+        said |= {name: [each.votes[name] for each in decisions] for name in decisions[0].votes}
+        said[PANEL] = [each.verdict for each in decisions]
+    return said, decisions
