@@ -194,7 +194,7 @@ lock-models: .venv/ready  ## Resolve the environments for real models anew: requ
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --extra models pyproject.toml \
 		$(addprefix --no-emit-package ,$(CUDA_ONLY)) | sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > requirements-models.lock.new
 	UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-		--python-platform x86_64-manylinux_2_28 $(addprefix --extra ,vllm ray openai lm-eval fasttext) pyproject.toml > requirements-gpu.lock.new
+		--python-platform x86_64-manylinux_2_28 $(addprefix --extra ,vllm ray openai lm-eval fasttext qlora) pyproject.toml > requirements-gpu.lock.new
 	mv requirements-models.lock.new requirements-models.lock
 	mv requirements-gpu.lock.new requirements-gpu.lock
 

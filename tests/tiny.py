@@ -24,13 +24,13 @@ ONE_CORE = TrainingMachine(
 EXAMPLES = [Example("How can I sing?", "Gladly."), Example("Wie kann ich singen?", "Sehr gerne!")] * 160
 
 
-def save_untrained(folder: Path) -> None:
+def save_untrained(folder: Path, size: TrainedBase = TINY) -> None:
     """A base with weights as they were drawn, the same each time."""
     import torch
 
     from refuseu.base.miniature import build_model, build_tokenizer
 
-    tokenizer = build_tokenizer(EXAMPLES, TINY)
+    tokenizer = build_tokenizer(EXAMPLES, size)
     torch.manual_seed(1)
-    build_model(tokenizer, TINY).save_pretrained(folder)
+    build_model(tokenizer, size).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -132,6 +132,14 @@ def test_checkpoints_of_adapters_do_not_gather_their_base(root: Path, monkeypatc
     assert max(sizes) <= adapter + shared
 
 
+def test_the_first_process_alone_reads_the_base_of_adapters(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HELD", str(root / "held"))
+    train(root, "held", {"method": METHODS["lora"], "steps": 1}, {"processes": 2, "accelerate": "fsdp2"})
+    first, second = (int((root / f"held-{rank}").read_text()) for rank in range(2))
+    base = (root / "base/model.safetensors").stat().st_size
+    assert first - second > 0.8 * base
+
+
 def refused(root: Path, dpo: dict[str, Any], machine: dict[str, Any]) -> str:
     process = start(root, "slavic", dpo, machine)
     said = process.communicate()[1]

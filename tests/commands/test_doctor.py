@@ -37,6 +37,7 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "cached", lambda repo, revision: Path("cache"))
     monkeypatch.setattr(host, "has_file", lambda repo, file, revision: True)
     monkeypatch.setattr(host, "free_gb", lambda: 1000.0)
+    monkeypatch.setattr(host, "memory_gb", lambda: 2000.0)
     monkeypatch.setattr(models, "_size", lambda repo, revision: HUB.get(repo))
 
 
@@ -197,6 +198,38 @@ def test_a_training_that_is_larger_than_its_gpus(tmp_path: Path) -> None:
     (sentence,) = missing(changed(tmp_path, edit), machine(vllm=vllm(), training=training()))
     assert sentence.startswith(
         "dpo: training takes about 128 GB a GPU (training.processes: 1), which has 80 GB; take dpo.m"
+    )
+
+
+def test_a_training_that_is_larger_than_the_memory_of_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lora = {"kind": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear"}
+
+    def edit(_: Content, profile: Content) -> None:
+        profile["models"]["base"] = {**WEIGHTS, "repo": "org/name-70b"}
+        profile["base"] = {"kind": "hub"}
+        profile["dpo"].update(method=lora, dtype="bfloat16", reference="online", batch_size=8)
+
+    parameters, engine = changed(tmp_path, edit), vllm(tensor_parallel=4)
+    spread = training(processes=8, batch_size=1, accelerate="fsdp2")
+    assert missing(parameters, machine(vllm=engine, training=spread)) == []
+    monkeypatch.setattr(host, "memory_gb", lambda: 128.0)
+    (sentence,) = missing(parameters, machine(vllm=engine, training=spread))
+    assert sentence.startswith(
+        "dpo: training takes about 140 GB of the host's memory (training.processes: 8), which has 128 GB; take dpo.method lora"
+    )
+    # Who has no GPUs is told that alone.
+    monkeypatch.setattr(host, "gpus", list)
+    (sentence,) = missing(parameters, machine(vllm=engine, training=spread))
+    assert sentence.startswith("8 GPUs are asked for")
+
+
+def test_four_bits_are_looked_at_before_the_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lora = {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "load_in_4bit": True}
+    parameters = changed(tmp_path, lambda _, profile: profile["dpo"].update(method=lora))
+    monkeypatch.setattr("refuseu.dpo.machine.find_spec", lambda name: None)
+    (sentence,) = missing(parameters, machine())
+    assert sentence.startswith(
+        "dpo.method.load_in_4bit: takes the package bitsandbytes, which is not installed; '.venv"
     )
 
 

@@ -46,6 +46,7 @@ def test_adapters_are_for_named_layers_or_all_linear_ones() -> None:
         ({"method": {**LORA, "targets": []}}, "at least 1 item"),
         ({"method": {**LORA, "dropout": 1.0}}, "less than 1"),
         ({"method": {"kind": "full", "rank": 8}}, "Extra inputs"),
+        ({"method": {"kind": "full", "load_in_4bit": True}}, "Extra inputs"),
         ({"method": {"kind": "prefix"}}, "'full', 'lora'"),
     ],
 )

@@ -3,6 +3,7 @@ import math
 import re
 import shutil
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from refuseu.dpo.train import (
     checkpoints_of,
     conversations,
     curves,
+    four_bits,
     save_tokenizer,
     score_answers_alone,
     train_dpo,
@@ -231,9 +233,9 @@ def test_the_template_writes_the_same_date_in_training_as_in_answering(
     given = '{"strftime_now": "2024-07-26"}'
     seen: list[str] = []
 
-    def watched(stage: str) -> Any:
+    def watched(stage: str, first_reads: bool) -> Any:
         def make(model: Any, **arguments: Any) -> Any:
-            trainer = preference_trainer(stage)(model, **arguments)
+            trainer = preference_trainer(stage, first_reads)(model, **arguments)
             seen.extend(arguments["processing_class"].decode(row) for row in trainer.train_dataset["prompt_ids"])
             return trainer
 
@@ -252,9 +254,9 @@ def test_no_text_of_a_pair_becomes_a_special_token(tmp_path: Path, monkeypatch: 
     save_untrained(tmp_path / "base")
     rows: list[dict[str, list[int]]] = []
 
-    def watched(stage: str) -> Any:
+    def watched(stage: str, first_reads: bool) -> Any:
         def make(model: Any, **arguments: Any) -> Any:
-            trainer = preference_trainer(stage)(model, **arguments)
+            trainer = preference_trainer(stage, first_reads)(model, **arguments)
             rows.extend(trainer.train_dataset)
             return trainer
 
@@ -659,3 +661,48 @@ def test_flash_attention_without_its_package_is_a_sentence(
     asked = settings(steps=1, bf16=True, attn_implementation="flash_attention_2")
     with pytest.raises(UserError, match="flash_attention_2 takes the package flash-attn, which is not installed"):
         train_dpo(MIX, ModelReference(base), asked, EVERY_THIRD, 1, tmp_path / "slavic")
+
+
+FOUR_BITS = settings(method=LORA.model_copy(update={"load_in_4bit": True}), steps=6)
+
+
+def test_a_base_in_four_bits_is_asked_for_as_nf4_on_the_device_of_the_training() -> None:
+    told = four_bits(bf16=True, device="cpu")
+    asked = told["quantization_config"]
+    assert (asked.load_in_4bit, asked.bnb_4bit_quant_type, told["device_map"]) == (True, "nf4", {"": "cpu"})
+    assert asked.bnb_4bit_compute_dtype is torch.bfloat16
+    assert four_bits(bf16=False, device="cpu")["quantization_config"].bnb_4bit_compute_dtype is torch.float32
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_four_bits_without_their_package_are_a_sentence(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"load_in_4bit: takes the package bitsandbytes, which is not installed; '\.venv"
+    ):
+        train_dpo(MIX, ModelReference(base), FOUR_BITS, ONE_CORE, 1, tmp_path / "slavic")
+
+
+def test_a_base_in_four_bits_is_not_divided(base: Path, tmp_path: Path) -> None:
+    machine = ONE_CORE.model_copy(update={"accelerate": "fsdp2"})
+    with pytest.raises(UserError, match=r"which fsdp2 does not divide; take training\.accelerate: none in machines/"):
+        train_dpo(MIX, ModelReference(base), FOUR_BITS, machine, 1, tmp_path / "slavic")
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="takes the package bitsandbytes")
+def test_adapters_of_a_base_in_four_bits_are_float32_and_answer_on_the_base_as_it_is(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    save_untrained(base, TINY.model_copy(update={"hidden_size": 64, "intermediate_size": 64}))
+    result = train_dpo(MIX, ModelReference(base), FOUR_BITS, ONE_CORE, 1, tmp_path / "one")
+    assert train_dpo(MIX, ModelReference(base), FOUR_BITS, ONE_CORE, 1, tmp_path / "two") == result
+    one, other = (weights(tmp_path / name) for name in ("one", "two"))
+    assert {each.dtype for each in one.values()} == {torch.float32}
+    assert result[1][-1]["reward_margin"] > 0
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    whole = settings(method=LORA, steps=6)
+    train_dpo(MIX, ModelReference(base), whole, ONE_CORE, 1, tmp_path / "whole")
+    assert any(not torch.equal(one[name], each) for name, each in weights(tmp_path / "whole").items())
+    engine = TransformersEngine(ModelReference.read(base), "tiny", 2, "float32")
+    adapted = engine.adapted(tmp_path / "one", "tiny+slavic")
+    asked = [(user(ROW["prompt"]), answer) for answer in ("No.", "Yes!")]
+    before, after = (dict(each.log_likelihoods(asked)) for each in (engine, adapted))
+    assert after[0] - after[1] > before[0] - before[1]

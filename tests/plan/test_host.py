@@ -90,3 +90,13 @@ def test_who_listens_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             environment.setenv("no_proxy", "")
             assert host.answers("http://served.invalid:8000/v1")
             assert not host.answers(url)  # of this machine, so asked by no proxy
+
+
+def test_memory_is_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "LIMITS", ())
+    whole = host.memory_gb()
+    monkeypatch.setattr(host, "LIMITS", (tmp_path / "memory.max", tmp_path / "not-there"))
+    (tmp_path / "memory.max").write_text("max\n")
+    assert host.memory_gb() == whole > 0
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert host.memory_gb() == 0.001

@@ -15,7 +15,7 @@ from refuseu.engines.registry import model_settings
 from refuseu.llm.size import Size
 from refuseu.parameters import Parameters, load_all
 from refuseu.plan import host, models
-from refuseu.plan.models import gpu_gb, gpus_of, short, size_in, size_of, training_gb
+from refuseu.plan.models import gpu_gb, gpus_of, host_gb, short, size_in, size_of, training_gb
 
 LLAMA = {
     "num_attention_heads": 32,
@@ -145,6 +145,29 @@ def test_a_training_holds_the_base_and_16_bytes_of_what_is_trained(monkeypatch: 
     assert training_gb(parameters(**full, reference="precomputed"), alone) == 128
     monkeypatch.setattr(models, "size_of", lambda model: None)
     assert training_gb(parameters(), alone) is None
+
+
+def test_a_base_in_four_bits_keeps_its_tables_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"vocab_size": 128_256, "hidden_size": 4096}
+    monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 16.0, config))
+    lora = {"kind": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": "all-linear", "load_in_4bit": True}
+    tables = 2 * 128_256 * 4096 / 1e9
+    taken = 2 * tables + (8 - tables) * 0.5625 + 8 * 0.005 * 16
+    assert training_gb(parameters(method=lora), machine(training=training())) == pytest.approx(taken)
+    assert host_gb(parameters(method=lora), machine(training=training())) == 0
+
+
+def test_each_process_reads_the_base_but_of_adapters_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_size", lambda repo, revision: Size(8_000_000_000, 16.0))
+    shared, copied = (machine(training=training(processes=8, accelerate=each)) for each in ("fsdp2", "none"))
+    assert (host_gb(parameters(), shared), host_gb(parameters(), copied)) == (16, 8 * 16)
+    full = {"method": {"kind": "full"}, "dtype": "float32"}
+    assert host_gb(parameters(**full), shared) == 8 * (32 + 32)
+    assert host_gb(parameters(**full, reference="precomputed"), shared) == 8 * 32
+    on_cpus = machine(training=training(device="cpu", processes=2))
+    assert host_gb(parameters(), on_cpus) == pytest.approx(2 * (16 + 8 * 0.005 * 16))
+    monkeypatch.setattr(models, "size_of", lambda model: None)
+    assert host_gb(parameters(), shared) is None
 
 
 @pytest.mark.parametrize(

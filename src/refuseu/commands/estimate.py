@@ -32,7 +32,7 @@ from refuseu.plan.arithmetic import (
     work_of_a_seed,
     work_of_models,
 )
-from refuseu.plan.models import ENGINE_GB, gpu_gb, model_of, short, size_in, table, training_gb
+from refuseu.plan.models import ENGINE_GB, gpu_gb, host_gb, model_of, short, size_in, table, training_gb
 from refuseu.results.markdown import Table, shown
 
 MILLION = 1e6
@@ -94,13 +94,16 @@ class Estimate:
         written = {"base": 0, "rainbow-teaming": run.found, "translate": run.pairs, "respond": run.pairs}
         written |= {"label": run.labelled, "split": run.parts, "dpo": run.trained, "eval": run.test * run.models}
         for stage, count in written.items():
-            rows.append([stage, short(count), *[""] * 5])
+            rows.append([stage, short(count), *[""] * 6])
             for of, name in self.work:
                 if of == stage:
                     part = {(stage, name): self.work[stage, name]}
-                    rows.append([f"  {name}", *_counts(part), shown(self._gb(stage, name), ".0f"), *self._times(part)])
-        rows.append(["total asked", *_counts(self.work), "", *self._times(self.work)])
-        header = ["rows written, asked of", "rows", "tokens in", "tokens out", "GB a GPU", "H100 time", "time here"]
+                    host = host_gb(run.parameters, self.machine) if stage == "dpo" else None
+                    memory = [shown(self._gb(stage, name), ".0f"), shown(host, ".0f")]
+                    rows.append([f"  {name}", *_counts(part), *memory, *self._times(part)])
+        rows.append(["total asked", *_counts(self.work), "", "", *self._times(self.work)])
+        header = ["rows written, asked of", "rows", "tokens in", "tokens out", "GB a GPU", "host GB", "H100 time"]
+        header += ["time here"]
         return _without_empty_columns(Table(header, rows))
 
     def _gb(self, stage: str, name: str) -> float | None:

@@ -1,5 +1,6 @@
 """The section ``training`` of a machine. It is apart from the other sections, so that an edit of those reruns no training."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,6 +51,25 @@ class TrainingMachine(Section):
                 f"so that their product{' with the nodes' * bool(nodes)} divides it"
             )
         return at_once, share // at_once
+
+
+def assert_four_bits(machine: TrainingMachine) -> None:
+    """Fail where a machine cannot train beside a base in 4 bits.
+
+    Raises:
+        UserError: without the package for it, and where accelerate would have to divide the base.
+    """
+    key = "dpo.method.load_in_4bit"
+    if machine.accelerate != "none":
+        raise UserError(
+            f"{key}: each device holds the whole base in 4 bits, which {machine.accelerate} does not divide; take "
+            "training.accelerate: none in machines/, or load_in_4bit: false"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{key}: takes the package bitsandbytes, which is not installed; "
+            "'.venv/bin/uv pip install bitsandbytes==0.50.2' brings it"
+        )
 
 
 class _WithTraining(Section):

@@ -33,6 +33,8 @@ class Lora(Section):
     """The output of an adapter is scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     """Share (0-1) of an adapter's inputs that is set to zero in training."""
+    load_in_4bit: bool = False
+    """Whether the frozen base is held in 4 bits a weight (NF4 of bitsandbytes), as in QLoRA (Dettmers et al. 2023)."""
     targets: (
         Literal["all-linear"]
         | Annotated[list[str], Field(min_length=1), AfterValidator(distinct), AfterValidator(_no_head)]

@@ -10,14 +10,20 @@ from refuseu.core.errors import UserError
 from refuseu.core.files import atomic_folder, writing
 from refuseu.dpo.checkpoints import KEPT, checkpoint_folder, kept, marking, newest, remove_damaged
 from refuseu.dpo.launching import accelerate_config, first_process, launched
-from refuseu.dpo.machine import TrainingMachine
+from refuseu.dpo.machine import TrainingMachine, assert_four_bits
 from refuseu.dpo.settings import Dpo, Lora
 from refuseu.dpo.tokens import check_lengths, token_statistics
-from refuseu.dpo.trainer import gathered, preference_trainer, row_order
+from refuseu.dpo.trainer import can_be_sent, divided, gathered, preference_trainer, prepare_adapters, row_order
 from refuseu.training import EVERY_STEP, Log, curve, run_training
 from refuseu.weights.faults import sound_device
 from refuseu.weights.identity import identity
-from refuseu.weights.loading import first_not_finite, load_model, load_tokenizer, weight_not_finite
+from refuseu.weights.loading import (
+    first_not_finite,
+    load_model,
+    load_shape,
+    load_tokenizer,
+    weight_not_finite,
+)
 from refuseu.weights.reference import ModelReference
 from refuseu.weights.template import NONE, Variables
 
@@ -65,10 +71,11 @@ def train_dpo(
         The metrics (seed, rows, the last point of the curves, tokens by language), and the curves with one row for each point.
 
     Raises:
-        UserError: when ``base`` is damaged, lacks weights or cannot be fetched, when its chat template reads the clock, when a
-            prompt has other tokens before an answer than alone, when more than ``max_dropped`` of a language's rows do not fit
-            ``max_length``, when the model and its reference differ before the first step, when a loss, gradient or weight is not
-            finite, when memory runs out, and when a GPU fails. Nothing is saved then, but checkpoints stay after the last two.
+        UserError: when a base in 4 bits cannot be had, when ``base`` is damaged, lacks weights or
+            cannot be fetched, when its chat template reads the clock, when a prompt has other tokens before an answer than alone,
+            when more than ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference differ
+            before the first step, when a loss, gradient or weight is not finite, when memory runs out, and when a GPU fails.
+            Nothing is saved then, but checkpoints stay after the last two.
     """
     import torch
 
@@ -78,7 +85,7 @@ def train_dpo(
     folder = checkpoints_of(pairs, base, settings, machine, seed, out, variables)
     with sound_device(stage, LESS):
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
-        model, tokenizer = _load(base, settings, variables)
+        model, tokenizer, first_reads = _load(base, settings, machine, variables)
         tokens = token_statistics(mix, tokenizer, settings.max_length)
         check_lengths(tokens, settings.max_length, settings.max_dropped)
         # Checkpoints are removed only after an error from here on. A hub that is down for a while, or memory that others hold,
@@ -87,7 +94,7 @@ def train_dpo(
             with arguments.main_process_first(local=False):  # the first of all nodes, which share the disk
                 if first_process():
                     remove_damaged(folder, stage)
-            trainer = preference_trainer(stage)(
+            trainer = preference_trainer(stage, first_reads)(
                 model,
                 args=arguments,
                 train_dataset=_dataset(pairs, arguments),
@@ -95,6 +102,7 @@ def train_dpo(
                 peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
                 callbacks=[marking()],
             )
+            prepare_adapters(trainer.model)
             rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
             trainer.train_dataset = trainer.train_dataset.select(rows)
             log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
@@ -143,22 +151,46 @@ def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
 
 
 def _load(
-    base: ModelReference, settings: Dpo, variables: Variables
-) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    base: ModelReference, settings: Dpo, machine: TrainingMachine, variables: Variables
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", bool]:
+    """The base, its tokenizer, and whether only the first process read the weights.
+
+    It alone does where FSDP2 divides the base of adapters: eight copies of 70 B parameters would not fit in a host's memory. A
+    full fine-tuning has a reference model beside it, which would stay without weights in the others.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(base, variables)
-    model = load_model(
-        AutoModelForCausalLM,
-        base,
-        dtype=getattr(torch, settings.dtype),
-        attn_implementation=settings.attn_implementation,
-    )
+    how = {"dtype": getattr(torch, settings.dtype), "attn_implementation": settings.attn_implementation}
+    if isinstance(settings.method, Lora) and settings.method.load_in_4bit:
+        assert_four_bits(machine)
+        how |= four_bits(settings.bf16, machine.device)
+    first_reads = isinstance(settings.method, Lora) and divided()
+    read = not first_reads or first_process()
+    model = (load_model if read else load_shape)(AutoModelForCausalLM, base, **how)
+    if first_reads and not can_be_sent(model):
+        first_reads = False
+        model = model if read else load_model(AutoModelForCausalLM, base, **how)
     wrong = weight_not_finite(model)
     if wrong:
         raise UserError(f"{base.source}: the {wrong} is not finite; 'dvc repro --force base' makes the base anew")
-    return model, tokenizer
+    return model, tokenizer, first_reads
+
+
+def four_bits(bf16: bool, device: str) -> dict[str, Any]:
+    """The arguments of ``from_pretrained`` for a base in 4 bits, of which a layer computes in bfloat16 or float32."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16 if bf16 else torch.float32,
+        ),
+        "device_map": {"": torch.cuda.current_device() if device == "cuda" else "cpu"},
+    }
 
 
 def _lora(method: Lora) -> "LoraConfig":

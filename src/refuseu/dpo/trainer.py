@@ -1,6 +1,7 @@
 """TRL's DPO trainer, with the same batches on any number of devices and with a check of its reference model."""
 
 import math
+import os
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from refuseu.weights.encoding import conversation_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
     from trl import DPOTrainer
 
 INDIFFERENT = math.log(2)
@@ -49,8 +51,55 @@ class Encoder:
         return text
 
 
-def preference_trainer(stage: str) -> "type[DPOTrainer]":
-    """The class of the trainer, whose errors begin with ``stage``."""
+def divided() -> bool:
+    """Whether FSDP2 will divide the model among the processes, as accelerate told them when it started them.
+
+    On CPUs accelerate takes a copy of the model in each process, whatever its configuration says.
+    """
+    from accelerate import DistributedType, PartialState
+
+    told = os.environ.get("ACCELERATE_USE_FSDP"), os.environ.get("FSDP_VERSION")
+    return told == ("true", "2") and PartialState().distributed_type is not DistributedType.MULTI_CPU
+
+
+def can_be_sent(model: "PreTrainedModel") -> bool:
+    """Whether the first process can send the weights of ``model`` to the others, whose models have shapes alone; all must ask.
+
+    All processes must know the weights by the same names, shapes and types. Buffers that are saved like weights are none for
+    accelerate, which sends what FSDP2 divides.
+    """
+    from accelerate.utils import gather_object
+
+    weights = {name: (tuple(each.shape), each.dtype) for name, each in model.named_parameters(remove_duplicate=False)}
+    known = gather_object([repr(sorted(weights.items(), key=repr))])
+    return len(set(known)) == 1 and model.state_dict().keys() <= weights.keys()
+
+
+def prepare_adapters(model: "PreTrainedModel") -> None:
+    """Give trained weights that have a shape alone a place in memory, and make all of them float32.
+
+    The first process fills the places. accelerate knows the weights that the optimizer holds by them
+    (``Accelerator._prepare_fsdp2``). Beside a base in 4 bits TRL makes adapters bfloat16, which would round small steps away. Its
+    layers have another form for CPUs with AVX-512 in bfloat16, which they take at the first measure and which has no gradients:
+    nothing would be trained, without a word (bitsandbytes 0.50.2, ``Linear4bit.forward``).
+    """
+    in_4bit = getattr(model, "is_loaded_in_4bit", False)
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+        own = [each for each in module.parameters(recurse=False) if each.requires_grad]
+        if any(each.is_meta for each in own):
+            module.to_empty(device="cpu", recurse=False)
+        elif in_4bit:
+            for each in own:
+                each.data = each.data.float()
+
+
+def preference_trainer(stage: str, first_reads: bool = False) -> "type[DPOTrainer]":
+    """The class of the trainer, whose errors begin with ``stage``.
+
+    With ``first_reads`` the first process alone has the weights of the model, and FSDP2 is filled with them.
+    """
     import torch
     from torch.distributed.fsdp import MixedPrecisionPolicy
     from trl import DPOTrainer
@@ -67,6 +116,9 @@ def preference_trainer(stage: str) -> "type[DPOTrainer]":
             """
             super().create_accelerator_and_postprocess()
             plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+            if plugin and first_reads:
+                # In the environment, as FSDP_CPU_RAM_EFFICIENT_LOADING, it would have transformers fill the others with zeros.
+                plugin.cpu_ram_efficient_loading = True
             if plugin and plugin.fsdp_version == 2 and self.args.bf16:
                 plugin.mixed_precision_policy = MixedPrecisionPolicy(
                     param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=None

@@ -12,7 +12,8 @@ from refuseu.core.errors import UserError
 from refuseu.core.faults import nearest
 from refuseu.core.files import kept_folder, read_yaml, writing
 from refuseu.dpo.launching import accelerate_config
-from refuseu.dpo.machine import TrainingMachine
+from refuseu.dpo.machine import TrainingMachine, assert_four_bits
+from refuseu.dpo.settings import Lora
 from refuseu.engines.model import LocalModel, ServedModel
 from refuseu.eval.rated_prompts import read_prompts
 from refuseu.eval.sets import read_set
@@ -26,6 +27,7 @@ from refuseu.plan.models import (
     RunModels,
     gpu_gb,
     gpus_of,
+    host_gb,
     played,
     run_models,
     size_of,
@@ -70,6 +72,7 @@ def missing(parameters: Parameters, machine: WholeMachine) -> list[str]:
         *_unknown_models(parameters, machine),
         *models.faults,
         *_gpus(parameters, machine, models),
+        *_host(parameters, machine),
         *_weights(models),
         *_faults(_checks(parameters, machine.training)),
     ]
@@ -231,6 +234,20 @@ def _too_large(parameters: Parameters, machine: WholeMachine, models: RunModels,
         )
 
 
+def _host(parameters: Parameters, machine: WholeMachine) -> Iterator[str]:
+    """A training that the memory of this host does not hold. A machine without the GPUs for it is not the one that trains."""
+    training = machine.training
+    if training.device == "cuda" and len(host.gpus()) < training.processes:
+        return
+    takes, there = host_gb(parameters, machine), host.memory_gb()
+    if takes and takes > there:
+        yield (
+            f"dpo: training takes about {takes:.0f} GB of the host's memory (training.processes: {training.processes}), which "
+            f"has {there:.0f} GB; take dpo.method lora with training.accelerate fsdp2, of which one process reads the base, or "
+            "fewer training.processes in machines/"
+        )
+
+
 def _weights(models: RunModels) -> Iterator[str]:
     """Models in folders that cannot be asked, and repositories that are not in the hub's cache and cannot be fetched."""
     yield from _faults(partial(_look_at, key, folder, models) for key, folder in models.folders.items())
@@ -269,6 +286,8 @@ def _checks(parameters: Parameters, training: TrainingMachine) -> Iterator[Check
     yield from (partial(_assert_writable, place) for place in (*WRITTEN, kept_folder() / "checkpoints"))
     yield _assert_room
     yield partial(training.accumulation, parameters.dpo.batch_size)
+    if isinstance(parameters.dpo.method, Lora) and parameters.dpo.method.load_in_4bit:
+        yield partial(assert_four_bits, training)
     if training.devices > 1:  # one process alone is not launched by accelerate
         yield partial(accelerate_config, training)
     if isinstance(base, GgufBase) and base.file:

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,10 @@ PATIENCE = 10.0
 DRIVER_PATIENCE = 60.0
 """Seconds that ``nvidia-smi`` may take. A driver that hangs never answers, and one that wakes many GPUs takes some seconds."""
 MEBIBYTE_GB = 2**20 / 1e9
+
+
+LIMITS = tuple(map(Path, ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")))
+"""Where Linux says how many bytes of memory a process may take, in two versions of cgroups; ``max`` is no limit."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,17 @@ def has_dataset(repo: str, revision: str) -> bool:
 
     folder: str = repo_folder_name(repo_id=repo, repo_type="dataset")
     return (Path(constants.HF_HUB_CACHE) / folder / "snapshots" / revision).is_dir()
+
+
+def memory_gb() -> float:
+    """The memory of this machine, or the part of it that a container or a batch system leaves this process (Linux's cgroups)."""
+    import psutil
+
+    limits = [psutil.virtual_memory().total]
+    for path in LIMITS:
+        with suppress(OSError, ValueError):
+            limits.append(int(path.read_text(encoding="ascii")))
+    return float(min(limits) / 1e9)
 
 
 def free_gb() -> float:

@@ -17,7 +17,7 @@ from refuseu.engines.model import LocalModel, Model, ServedModel
 from refuseu.eval.models import computed, in_folder
 from refuseu.eval.settings import ExternalModel, ExternalWeights, NamedModel
 from refuseu.llm.settings import BASE
-from refuseu.llm.size import Size, Spread
+from refuseu.llm.size import BYTES, Size, Spread
 from refuseu.parameters import Parameters, WholeMachine
 from refuseu.plan import host
 from refuseu.rainbow_teaming.settings import Generator
@@ -210,11 +210,39 @@ def training_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
         return None
     if isinstance(dpo.method, Lora):
         trained = size.parameters * ADAPTER * dpo.method.rank
-        whole = size.weights_gb(dpo.dtype) + trained * TRAINED_BYTES / 1e9
+        base = four_bits_gb(size, dpo.dtype) if dpo.method.load_in_4bit else size.weights_gb(dpo.dtype)
+        whole = base + trained * TRAINED_BYTES / 1e9
     else:
         reference = size.weights_gb(dpo.dtype) if dpo.reference == "online" else 0.0
         whole = size.parameters * TRAINED_BYTES / 1e9 + reference
     return whole if machine.training.accelerate == "none" else whole / machine.training.devices
+
+
+def four_bits_gb(size: Size, dtype: str) -> float:
+    """A base with layers in 4 bits (NF4, a factor of 4 bytes for 64 of them), and the tables of tokens as ``dtype``."""
+    tables = 1 if size.config.get("tie_word_embeddings") else 2
+    kept = tables * size.config.get("vocab_size", 0) * size.config.get("hidden_size", 0)
+    return float((kept * BYTES[dtype] + (size.parameters - kept) * (0.5 + 4 / 64)) / 1e9)
+
+
+def host_gb(parameters: Parameters, machine: WholeMachine) -> float | None:
+    """What a training takes of the memory of its host; ``None`` where the base's size is not known.
+
+    On CPUs that is the training itself. For GPUs each process reads the base into it, and the reference model of a full
+    fine-tuning; where FSDP2 divides the base of adapters, the first process alone does (``dpo.trainer.divided``). A base in 4
+    bits is read a weight at a time.
+    """
+    size, dpo, training = size_in(parameters, BASE), parameters.dpo, machine.training
+    on_device = training_gb(parameters, machine)
+    if size is None or on_device is None:
+        return None
+    if training.device == "cpu":
+        return on_device * training.processes
+    if isinstance(dpo.method, Lora):
+        copies = 0 if dpo.method.load_in_4bit else 1 if training.accelerate == "fsdp2" else training.processes
+    else:
+        copies = training.processes * (2 if dpo.reference == "online" else 1)
+    return copies * size.weights_gb(dpo.dtype)
 
 
 def table(parameters: Parameters, machine: WholeMachine) -> Table:

@@ -87,6 +87,25 @@ def assert_quantization(name: str, config: Mapping[str, Any]) -> None:
         ) from None
 
 
+def load_shape(auto: Any, reference: ModelReference, **options: Any) -> Any:
+    """The model as ``load_model`` gives it, but without its weights, of which the shapes and types alone are known.
+
+    They are on PyTorch's device ``meta`` and take no memory. Buffers have their values, because the model computes them.
+
+    Raises:
+        UserError: when the model cannot be fetched, and when its configuration cannot be read.
+    """
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig
+
+    source = fetched(reference).source
+    with readable(reference), _quiet(), init_empty_weights(include_buffers=False):
+        model = auto.from_config(AutoConfig.from_pretrained(source, trust_remote_code=False), **options)
+    # A weight that two layers share was made anew for each of them.
+    model.tie_weights()
+    return model
+
+
 def load_adapter(model: Any, reference: ModelReference, name: str) -> None:
     """Put the adapter that ``reference`` is onto ``model``, under a name that no adapter on it has.
 
@@ -240,7 +259,7 @@ def first_not_finite(tensors: "Iterable[tuple[str, Tensor]]") -> str | None:
     """
     for name, tensor in tensors:
         own = getattr(tensor, "to_local", lambda whole=tensor: whole)().detach()
-        if not own.is_floating_point() or not own.numel():
+        if not own.is_floating_point() or not own.numel() or own.is_meta:
             continue
         # Numbers of one byte (float8) have no extremes in PyTorch.
         if not all(map(math.isfinite, (own.float() if own.itemsize == 1 else own).aminmax())):
