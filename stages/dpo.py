@@ -24,11 +24,14 @@ from refuseu.weights.reference import ModelReference
 @click.argument("config", is_eager=True)
 @click.argument("seed", is_eager=True, type=click.IntRange(0, 2**32 - 1))
 @path_option("--mix", "data/split/dpo/{config}.parquet")
+@path_option(
+    "--dev", "data/split/dev-pairs.parquet", "Pairs that the training is evaluated on, where dpo.eval_every is set."
+)
 @path_option("--base", "models/base")
 @path_option("--out", "models/dpo/{config}/{seed}")
 @path_option("--metrics", "metrics/dpo/{config}/{seed}.json")
 @path_option("--plots", "plots/dpo/{config}/{seed}.json")
-def main(config: str, seed: int, mix: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
+def main(config: str, seed: int, mix: Path, dev: Path, base: Path, out: Path, metrics: Path, plots: Path) -> None:
     parameters, machine = load(DpoParameters), load_training_machine()
     if machine.devices > 1 and not launched():
         start_training(machine, parameters.dpo.bf16, Path(__file__), sys.argv[1:])
@@ -44,6 +47,7 @@ def main(config: str, seed: int, mix: Path, base: Path, out: Path, metrics: Path
             out,
             parameters.variables,
             stage=os.environ.get("DVC_STAGE", f"dpo {config} {seed}"),
+            dev=read_table(dev, MIX) if parameters.dpo.eval_every else None,
         )
     if first_process():
         write_json(curves, plots)

@@ -14,7 +14,7 @@ from refuseu.experiment import Kind
 from refuseu.sources.published import PublishedSet
 from refuseu.split.published import keep_parts, question_rows
 from refuseu.split.settings import SplitParameters
-from refuseu.split.splitting import mixes, split_up, without_unaccepted
+from refuseu.split.splitting import dev_pairs, mixes, split_up, without_unaccepted
 from refuseu.store.rows import Store
 from refuseu.tables.losses import where_lost
 from refuseu.tables.reading import Batches, question_values, read_known
@@ -51,6 +51,8 @@ def main(pairs: Path, questions: Path, published: Path, out: Path, metrics: Path
         write_table(parts["test"], out / "test.parquet", TEST)
     else:
         write_batches(without_unaccepted(answers.complete(parts["test"])), out / "test.parquet", TEST)
+    evaluated_on = dev_pairs(parts["dev"], bool(parameters.eval_every))
+    write_batches(answers.complete(evaluated_on), out / "dev-pairs.parquet", MIX)
     for name, mix in trained_on:
         write_batches(answers.complete(mix), out / "dpo" / f"{name}.parquet", MIX)
         summary["mixes"][name] = {"rows": len(mix), "benign": int((mix["kind"] == Kind.BENIGN).sum())}

@@ -47,6 +47,7 @@ def test_adapters_are_for_named_layers_or_all_linear_ones() -> None:
         ({"method": {**LORA, "dropout": 1.0}}, "less than 1"),
         ({"method": {"kind": "full", "rank": 8}}, "Extra inputs"),
         ({"method": {"kind": "full", "load_in_4bit": True}}, "Extra inputs"),
+        ({"eval_every": 0}, "greater than 0"),
         ({"method": {"kind": "prefix"}}, "'full', 'lora'"),
     ],
 )

@@ -29,11 +29,13 @@ from refuseu.dpo.train import (
     checkpoints_of,
     conversations,
     curves,
+    dev_rows,
     four_bits,
     save_tokenizer,
     score_answers_alone,
     train_dpo,
     trainer_arguments,
+    with_dev,
 )
 from refuseu.dpo.trainer import preference_trainer
 from refuseu.engines.transformers import TransformersEngine
@@ -584,7 +586,7 @@ def test_checkpoints_of_several_processes_are_those_of_one_way_to_spread_a_model
         path.write_text(f"distributed_type: {kind}", encoding="utf-8")
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv(REPLY, "error.json")
-        folders.append(checkpoints_of([], ModelReference(base), DPO, machine, 1, Path("slavic"), "{}"))
+        folders.append(checkpoints_of({}, ModelReference(base), DPO, machine, 1, Path("slavic"), "{}"))
     assert folders[0] == folders[1] != folders[2]
 
 
@@ -661,6 +663,59 @@ def test_flash_attention_without_its_package_is_a_sentence(
     asked = settings(steps=1, bf16=True, attn_implementation="flash_attention_2")
     with pytest.raises(UserError, match="flash_attention_2 takes the package flash-attn, which is not installed"):
         train_dpo(MIX, ModelReference(base), asked, EVERY_THIRD, 1, tmp_path / "slavic")
+
+
+DEV = pd.DataFrame([{**ROW, "question_id": str(number), "prompt": f"Who sings {number}?"} for number in range(5)])
+
+
+@pytest.mark.parametrize("method", [Full(kind="full"), LORA.model_copy(update={"dropout": 0.3})])
+def test_an_evaluation_on_dev_changes_no_byte_of_the_model(method: Full | Lora, base: Path, tmp_path: Path) -> None:
+    config, machine = settings(method=method, steps=8), ONE_CORE.model_copy(update={"batch_size": 1})
+    results = {}
+    for name, every in (("without", None), ("with", 3)):
+        asked = config.model_copy(update={"eval_every": every})
+        results[name] = train_dpo(
+            MIX, ModelReference(base), asked, machine, 1, tmp_path / name, dev=DEV if every else None
+        )
+    (file,) = (tmp_path / "with").glob("*.safetensors")
+    assert file.read_bytes() == (tmp_path / "without" / file.name).read_bytes()
+    points, plain = results["with"][1], results["without"][1]
+    assert [{name: point[name] for name in point if not name.startswith("dev_")} for point in points] == plain
+    measured = {point["step"]: point for point in points if "dev_loss" in point}
+    assert list(measured) == [3, 6, 8]  # and at the end
+    assert set(measured[6]) - set(plain[0]) == {"dev_loss", "dev_reward_margin", "dev_reward_accuracy"}
+    assert measured[6]["dev_reward_margin"] > measured[3]["dev_reward_margin"] > 0
+    # The likelihood of the chosen answer is not in it.
+    alone = math.log1p(math.exp(-measured[3]["dev_reward_margin"]))
+    assert measured[3]["dev_loss"] == pytest.approx(alone, abs=0.02)
+
+
+def test_what_is_measured_on_dev_does_not_depend_on_how_many_pairs_a_device_takes(base: Path, tmp_path: Path) -> None:
+    longer = DEV.assign(chosen=["No.", "No, I will not help with that.", "No!", "No, no, no.", "I am sorry, no."])
+    measured = []
+    for most in (1, 4):
+        machine = ONE_CORE.model_copy(update={"batch_size": most})
+        asked = settings(steps=4, batch_size=4, eval_every=4)
+        points = train_dpo(MIX, ModelReference(base), asked, machine, 1, tmp_path / str(most), dev=longer)[1]
+        measured.append({name: value for name, value in points[-1].items() if name.startswith("dev_")})
+    assert measured[0] and measured[0] == pytest.approx(measured[1], abs=1e-4)
+
+
+def test_dev_pairs_fill_whole_steps_and_are_the_same_for_all_trainings() -> None:
+    taken = dev_rows(11, settings(batch_size=4))
+    assert len(set(taken)) == 8 and taken == dev_rows(11, settings(batch_size=4)) != sorted(taken)
+    with pytest.raises(UserError, match=r"dpo\.eval_every: dev holds 3 accepted pairs, fewer than a step takes"):
+        dev_rows(3, settings(batch_size=4))
+
+
+def test_an_evaluation_stands_at_the_point_nearest_to_it() -> None:
+    measured = {"step": 7, "eval_loss": 0.5, "eval_rewards/margins": 1.0, "eval_rewards/accuracies": 0.75}
+    ours = {"dev_loss": 0.5, "dev_reward_margin": 1.0, "dev_reward_accuracy": 0.75}
+    assert with_dev([{"step": 3}, {"step": 6}, {"step": 9}], [{"step": 6, "loss": 1.0}, measured]) == [
+        {"step": 3},
+        {"step": 6, **ours},
+        {"step": 9},
+    ]
 
 
 FOUR_BITS = settings(method=LORA.model_copy(update={"load_in_4bit": True}), steps=6)

@@ -17,6 +17,7 @@ from refuseu.split.splitting import (
     assert_clean,
     assert_filled,
     contamination,
+    dev_pairs,
     mix,
     mixes,
     split_up,
@@ -319,6 +320,13 @@ def test_the_answers_of_a_pair_that_is_not_accepted_go_no_further(pairs: pd.Data
     (found,) = without_unaccepted([rows])
     assert found["chosen"].isna().tolist() == found["rejected"].isna().tolist() == [False, True, False]
     assert found["text"].equals(rows["text"])
+
+
+def test_trainings_are_evaluated_on_accepted_pairs_of_dev_where_they_ask_for_it(pairs: pd.DataFrame) -> None:
+    rows = pairs[:3].assign(accepted=[True, False, True])
+    found = dev_pairs(rows, wanted=True)
+    assert found["prompt"].tolist() == rows["text"].iloc[[0, 2]].tolist()
+    assert dev_pairs(rows, wanted=False).empty
 
 
 def test_what_a_search_kept_for_the_targets_answer_is_for_training_alone(pairs: pd.DataFrame) -> None:

@@ -95,16 +95,13 @@ class Estimate:
         written |= {"label": run.labelled, "split": run.parts, "dpo": run.trained, "eval": run.test * run.models}
         for stage, count in written.items():
             rows.append([stage, short(count), *[""] * 6])
-            for of, name in self.work:
-                if of == stage:
-                    part = {(stage, name): self.work[stage, name]}
-                    host = host_gb(run.parameters, self.machine) if stage == "dpo" else None
-                    memory = [shown(self._gb(stage, name), ".0f"), shown(host, ".0f")]
-                    rows.append([f"  {name}", *_counts(part), *memory, *self._times(part)])
+            for name in [name for of, name in self.work if of == stage]:
+                part = {(stage, name): self.work[stage, name]}
+                gb = [self._gb(stage, name), host_gb(run.parameters, self.machine) if stage == "dpo" else None]
+                rows.append([f"  {name}", *_counts(part), *(shown(each, ".0f") for each in gb), *self._times(part)])
         rows.append(["total asked", *_counts(self.work), "", "", *self._times(self.work)])
-        header = ["rows written, asked of", "rows", "tokens in", "tokens out", "GB a GPU", "host GB", "H100 time"]
-        header += ["time here"]
-        return _without_empty_columns(Table(header, rows))
+        header = ["rows written, asked of", "rows", "tokens in", "tokens out", "GB a GPU", "host GB"]
+        return _without_empty_columns(Table([*header, "H100 time", "time here"], rows))
 
     def _gb(self, stage: str, name: str) -> float | None:
         """GB of each GPU; ``None`` where none works, and where the model's size is not known."""

@@ -74,6 +74,8 @@ class Dpo(Section):
     """Most tokens of prompt and answer together."""
     max_dropped: Share
     """Share (0-1) of a language's rows that may be dropped or truncated; the stage fails above it."""
+    eval_every: Positive | None = None
+    """Optimizer steps between two evaluations on the pairs of dev; ``None`` for no evaluation. It changes no weight."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -43,6 +43,12 @@ CURVES = {
     "learning_rate": "learning_rate",
 }
 """TRL's name of a logged value to ours. Run times and counters are left out, because they are not reproducible."""
+DEV_CURVES = {
+    "eval_loss": "dev_loss",
+    "eval_rewards/margins": "dev_reward_margin",
+    "eval_rewards/accuracies": "dev_reward_accuracy",
+}
+"""The same of what is measured on dev."""
 KNOBS = {"learning_rate", "beta", "sft_weight"}
 """Parameters that make the training diverge when they are too large."""
 LESS = (
@@ -61,17 +67,19 @@ def train_dpo(
     out: Path,
     variables: Variables = NONE,
     stage: str = "dpo",
+    dev: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], Log]:
     """Train a copy of ``base``, or an adapter on it, on the preference pairs of ``mix`` (schema ``MIX``), and save it in ``out``.
 
     ``seed`` decides the order of the pairs, and where adapters start and what their dropout drops. ``variables`` are what the
-    chat template is given. ``stage`` is what progress and errors call this training.
+    chat template is given. ``stage`` is what progress and errors call this training. ``dev`` are the pairs (schema ``MIX``) that
+    it is evaluated on every ``eval_every`` steps.
 
     Returns:
         The metrics (seed, rows, the last point of the curves, tokens by language), and the curves with one row for each point.
 
     Raises:
-        UserError: when a base in 4 bits cannot be had, when ``base`` is damaged, lacks weights or
+        UserError: when dev holds too few pairs, when a base in 4 bits cannot be had, when ``base`` is damaged, lacks weights or
             cannot be fetched, when its chat template reads the clock, when a prompt has other tokens before an answer than alone,
             when more than ``max_dropped`` of a language's rows do not fit ``max_length``, when the model and its reference differ
             before the first step, when a loss, gradient or weight is not finite, when memory runs out, and when a GPU fails.
@@ -81,7 +89,9 @@ def train_dpo(
 
     torch.set_num_threads(1)
     score_answers_alone()
-    pairs = conversations(mix)
+    pairs = {"train": conversations(mix)}
+    if dev is not None:
+        pairs["dev"] = conversations(dev)
     folder = checkpoints_of(pairs, base, settings, machine, seed, out, variables)
     with sound_device(stage, LESS):
         arguments = trainer_arguments(settings, machine, len(mix), seed, folder)
@@ -97,7 +107,8 @@ def train_dpo(
             trainer = preference_trainer(stage, first_reads)(
                 model,
                 args=arguments,
-                train_dataset=_dataset(pairs, arguments),
+                train_dataset=_dataset(pairs, "train", arguments),
+                eval_dataset=None if dev is None else _dataset(pairs, "dev", arguments),
                 processing_class=tokenizer,
                 peft_config=_lora(settings.method) if isinstance(settings.method, Lora) else None,
                 callbacks=[marking()],
@@ -105,15 +116,17 @@ def train_dpo(
             prepare_adapters(trainer.model)
             rows = row_order(len(trainer.train_dataset), arguments.max_steps * settings.batch_size, seed)
             trainer.train_dataset = trainer.train_dataset.select(rows)
+            if dev is not None:
+                trainer.eval_dataset = trainer.eval_dataset.select(dev_rows(len(trainer.eval_dataset), settings))
             log = run_training(trainer, stage, settings.model_dump(include=KNOBS), newest(folder))
             save_trained(trainer, tokenizer, base, out, stage)
-    points = curves(log)
+    points = with_dev(curves(log), trainer.state.log_history)
     last = {name: value for name, value in points[-1].items() if name not in ("step", "learning_rate")}
     return {"seed": seed, "rows": len(mix), **last, "tokens": tokens}, points
 
 
 def checkpoints_of(
-    pairs: list[dict[str, Any]],
+    pairs: dict[str, list[dict[str, Any]]],
     base: ModelReference,
     settings: Dpo,
     machine: TrainingMachine,
@@ -136,17 +149,17 @@ def checkpoints_of(
     )
 
 
-def _dataset(pairs: list[dict[str, Any]], arguments: "DPOConfig") -> "Dataset":
-    """The pairs as a dataset in a file. Other processes would not find what TRL adds to a dataset in memory."""
+def _dataset(pairs: dict[str, list[dict[str, Any]]], part: str, arguments: "DPOConfig") -> "Dataset":
+    """The pairs of a part as a dataset in a file. Other processes would not find what TRL adds to a dataset in memory."""
     from datasets import load_dataset
 
     folder = Path(arguments.output_dir)
     with arguments.main_process_first(local=False):
         if first_process():
-            text = "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs)
-            (folder / "pairs.jsonl").write_text(text, encoding="utf-8")
+            text = "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs[part])
+            (folder / f"{part}.jsonl").write_text(text, encoding="utf-8")
         return load_dataset(
-            "json", data_files=str(folder / "pairs.jsonl"), split="train", cache_dir=str(folder / "rows")
+            "json", data_files=str(folder / f"{part}.jsonl"), split="train", cache_dir=str(folder / "rows")
         )
 
 
@@ -191,6 +204,22 @@ def four_bits(bf16: bool, device: str) -> dict[str, Any]:
         ),
         "device_map": {"": torch.cuda.current_device() if device == "cuda" else "cpu"},
     }
+
+
+def dev_rows(rows: int, settings: Dpo) -> list[int]:
+    """The positions of the dev pairs that are measured, the same in every training: as many as fill whole steps.
+
+    So each device takes equally many at once, and the mean over them does not depend on how many devices there are.
+
+    Raises:
+        UserError: when there are too few to fill a step.
+    """
+    if rows < settings.batch_size:
+        raise UserError(
+            f"dpo.eval_every: dev holds {rows} accepted pairs, fewer than a step takes (dpo.batch_size: {settings.batch_size}); "
+            "raise split.dev_per_category, or leave eval_every out"
+        )
+    return row_order(rows, rows - rows % settings.batch_size, seed=0)
 
 
 def _lora(method: Lora) -> "LoraConfig":
@@ -275,6 +304,9 @@ def trainer_arguments(settings: Dpo, machine: TrainingMachine, rows: int, seed: 
         seed=seed,
         max_steps=settings.steps_for(rows),
         per_device_train_batch_size=at_once,
+        per_device_eval_batch_size=at_once,
+        eval_strategy="steps" if settings.eval_every else "no",
+        eval_steps=settings.eval_every,
         gradient_accumulation_steps=times,
         train_sampling_strategy="sequential",
         learning_rate=settings.learning_rate,
@@ -314,3 +346,12 @@ def curves(log: Log) -> Log:
         {"step": point["step"], **{ours: point[theirs] for theirs, ours in CURVES.items() if theirs in point}}
         for point in curve(log)
     ]
+
+
+def with_dev(points: Log, history: Log) -> Log:
+    """The points of a curve, with each evaluation on dev in the trainer's ``history`` added to the point nearest to its step."""
+    for measured in history:
+        if "eval_loss" in measured:
+            point = min(points, key=lambda each: abs(each["step"] - measured["step"]))
+            point |= {ours: measured[theirs] for theirs, ours in DEV_CURVES.items()}
+    return points

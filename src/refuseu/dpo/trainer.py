@@ -3,6 +3,8 @@
 import math
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +143,13 @@ def preference_trainer(stage: str, first_reads: bool = False) -> "type[DPOTraine
             tokens = torch.stack([chosen_tokens(part) for part in parts]).to(self.accelerator.device)
             return parts, self.accelerator.gather(tokens).double().mean()
 
+        def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+            """Measure the dev pairs by the loss of DPO alone. The training goes on as if nothing had been measured."""
+            # A loader of data draws a number when it starts.
+            with torch.random.fork_rng(devices=[]), dpo_alone(self):
+                measured: dict[str, float] = super().evaluate(*arguments, **options)
+            return measured
+
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
@@ -158,6 +167,17 @@ def preference_trainer(stage: str, first_reads: bool = False) -> "type[DPOTraine
     return PreferenceTrainer
 
 
+@contextmanager
+def dpo_alone(trainer: "DPOTrainer") -> Iterator[None]:
+    """Has a trainer compute the loss of DPO without the likelihood of the chosen answers."""
+    before = trainer.loss_types, trainer.loss_weights
+    trainer.loss_types, trainer.loss_weights = ["sigmoid"], [1.0]
+    try:
+        yield
+    finally:
+        trainer.loss_types, trainer.loss_weights = before
+
+
 def assert_indifferent(trainer: Any, parts: list[dict[str, "Tensor"]], stage: str) -> None:
     """Fail if the model of a ``DPOTrainer`` and its reference differ before the first step, on any device.
 
@@ -169,12 +189,11 @@ def assert_indifferent(trainer: Any, parts: list[dict[str, "Tensor"]], stage: st
     import torch
 
     trainer.model_wrapped.eval()
-    trainer.loss_types, trainer.loss_weights = ["sigmoid"], [1.0]
     kinds: set[torch.dtype] = set()
     seen = trainer.model_wrapped.register_forward_hook(lambda *call: kinds.add(call[-1].log_probs.dtype))
-    losses = [trainer.prediction_step(trainer.model_wrapped, part, True)[0].item() for part in parts]
+    with dpo_alone(trainer):
+        losses = [trainer.prediction_step(trainer.model_wrapped, part, True)[0].item() for part in parts]
     seen.remove()
-    trainer.loss_types = trainer.args.loss_type
     if kinds != {torch.float32}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise UserError(

@@ -42,7 +42,7 @@ def sizes(parameters: Parameters, profile: Mapping[str, Any]) -> Values:
     if "tests" in evaluation["knowledge"]:
         tests = [{**test, "limit": QUESTIONS} for test in evaluation["knowledge"]["tests"]]
         evaluation["knowledge"] = {**evaluation["knowledge"], "tests": tests}
-    training = {key: value for key, value in profile["dpo"].items() if key not in ("epochs", "steps")}
+    training = {key: value for key, value in profile["dpo"].items() if key not in ("epochs", "steps", "eval_every")}
     return {
         "params.yaml": {
             "profile": p.profile,

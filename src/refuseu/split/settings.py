@@ -51,3 +51,5 @@ class SplitParameters(Experiment):
     split: Split
     translator: Annotated[Translator, Field(alias="translate.translator")]
     train: Train
+    eval_every: Annotated[int | None, Field(alias="dpo.eval_every")] = None
+    """Whether trainings are evaluated on dev, which alone takes its pairs apart from its questions."""

@@ -281,6 +281,14 @@ def mix(train: pd.DataFrame, languages: list[str], benign_share: float, seed: in
     return train[chosen].rename(columns={"text": "prompt"})
 
 
+def dev_pairs(dev: pd.DataFrame, wanted: bool) -> pd.DataFrame:
+    """Return the accepted pairs of dev that every training is evaluated on, in all languages; none where they are not wanted.
+
+    A training depends on them, and must not run again for a row of dev that it does not read.
+    """
+    return dev[dev["accepted"] & wanted].rename(columns={"text": "prompt"})
+
+
 def mixes(train: pd.DataFrame, config: Train, languages: list[str], seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every mix with its name."""
     for name in config.mixes:
