@@ -76,7 +76,7 @@ class Watch:
                     continue  # it has ended
 
     def _look_at(self, process: psutil.Process) -> None:
-        names = [found[1] for each in process.cmdline()[:3] if (found := STAGE.search(each))]
+        names = [found[1] for each in process.cmdline()[:6] if (found := STAGE.search(each))]
         if not names:
             return
         seen = self.stages.setdefault(names[0], Seen(process.create_time()))
