@@ -24,7 +24,7 @@ foreign = $(error $(GOALS) takes no $(1), which is for $(filter-out .,$(2)))
 refuse = $(if $(2),$(if $(filter-out .,$(2)),$(if $(filter $(GOALS),$(2)),,$(foreign))),$(unknown))
 $(foreach name,$(GIVEN),$(call refuse,$(name),$(call takers,$(name))))
 
-.PHONY: repro rehearse evaluate plan doctor join table verify test test-fast test-models fuzz real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
+.PHONY: repro rehearse evaluate plan doctor join table verify test test-fast test-models fuzz real-model lint lock lock-models staleness clean clean-rows plots-page remote publish audit audit-score judge-check bench torture search-study store-stat store-gc store-mend store-export store-import experiments undo dev comment actionlint recipes help repository
 
 repro: .venv/ready  ## Run the whole pipeline; trainings go two at a time, or as many as there are GPUs for
 	@$(BIN)/python -m refuseu.commands.config
@@ -182,6 +182,9 @@ publish: .venv/ready  ## Push to the hub: make publish REPO=org/name [WHAT=datas
 bench: .venv/ready  ## CPU seconds and memory at the paper's sizes; OPTIONS='--most 100000' leaves out the large cases
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
 
+torture: .venv/ready  ## Stages ended by signals at drawn moments, and what that cost; an hour, OPTIONS='--kills 10 --stage respond' minutes
+	$(BIN)/python benchmarks/torture.py $(OPTIONS)
+
 search-study: .venv/ready  ## Biased against uniform sampling of cells, as a table and docs/search.png
 	$(BIN)/python benchmarks/search_study.py $(OPTIONS)
 
@@ -255,4 +258,4 @@ help:  ## This list
 ## JUDGES: judge-check: phrases, lexicon, ngrams, nearest, the judges of the profile, and panel, the whole of it (phrases)
 ## REPO: publish: the repository on the hub
 ## WHAT: publish, audit, audit-score: dataset or models (dataset); pairs or answers, or, to audit, disagreements (pairs)
-## OPTIONS: evaluate, real-model, store-gc, audit, audit-score, bench, search-study, publish: further options; --help lists them
+## OPTIONS: evaluate, real-model, store-gc, audit, audit-score, bench, torture, search-study, publish: further options; --help lists them

@@ -18,37 +18,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from repository import ROOT
+from repository import ROOT, copy_parts
 
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-COPIED = (
-    "src",
-    "stages",
-    "profiles",
-    "machines",
-    "boards",
-    "data/base",
-    "data/fluency",
-    "data/audit",
-    "data/paper",
-    "data/phrasebook",
-    "data/prompts",
-    "data/published",
-    "data/refusals",
-    "data/seeds",
-    "data/sets",
-    "docs/examples",
-    "tests",
-    "dvc.yaml",
-    "params.yaml",
-    "Makefile",
-    "pyproject.toml",
-    "requirements.lock",
-    ".dvcignore",
-    ".gitignore",
-)
 OTHER_MACHINE = """
 workers: 1
 loaded: 1
@@ -116,13 +90,7 @@ def outputs(clone: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("clone")
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy2(source, target)
+    copy_parts(folder)
     (folder / ".venv").symlink_to(BIN.parent)
     run(folder, "git", "init", "-q", "-b", "main")
     run(folder, str(BIN / "dvc"), "init", "-q", "-f")

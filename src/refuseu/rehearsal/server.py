@@ -7,6 +7,7 @@ asked.
 
 import json
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -221,6 +222,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, script: Script) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script, self.lock = script, threading.Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A stage that was killed hangs up, in the midst of a request too; any other error is shown as the library does."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | json.JSONDecodeError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
