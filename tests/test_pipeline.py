@@ -51,14 +51,16 @@ def test_what_is_not_remembered_depends_on_what_it_imports(name: str, most: int)
     assert sum(len((ROOT / path).read_text().splitlines()) for path in unused) <= most, unused
 
 
+def stands(key: str, content: dict[str, Any]) -> bool:
+    """Whether a key with dots leads somewhere."""
+    section, _, part = key.partition(".")
+    return section in content and (not part or stands(part, content[section]))
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_parameters_read_are_the_parameters_declared(name: str) -> None:
     keys = {field.alias or key for key, field in parameters_of(name).model_fields.items()}
     profiles = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "profiles").rglob("*.yaml"))]
-
-    def stands(key: str, content: dict[str, Any]) -> bool:
-        section, _, part = key.partition(".")
-        return section in content and (not part or stands(part, content[section]))
 
     declared = {entry for entry in STAGES[name]["params"] if isinstance(entry, str)}
     in_profile = {
@@ -73,6 +75,20 @@ def test_a_script_loads_its_own_parameters_and_no_others(name: str) -> None:
     script = (ROOT / "stages" / f"{name}.py").read_text()
     assert f"load({parameters_of(name).__name__})" in script
     assert len(re.findall(r"(?<![\w.])load\(", script)) == 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_has_the_keys_that_dvc_asks_for(path: Path) -> None:
+    """DVC stops at a key that is not there, though the section has a default for it."""
+    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    asked = {
+        key
+        for stage in BODIES.values()
+        for entry in stage.get("params", [])
+        if isinstance(entry, dict)
+        for key in entry["profiles/${profile}.yaml"]
+    }
+    assert [key for key in sorted(asked) if not stands(key, profile)] == []
 
 
 @pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml")))
