@@ -214,8 +214,9 @@ class OpenaiEngine:
         async with self._client(sampling) as client:
             while True:
                 for position in islice(waiting, (self._concurrency if trust.answered else 1) - len(running)):
-                    asking = self._ask(client, position, prompts[position], sampling)
-                    running.add(asyncio.create_task(asking))
+                    asking = asyncio.create_task(self._ask(client, position, prompts[position], sampling))
+                    asking.add_done_callback(_heard)
+                    running.add(asking)
                 if not running:
                     return
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -308,6 +309,12 @@ def as_iterator(items: AsyncGenerator[T, None]) -> Iterator[T]:
     with asyncio.Runner() as runner:
         while (item := runner.run(_following(items))) is not None:
             yield item
+
+
+def _heard(asking: asyncio.Task[Outcome]) -> None:
+    """Ctrl-C may come out of any task while all are ended; asyncio would print its traceback if nobody took it."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 async def _following(items: AsyncGenerator[T, None]) -> T | None:
