@@ -30,7 +30,7 @@ FOLDERS = rf"(?:src|stages|tests|tests_models|profiles|machines|recipes|docs|ben
 EXAMPLES = {"profiles/mine.yaml", *(f"data/{folder}/nl.yaml" for folder in ("fluency", "phrasebook", "refusals"))}
 """Files that a page tells its reader to write."""
 
-MOST_PAGES = 15
+MOST_PAGES = 16
 """In ``docs/``: whoever adds one merges two others."""
 
 CONFIGURED = [

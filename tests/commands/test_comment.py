@@ -174,7 +174,7 @@ def lock_numbers(folder: Path) -> None:
     digest = hashlib.md5((folder / "plots/eval.json").read_bytes()).hexdigest()
     outputs = [{"path": "plots/eval.json", "md5": digest}]
     lock = {"schema": "2.0", "stages": {"eval": {"cmd": "stages/run eval", "outs": outputs}}}
-    (folder / "dvc.lock").write_text(json.dumps(lock))
+    (folder / "dvc.lock").write_text(f"{json.dumps(lock)}\n")
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ class FakeEngine:
     dtype: str
     device: str
     variables: str = "{}"
+    attention: str | None = None
     loads: ClassVar[list[tuple[str, str]]] = []
     closes: ClassVar[list[str]] = []
 

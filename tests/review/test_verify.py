@@ -53,7 +53,8 @@ def made(found: pd.DataFrame, loss: float = 0.5, category: float = 10.0) -> None
         {"path": "data/eval", "md5": md5(OUTCOMES.read_bytes())},
     ]
     ran = {"params.yaml": {"train.seeds": [0, 1, 2]}}
-    Path("dvc.lock").write_text(json.dumps({"stages": {"eval": {"params": ran, "outs": outs}}}))
+    lock = {"schema": "2.0", "stages": {"eval": {"cmd": "stages/run eval", "params": ran, "outs": outs}}}
+    Path("dvc.lock").write_text(f"{json.dumps(lock)}\n")
 
 
 def typed(*arguments: str) -> None:

@@ -42,7 +42,7 @@ def sizes(parameters: Parameters, profile: Mapping[str, Any]) -> Values:
     if "tests" in evaluation["knowledge"]:
         tests = [{**test, "limit": QUESTIONS} for test in evaluation["knowledge"]["tests"]]
         evaluation["knowledge"] = {**evaluation["knowledge"], "tests": tests}
-    training = {key: value for key, value in profile["dpo"].items() if key not in ("epochs", "steps", "eval_every")}
+    training = {key: value for key, value in profile["dpo"].items() if key not in ("epochs", "steps")}
     return {
         "params.yaml": {
             "profile": p.profile,
@@ -61,7 +61,7 @@ def sizes(parameters: Parameters, profile: Mapping[str, Any]) -> Values:
         f"profiles/{p.profile}.yaml": {
             "rainbow-teaming": {**section, **SEARCH},
             "split": {**profile["split"], **SPLIT},
-            "dpo": {**training, "steps": STEPS},
+            "dpo": {**training, "steps": STEPS, "eval_every": None},
             "eval": evaluation,
         },
     }

@@ -70,9 +70,12 @@ def _fault(text: str, is_lock: bool) -> str | None:
         return "is empty"
     if line := conflict_line(text):
         return f"line {line} marks a conflict"
+    cut_off = "is cut off or damaged, as by a DVC that was killed while it wrote"
+    if is_lock and not text.endswith("\n"):  # the rest may be a whole file of YAML
+        return cut_off
     try:
         if is_lock:
             COMPILED_LOCKFILE_SCHEMA(parsed_yaml(text))
     except (ValueError, Invalid):
-        return "is cut off or damaged, as by a DVC that was killed while it wrote"
+        return cut_off
     return None

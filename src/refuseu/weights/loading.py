@@ -100,7 +100,8 @@ def load_shape(auto: Any, reference: ModelReference, **options: Any) -> Any:
 
     source = fetched(reference).source
     with readable(reference), _quiet(), init_empty_weights(include_buffers=False):
-        model = auto.from_config(AutoConfig.from_pretrained(source, trust_remote_code=False), **options)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        model = auto.from_config(config, trust_remote_code=False, **options)
     # A weight that two layers share was made anew for each of them.
     model.tie_weights()
     return model
