@@ -182,6 +182,7 @@ class Torture:
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
+                preexec_fn=hear_ctrl_c,
             )
 
     def _said(self, store: str) -> Path:
@@ -213,6 +214,11 @@ class Torture:
             for file in sorted(each for each in (self.root / path).rglob("*") if each.is_file()):
                 hashed.update(f"{file.relative_to(self.root)}\0".encode() + file.read_bytes())
         return hashed.hexdigest()
+
+
+def hear_ctrl_c() -> None:
+    """For a new process: as typed in a terminal, where this one may run in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def members(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from signals import hear_signals
 
 from refuseu.core.errors import UserError
 from refuseu.llm.worker_process import GRACE, UselessError, WorkerProcess
@@ -115,7 +116,12 @@ def pool_of(tmp_path: Path, seconds: float) -> tuple["subprocess.Popen[str]", li
     script = tmp_path / "pool.py"
     script.write_text(POOL.format(seconds=seconds))
     parent = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        preexec_fn=hear_signals,
     )
     assert parent.stdout is not None
     return parent, [int(pid) for pid in parent.stdout.readline().split()]
@@ -133,7 +139,7 @@ def test_a_killed_parent_takes_all_workers_of_a_pool_along(after: float, tmp_pat
 
 
 @pytest.mark.parametrize("after", [0, 0.05, 0.1, 0.2, 3])
-def test_ctrl_c_ends_a_pool_soon_and_with_one_traceback_of_the_parent(after: float, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_pool_soon_and_with_one_word_of_the_parent(after: float, tmp_path: Path) -> None:
     """The workers are still starting, or in the middle of their work; more of it waits in their queue."""
     parent, children = pool_of(tmp_path, LONG)
     time.sleep(after)
@@ -143,7 +149,7 @@ def test_ctrl_c_ends_a_pool_soon_and_with_one_traceback_of_the_parent(after: flo
     assert time.monotonic() - begun < GRACE + 5
     for child in children:
         gone(child)
-    assert said.count("KeyboardInterrupt\n") == said.count("Traceback") == 1, said
+    assert said == "\nAborted!\n"
 
 
 def test_a_pool_of_which_the_parent_alone_is_interrupted_ends_after_the_grace(tmp_path: Path) -> None:

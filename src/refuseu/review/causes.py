@@ -74,8 +74,9 @@ def _fault(text: str, is_lock: bool) -> str | None:
     if is_lock and not text.endswith("\n"):  # the rest may be a whole file of YAML
         return cut_off
     try:
-        if is_lock:
-            COMPILED_LOCKFILE_SCHEMA(parsed_yaml(text))
+        # DVC takes the first line alone for a lock, of no stages.
+        if is_lock and COMPILED_LOCKFILE_SCHEMA(parsed_yaml(text)).keys() == {"schema"}:
+            return cut_off
     except (ValueError, Invalid):
         return cut_off
     return None
