@@ -71,7 +71,7 @@ def test_log_likelihoods(cluster: RayEngine, reference: Reference, conversations
 def test_what_cannot_be_asked_fails_and_all_others_are_answered(
     cluster: RayEngine, conversations: list[Conversation]
 ) -> None:
-    done = dict(cluster.complete([[{"role": "user"}], *conversations], Sampling(1)))
+    done = dict(cluster.complete([[{"content": "a turn of nobody"}], *conversations], Sampling(1)))
     assert [each.finish is Finish.FAILED for _, each in sorted(done.items())] == [True, *[False] * len(conversations)]
 
 

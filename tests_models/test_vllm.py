@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_that_rows_outcome(engine: VllmEngine, answers: lis
 
 
 def test_what_cannot_be_asked_fails_and_all_others_are_answered(engine: VllmEngine, answers: list[str]) -> None:
-    done = asked(engine, [[{"role": "user"}], user("What is the capital of France?")], Sampling(24))
+    done = asked(engine, [[{"content": "a turn of nobody"}], user("What is the capital of France?")], Sampling(24))
     assert [(each.finish, each.text) for each in done] == [(Finish.FAILED, ""), (Finish.STOP, answers[0])]
 
 
