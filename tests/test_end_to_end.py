@@ -42,6 +42,7 @@ DOCUMENTED = [
 ]
 """Every command that the how-to pages have a reader type."""
 SHARING = "tests/commands/test_remote.py"
+SHARED = "tests/maintenance/test_sharing.py, but for the remote"
 ELSEWHERE = {
     "make remote URL=s3://my-bucket/refuseu": SHARING,
     'git add .dvc/config && git commit -m "Remote storage"': SHARING,
@@ -49,6 +50,8 @@ ELSEWHERE = {
     ".venv/bin/dvc pull": SHARING,
     ".venv/bin/dvc exp push origin my-experiment": SHARING,
     ".venv/bin/dvc exp pull origin my-experiment": SHARING,
+    ".venv/bin/dvc add shared/rows.jsonl.gz && .venv/bin/dvc push shared/rows.jsonl.gz.dvc": SHARED,
+    ".venv/bin/dvc pull shared/rows.jsonl.gz.dvc && make store-import FILE=shared/rows.jsonl.gz": SHARED,
     "make publish REPO=org/name": "needs the hub; what it pushes is tested in tests/commands/test_publish.py",
     "make audit-score WHAT=answers FILE='answers-anna.csv answers-jan.csv' OPTIONS=--keep": "tests/audit/test_answers.py",
     "git push": "Git's own",

@@ -240,7 +240,7 @@ def test_make_takes_no_package_from_the_shell(tmp_path: Path) -> None:
 def test_a_stage_takes_no_package_from_the_shell(tmp_path: Path) -> None:
     folder = linked(tmp_path / "clone")
     (tmp_path / "click.py").write_text(FOREIGN)
-    (folder / "stages/show.py").write_text("import click, sys, site; print(sys.path[1], site.ENABLE_USER_SITE)")
+    (folder / "stages/show.py").write_text("import click, sys, site; print(sys.path[0], site.ENABLE_USER_SITE)")
     shown = typed(folder, "stages/run", "show", PYTHONPATH=str(tmp_path), PYTHONHOME=str(tmp_path))
     assert shown == f"{folder.resolve()}/src False\n"
 

@@ -120,7 +120,7 @@ def test_a_lock_without_the_stage(lock: str | None, project: Path) -> None:
     ("written", "said"),
     [
         ("<<<<<<< HEAD\n{}", r"^dvc\.lock: line 1 marks a conflict"),
-        ("stages: [eval]\n", r"^dvc\.lock at 'the workspace': stages: "),
+        ("stages: [eval]\n", r"^dvc\.lock: is cut off or damaged"),
     ],
 )
 def test_a_lock_that_is_none(written: str, said: str, project: Path) -> None:
