@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from repository import ROOT
 
 from refuseu.results.metrics import HEADLINE
@@ -28,7 +27,14 @@ def test_metrics_are_rounded_averages_and_no_hashes() -> None:
     averages = json.loads((ROOT / "plots/eval/averages.json").read_text())
     for model, average in averages.items():
         found = json.loads((ROOT / f"metrics/eval/{model}.json").read_text())
-        # The averages are rounded themselves, so that half a decimal may fall to either side.
-        expected = {metric.headline: pytest.approx(average[metric.name], abs=0.051) for metric in HEADLINE}
-        assert found == expected
-        assert all(number is None or number == round(number, 1) for number in found.values())
+        assert found.keys() == {metric.headline for metric in HEADLINE}
+        for metric in HEADLINE:
+            assert found[metric.headline] in _rounded(average[metric.name]), (model, metric.name)
+
+
+def _rounded(number: float | None) -> set[float | None]:
+    """To one decimal; the worst of languages is none where one of them is a range.
+
+    The averages are kept with four decimals, so one that ends in 50 there was a little more or less than the half.
+    """
+    return {None} if number is None else {round(number + last, 1) for last in (-5e-5, 5e-5)}
