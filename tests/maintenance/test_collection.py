@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from store.test_last_run import PIPELINE, Project
+from store.test_last_run import Project
 
 from refuseu.maintenance import collection
 from refuseu.maintenance.collection import YOUNG, needed, plan
 from refuseu.maintenance.counts import by_origin
 from refuseu.store.rows import Store, row_key, today
-
-ASK = Path(__file__).parents[1].joinpath("store/test_last_run.py").read_text().split('ASK = """')[1].split('"""')[0]
 
 
 def test_rows_and_bytes_by_model_stage_and_age() -> None:
@@ -40,14 +38,7 @@ def test_rows_and_bytes_by_model_stage_and_age() -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Rows for abc are committed, d is an experiment's, e was asked by a run whose results nobody kept."""
     made = Project(tmp_path_factory.mktemp("clone"))
-    files = {"ask.py": ASK, "dvc.yaml": PIPELINE, ".gitignore": "/data/\n/.cache/\n/asked\n"}
-    for name, content in files.items():
-        (made.folder / name).write_text(content, encoding="utf-8")
-    made.typed("git", "init", "-q", "-b", "main")
-    made.typed("dvc", "init", "-q")
-    made.asked("abc")
-    made.typed("git", "add", "-A")
-    made.typed("git", "commit", "-qm", "run")
+    made.begin("abc")
     made.asked("abc", "dvc", "exp", "run", "--temp", "-S", "wanted=abd")
     made.asked("ae")
     made.typed("git", "checkout", "-q", ".")

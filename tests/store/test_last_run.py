@@ -69,6 +69,18 @@ class Project:
         self.said = self.typed(*(command or ("dvc", "repro")))
         return (self.folder / "asked").read_text()
 
+    def begin(self, wanted: str) -> str:
+        """The letters that the first run asks for; its results are committed."""
+        files = {"ask.py": ASK, "dvc.yaml": PIPELINE, ".gitignore": "/data/\n/.cache/\n/asked\n"}
+        for name, content in files.items():
+            (self.folder / name).write_text(content, encoding="utf-8")
+        self.typed("git", "init", "-q", "-b", "main")
+        self.typed("dvc", "init", "-q")
+        asked = self.asked(wanted)
+        self.typed("git", "add", "-A")
+        self.typed("git", "commit", "-qm", "run")
+        return asked
+
     def lose_the_store(self) -> None:
         shutil.rmtree(self.folder / ".cache")
 
@@ -81,14 +93,7 @@ class Project:
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The stage has run for three letters; its results are committed, and the store is gone."""
     made = Project(tmp_path_factory.mktemp("clone"))
-    files = {"ask.py": ASK, "dvc.yaml": PIPELINE, ".gitignore": "/data/\n/.cache/\n/asked\n"}
-    for name, content in files.items():
-        (made.folder / name).write_text(content, encoding="utf-8")
-    made.typed("git", "init", "-q", "-b", "main")
-    made.typed("dvc", "init", "-q")
-    assert made.asked("abc") == "abc"
-    made.typed("git", "add", "-A")
-    made.typed("git", "commit", "-qm", "run")
+    assert made.begin("abc") == "abc"
     made.lose_the_store()
     return made
 
